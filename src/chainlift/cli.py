@@ -1,0 +1,166 @@
+"""The command line: one command a verb, no logic."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+app = typer.Typer(
+    name="chainlift",
+    help="A laboratory for one question: what does reinforcement learning add after next-token prediction?",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on the last line of standard output.")]
+Out = Annotated[Path, typer.Option("--out", help="Folder that holds the run folders.")]
+Target = Annotated[Path, typer.Argument(help="A run folder, or a checkpoint folder inside one.")]
+CheckpointArgument = Annotated[Path, typer.Argument(help="A checkpoint folder, or a run folder (its last checkpoint).")]
+
+
+@app.command()
+def recipes() -> None:
+    """List the shipped recipes, one line each."""
+    from chainlift import recipe
+
+    for name in recipe.shipped():
+        print(f"{name:12s} {recipe.load(name).title}")
+
+
+@app.command()
+def run(
+    source: Annotated[str, typer.Argument(metavar="RECIPE", help="A shipped recipe's name, or a .yaml file.")],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[KEY=VALUE]...", help="Dotted overrides, for example posttrain.algorithm=star seed=3."),
+    ] = None,
+    seeds: Annotated[str | None, typer.Option(help="Several seeds in turn: 0-4, or 0,2,5.")] = None,
+    out: Out = Path("runs"),
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the resolved recipe, its size and its folder; run nothing.")
+    ] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Delete this run's folder first and begin again (a shared stage 1 stays).")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Run a recipe from beginning to end, or go on with it where it stopped."""
+    from chainlift import recipe
+    from chainlift.report.terminal import Reporter, summary_table
+    from chainlift.stages import pipeline
+
+    chosen = [recipe.load(source, overrides, seed=seed) for seed in (recipe.parse_seeds(seeds) if seeds else [None])]
+    if dry_run:
+        for one in chosen:
+            print(pipeline.plan(one, out))
+        return
+    reporter = Reporter()
+    for one in chosen:
+        result = pipeline.run(one, out, reporter, fresh=fresh)
+        if as_json:
+            print(json.dumps(result.summary))
+        else:
+            Console().print(summary_table(result.summary))
+            print(f"report: {result.report}")
+
+
+@app.command()
+def evaluate(
+    target: CheckpointArgument,
+    prompts: Annotated[int, typer.Option(min=1, help="Fresh prompts.")] = 4096,
+    temperature: Annotated[float, typer.Option(min=0.01, help="Of the sampled half.")] = 1.0,
+    seed: Annotated[int, typer.Option(min=0, help="Which fresh prompts and samples.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Measure a checkpoint on fresh prompts, greedy and sampled."""
+    from chainlift.report.terminal import evaluation_table
+    from chainlift.stages import inspect
+
+    table = inspect.evaluate(target, prompts, temperature=temperature, seed=seed)
+    if as_json:
+        print(json.dumps(table))
+    else:
+        Console().print(evaluation_table(table))
+
+
+@app.command()
+def sample(
+    target: CheckpointArgument,
+    prompt: Annotated[str | None, typer.Argument(help="The prompt's digits; default: a fresh prompt.")] = None,
+    greedy: Annotated[bool, typer.Option("--greedy", help="The most likely tokens instead of sampled ones.")] = False,
+    count: Annotated[int, typer.Option("-n", min=1, help="How many responses.")] = 4,
+    temperature: Annotated[float, typer.Option(min=0.01, help="Of sampling.")] = 1.0,
+    seed: Annotated[int, typer.Option(min=0, help="Which samples, and which fresh prompt.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Show generated tokens and their probabilities."""
+    from chainlift.report.terminal import response_lines
+    from chainlift.stages import inspect
+
+    found = inspect.sample(target, prompt, greedy=greedy, count=count, temperature=temperature, seed=seed)
+    if as_json:
+        print(json.dumps(found))
+    else:
+        console = Console(highlight=False)
+        for line in response_lines(found):
+            console.print(line)
+
+
+@app.command()
+def report(
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Run folders.")],
+) -> None:
+    """Write each run's report.html (one offline page) and its figures as pdf, png and csv."""
+    from chainlift.report import page
+
+    for path in paths:
+        print(page.write(path))
+
+
+@app.command()
+def export(
+    target: CheckpointArgument,
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new or empty folder.")],
+) -> None:
+    """Write a folder that AutoModelForCausalLM and AutoTokenizer of transformers open."""
+    from chainlift.stages import inspect
+
+    inspect.export(target, folder)
+    print(folder)
+
+
+@app.command()
+def env(as_json: Json = False) -> None:
+    """Print versions, device and threads, for a bug report."""
+    from chainlift.runs import environment
+
+    found = environment.describe()
+    if as_json:
+        print(json.dumps(found))
+        return
+    flat: dict[str, Any] = {**found, **found["packages"]}
+    flat.pop("packages")
+    for key, value in flat.items():
+        print(f"{key:20s} {value}")
+
+
+def main() -> None:
+    """Run the command line; bad input ends with status 2, a failure while running with 1, Ctrl-C with 130."""
+    from chainlift.stages.failures import explain
+
+    try:
+        app()
+    except Exception as error:
+        status, line = explain(error)
+        print(line, file=sys.stderr)
+        sys.exit(status)
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
+        sys.exit(130)

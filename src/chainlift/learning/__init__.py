@@ -1,0 +1,1 @@
+"""HOW it learns: pure pieces, no loop over a run, no files."""

@@ -1,0 +1,54 @@
+"""Advantages: what a reward is compared with. Pure functions of rewards (P, G), P prompts with G samples each.
+
+none          A = r                                                    REINFORCE, Williams 1992
+batch_mean    A = r - mean of the batch                                REINFORCE with a baseline
+leave_one_out A = r - mean of the group's other samples                RLOO, Ahmadian et al. 2024, arXiv 2402.14740
+group_mean    A = r - mean of the group                                Dr. GRPO, Liu et al. 2025, arXiv 2503.20783
+group_zscore  A = (r - mean of the group) / (std of the group + 1e-4)  GRPO, Shao et al. 2024, arXiv 2402.03300
+accept        A = 1 where r > 1/2, else 0                              STaR, Zelikman et al. 2022, arXiv 2203.14465
+
+The standard deviation divides by G - 1 and is guarded by 1e-4, as in TRL. A group of equal rewards has advantage 0
+everywhere except under none, batch_mean and accept: see `signal`.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+AdvantageKind = Literal["none", "batch_mean", "leave_one_out", "group_mean", "group_zscore", "accept"]
+STD_GUARD = 1e-4
+GROUP_KINDS = ("leave_one_out", "group_mean", "group_zscore")
+
+
+def estimate(rewards: Tensor, kind: AdvantageKind) -> Tensor:
+    """Advantages (P, G) of rewards (P, G); ValueError where the kind needs a group and G is 1."""
+    group_size = rewards.shape[1]
+    if kind in GROUP_KINDS and group_size < 2:
+        raise ValueError(f"advantage {kind} compares samples of one prompt: group_size must be at least 2")
+    if kind == "none":
+        return rewards
+    if kind == "accept":
+        return (rewards > 0.5).to(rewards.dtype)
+    if kind == "batch_mean":
+        return rewards - rewards.mean()
+    # A group of equal rewards has exactly no signal; rounding in the mean must not invent one.
+    equal = (rewards == rewards[:, :1]).all(dim=1, keepdim=True)
+    centred = torch.where(equal, 0.0, rewards - rewards.mean(dim=1, keepdim=True))
+    if kind == "group_mean":
+        return centred
+    if kind == "leave_one_out":
+        return centred * group_size / (group_size - 1)
+    return centred / (rewards.std(dim=1, keepdim=True) + STD_GUARD)
+
+
+def signal(right: Tensor) -> dict[str, float]:
+    """Shares of groups {groups_all_right, groups_all_wrong, groups_mixed} from right (P, G) bool; they sum to 1."""
+    all_right, all_wrong = right.all(dim=1).float().mean(), (~right).all(dim=1).float().mean()
+    return {
+        "groups_all_right": float(all_right),
+        "groups_all_wrong": float(all_wrong),
+        "groups_mixed": float(1 - all_right - all_wrong),
+    }

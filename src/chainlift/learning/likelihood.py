@@ -1,0 +1,48 @@
+"""Log-probabilities of given responses, with prompts shared and no time spent on padding.
+
+Both stages score with the same forward pass: prompts are read once as prefixes, responses as suffixes in buckets of
+similar length.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from chainlift.models.protocol import Cache, SequenceModel
+
+
+def log_probs(
+    model: SequenceModel,
+    cache: Cache,
+    last: Tensor,
+    responses: Tensor,
+    rows: Tensor | None = None,
+    *,
+    temperature: float = 1.0,
+) -> Tensor:
+    """Log-probability (B, R) in nats of each token of responses (B, R) under softmax(logits / temperature).
+
+    `cache` and `last` (P, 1) are the two halves of the prompts (models/protocol.py); row b answers prompt rows[b].
+    """
+    first = last if rows is None else last[rows]
+    suffix = torch.cat([first, responses[:, :-1]], dim=1)
+    logits = model.logits(cache, suffix, rows).float()
+    if temperature != 1.0:
+        logits = logits / temperature
+    return logits.log_softmax(dim=-1).gather(2, responses[:, :, None])[:, :, 0]
+
+
+def length_buckets(lengths: Tensor, max_tokens: int) -> Iterator[Tensor]:
+    """Row numbers (b,) in buckets: at most one power of two of lengths each, and at most about `max_tokens` tokens.
+
+    Every row of lengths (N,) is in exactly one bucket. Rows keep their order inside a bucket, so neighbours that
+    share a prompt stay together.
+    """
+    octave = torch.log2(lengths.float()).ceil().long()
+    for value in octave.unique().tolist():
+        members = (octave == value).nonzero()[:, 0]
+        rows_at_once = max(max_tokens // int(lengths[members].max()), 1)
+        yield from members.split(rows_at_once)

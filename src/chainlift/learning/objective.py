@@ -1,0 +1,144 @@
+"""One clipped, weighted policy objective; every algorithm is a row of the table.
+
+    loss = - sum_i w_i sum_t m_it term_it  +  kl * sum_i w_i sum_t m_it k3_it
+
+i: sequences, t: tokens, m: 1 where a token was sampled, A_i: advantage (advantage.py), l_it = log pi(token), o_it the
+same under the policy that sampled it, n_i = number of sampled tokens (EOS included), N = number of sequences counted.
+
+    ratio:  none           -                                     term_it = A_i l_it        (log-likelihood)
+            token          r_it = exp(l_it - o_it)
+            sequence       r_i  = exp(sum_t (l_it - o_it))
+            sequence_mean  r_i  = exp(sum_t (l_it - o_it) / n_i)
+    clip:   ppo            term = min(r A, clip(r, 1 - low, 1 + high) A)
+            truncate       term = stop_gradient(min(r, high)) A l_it     (high is the bound itself)
+    w_i:    sequence_sum   1 / N                a sequence's tokens are summed
+            sequence_mean  1 / (N n_i)          every sequence counts alike, whatever its length
+            token_mean     1 / sum_j n_j        every token counts alike
+            max_length     1 / (N max_length)   a constant: no bias from the length
+
+    preset     advantage      ratio          clip      low   high  w_i            source
+    star       accept         none           -         -     -     token_mean     Zelikman et al. 2022, 2203.14465
+    reinforce  batch_mean     none           -         -     -     sequence_sum   Williams 1992 (plain form: none)
+    rloo       leave_one_out  sequence       ppo       .2    .2    sequence_mean  Ahmadian et al. 2024, 2402.14740
+    grpo       group_zscore   token          ppo       .2    .2    sequence_mean  Shao et al. 2024, 2402.03300, eq. 3
+    dr_grpo    group_mean     token          ppo       .2    .2    max_length     Liu et al. 2025, 2503.20783
+    dapo       group_zscore   token          ppo       .2    .28   token_mean     Yu et al. 2025, 2503.14476, eq. 8
+    gspo       group_zscore   sequence_mean  ppo       3e-4  4e-4  sequence_mean  Zheng et al. 2025, 2507.18071, eq. 5
+    cispo      group_zscore   token          truncate  -     5     token_mean     MiniMax 2025, 2506.13585, eq. 4
+
+(Numbers in the last column are arXiv's.) A sequence-level ratio gives n_i equal terms, so w_i = 1 / (N n_i) makes
+their sum r_i A_i / N: RLOO's and GSPO's form. STaR counts only the accepted sequences (N and n run over them): its
+loss is stage 1's on what was kept. The bound 5 for CISPO is that of ScaleRL (Khatri et al. 2025, 2510.13786), which
+TRL recommends too. k3 = exp(f - l) - (f - l) - 1 with f the log-probability under the start model: Schulman's
+estimator of KL(pi || start), as in GRPO's eq. 4.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from chainlift.learning.advantage import AdvantageKind
+from chainlift.settings import Settings
+
+RatioKind = Literal["none", "token", "sequence", "sequence_mean"]
+ClipKind = Literal["none", "ppo", "truncate"]
+Aggregate = Literal["sequence_sum", "sequence_mean", "token_mean", "max_length"]
+
+
+class Objective(Settings):
+    """A row of the table above."""
+
+    advantage: AdvantageKind
+    """What rewards are compared with."""
+    ratio: RatioKind = "token"
+    """What the policy is compared with its older self by."""
+    clip: ClipKind = "ppo"
+    """How large ratios are cut."""
+    clip_low: float = Field(default=0.2, ge=0)
+    """Lower clip distance (ppo)."""
+    clip_high: float = Field(default=0.2, ge=0)
+    """Upper clip distance (ppo), or the bound itself (truncate)."""
+    aggregate: Aggregate
+    """How tokens and sequences are weighted."""
+
+
+PRESETS: dict[str, Objective] = {
+    "star": Objective(advantage="accept", ratio="none", clip="none", aggregate="token_mean"),
+    "reinforce": Objective(advantage="batch_mean", ratio="none", clip="none", aggregate="sequence_sum"),
+    "rloo": Objective(advantage="leave_one_out", ratio="sequence", aggregate="sequence_mean"),
+    "grpo": Objective(advantage="group_zscore", aggregate="sequence_mean"),
+    "dr_grpo": Objective(advantage="group_mean", aggregate="max_length"),
+    "dapo": Objective(advantage="group_zscore", clip_high=0.28, aggregate="token_mean"),
+    "gspo": Objective(
+        advantage="group_zscore",
+        ratio="sequence_mean",
+        clip_low=3e-4,
+        clip_high=4e-4,
+        aggregate="sequence_mean",
+    ),
+    "cispo": Objective(advantage="group_zscore", clip="truncate", clip_high=5.0, aggregate="token_mean"),
+}
+
+
+def sequence_weights(
+    num_actions: Tensor, aggregate: Aggregate, *, max_length: int, counted: Tensor | None = None
+) -> Tensor:
+    """Weights w (N,) from num_actions (N,) sampled tokens a row; rows not in `counted` (N,) bool weigh 0 and are no
+    part of any mean.
+    """
+    counts = torch.ones_like(num_actions, dtype=torch.float32) if counted is None else counted.float()
+    num_sequences = counts.sum().clamp(min=1)
+    if aggregate == "sequence_sum":
+        return counts / num_sequences
+    if aggregate == "sequence_mean":
+        return counts / (num_sequences * num_actions)
+    if aggregate == "token_mean":
+        return counts / (counts * num_actions).sum().clamp(min=1)
+    return counts / (num_sequences * max_length)
+
+
+def loss(
+    logp: Tensor, old_logp: Tensor, advantage: Tensor, mask: Tensor, weights: Tensor, objective: Objective
+) -> tuple[Tensor, Tensor]:
+    """(loss, number of clipped tokens), scalars, without the KL term.
+
+    logp, old_logp and mask are (B, R) with logp 0 or anything finite on padding; advantage and weights are (B,).
+    Splitting the rows of a batch and adding up gives the same loss and gradient, as every mean is in the weights.
+    """
+    advantage = advantage[:, None]
+    if objective.ratio == "none":
+        term, clipped = advantage * logp, torch.zeros_like(mask)
+    else:
+        ratio = _log_ratio(logp, old_logp, mask, objective.ratio).exp()
+        if objective.clip == "truncate":
+            term = ratio.clamp(max=objective.clip_high).detach() * advantage * logp
+            clipped = ratio > objective.clip_high
+        elif objective.clip == "ppo":
+            low, high = 1 - objective.clip_low, 1 + objective.clip_high
+            term = torch.minimum(ratio * advantage, ratio.clamp(low, high) * advantage)
+            clipped = ((ratio < low) & (advantage < 0)) | ((ratio > high) & (advantage > 0))
+        else:
+            term, clipped = ratio * advantage, torch.zeros_like(mask)
+    return -(weights[:, None] * mask * term).sum(), (clipped & mask).sum()
+
+
+def kl_to_start(logp: Tensor, start_logp: Tensor, mask: Tensor, weights: Tensor) -> Tensor:
+    """sum_i w_i sum_t m_it k3_it, a scalar: the KL term of the loss before its coefficient."""
+    difference = start_logp - logp
+    k3 = difference.exp() - difference - 1
+    return (weights[:, None] * mask * k3).sum()
+
+
+def _log_ratio(logp: Tensor, old_logp: Tensor, mask: Tensor, kind: RatioKind) -> Tensor:
+    """Log-ratios (B, R); the same number along a row for the sequence-level kinds."""
+    difference = (logp - old_logp) * mask
+    if kind == "token":
+        return difference
+    total = difference.sum(dim=1, keepdim=True)
+    if kind == "sequence_mean":
+        total = total / mask.sum(dim=1, keepdim=True).clamp(min=1)
+    return total.expand_as(logp)

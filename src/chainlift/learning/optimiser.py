@@ -1,0 +1,72 @@
+"""AdamW with warm-up, a schedule that may decay to zero, and gradient clipping: the same for both stages."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import nn
+
+from chainlift.settings import Settings
+
+
+class OptimiserSettings(Settings):
+    """How gradients become steps."""
+
+    lr: float = Field(default=1e-3, gt=0)
+    """Peak learning rate."""
+    schedule: Literal["constant", "linear", "cosine"] = "cosine"
+    """What follows the warm-up: constant, or a decay to zero at the last step."""
+    warmup: int = Field(default=20, ge=0)
+    """Steps of linear warm-up."""
+    weight_decay: float = Field(default=0.01, ge=0)
+    """AdamW's decoupled weight decay, on matrices only."""
+    beta1: float = Field(default=0.9, ge=0, lt=1)
+    """AdamW's decay of the gradient's average."""
+    beta2: float = Field(default=0.99, ge=0, lt=1)
+    """AdamW's decay of the squared gradient's average."""
+    clip_norm: float = Field(default=1.0, gt=0)
+    """Largest global gradient norm; longer gradients are scaled down to it."""
+
+
+def learning_rate(settings: OptimiserSettings, step: int, total: int) -> float:
+    """The learning rate of update number `step` (from 0) out of `total`."""
+    warm = min((step + 1) / (settings.warmup + 1), 1.0)
+    progress = min(max(step - settings.warmup, 0) / max(total - settings.warmup, 1), 1.0)
+    shape = {
+        "constant": 1.0,
+        "linear": 1 - progress,
+        "cosine": 0.5 * (1 + math.cos(math.pi * progress)),
+    }[settings.schedule]
+    return settings.lr * warm * shape
+
+
+def make_optimiser(model: nn.Module, settings: OptimiserSettings) -> torch.optim.AdamW:
+    """A fused AdamW over the model's parameters; vectors (biases, norms) are not decayed."""
+    matrices = [p for p in model.parameters() if p.dim() >= 2]
+    vectors = [p for p in model.parameters() if p.dim() < 2]
+    groups = [
+        {"params": matrices, "weight_decay": settings.weight_decay},
+        {"params": vectors, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=settings.lr, betas=(settings.beta1, settings.beta2), fused=True)
+
+
+def apply_gradients(
+    model: nn.Module, optimiser: torch.optim.AdamW, settings: OptimiserSettings, step: int, total: int
+) -> dict[str, float]:
+    """{grad_norm, lr} of the step taken: the gradient's norm before clipping, and the rate used.
+
+    Raises FloatingPointError, and leaves the weights alone, when the gradient is not finite.
+    """
+    norm = float(nn.utils.clip_grad_norm_(model.parameters(), settings.clip_norm))
+    if not math.isfinite(norm):
+        raise FloatingPointError(f"the gradient's norm is {norm}")
+    lr = learning_rate(settings, step, total)
+    for group in optimiser.param_groups:
+        group["lr"] = lr
+    optimiser.step()
+    optimiser.zero_grad(set_to_none=True)
+    return {"grad_norm": norm, "lr": lr}

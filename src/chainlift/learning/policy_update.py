@@ -1,0 +1,182 @@
+"""The gradient of one RL update: prompts read once, responses in buckets of similar length, memory bounded.
+
+Three savings that change no gradient (tests switch each off): a prompt's keys and values are computed once for its
+whole group; rows whose advantage is zero are left out unless a KL term needs them (all means are in the weights
+already); and the first update after a rollout takes its own detached log-probabilities as the old ones, since the
+policy has not changed.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+import torch
+from pydantic import Field, field_validator, model_validator
+from torch import Tensor
+
+from chainlift.learning import objective as objectives
+from chainlift.learning.advantage import GROUP_KINDS, AdvantageKind
+from chainlift.learning.likelihood import length_buckets, log_probs
+from chainlift.learning.objective import PRESETS, Aggregate, ClipKind, Objective, RatioKind
+from chainlift.learning.optimiser import OptimiserSettings
+from chainlift.learning.reward import RewardName
+from chainlift.learning.rollout import Rollout
+from chainlift.models.protocol import Cache, SequenceModel, split_prompts
+
+MAX_TOKENS = 8192  # response tokens of one forward pass: bounds memory, and keeps activations near the caches
+
+
+class PosttrainSettings(OptimiserSettings):
+    """Stage 2: rounds of sampling, scoring and updating. What is left at null comes from the algorithm's preset."""
+
+    algorithm: str = "grpo"
+    """A preset of learning/objective.py: star, reinforce, rloo, grpo, dr_grpo, dapo, gspo, cispo."""
+    reward: RewardName = "end_to_end"
+    """end_to_end: the answer is right; chain: the whole response is a gold one, long or short."""
+    prompts: int = Field(default=32, ge=1)
+    """P: fresh prompts a round."""
+    group_size: int = Field(default=8, ge=1)
+    """G: samples per prompt."""
+    updates: int = Field(default=40, ge=1)
+    """Optimiser updates in all."""
+    updates_per_round: int | None = Field(default=None, ge=1)
+    """Updates from one round's samples; default: 4 for star, else 1."""
+    minibatches: int = Field(default=1, ge=1)
+    """Parts into which a round's samples are shuffled, one an update."""
+    temperature: float = Field(default=1.0, gt=0)
+    """Of sampling and of scoring."""
+    lr: float = Field(default=2e-4, gt=0)
+    """Peak learning rate."""
+    warmup: int = Field(default=0, ge=0)
+    """Updates of linear warm-up."""
+    kl: float = Field(default=0.0, ge=0)
+    """Coefficient of KL(policy || start model)."""
+    length_penalty: float = 0.0
+    """Subtracted from the reward: this times length / (length of a full chain)."""
+    dynamic_sampling: bool = False
+    """Draw further prompts in place of groups whose rewards are all equal (DAPO)."""
+    dynamic_sampling_tries: int = Field(default=4, ge=1)
+    """Batches of prompts drawn at most in a round of dynamic sampling."""
+    restart: bool = False
+    """Begin every round's fit from the start model, as STaR of Zelikman et al. does."""
+    checkpoint_every: int = Field(default=5, ge=1)
+    """Rounds between two checkpoints."""
+    advantage: AdvantageKind | None = None
+    """Overrides the preset: what rewards are compared with."""
+    ratio: RatioKind | None = None
+    """Overrides the preset: the importance ratio."""
+    clip: ClipKind | None = None
+    """Overrides the preset: how ratios are cut."""
+    clip_low: float | None = Field(default=None, ge=0)
+    """Overrides the preset: lower clip distance."""
+    clip_high: float | None = Field(default=None, ge=0)
+    """Overrides the preset: upper clip distance, or bound."""
+    aggregate: Aggregate | None = None
+    """Overrides the preset: how tokens and sequences are weighted."""
+
+    @field_validator("algorithm")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        if value not in PRESETS:
+            raise ValueError(f"{value!r} is no algorithm; known: {', '.join(PRESETS)}")
+        return value
+
+    @model_validator(mode="after")
+    def _group_fits(self) -> PosttrainSettings:
+        if self.group_size < 2 and self.objective.advantage in GROUP_KINDS:
+            raise ValueError(f"group_size must be at least 2 for advantage {self.objective.advantage}")
+        return self
+
+    @property
+    def objective(self) -> Objective:
+        """The preset with what the settings override."""
+        chosen = {name: getattr(self, name) for name in Objective.model_fields}
+        return PRESETS[self.algorithm].model_copy(update={k: v for k, v in chosen.items() if v is not None})
+
+    @property
+    def updates_a_round(self) -> int:
+        """Updates from one round's samples, default filled in."""
+        return self.updates_per_round or (4 if self.algorithm == "star" else 1)
+
+
+@dataclass(frozen=True)
+class PolicyBatch:
+    """What one update learns from: some rows of a rollout with their advantages (N,) and weights (N,)."""
+
+    rollout: Rollout
+    advantages: Tensor
+    weights: Tensor
+    on_policy: bool
+    """The weights of the model are still those that sampled the rollout."""
+    start_logp: Tensor | None = None
+    """(N, R) log-probabilities under the start model, where the KL term is on."""
+
+
+def accumulate_gradient(
+    model: SequenceModel, batch: PolicyBatch, objective: Objective, *, temperature: float, kl: float = 0.0
+) -> dict[str, float | None]:
+    """{loss, clip_fraction, logp_error_max, kl, tokens}; the gradient is left in the parameters' `.grad`.
+
+    clip_fraction is a share of the tokens scored; logp_error_max the largest |recomputed - recorded| log-probability,
+    None off policy; tokens counts prompt and response tokens of the rows that were forwarded.
+    """
+    rollout = batch.rollout
+    needed = batch.weights != 0 if kl else (batch.weights != 0) & (batch.advantages != 0)
+    selected = needed.nonzero()[:, 0]
+    totals = {"loss": 0.0, "clipped": 0.0, "tokens": 0.0, "kl": 0.0, "error": 0.0}
+    if len(selected):
+        prefix, last = split_prompts(rollout.prompts)
+        cache = model.prefill(prefix)
+        # Each bucket's backward pass ends at these leaves; the prompts' own backward pass then runs once for all.
+        leaves = [(_leaf(key), _leaf(value)) for key, value in cache]
+        for bucket in length_buckets(rollout.num_actions[selected], MAX_TOKENS):
+            _bucket_backward(model, leaves, last, batch, selected[bucket], objective, temperature, kl, totals)
+        whole, cut = itertools.chain.from_iterable(cache), itertools.chain.from_iterable(leaves)
+        reached = [(t, leaf.grad) for t, leaf in zip(whole, cut, strict=True) if leaf.grad is not None]
+        if reached:
+            torch.autograd.backward([t for t, _ in reached], [grad for _, grad in reached])
+    num_scored = max(totals["tokens"], 1.0)
+    return {
+        "loss": totals["loss"],
+        "clip_fraction": totals["clipped"] / num_scored,
+        "logp_error_max": totals["error"] if batch.on_policy else None,
+        "kl": totals["kl"] if kl else None,
+        "tokens": totals["tokens"] + len(selected) * rollout.prompts.shape[1],
+    }
+
+
+def _leaf(tensor: Tensor) -> Tensor:
+    """The tensor cut off its graph, collecting a gradient of its own."""
+    return tensor.detach().requires_grad_(tensor.requires_grad)
+
+
+def _bucket_backward(
+    model: SequenceModel,
+    leaves: Cache,
+    last: Tensor,
+    batch: PolicyBatch,
+    rows: Tensor,
+    objective: Objective,
+    temperature: float,
+    kl: float,
+    totals: dict[str, float],
+) -> None:
+    """Add the gradient of some rows of similar length, and their part of the totals."""
+    rollout = batch.rollout
+    width = int(rollout.num_actions[rows].max())
+    responses, recorded = rollout.responses[rows, :width], rollout.logp[rows, :width]
+    mask, weights = rollout.mask[rows, :width], batch.weights[rows]
+    logp = log_probs(model, leaves, last, responses, rollout.rows[rows], temperature=temperature)
+    old = logp.detach() if batch.on_policy else recorded
+    loss, clipped = objectives.loss(logp, old, batch.advantages[rows], mask, weights, objective)
+    if kl and batch.start_logp is not None:
+        divergence = objectives.kl_to_start(logp, batch.start_logp[rows, :width], mask, weights)
+        loss = loss + kl * divergence
+        totals["kl"] += float(divergence.detach())
+    loss.backward()
+    totals["loss"] += float(loss.detach())
+    totals["clipped"] += float(clipped)
+    totals["tokens"] += float(mask.sum())
+    error = ((logp.detach() - recorded).abs() * mask).max()
+    totals["error"] = max(totals["error"], float(error))

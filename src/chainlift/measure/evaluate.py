@@ -1,0 +1,137 @@
+"""What a model does on fresh prompts, greedy and sampled: accuracy, length, long share, chain exactness, pass@k.
+
+Every share comes with n and a 95 % Wilson interval where DESIGN's contract names one. Prompts come from a stream of
+their own, named by the stage and step, so an evaluation neither sees training prompts beyond chance nor shifts any
+other stream.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from chainlift.learning.rollout import Rollout, sample
+from chainlift.measure.statistics import pass_at_k, wilson
+from chainlift.models.protocol import SequenceModel
+from chainlift.seeding import stream
+from chainlift.settings import Settings
+from chainlift.tasks.base import Task, Verdict
+
+ROWS_AT_ONCE = 1024
+
+
+class EvaluateSettings(Settings):
+    """How much is measured, and how often."""
+
+    prompts: int = Field(default=2048, ge=1)
+    """Fresh prompts at the beginning of RL and at the end of each stage."""
+    every: int = Field(default=50, ge=1)
+    """Updates of next-token prediction between two evaluations."""
+    posttrain_every: int = Field(default=2, ge=1)
+    """RL rounds between two evaluations."""
+    during: int = Field(default=512, ge=1)
+    """Fresh prompts of an evaluation inside a stage."""
+    pass_at_k_prompts: int = Field(default=128, ge=0)
+    """Prompts for pass@k at the end of a stage; 0 leaves it out."""
+    pass_at_k_samples: int = Field(default=16, ge=1)
+    """Samples per prompt for pass@k."""
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Responses to fresh prompts with their verdicts, row by row."""
+
+    rollout: Rollout
+    verdict: Verdict
+
+
+def answer(
+    model: SequenceModel,
+    task: Task,
+    prompts: Tensor,
+    *,
+    group_size: int = 1,
+    temperature: float = 1.0,
+    generator: torch.Generator | None = None,
+) -> Answers:
+    """Greedy answers to prompts (P, T) on the model's device, or `group_size` sampled ones where a generator is given."""
+    device = next(model.parameters()).device
+    rollout = sample(
+        model,
+        prompts.to(device),
+        eos=task.vocabulary.eos,
+        max_tokens=task.long_length + 1,
+        group_size=group_size,
+        temperature=temperature,
+        generator=generator,
+    )
+    return Answers(rollout, task.verify(rollout.row_prompts, rollout.responses))
+
+
+def measure(
+    model: SequenceModel,
+    task: Task,
+    num_prompts: int,
+    *,
+    seed: int,
+    name: str,
+    step: int,
+    temperature: float = 1.0,
+    pass_at_k_prompts: int = 0,
+    pass_at_k_samples: int = 16,
+) -> tuple[dict[str, Any], dict[str, Answers]]:
+    """({greedy, sampled}, one batch of answers of each mode) on fresh prompts from the streams `name`/... at `step`."""
+    prompts = task.prompts(num_prompts, stream(seed, f"{name}/prompts", step))
+    draws = stream(seed, f"{name}/samples", step)
+    modes = {"greedy": None, "sampled": draws}
+    table: dict[str, Any] = {}
+    shown: dict[str, Answers] = {}
+    for mode, generator in modes.items():
+        chunks = [
+            answer(model, task, chunk, temperature=temperature if generator else 1.0, generator=generator)
+            for chunk in prompts.split(ROWS_AT_ONCE)
+        ]
+        table[mode] = describe([chunk.verdict for chunk in chunks])
+        shown[mode] = chunks[0]
+    table["sampled"]["temperature"] = temperature
+    if pass_at_k_prompts:
+        rights = []
+        per_chunk = max(ROWS_AT_ONCE // pass_at_k_samples, 1)
+        for chunk in task.prompts(pass_at_k_prompts, stream(seed, f"{name}/pass-at-k", step)).split(per_chunk):
+            groups = answer(model, task, chunk, group_size=pass_at_k_samples, temperature=temperature, generator=draws)
+            rights.append(groups.verdict.answer.view(len(chunk), -1).sum(dim=1).cpu().numpy())
+        ks = [2**i for i in range(pass_at_k_samples.bit_length()) if 2**i <= pass_at_k_samples]
+        estimates = pass_at_k(np.concatenate(rights), pass_at_k_samples, ks)
+        table["sampled"]["pass_at_k"] = {str(k): value for k, value in estimates.items()}
+        table["sampled"]["pass_at_k_n"] = pass_at_k_samples
+        table["sampled"]["pass_at_k_prompts"] = pass_at_k_prompts
+    return table, shown
+
+
+def describe(verdicts: list[Verdict]) -> dict[str, Any]:
+    """The measured quantities of some verdicts, as the contract names them (docs/notation.md)."""
+
+    def joined(field: str) -> np.ndarray:
+        return torch.cat([getattr(verdict, field) for verdict in verdicts]).cpu().numpy()
+
+    right, long, length, chain = joined("answer"), joined("long"), joined("length"), joined("chain")
+    n, num_long, steps = len(right), int(long.sum()), int(joined("steps").sum())
+    values, counts = np.unique(length, return_counts=True)
+    return {
+        "n": n,
+        "accuracy": float(right.mean()),
+        "accuracy_ci95": list(wilson(int(right.sum()), n)),
+        "length_median": float(np.median(length)),
+        "length_mean": float(length.mean()),
+        "long_share": num_long / n,
+        "long_share_ci95": list(wilson(num_long, n)),
+        "chain_exactness": float((chain & long).sum() / num_long) if num_long else None,
+        "step_accuracy": float(joined("steps_right").sum() / steps) if steps else None,
+        "unfinished_share": float(1 - joined("finished").mean()),
+        "length_histogram": {str(v): int(c) for v, c in zip(values, counts, strict=True)},
+    }

@@ -1,0 +1,75 @@
+"""Token-by-token decoding of the transformer with a KV cache that is written in place.
+
+The prefix's keys and values stay as they are, one copy for a whole group, and the buffers of the responses are as
+long as they will ever be, so no step copies the cache. Only when rows leave the batch are the remaining ones moved
+together.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from chainlift.models.protocol import Cache
+
+if TYPE_CHECKING:
+    from chainlift.models.transformer import Attention, KeysValues, Transformer
+
+
+class TransformerDecoder:
+    """P * group_size responses that grow by one token a step; shapes as in models/transformer.py."""
+
+    def __init__(self, model: Transformer, cache: Cache, group_size: int, capacity: int) -> None:
+        self.model = model
+        self.group_size = group_size
+        self.prefix: list[KeysValues] = [(key.contiguous(), value.contiguous()) for key, value in cache]
+        prefixes, heads, self.prefix_length, width = cache[0][0].shape
+        shape = (prefixes * group_size, heads, capacity, width)
+        self.own: list[KeysValues] = [(key.new_empty(shape), key.new_empty(shape)) for key, _ in cache]
+        self.length = 0
+
+    def step(self, tokens: Tensor) -> Tensor:
+        """Logits (B, V) after appending tokens (B,)."""
+        x, rotation = self.model.embed(tokens[:, None], self.prefix_length + self.length)
+        self.length += 1
+        for index, block in enumerate(self.model.layers):
+            query, key, value = block.attention.project(block.attention_norm(x), rotation)
+            own_keys, own_values = self.own[index]
+            own_keys[:, :, self.length - 1] = key[:, :, 0]
+            own_values[:, :, self.length - 1] = value[:, :, 0]
+            x = x + self._attend(block.attention, index, query)
+            x = x + block.mlp(block.mlp_norm(x))
+        return self.model.head(self.model.norm(x))[:, 0]
+
+    def _attend(self, attention: Attention, index: int, query: Tensor) -> Tensor:
+        """Attention (B, 1, D) of query (B, H, R, 1, E) over the shared prefix and the row's own tokens."""
+        prefix_keys, prefix_values = self.prefix[index]
+        own_keys, own_values = (t[:, :, : self.length] for t in self.own[index])
+        query = query[:, :, :, 0] * attention.head_width**-0.5
+        prefix_scores = self._ungroup(self._group(query) @ prefix_keys.transpose(2, 3))
+        weights = torch.cat([prefix_scores, query @ own_keys.transpose(2, 3)], dim=-1).softmax(dim=-1)
+        on_prefix, on_own = weights.split([self.prefix_length, self.length], dim=-1)
+        attended = self._ungroup(self._group(on_prefix) @ prefix_values) + on_own @ own_values
+        return attention.merge(attended[:, :, :, None])
+
+    def _group(self, x: Tensor) -> Tensor:
+        """(P * G, H, R, X) to (P, H, G * R, X): the queries of a group meet their prefix in one product."""
+        batch, heads, repeats, last = x.shape
+        grouped = x.view(batch // self.group_size, self.group_size, heads, repeats, last).transpose(1, 2)
+        return grouped.reshape(batch // self.group_size, heads, self.group_size * repeats, last)
+
+    def _ungroup(self, x: Tensor) -> Tensor:
+        """(P, H, G * R, X) back to (P * G, H, R, X)."""
+        prefixes, heads, queries, last = x.shape
+        repeats = queries // self.group_size
+        grouped = x.view(prefixes, heads, self.group_size, repeats, last).transpose(1, 2)
+        return grouped.reshape(prefixes * self.group_size, heads, repeats, last)
+
+    def keep(self, rows: Tensor) -> None:
+        """Go on with these rows (B',) only; groups fall apart, so each row then holds its prefix's keys and values."""
+        prefix_rows = rows // self.group_size
+        self.prefix = [(key[prefix_rows], value[prefix_rows]) for key, value in self.prefix]
+        self.own = [(key[rows], value[rows]) for key, value in self.own]
+        self.group_size = 1

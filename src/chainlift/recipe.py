@@ -1,0 +1,203 @@
+"""A recipe: everything that decides what a run computes, put together from the parts' own settings.
+
+Read from YAML, overridden by dotted `key=value`, validated once and strictly, and hashed: the hash and the seed are a
+run's identity.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import re
+import types
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin
+
+import yaml
+from pydantic import Field, SerializeAsAny, ValidationError, field_validator, model_validator
+
+from chainlift.learning.next_token import ContinuedSettings, PretrainSettings
+from chainlift.learning.policy_update import PosttrainSettings
+from chainlift.measure.evaluate import EvaluateSettings
+from chainlift.models.transformer import ModelSettings
+from chainlift.settings import Settings
+from chainlift.tasks import base as tasks
+from chainlift.tasks.mixture import MixtureSettings
+from chainlift.tasks.running_sum import RunningSumSettings
+
+
+class Recipe(Settings):
+    """What a run computes."""
+
+    name: str = Field(default="custom", pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    """Stands in the run folder's name."""
+    title: str = ""
+    """One line for people."""
+    seed: int = Field(default=0, ge=0)
+    """Root of all random streams."""
+    task: SerializeAsAny[Settings] = RunningSumSettings()
+    """What is learned; `task.name` chooses, its other keys belong to that task."""
+    mixture: MixtureSettings = MixtureSettings()
+    """Share of long demonstrations."""
+    model: ModelSettings = ModelSettings()
+    """Who learns."""
+    pretrain: PretrainSettings = PretrainSettings()
+    """Stage 1, next-token prediction."""
+    posttrain: PosttrainSettings | None = None
+    """Stage 2, reinforcement learning; null leaves it out."""
+    continued_pretrain: ContinuedSettings | None = None
+    """The baseline: next-token prediction goes on instead of RL; null leaves it out."""
+    evaluate: EvaluateSettings = EvaluateSettings()
+    """What is measured, and how often."""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """Where tensors live; auto takes the best that is there."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """bfloat16: autocast of the matrix products."""
+    threads: int | None = Field(default=None, ge=1)
+    """CPU threads; null leaves it to PyTorch. Bits of results depend on it."""
+
+    @field_validator("task", mode="before")
+    @classmethod
+    def _task_by_name(cls, value: Any) -> Any:
+        if isinstance(value, dict):
+            return tasks.settings_class(value.get("name", "running_sum"))(**value)
+        return value
+
+    @model_validator(mode="after")
+    def _baseline_has_rl(self) -> Recipe:
+        if self.continued_pretrain is not None and self.posttrain is None:
+            raise ValueError("continued_pretrain matches the tokens of posttrain, which is null")
+        return self
+
+    @property
+    def digest(self) -> str:
+        """Eight hexadecimal digits of everything but name, title and seed."""
+        content = json.dumps(self.model_dump(exclude={"name", "title", "seed"}), sort_keys=True)
+        return hashlib.sha256(content.encode()).hexdigest()[:8]
+
+    @property
+    def run_id(self) -> str:
+        """The run folder's name: `<recipe>-<digest>-s<seed>`."""
+        return f"{self.name}-{self.digest}-s{self.seed}"
+
+    @property
+    def stage_1(self) -> Recipe:
+        """The recipe of stage 1 alone: recipes that agree on it share its checkpoint."""
+        title = "stage 1, shared by the runs that begin with it"
+        return self.model_copy(
+            update={"name": "pretrain", "title": title, "posttrain": None, "continued_pretrain": None}
+        )
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML with 1e-3 read as a number (YAML 1.1 would take it for a string)."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)$"),
+    list("-+0123456789."),
+)
+
+
+def shipped() -> dict[str, Path]:
+    """Name and file of each shipped recipe."""
+    folder = Path(str(resources.files("chainlift"))) / "recipes"
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def load(source: str, overrides: list[str] | None = None, *, seed: int | None = None) -> Recipe:
+    """The recipe of a shipped name or a YAML file, with dotted overrides; ValueError in one line that names the key."""
+    known = shipped()
+    path = known.get(source, Path(source))
+    if source not in known and path.suffix not in (".yaml", ".yml"):
+        raise ValueError(f"no recipe {source!r}{_suggest(source, known)}; known: {', '.join(known)}, or a .yaml file")
+    try:
+        content = yaml.load(path.read_text(), _Loader)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"cannot read {path}: {error}") from error
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} must hold keys and values")
+    content.setdefault("name", path.stem)
+    for override in overrides or []:
+        _override(content, override)
+    if seed is not None:
+        content["seed"] = seed
+    return build(content)
+
+
+def build(content: dict[str, Any]) -> Recipe:
+    """The recipe of nested keys and values; ValueError in one line that names the key and what is allowed."""
+    try:
+        return Recipe(**content)
+    except ValidationError as error:
+        raise ValueError(_one_line(error)) from error
+
+
+def parse_seeds(text: str) -> list[int]:
+    """The seeds of `0-4` or `0,2,5`; ValueError for anything else."""
+    found: list[int] = []
+    for piece in text.split(","):
+        match = re.fullmatch(r"\s*(\d+)(?:-(\d+))?\s*", piece)
+        if match is None or (match[2] and int(match[2]) < int(match[1])):
+            raise ValueError(f"--seeds: {text!r} is neither a range like 0-4 nor a list like 0,2,5")
+        found += range(int(match[1]), int(match[2] or match[1]) + 1)
+    return found
+
+
+def _override(content: dict[str, Any], override: str) -> None:
+    """Put one dotted `key=value` into nested keys and values."""
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise ValueError(f"{override!r} is no override; write key=value, for example posttrain.algorithm=star")
+    try:
+        value = yaml.load(text, _Loader)
+    except yaml.YAMLError as error:
+        raise ValueError(f"{key}: {text!r} is not a YAML value") from error
+    *parents, last = key.split(".")
+    node = content
+    for parent in parents:
+        child = node.get(parent)
+        if child is None:
+            child = node[parent] = {}
+        if not isinstance(child, dict):
+            raise ValueError(f"{key}: {parent} has no keys")
+        node = child
+    node[last] = value
+
+
+def _one_line(error: ValidationError) -> str:
+    """The first complaint of a validation error: where, what, and the nearest known key."""
+    first = error.errors()[0]
+    parts = [str(part) for part in first["loc"]]
+    where = ".".join(parts) or "recipe"
+    if first["type"] == "extra_forbidden":
+        known = _fields_at(Recipe, parts[:-1])
+        return f"{where}: unknown key{_suggest(parts[-1], known)}; allowed: {', '.join(known)}"
+    cause = first.get("ctx", {}).get("error")
+    if isinstance(cause, ValidationError):
+        return f"{where}.{_one_line(cause)}"
+    message = str(cause) if cause is not None else first["msg"]
+    return (
+        f"{where}: {message} (got {first['input']!r})"
+        if not isinstance(first["input"], dict)
+        else f"{where}: {message}"
+    )
+
+
+def _fields_at(settings: type[Settings], path: list[str]) -> list[str]:
+    """The keys allowed at a dotted place."""
+    for part in path:
+        annotation = settings.model_fields[part].annotation
+        options = get_args(annotation) if get_origin(annotation) in (Union, types.UnionType) else (annotation,)
+        settings = next((o for o in options if isinstance(o, type) and issubclass(o, Settings)), settings)
+    return list(settings.model_fields)
+
+
+def _suggest(word: str, known: Any) -> str:
+    near = difflib.get_close_matches(word, list(known), n=1)
+    return f", did you mean {near[0]!r}?" if near else ""

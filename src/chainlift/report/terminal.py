@@ -1,0 +1,188 @@
+"""What a person sees while a run goes on: a live bar and table, or plain lines where the output is no terminal."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, TextIO
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from chainlift.tasks.base import EOS
+
+STAGE_TITLES = {
+    "pretrain": "next-token prediction",
+    "posttrain": "reinforcement learning",
+    "continued_pretrain": "next-token prediction goes on",
+}
+SHOWN_ROWS = 6  # evaluations kept in sight
+PLAIN_SECONDS = 10.0  # between two plain lines
+
+
+class Reporter:
+    """Tells of stages, updates and evaluations; silent where `quiet`."""
+
+    def __init__(self, *, quiet: bool = False, file: TextIO | None = None) -> None:
+        self.console = Console(file=file or sys.stderr, quiet=quiet, highlight=False)
+        self._live: Live | None = None
+        self._bar: Progress | None = None
+        self._evaluations: list[dict[str, Any]] = []
+        self._started, self._first_step, self._last_line = 0.0, 0, 0.0
+        self._total = 0
+
+    def say(self, text: str) -> None:
+        """One line, whatever is going on."""
+        self.console.print(text, markup=False, soft_wrap=True)
+
+    @contextmanager
+    def stage(self, stage: str, step: int, total: int) -> Iterator[None]:
+        """Show a stage that begins, or goes on, at `step` of `total` updates."""
+        self._started, self._first_step, self._last_line = time.monotonic(), step, time.monotonic()
+        self._total, self._evaluations = total, []
+        title = STAGE_TITLES[stage]
+        where = f", goes on at update {step}" if step else ""
+        if not self.console.is_terminal:
+            self.say(f"{title}: {total} updates{where}")
+            yield
+            return
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(),
+            console=self.console,
+        )
+        self._bar.add_task(title, total=total, completed=step, rate="")
+        with Live(self._bar, console=self.console, refresh_per_second=4) as self._live:
+            yield
+            self._live = None
+
+    def update(self, row: dict[str, Any]) -> None:
+        """Show one metrics row of kind `update`."""
+        now, step = time.monotonic(), row["step"]
+        done = max(step - self._first_step, 1)
+        rate = done / max(now - self._started, 1e-9)
+        if self._bar is not None and self._live is not None:
+            self._bar.update(self._bar.task_ids[0], completed=step, rate=f"{rate:.1f} updates/s")
+        elif now - self._last_line >= PLAIN_SECONDS or step == self._total:
+            self._last_line = now
+            remaining = (self._total - step) / rate
+            told = f"reward {row['reward_mean']:.3f}" if "reward_mean" in row else f"loss {row['loss']:.4f}"
+            self.say(f"  update {step}/{self._total}  {told}  {rate:.1f} updates/s  {remaining:.0f} s left")
+
+    def evaluation(self, row: dict[str, Any]) -> None:
+        """Show one metrics row of kind `evaluation`."""
+        self._evaluations = [*self._evaluations, row][-SHOWN_ROWS:]
+        if self._bar is not None and self._live is not None:
+            self._live.update(Group(_evaluation_table(self._evaluations), self._bar))
+        else:
+            greedy, sampled = row["greedy"], row["sampled"]
+            self.say(
+                f"  after {row['step']:>4} updates: greedy accuracy {greedy['accuracy']:.3f}, "
+                f"length {greedy['length_median']:g}; sampled accuracy {sampled['accuracy']:.3f}, "
+                f"long share {sampled['long_share']:.3f}"
+            )
+
+
+def _evaluation_table(rows: list[dict[str, Any]]) -> Table:
+    """The last evaluations, one a line."""
+    table = Table("updates", "greedy accuracy", "greedy length", "sampled accuracy", "sampled long share")
+    for row in rows:
+        greedy, sampled = row["greedy"], row["sampled"]
+        table.add_row(
+            str(row["step"]),
+            f"{greedy['accuracy']:.3f}",
+            f"{greedy['length_median']:g}",
+            f"{sampled['accuracy']:.3f}",
+            f"{sampled['long_share']:.3f}",
+        )
+    return table
+
+
+QUANTITIES = (
+    ("greedy_accuracy", "greedy accuracy"),
+    ("greedy_length_median", "greedy length (median)"),
+    ("sampled_accuracy", "sampled accuracy"),
+    ("sampled_long_share", "sampled long share"),
+)
+
+
+def summary_table(summary: dict[str, Any]) -> Table:
+    """Before, after and baseline beside the theory, with 95 % intervals over the evaluation prompts."""
+    prompts = summary["pretrain"]["prompts"]
+    table = Table(title=f"{summary['run_id']}: {prompts} fresh prompts, 95 % intervals over prompts")
+    stages = [stage for stage in STAGE_TITLES if stage in summary]
+    table.add_column("")
+    for stage in stages:
+        table.add_column(
+            f"after {STAGE_TITLES[stage]}" if stage != "continued_pretrain" else "baseline: " + STAGE_TITLES[stage]
+        )
+        if stage != "continued_pretrain":
+            table.add_column("theory", style="dim")
+    for key, name in QUANTITIES:
+        cells = [name]
+        for stage in stages:
+            cells.append(_cell(summary[stage], key))
+            if stage != "continued_pretrain":
+                theory = summary["theory"] if stage == "pretrain" else summary["theory"]["posttrain"]
+                cells.append("—" if theory[key] is None else f"{theory[key]:g}")
+        table.add_row(*cells)
+    return table
+
+
+def _cell(measured: dict[str, Any], key: str) -> str:
+    interval = measured.get(f"{key}_ci95")
+    if interval is None:
+        return f"{measured[key]:g}"
+    return f"{measured[key]:.3f} [{interval[0]:.3f}, {interval[1]:.3f}]"
+
+
+def evaluation_table(measured: dict[str, Any]) -> Table:
+    """An evaluation, greedy beside sampled, with 95 % intervals."""
+    table = Table(
+        "", "greedy", "sampled", title=f"{measured['greedy']['n']} fresh prompts, 95 % intervals over prompts"
+    )
+    names = (
+        "accuracy",
+        "long_share",
+        "length_median",
+        "length_mean",
+        "chain_exactness",
+        "step_accuracy",
+        "unfinished_share",
+    )
+    for name in names:
+        table.add_row(name.replace("_", " "), *(_quantity(measured[mode], name) for mode in ("greedy", "sampled")))
+    for k, value in measured["sampled"].get("pass_at_k", {}).items():
+        table.add_row(f"pass@{k}", "", f"{value:.3f}")
+    return table
+
+
+def _quantity(measured: dict[str, Any], name: str) -> str:
+    if measured[name] is None:
+        return "no long response"
+    return f"{measured[name]:g}" if name.startswith("length") else _cell(measured, name)
+
+
+def response_lines(found: list[dict[str, Any]]) -> list[Text]:
+    """Sampled responses as coloured tokens (right green, wrong red, EOS dim) with their probabilities underneath."""
+    lines = []
+    for response in found:
+        verdict = "right" if response["answer"] else "wrong" if response["finished"] else "unfinished"
+        lines.append(Text(f"{response['prompt']}  ->  {verdict}, length {response['length']}", style="bold"))
+        tokens, chances = Text("  "), Text("  ", style="dim")
+        triples = zip(response["response"], response["probabilities"], response["token_right"], strict=True)
+        for token, probability, right in triples:
+            width = max(len(token), 4) + 1
+            style = "dim" if token == EOS else "green" if right else "red"
+            tokens.append(token.ljust(width), style=style)
+            chances.append(f"{probability:.2f}".ljust(width))
+        lines += [tokens, chances]
+    return lines

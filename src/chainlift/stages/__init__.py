@@ -1,0 +1,1 @@
+"""the loops of a run, read top to bottom."""

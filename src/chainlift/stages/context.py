@@ -1,0 +1,161 @@
+"""What every stage of a run is given, and the way it records, stops and goes on."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from chainlift.measure.evaluate import Answers, measure
+from chainlift.measure.samples import records
+from chainlift.models.transformer import Transformer
+from chainlift.recipe import Recipe
+from chainlift.report.terminal import Reporter
+from chainlift.runs import checkpoint
+from chainlift.runs.checkpoint import TrainerState
+from chainlift.runs.store import RunFolder
+from chainlift.seeding import stream
+from chainlift.tasks import base as tasks
+from chainlift.tasks.base import Task
+
+SHOWN_RESPONSES = 8  # kept in rollouts.jsonl of each mode and occasion
+
+
+class Interrupted(Exception):
+    """The user asked to stop; what was done is kept."""
+
+
+@dataclass
+class Context:
+    """A recipe about to run: its task, device and folder, and who is told."""
+
+    recipe: Recipe
+    folder: RunFolder
+    reporter: Reporter
+    device: torch.device
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        self.task: Task = tasks.build(self.recipe.task)
+
+    def new_model(self) -> Transformer:
+        """A freshly initialised model on the device, its weights from the stream `model`."""
+        context = self.task.prompt_length + self.task.long_length + 1
+        model = Transformer(self.recipe.model, self.task.vocabulary.size, context)
+        return model.initialise(stream(self.recipe.seed, "model")).to(self.device)
+
+    def precision(self) -> AbstractContextManager[Any]:
+        """Autocast to bfloat16 where the recipe asks for it."""
+        if self.recipe.dtype == "float32":
+            return nullcontext()
+        return torch.autocast(self.device.type, torch.bfloat16)
+
+    def begin(
+        self, stage: str, model: Transformer, optimiser: torch.optim.AdamW, after: Path | None = None
+    ) -> TrainerState:
+        """The state to go on from: the stage's newest checkpoint, or a new state that follows the checkpoint `after`.
+
+        Model and optimiser are filled from the stage's checkpoint; the folder's files are cut back to what the state
+        knows.
+        """
+        newest = checkpoint.latest(self.folder.checkpoints, stage)
+        if newest is not None:
+            state = checkpoint.restore(newest, model, optimiser)
+        else:
+            lengths = {} if after is None else checkpoint.read_state(after).lengths
+            state = TrainerState(stage, lengths=lengths)
+        self.folder.rewind(state.lengths)
+        return state
+
+    def keep(self, state: TrainerState, model: Transformer, optimiser: torch.optim.AdamW, since: float) -> float:
+        """The time now, after writing a checkpoint; `since` is when the state's seconds were last brought up to date."""
+        now = time.monotonic()
+        state.seconds += now - since
+        state.lengths = self.folder.lengths()
+        checkpoint.save(self.folder.checkpoints, state, model, self.task, optimiser)
+        return now
+
+    def record(self, state: TrainerState, kind: str, metrics: dict[str, Any]) -> dict[str, Any]:
+        """The row just appended to metrics.jsonl; no row holds a wall-clock time, so that a resumed run writes the
+        same bytes.
+        """
+        row = {
+            "stage": state.stage,
+            "kind": kind,
+            "step": state.step,
+            "sequences": state.sequences,
+            "tokens": state.tokens,
+            **metrics,
+        }
+        self.folder.append("metrics.jsonl", [row])
+        return row
+
+    def evaluate(self, state: TrainerState, model: Transformer, *, final: bool, show: bool) -> None:
+        """Measure the model on fresh prompts and record it; `show` keeps some responses and takes the full number of
+        prompts.
+        """
+        settings = self.recipe.evaluate
+        with self.precision():
+            table, answers = measure(
+                model,
+                self.task,
+                settings.prompts if show else settings.during,
+                seed=self.recipe.seed,
+                name=f"{state.stage}/evaluate",
+                step=state.step,
+                pass_at_k_prompts=settings.pass_at_k_prompts if final else 0,
+                pass_at_k_samples=settings.pass_at_k_samples,
+            )
+        row = self.record(state, "evaluation", {"final": final, **table})
+        if show:
+            for mode, found in answers.items():
+                self.record_responses(state, "evaluation", mode, found)
+        self.reporter.evaluation(row)
+
+    def record_responses(
+        self,
+        state: TrainerState,
+        kind: str,
+        mode: str,
+        answers: Answers,
+        *,
+        rewards: torch.Tensor | None = None,
+        advantages: torch.Tensor | None = None,
+    ) -> None:
+        """Append the first responses to rollouts.jsonl."""
+        rows = list(range(min(SHOWN_RESPONSES, len(answers.rollout.rows))))
+        found = records(self.task, answers, rows, rewards=rewards, advantages=advantages)
+        where = {"stage": state.stage, "step": state.step, "kind": kind, "mode": mode}
+        self.folder.append("rollouts.jsonl", [where | record for record in found])
+
+    def stop_if_asked(self) -> None:
+        """Raise Interrupted once the user has pressed Ctrl-C."""
+        if self.stop.is_set():
+            raise Interrupted
+
+
+@contextmanager
+def stop_on_signals(stop: threading.Event) -> Iterator[None]:
+    """Turn the first Ctrl-C (or SIGTERM) into a request to stop at the next checkpoint; a second Ctrl-C ends at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def ask(number: int, _frame: Any) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,26 @@
+"""An exception as one line for the user and an exit status: 2 for what the user can mend, 1 for a failure while
+running.
+"""
+
+from __future__ import annotations
+
+import errno
+
+from chainlift.stages.context import Interrupted
+
+GO_ON = "the same command goes on from the last checkpoint"
+
+
+def explain(error: Exception) -> tuple[int, str]:
+    """(exit status, line); an error that is none of ours is raised again, so that its traceback is seen."""
+    if isinstance(error, Interrupted):
+        return 130, f"stopped; {GO_ON}"
+    if isinstance(error, ValueError):
+        return 2, f"error: {error}"
+    if isinstance(error, FloatingPointError):
+        return 1, f"error: training diverged: {error}; lower the learning rate (the last checkpoint is kept)"
+    if isinstance(error, OSError):
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        mend = f"make room, then {GO_ON}" if full else GO_ON
+        return 1, f"error: {error.filename or 'the run folder'}: {error.strerror or error}; {mend}"
+    raise error

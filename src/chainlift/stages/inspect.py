@@ -1,0 +1,93 @@
+"""Looking at a checkpoint: measure it, sample from it, export it."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from chainlift.measure.evaluate import answer, measure
+from chainlift.measure.samples import records
+from chainlift.models import hub
+from chainlift.models.transformer import Transformer
+from chainlift.runs import checkpoint, environment
+from chainlift.seeding import stream
+from chainlift.tasks.base import Task
+
+MODEL_FILES = ("model.safetensors", "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json")
+
+
+def find(target: Path) -> Path:
+    """The checkpoint folder that `target` is or, for a run folder, its last one; ValueError if there is none."""
+    if (target / "config.json").is_file():
+        return target
+    for stage in ("posttrain", "pretrain"):
+        found = checkpoint.latest(target / "checkpoints", stage)
+        if found is not None:
+            return found
+    if not target.exists():
+        raise ValueError(f"{target} does not exist")
+    raise ValueError(f"{target} is neither a checkpoint nor a run folder with one")
+
+
+def evaluate(target: Path, num_prompts: int, *, temperature: float, seed: int) -> dict[str, Any]:
+    """{greedy, sampled} of a checkpoint on fresh prompts that no run's own streams use."""
+    model, task = _load(target)
+    table, _ = measure(
+        model,
+        task,
+        num_prompts,
+        seed=seed,
+        name="evaluate-command",
+        step=0,
+        temperature=temperature,
+        pass_at_k_prompts=min(num_prompts, 256),
+    )
+    return {"checkpoint": str(find(target)), **table}
+
+
+def sample(
+    target: Path, prompt: str | None, *, greedy: bool, count: int, temperature: float, seed: int
+) -> list[dict[str, Any]]:
+    """`count` responses (1 if greedy) to a prompt in text, or to a fresh one; ValueError if it does not fit the task."""
+    model, task = _load(target)
+    tokens = task.prompts(1, stream(seed, "sample-command/prompt")) if prompt is None else _encode(task, prompt)
+    answers = answer(
+        model,
+        task,
+        tokens,
+        group_size=1 if greedy else count,
+        temperature=1.0 if greedy else temperature,
+        generator=None if greedy else stream(seed, "sample-command/samples"),
+    )
+    return records(task, answers, list(range(len(answers.rollout.rows))))
+
+
+def export(target: Path, folder: Path) -> None:
+    """Copy the model of a checkpoint, without the trainer's state, into a new or empty folder."""
+    source = find(target)
+    hub.load(source)  # a damaged checkpoint is refused here, before anything is written
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ValueError(f"{folder} is there and not empty; name a new folder")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in MODEL_FILES:
+            shutil.copyfile(source / name, folder / name)
+    except OSError as error:
+        raise ValueError(f"cannot write into {folder}: {error.strerror}") from error
+
+
+def _load(target: Path) -> tuple[Transformer, Task]:
+    model, task = hub.load(find(target))
+    return model.to(torch.device(environment.pick_device("auto"))), task
+
+
+def _encode(task: Task, prompt: str) -> Tensor:
+    """Prompt tokens (1, T) of a text."""
+    tokens = task.vocabulary.encode(prompt)
+    if len(tokens) != task.prompt_length:
+        raise ValueError(f"the prompt has {len(tokens)} tokens; this model was trained on {task.prompt_length}")
+    return tokens[None]

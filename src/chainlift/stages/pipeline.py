@@ -1,0 +1,132 @@
+"""A recipe from beginning to end: stage 1 (shared between runs), RL, the baseline, summary and report."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from chainlift.learning.next_token import PretrainSettings
+from chainlift.models.transformer import Transformer
+from chainlift.recipe import Recipe
+from chainlift.report import page
+from chainlift.report.terminal import Reporter
+from chainlift.runs import checkpoint, environment, store
+from chainlift.runs.store import RunFolder
+from chainlift.stages.context import Context, stop_on_signals
+from chainlift.stages.posttrain import posttrain
+from chainlift.stages.pretrain import pretrain
+from chainlift.stages.summary import summarise
+from chainlift.tasks import base as tasks
+
+
+@dataclass(frozen=True)
+class Result:
+    """A finished run."""
+
+    folder: Path
+    summary: dict[str, Any]
+    report: Path
+
+
+def run(recipe: Recipe, out: Path, reporter: Reporter, *, fresh: bool = False) -> Result:
+    """The finished run of a recipe under `out`; what was done before, by this or another process, is not done again.
+
+    Raises ValueError for what the user can mend, FloatingPointError when training diverges, Interrupted after Ctrl-C;
+    in each case the run folder stays as it is and the same call goes on from its last checkpoint.
+    """
+    device = torch.device(environment.pick_device(recipe.device))
+    if recipe.threads is not None:
+        torch.set_num_threads(recipe.threads)
+    if fresh:
+        store.remove(out / recipe.run_id)
+    folder = RunFolder.open(out / recipe.run_id, recipe.model_dump(mode="json"), recipe.digest)
+    with folder.lock(wait=False):
+        context = Context(recipe, folder, reporter, device)
+        if folder.done:
+            reporter.say(f"{recipe.run_id} is done already")
+        else:
+            folder.write_environment(environment.describe(device.type))
+            with stop_on_signals(context.stop):
+                _train(context, out)
+            folder.finish(summarise(recipe, folder))
+        report = folder.path / "report.html"
+        if not report.exists():
+            report = page.write(folder.path)
+    return Result(folder.path, folder.summary(), report)
+
+
+def plan(recipe: Recipe, out: Path) -> str:
+    """What a run would compute and where, as YAML: the resolved recipe, then comments with its size and folder."""
+    task = tasks.build(recipe.task)
+    model = Transformer(recipe.model, task.vocabulary.size, task.prompt_length + task.long_length + 1)
+    num_parameters = sum(parameter.numel() for parameter in model.parameters())
+    stage_1 = recipe.pretrain.steps * recipe.pretrain.batch_size
+    lines = [
+        yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False).rstrip(),
+        f"# model: {num_parameters:,} parameters",
+        f"# stage 1: {stage_1:,} demonstrations, shared by all runs that agree on it ({recipe.stage_1.run_id})",
+    ]
+    if recipe.posttrain is not None:
+        settings = recipe.posttrain
+        rounds = -(-settings.updates // settings.updates_a_round)
+        lines.append(f"# RL: {rounds:,} rounds of {settings.prompts * settings.group_size:,} samples")
+    lines.append(f"# folder: {out / recipe.run_id}")
+    return "\n".join(lines)
+
+
+def _train(context: Context, out: Path) -> None:
+    """The stages, in order; each hands its last checkpoint on."""
+    recipe, checkpoints = context.recipe, context.folder.checkpoints
+    stage_1 = _shared_stage_1(context, out)
+    if recipe.posttrain is None:
+        return
+    _, reinforced = posttrain(context, recipe.posttrain, start=stage_1)
+    if recipe.continued_pretrain is None:
+        return
+    settings, num_tokens = _continued(recipe, reinforced.tokens)
+    after = checkpoint.latest(checkpoints, "posttrain")
+    pretrain(context, settings, stage="continued_pretrain", start=stage_1, after=after, min_tokens=num_tokens)
+
+
+def _shared_stage_1(context: Context, out: Path) -> Path:
+    """Stage 1's last checkpoint inside the run folder, trained only if no run under `out` has trained it yet.
+
+    It is trained in a folder of its own, `pretrain-<digest>-s<seed>`, and copied with its records, so that a run
+    folder is whole by itself. The checkpoint is copied last: where it stands, the records stand too.
+    """
+    recipe, folder = context.recipe, context.folder
+    inside = checkpoint.latest(folder.checkpoints, "pretrain")
+    if inside is not None:
+        return inside
+    first = recipe.stage_1
+    shared = RunFolder.open(out / first.run_id, first.model_dump(mode="json"), first.digest)
+    with shared.lock(wait=True):
+        part = Context(first, shared, context.reporter, context.device, context.stop)
+        if not shared.done:
+            shared.write_environment(environment.describe(context.device.type))
+            pretrain(part, first.pretrain)
+            shared.finish(summarise(first, shared))
+        else:
+            context.reporter.say(f"next-token prediction: taken from {shared.path}")
+        newest = checkpoint.latest(shared.checkpoints, "pretrain")
+        if newest is None:
+            raise ValueError(f"{shared.path} has lost its checkpoint; remove that folder and run again")
+        folder.take_records(shared)
+        checkpoint.copy(newest, folder.checkpoints / newest.name)
+    return folder.checkpoints / newest.name
+
+
+def _continued(recipe: Recipe, num_tokens: int) -> tuple[PretrainSettings, int]:
+    """(settings, tokens to process): enough steps of stage 1's batches, on average, for RL's tokens times the ratio."""
+    assert recipe.continued_pretrain is not None
+    task = tasks.build(recipe.task)
+    p_cot = recipe.mixture.p_cot
+    response = p_cot * task.long_length + (1 - p_cot) * task.short_length + 1
+    needed = int(num_tokens * recipe.continued_pretrain.token_ratio)
+    steps = -(-needed // int(recipe.pretrain.batch_size * (task.prompt_length + response)))
+    changes = {"steps": steps, "lr": recipe.continued_pretrain.lr or recipe.pretrain.lr}
+    return recipe.pretrain.model_copy(update=changes), needed

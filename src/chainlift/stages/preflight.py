@@ -1,0 +1,73 @@
+"""Before RL: sample a few groups, and say in words when RL cannot start."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from chainlift.learning import advantage as advantages
+from chainlift.learning import reward
+from chainlift.learning.policy_update import PosttrainSettings
+from chainlift.measure.evaluate import answer
+from chainlift.models.transformer import Transformer
+from chainlift.runs.checkpoint import TrainerState
+from chainlift.seeding import stream
+from chainlift.stages.context import Context
+
+PROMPTS = 64
+UNFINISHED_LIMIT = 0.5  # more than this share cut off: rewards say little
+DEAD_LIMIT = 0.9  # more than this share of groups without signal: most work is for nothing
+
+
+def preflight(context: Context, state: TrainerState, model: Transformer, settings: PosttrainSettings) -> dict[str, Any]:
+    """The recorded row: what 64 prompts with `group_size` samples each say about RL's chances from here."""
+    task, seed = context.task, context.recipe.seed
+    with context.precision():
+        answers = answer(
+            model,
+            task,
+            task.prompts(PROMPTS, stream(seed, "preflight/prompts")),
+            group_size=settings.group_size,
+            temperature=settings.temperature,
+            generator=stream(seed, "preflight/samples"),
+        )
+    verdict = answers.verdict
+    rewards = reward.score(verdict, settings.reward).view(PROMPTS, -1)
+    right = rewards > 0
+    signal = advantages.signal(right)
+    rate = float(right.float().mean())
+    found = {
+        "prompts": PROMPTS,
+        "samples": rewards.numel(),
+        "accuracy": float(verdict.answer.float().mean()),
+        "reward_mean": rate,
+        "long_share": float(verdict.long.float().mean()),
+        "unfinished_share": float(1 - verdict.finished.float().mean()),
+        "groups_without_signal_expected": rate**settings.group_size + (1 - rate) ** settings.group_size,
+        "groups_without_signal": signal["groups_all_right"] + signal["groups_all_wrong"],
+    }
+    found["warnings"] = warnings(found, settings)
+    row = context.record(state, "preflight", found)
+    for warning in found["warnings"]:
+        context.reporter.say(f"preflight: {warning}")
+    return row
+
+
+def warnings(found: dict[str, Any], settings: PosttrainSettings) -> list[str]:
+    """What a user should know before RL starts, in words; [] when nothing stands in its way."""
+    told = []
+    samples = found["samples"]
+    if found["reward_mean"] == 0:
+        told.append(f"no sample out of {samples} earned a reward: RL has nothing to learn from")
+    if found["long_share"] == 0:
+        told.append(f"no long response among {samples} samples: RL cannot make more of what is never sampled")
+    if found["unfinished_share"] > UNFINISHED_LIMIT:
+        told.append(
+            f"{found['unfinished_share']:.0%} of the responses do not end: train longer before RL, so that EOS is learned"
+        )
+    dead = found["groups_without_signal_expected"]
+    if settings.objective.advantage in advantages.GROUP_KINDS and dead > DEAD_LIMIT and found["reward_mean"] > 0:
+        told.append(
+            f"{dead:.0%} of the groups are expected to have equal rewards and so no signal: raise posttrain.group_size "
+            f"(now {settings.group_size})"
+        )
+    return told

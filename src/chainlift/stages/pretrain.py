@@ -1,0 +1,67 @@
+"""Stage 1, and the baseline that goes on with it: batch, update, evaluate, record."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from chainlift.learning import next_token
+from chainlift.learning.next_token import PretrainSettings
+from chainlift.learning.optimiser import apply_gradients, make_optimiser
+from chainlift.models.transformer import Transformer
+from chainlift.runs import checkpoint
+from chainlift.runs.checkpoint import TrainerState
+from chainlift.stages.context import Context
+from chainlift.tasks import mixture
+
+
+def pretrain(
+    context: Context,
+    settings: PretrainSettings,
+    *,
+    stage: str = "pretrain",
+    start: Path | None = None,
+    after: Path | None = None,
+    min_tokens: int = 0,
+) -> tuple[Transformer, TrainerState]:
+    """The trained model and its final state after `settings.steps` updates.
+
+    `start`: a checkpoint whose weights and optimiser averages the stage begins with; `after`: the checkpoint whose
+    records this stage's follow. A stage that has begun goes on from its own newest checkpoint. A stage with
+    `min_tokens` ends no earlier than when it has processed so many; its caller chose `steps` to be enough on average.
+    """
+    recipe, task = context.recipe, context.task
+    model = context.new_model()
+    optimiser = make_optimiser(model, settings)
+    if start is not None:
+        checkpoint.restore(start, model, optimiser)
+    state = context.begin(stage, model, optimiser, after)
+    if state.finished:
+        return model, state
+
+    since = time.monotonic()
+    with context.reporter.stage(stage, state.step, settings.steps):
+        while state.step < settings.steps or state.tokens < min_tokens:
+            if state.step % recipe.evaluate.every == 0:
+                context.evaluate(state, model, final=False, show=False)
+
+            batch = mixture.draw(
+                task, recipe.mixture, settings.batch_size, seed=recipe.seed, name=stage, step=state.step
+            )
+            with context.precision():
+                loss, metrics = next_token.loss(model, batch, settings.loss_weighting)
+            loss.backward()
+            moved = apply_gradients(model, optimiser, settings, state.step, settings.steps)
+
+            state.step += 1
+            state.sequences += settings.batch_size
+            state.tokens += batch.num_tokens
+            context.reporter.update(context.record(state, "update", metrics | moved))
+            if context.stop.is_set() or state.step % settings.checkpoint_every == 0:
+                since = context.keep(state, model, optimiser, since)
+            context.stop_if_asked()
+
+        context.evaluate(state, model, final=True, show=True)
+        state.finished = True
+        context.keep(state, model, optimiser, since)
+    return model, state

@@ -1,0 +1,1 @@
+"""WHAT SHOULD HAPPEN: closed forms, without torch."""

@@ -1,0 +1,285 @@
+"""What a perfect but blind learner of the mixture does, and what reinforcement learning makes of it, in closed form.
+
+Setting: d >= 2 uniform digits modulo K, a share p = p_cot of long demonstrations y_1..y_d <eos> with y_l = x_1+..+x_l, the
+others short, y_d <eos>. The learner is at the minimum of the cross-entropy, except that it is *blind*: whatever it reads from
+the prompt is independent of the whole sum. The steps y_l = y_{l-1} + x_l it knows, and with them the first token of a chain,
+x_1. At d = 1 both forms are the same response and nothing is hidden; every function with d then raises ValueError.
+
+A response is then one of K + 1 kinds: the long one, always right, or one of K short answers, right with probability 1/K.
+At a tie (p exactly at the threshold) greedy is called short: it goes long only where that is strictly more probable.
+
+Functions of p and K take (p, modulus), those that need d take (d, modulus, p_cot). ValueError for K < 2, p outside [0, 1], a
+temperature that is not positive. Source for K = 2: Tsilivis et al., arXiv 2510.11495; the rest is derived here.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Mode = Literal["short", "long"]
+Reward = Literal["chain", "end_to_end"]
+
+TIE = 1e-9  # log-odds of a flip in a later STaR round that are this small are rounding errors
+
+
+@dataclass(frozen=True)
+class ResponseShares:
+    """Probabilities of the K + 1 responses to a prompt: long + agree + (K - 1) differ = 1."""
+
+    long: float
+    """The whole chain."""
+    agree: float
+    """The short answer that equals the first digit x_1."""
+    differ: float
+    """Each one of the K - 1 other short answers."""
+
+
+@dataclass(frozen=True)
+class MixtureEntropy:
+    """The least loss of a blind learner, in nats."""
+
+    sequence: float
+    """Per demonstration, EOS included."""
+    token: float
+    """Per output token, EOS included: what the token-mean loss tends to in large batches."""
+    short_token: float | None
+    """Per output token of a short demonstration; None where p_cot = 1."""
+    long_token: float | None
+    """Per output token of a long demonstration; None where p_cot = 0."""
+
+
+def threshold(modulus: int) -> float:
+    """The p_cot above which greedy decoding goes long, 1 / (K + 1).
+
+    After y_1 = x_1 (the most probable first token for every p > 0) going on has the odds Kp : 1 - p (go_on_probability),
+    which exceed 1 iff p > 1 / (K + 1). K = 2: 1/3.
+    """
+    _check(modulus=modulus)
+    return 1 / (modulus + 1)
+
+
+def response_shares(p: float, modulus: int, *, temperature: float = 1.0) -> ResponseShares:
+    """Probabilities of the long and of each short response when every token is sampled at `temperature`.
+
+    First token: a long demonstration shows x_1; a short one shows the sum, to the blind learner a uniform symbol. So x_1 has
+    probability a = p + b and every other symbol b = (1 - p) / K. Second token: after another symbol than x_1 surely <eos>;
+    after x_1 the demonstration is long with probability p / a (then y_2 follows) and short with b / a (<eos>). All later
+    tokens are certain. Temperature t raises the probabilities of each token to the power 1/t and normalises them:
+    long = first * on with first = a^(1/t) / (a^(1/t) + (K-1) b^(1/t)) and on = p^(1/t) / (p^(1/t) + b^(1/t)).
+    At t = 1: long = p and every short answer b, the mixture itself (length calibration).
+    """
+    _check(p=p, modulus=modulus, temperature=temperature)
+    b = (1 - p) / modulus
+    first, differ = _tempered((p + b, b), (1, modulus - 1), temperature)
+    on, stop = _tempered((p, b), (1, 1), temperature)
+    return ResponseShares(long=first * on, agree=first * stop, differ=differ)
+
+
+def first_token_probability(p: float, modulus: int) -> float:
+    """P(y_1 = x_1) = p + (1 - p) / K: all long demonstrations, and the K-th part of the short ones."""
+    _check(p=p, modulus=modulus)
+    return p + (1 - p) / modulus
+
+
+def go_on_probability(p: float, modulus: int) -> float:
+    """P(no <eos> after y_1 = x_1) = Kp / (1 + (K - 1) p).
+
+    Bayes: a demonstration that begins with x_1 is long with weight p, short with weight (1 - p) / K.
+    """
+    return p / first_token_probability(p, modulus)
+
+
+def sampled_long_share(p: float, modulus: int, temperature: float = 1.0) -> float:
+    """Share of long responses when sampled at `temperature` (response_shares); p itself at temperature 1."""
+    return response_shares(p, modulus, temperature=temperature).long
+
+
+def sampled_accuracy(p: float, modulus: int, temperature: float = 1.0) -> float:
+    """Accuracy when sampled: long + (1 - long) / K.
+
+    Given x_1 the sum is uniform (d >= 2), so a short answer is right with probability 1/K, whether it agrees with x_1 or not.
+    """
+    long = sampled_long_share(p, modulus, temperature)
+    return long + (1 - long) / modulus
+
+
+def greedy(p: float, modulus: int) -> Mode:
+    """The form of greedy responses: "long" iff p > threshold(modulus), so "short" at a tie."""
+    _check(p=p)
+    return "long" if p > threshold(modulus) else "short"
+
+
+def greedy_accuracy(p: float, modulus: int) -> float:
+    """Accuracy of greedy responses: 1 if they are long; 1/K if short, as they answer x_1 (any symbol at p = 0)."""
+    return 1.0 if greedy(p, modulus) == "long" else 1 / modulus
+
+
+def greedy_length_median(d: int, modulus: int, p_cot: float) -> int:
+    """Median length of greedy responses in tokens without <eos>: all have length d, or all have length 1."""
+    _check(d=d)
+    return d if greedy(p_cot, modulus) == "long" else 1
+
+
+def pass_at_k(p: float, k: int, modulus: int, *, temperature: float = 1.0) -> float:
+    """Probability that one of k sampled responses to the same prompt is right.
+
+    For the K-th part of the prompts the sum equals x_1, and a response is wrong with probability (K - 1) differ; for the
+    others with agree + (K - 2) differ (response_shares). pass@k = 1 - mean over prompts of wrong^k.
+    At temperature 1 both are (K - 1)(1 - p) / K; K = 2: pass@k = 1 - ((1 - p) / 2)^k.
+    """
+    if k < 1:
+        raise ValueError(f"k is {k}; allowed: 1 and more")
+    return 1 - sum(weight * wrong**k for weight, wrong in _wrong(p, modulus, temperature))
+
+
+def dead_group_probability(p: float, group_size: int, modulus: int, *, temperature: float = 1.0) -> float:
+    """Probability that a group of G responses to one prompt is all right or all wrong: no advantage, no gradient.
+
+    a^G + (1 - a)^G with a the prompt's accuracy, averaged over the two kinds of prompts of pass_at_k (at temperature 1
+    there is only one kind, a = p + (1 - p) / K). With the chain reward the same: chains are right, only answers are guessed.
+    """
+    if group_size < 1:
+        raise ValueError(f"group_size is {group_size}; allowed: 1 and more")
+    kinds = _wrong(p, modulus, temperature)
+    return sum(weight * (wrong**group_size + (1 - wrong) ** group_size) for weight, wrong in kinds)
+
+
+def star_next_share(p: float, modulus: int, *, q: float = 1.0, reward: Reward = "chain") -> float:
+    """Share of long responses among those that STaR keeps, p r / (p r + (1 - p) / K).
+
+    p is the share of long responses among the sampled ones; short ones are right, and kept, with probability 1/K, long ones
+    with probability r. If a chain is right with probability q: r = q for the reward "chain"; for "end_to_end" a derailed
+    chain ends in a blind guess, so r = q + (1 - q) / K (an assumption; exact where its last error is uniform).
+    The share grows iff r > 1/K: with "chain" iff q > 1/K, with "end_to_end" for every q > 0, right chains or not.
+    q = 1 at temperature 1: the kept set is the mixture D(p') with p' = Kp / (1 + (K-1) p), the odds p/(1-p) times K.
+    """
+    _check(p=p, modulus=modulus)
+    if not 0 <= q <= 1:
+        raise ValueError(f"q is {q}; allowed: 0 to 1")
+    if reward not in ("chain", "end_to_end"):
+        raise ValueError(f"reward is {reward!r}; allowed: chain, end_to_end")
+    kept_long = p * (q if reward == "chain" else q + (1 - q) / modulus)
+    kept = kept_long + (1 - p) / modulus
+    return kept_long / kept if kept else 0.0  # p = 1, q = 0: nothing is kept, so nothing long
+
+
+def star_share_after(p: float, rounds: int, modulus: int) -> float:
+    """Long share after `rounds` of STaR at temperature 1 with right chains, K^n p / (1 - p + K^n p).
+
+    Each round multiplies the odds p / (1 - p) by K (star_next_share) and ends at the learner of the kept mixture.
+    """
+    _check(p=p, modulus=modulus)
+    if rounds < 0:
+        raise ValueError(f"rounds is {rounds}; allowed: 0 and more")
+    rest = (1 - p) / modulus**rounds  # an exact integer, so that many rounds give 0, not an overflow
+    return p / (p + rest) if p else 0.0
+
+
+def star_rounds_to_flip(p: float, modulus: int, *, temperature: float = 1.0) -> int | None:
+    """Rounds of STaR sampling at `temperature`, with right chains, until greedy goes long; None if it never does.
+
+    Let u be the log-odds of going on after x_1, at first log(Kp / (1 - p)); greedy is long iff u > 0. Sampling divides u by
+    the temperature t, keeping right answers only divides the weight of stopping by K, and the learner takes over what is
+    kept: u' = log K + u / t. The map is increasing, so u only rises or only falls.
+    t = 1: the least n with K^n Kp > 1 - p, O(log((1 - p) / p)). t > 1: fewer rounds, for every p > 0.
+    t < 1: STaR dies out below the fixed point, iff Kp / (1 - p) <= K^(-t / (1 - t)); K = 2, t = .75: iff p <= 1/17.
+    """
+    _check(p=p, modulus=modulus, temperature=temperature)
+    if greedy(p, modulus) == "long":
+        return 0
+    if p == 0:
+        return None
+    u = math.log(modulus) + math.log(p) - math.log1p(-p)
+    rounds = 0
+    while rounds == 0 or u <= TIE:
+        following = math.log(modulus) + u / temperature
+        if following <= u + TIE:
+            return None
+        u, rounds = following, rounds + 1
+    return rounds
+
+
+def mixture_entropy(d: int, modulus: int, p_cot: float) -> MixtureEntropy:
+    """The least cross-entropy that a blind learner reaches on the mixture, per demonstration and per output token.
+
+    The learner gives a long demonstration a * p/a = p (first token, going on; all later tokens and <eos> are certain) and
+    a short one b = (1 - p) / K: b * 1 if it differs from x_1, a * b/a if it equals it. So every long demonstration costs
+    log(1/p), every short one log(K / (1 - p)), whatever the prompt, and the mean is h(p) + (1 - p) log K, with h(p) the
+    entropy of a p-coin: which form, and which guess. Output tokens with <eos>: d + 1 or 2, on average 2 + p (d - 1).
+    `token` divides the two means; a batch divides its own sums, which tends to it as batches grow.
+    """
+    _check(d=d, modulus=modulus, p=p_cot)
+    long = -math.log(p_cot) if p_cot > 0 else None
+    short = math.log(modulus) - math.log1p(-p_cot) if p_cot < 1 else None
+    sequence = p_cot * (long or 0.0) + (1 - p_cot) * (short or 0.0)
+    return MixtureEntropy(
+        sequence=sequence,
+        token=sequence / (2 + p_cot * (d - 1)),
+        short_token=None if short is None else short / 2,
+        long_token=None if long is None else long / (d + 1),
+    )
+
+
+def sequence_mean_p_cot(d: int, p_cot: float) -> float:
+    """The p_cot that the minimiser of the *sequence-mean* loss obeys instead of the true one.
+
+    A mean over each sequence's own tokens weights a long demonstration's decisions 1 / (d + 1), a short one's 1 / 2. A
+    conditional distribution that minimises weighted cross-entropy follows the weighted counts, so the minimiser is the
+    learner of D(p') with the odds p' / (1 - p') = p / (1 - p) * 2 / (d + 1). d = 50, p = .25: p' = .013. Greedy then goes
+    long only above p / (1 - p) = (d + 1) / (2K). The token mean has no such shift (but for one of the order of the relative
+    variance of a batch's number of tokens: 1 % of p at d = 50, p = .25, batches of 256).
+    """
+    _check(d=d, p=p_cot)
+    long, short = p_cot / (d + 1), (1 - p_cot) / 2
+    return long / (long + short)
+
+
+def predictions(d: int, modulus: int, p_cot: float, temperature: float = 1.0) -> dict[str, Any]:
+    """All that is predicted for a run: the perfect learner of the mixture, STaR from there, and the limit of RL (`posttrain`).
+
+    Greedy figures are those of the temperature-1 model; `temperature` is that of the samples, STaR's samples included.
+    The limit: every reward is won by long responses alone, so a perfect RL run ends there. Where p_cot = 0 no long response
+    is ever sampled and RL cannot lift: its values and star_rounds_to_flip are None.
+    """
+    limit = {"greedy_accuracy": 1.0, "greedy_length_median": d, "sampled_accuracy": 1.0, "sampled_long_share": 1.0}
+    long = sampled_long_share(p_cot, modulus, temperature)
+    return {
+        "threshold": threshold(modulus),
+        "greedy": greedy(p_cot, modulus),
+        "greedy_accuracy": greedy_accuracy(p_cot, modulus),
+        "greedy_length_median": greedy_length_median(d, modulus, p_cot),
+        "sampled_accuracy": sampled_accuracy(p_cot, modulus, temperature),
+        "sampled_long_share": long,
+        "star_next_share": star_next_share(long, modulus),
+        "star_rounds_to_flip": star_rounds_to_flip(p_cot, modulus, temperature=temperature),
+        "posttrain": limit if p_cot > 0 else dict.fromkeys(limit),
+    }
+
+
+def _tempered(weights: tuple[float, float], counts: tuple[int, int], temperature: float) -> tuple[float, float]:
+    """Probability of one outcome of each of two kinds, of which there are `counts`, after tempering their weights."""
+    top = max(weights)
+    powers = [(weight / top) ** (1 / temperature) for weight in weights]
+    total = sum(count * power for count, power in zip(counts, powers, strict=True))
+    return powers[0] / total, powers[1] / total
+
+
+def _wrong(p: float, modulus: int, temperature: float) -> tuple[tuple[float, float], ...]:
+    """(share of prompts, probability of a wrong response) for prompts whose sum is x_1, and for the others."""
+    shares = response_shares(p, modulus, temperature=temperature)
+    same, other = (modulus - 1) * shares.differ, shares.agree + (modulus - 2) * shares.differ
+    return (1 / modulus, same), (1 - 1 / modulus, other)
+
+
+def _check(*, p: float = 0.5, modulus: int = 2, temperature: float = 1.0, d: int = 2) -> None:
+    """ValueError in one line for the first argument that is not allowed."""
+    if not modulus >= 2:
+        raise ValueError(f"modulus is {modulus}; allowed: 2 and more")
+    if not 0 <= p <= 1:
+        raise ValueError(f"p_cot is {p}; allowed: 0 to 1")
+    if not 0 < temperature < math.inf:
+        raise ValueError(f"temperature is {temperature}; allowed: above 0 and finite")
+    if not d >= 2:
+        raise ValueError(f"d is {d}; allowed: 2 and more (with one digit the long and the short form are the same)")
