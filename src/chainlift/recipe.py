@@ -21,7 +21,7 @@ from pydantic import Field, SerializeAsAny, ValidationError, field_validator, mo
 from chainlift.learning.next_token import ContinuedSettings, PretrainSettings
 from chainlift.learning.policy_update import PosttrainSettings
 from chainlift.measure.evaluate import EvaluateSettings
-from chainlift.models.transformer import ModelSettings
+from chainlift.models.blocks import ModelSettings
 from chainlift.settings import Settings
 from chainlift.tasks import base as tasks
 from chainlift.tasks.mixture import MixtureSettings

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from chainlift.models.protocol import Cache, SequenceModel
@@ -32,7 +33,7 @@ def log_probs(
     logits = model.logits(cache, suffix, rows).float()
     if temperature != 1.0:
         logits = logits / temperature
-    return logits.log_softmax(dim=-1).gather(2, responses[:, :, None])[:, :, 0]
+    return -F.cross_entropy(logits.flatten(0, 1), responses.flatten(), reduction="none").view_as(responses)
 
 
 def length_buckets(lengths: Tensor, max_tokens: int) -> Iterator[Tensor]:

@@ -53,12 +53,12 @@ def loss(model: SequenceModel, batch: MixtureBatch, weighting: LossWeighting) ->
     device = next(model.parameters()).device
     prompts = torch.cat([part.prompts for part in batch.parts]).to(device)
     prefix, last = split_prompts(prompts)
-    cache = model.prefill(prefix)
-    start, losses = 0, []
-    for part in batch.parts:
-        rows = torch.arange(start, start + len(part.prompts), device=device)
-        losses.append(-log_probs(model, cache, last, part.responses.to(device), rows))
-        start += len(part.prompts)
+    sizes = [len(part.prompts) for part in batch.parts]
+    split = [(key.split(sizes), value.split(sizes)) for key, value in model.prefill(prefix)]
+    losses = []
+    for i, (part, part_last) in enumerate(zip(batch.parts, last.split(sizes), strict=True)):
+        cache = [(keys[i], values[i]) for keys, values in split]
+        losses.append(-log_probs(model, cache, part_last, part.responses.to(device)))
     if weighting == "token_mean":
         total = sum((part.sum() for part in losses), start=torch.zeros((), device=device))
         mean = total / sum(part.numel() for part in losses)

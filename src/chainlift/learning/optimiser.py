@@ -18,7 +18,9 @@ class OptimiserSettings(Settings):
     lr: float = Field(default=1e-3, gt=0)
     """Peak learning rate."""
     schedule: Literal["constant", "linear", "cosine"] = "cosine"
-    """What follows the warm-up: constant, or a decay to zero at the last step."""
+    """How the rate decays to zero at the last step; constant: not at all."""
+    hold: float = Field(default=0.0, ge=0, le=1)
+    """Share of the steps after the warm-up during which the peak rate is held before it decays."""
     warmup: int = Field(default=20, ge=0)
     """Steps of linear warm-up."""
     weight_decay: float = Field(default=0.01, ge=0)
@@ -34,7 +36,8 @@ class OptimiserSettings(Settings):
 def learning_rate(settings: OptimiserSettings, step: int, total: int) -> float:
     """The learning rate of update number `step` (from 0) out of `total`."""
     warm = min((step + 1) / (settings.warmup + 1), 1.0)
-    progress = min(max(step - settings.warmup, 0) / max(total - settings.warmup, 1), 1.0)
+    decay_from = settings.warmup + settings.hold * max(total - settings.warmup, 0)
+    progress = min(max(step - decay_from, 0) / max(total - decay_from, 1), 1.0)
     shape = {
         "constant": 1.0,
         "linear": 1 - progress,

@@ -7,22 +7,33 @@ together.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
+from chainlift.models.blocks import Attention, Block, KeysValues
 from chainlift.models.protocol import Cache
 
-if TYPE_CHECKING:
-    from chainlift.models.transformer import Attention, KeysValues, Transformer
+Embed = Callable[[Tensor, int], tuple[Tensor, KeysValues | None]]
 
 
 class TransformerDecoder:
-    """P * group_size responses that grow by one token a step; shapes as in models/transformer.py."""
+    """P * group_size responses that grow by one token a step; shapes as in models/transformer.py.
 
-    def __init__(self, model: Transformer, cache: Cache, group_size: int, capacity: int) -> None:
-        self.model = model
+    `embed` gives (x, rotation) of tokens (B, S) at a position, `read_out` the logits of the last block's output.
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[Block],
+        embed: Embed,
+        read_out: Callable[[Tensor], Tensor],
+        cache: Cache,
+        group_size: int,
+        capacity: int,
+    ) -> None:
+        self.layers, self.embed, self.read_out = layers, embed, read_out
         self.group_size = group_size
         self.prefix: list[KeysValues] = [(key.contiguous(), value.contiguous()) for key, value in cache]
         prefixes, heads, self.prefix_length, width = cache[0][0].shape
@@ -32,16 +43,16 @@ class TransformerDecoder:
 
     def step(self, tokens: Tensor) -> Tensor:
         """Logits (B, V) after appending tokens (B,)."""
-        x, rotation = self.model.embed(tokens[:, None], self.prefix_length + self.length)
+        x, rotation = self.embed(tokens[:, None], self.prefix_length + self.length)
         self.length += 1
-        for index, block in enumerate(self.model.layers):
+        for index, block in enumerate(self.layers):
             query, key, value = block.attention.project(block.attention_norm(x), rotation)
             own_keys, own_values = self.own[index]
             own_keys[:, :, self.length - 1] = key[:, :, 0]
             own_values[:, :, self.length - 1] = value[:, :, 0]
             x = x + self._attend(block.attention, index, query)
             x = x + block.mlp(block.mlp_norm(x))
-        return self.model.head(self.model.norm(x))[:, 0]
+        return self.read_out(x)[:, 0]
 
     def _attend(self, attention: Attention, index: int, query: Tensor) -> Tensor:
         """Attention (B, 1, D) of query (B, H, R, 1, E) over the shared prefix and the row's own tokens."""

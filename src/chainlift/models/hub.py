@@ -17,7 +17,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from chainlift.models.transformer import ModelSettings, Transformer
+from chainlift.models.blocks import ModelSettings
+from chainlift.models.transformer import Transformer
 from chainlift.tasks import base as tasks
 from chainlift.tasks.base import Task, Vocabulary
 

@@ -1,15 +1,13 @@
 """What a perfect but blind learner of the mixture does, and what reinforcement learning makes of it, in closed form.
 
-Setting: d >= 2 uniform digits modulo K, a share p = p_cot of long demonstrations y_1..y_d <eos> with y_l = x_1+..+x_l, the
-others short, y_d <eos>. The learner is at the minimum of the cross-entropy, except that it is *blind*: whatever it reads from
-the prompt is independent of the whole sum. The steps y_l = y_{l-1} + x_l it knows, and with them the first token of a chain,
-x_1. At d = 1 both forms are the same response and nothing is hidden; every function with d then raises ValueError.
-
-A response is then one of K + 1 kinds: the long one, always right, or one of K short answers, right with probability 1/K.
-At a tie (p exactly at the threshold) greedy is called short: it goes long only where that is strictly more probable.
-
-Functions of p and K take (p, modulus), those that need d take (d, modulus, p_cot). ValueError for K < 2, p outside [0, 1], a
-temperature that is not positive. Source for K = 2: Tsilivis et al., arXiv 2510.11495; the rest is derived here.
+Setting: d >= 2 uniform digits modulo K; a share p = p_cot of long demonstrations y_1..y_d <eos>, y_l = x_1 + .. + x_l,
+the others short, y_d <eos>. The learner is at the minimum of the cross-entropy, except that it is *blind*: what it
+reads from the prompt is independent of the whole sum. It knows the steps y_l = y_{l-1} + x_l, and the first token of a
+chain, x_1. So a response is the long one, always right, or one of K short answers, right with probability 1/K. (At
+d = 1 both forms are one and the same and nothing is hidden: the functions that take d ask for d >= 2.)
+At a tie, p exactly at the threshold, greedy is called short: it goes long only where that is strictly more probable.
+Functions of p and K take (p, modulus), those that need d (d, modulus, p_cot). ValueError for K < 2, p outside [0, 1],
+d < 2, temperature <= 0. Source for K = 2: Tsilivis et al., arXiv 2510.11495; the rest is derived here.
 """
 
 from __future__ import annotations
@@ -18,44 +16,34 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Mode = Literal["short", "long"]
 Reward = Literal["chain", "end_to_end"]
-
-TIE = 1e-9  # log-odds of a flip in a later STaR round that are this small are rounding errors
+TIE = 1e-9  # in STaR's later rounds, log-odds closer to zero than this are a tie up to rounding
 
 
 @dataclass(frozen=True)
 class ResponseShares:
-    """Probabilities of the K + 1 responses to a prompt: long + agree + (K - 1) differ = 1."""
+    """Probabilities of the whole chain, of the short answer x_1 and of each of the K - 1 other short answers."""
 
     long: float
-    """The whole chain."""
     agree: float
-    """The short answer that equals the first digit x_1."""
     differ: float
-    """Each one of the K - 1 other short answers."""
+    """long + agree + (K - 1) differ = 1."""
 
 
 @dataclass(frozen=True)
 class MixtureEntropy:
-    """The least loss of a blind learner, in nats."""
+    """The least loss of a blind learner in nats: per demonstration, and per output token (EOS included)."""
 
     sequence: float
-    """Per demonstration, EOS included."""
     token: float
-    """Per output token, EOS included: what the token-mean loss tends to in large batches."""
+    """What the token-mean loss of large batches tends to."""
     short_token: float | None
-    """Per output token of a short demonstration; None where p_cot = 1."""
     long_token: float | None
-    """Per output token of a long demonstration; None where p_cot = 0."""
+    """Of demonstrations of one form only; None where p_cot leaves none of them."""
 
 
 def threshold(modulus: int) -> float:
-    """The p_cot above which greedy decoding goes long, 1 / (K + 1).
-
-    After y_1 = x_1 (the most probable first token for every p > 0) going on has the odds Kp : 1 - p (go_on_probability),
-    which exceed 1 iff p > 1 / (K + 1). K = 2: 1/3.
-    """
+    """The p_cot above which greedy goes long, 1 / (K + 1): there going on after x_1, with odds Kp : 1 - p, wins."""
     _check(modulus=modulus)
     return 1 / (modulus + 1)
 
@@ -63,9 +51,9 @@ def threshold(modulus: int) -> float:
 def response_shares(p: float, modulus: int, *, temperature: float = 1.0) -> ResponseShares:
     """Probabilities of the long and of each short response when every token is sampled at `temperature`.
 
-    First token: a long demonstration shows x_1; a short one shows the sum, to the blind learner a uniform symbol. So x_1 has
-    probability a = p + b and every other symbol b = (1 - p) / K. Second token: after another symbol than x_1 surely <eos>;
-    after x_1 the demonstration is long with probability p / a (then y_2 follows) and short with b / a (<eos>). All later
+    First token: a long demonstration shows x_1; a short one the sum, to the blind learner a uniform symbol. So x_1 has
+    probability a = p + b, every other symbol b = (1 - p) / K. Second token: after any other symbol surely <eos>; after
+    x_1 the demonstration is long with probability p / a (then y_2 follows) and short with b / a (<eos>). All later
     tokens are certain. Temperature t raises the probabilities of each token to the power 1/t and normalises them:
     long = first * on with first = a^(1/t) / (a^(1/t) + (K-1) b^(1/t)) and on = p^(1/t) / (p^(1/t) + b^(1/t)).
     At t = 1: long = p and every short answer b, the mixture itself (length calibration).
@@ -84,10 +72,7 @@ def first_token_probability(p: float, modulus: int) -> float:
 
 
 def go_on_probability(p: float, modulus: int) -> float:
-    """P(no <eos> after y_1 = x_1) = Kp / (1 + (K - 1) p).
-
-    Bayes: a demonstration that begins with x_1 is long with weight p, short with weight (1 - p) / K.
-    """
+    """P(no <eos> after y_1 = x_1) = Kp / (1 + (K - 1) p): by Bayes, such a start is long : short as p : (1 - p) / K."""
     return p / first_token_probability(p, modulus)
 
 
@@ -97,16 +82,13 @@ def sampled_long_share(p: float, modulus: int, temperature: float = 1.0) -> floa
 
 
 def sampled_accuracy(p: float, modulus: int, temperature: float = 1.0) -> float:
-    """Accuracy when sampled: long + (1 - long) / K.
-
-    Given x_1 the sum is uniform (d >= 2), so a short answer is right with probability 1/K, whether it agrees with x_1 or not.
-    """
+    """Accuracy of samples, long + (1 - long) / K: given x_1 the sum is uniform, so a short answer is a guess."""
     long = sampled_long_share(p, modulus, temperature)
     return long + (1 - long) / modulus
 
 
-def greedy(p: float, modulus: int) -> Mode:
-    """The form of greedy responses: "long" iff p > threshold(modulus), so "short" at a tie."""
+def greedy(p: float, modulus: int) -> Literal["short", "long"]:
+    """The form of greedy responses, "long" iff p > threshold(modulus); they begin with x_1 for every p > 0."""
     _check(p=p)
     return "long" if p > threshold(modulus) else "short"
 
@@ -125,34 +107,29 @@ def greedy_length_median(d: int, modulus: int, p_cot: float) -> int:
 def pass_at_k(p: float, k: int, modulus: int, *, temperature: float = 1.0) -> float:
     """Probability that one of k sampled responses to the same prompt is right.
 
-    For the K-th part of the prompts the sum equals x_1, and a response is wrong with probability (K - 1) differ; for the
+    In the K-th part of the prompts the sum equals x_1, and a response is wrong with probability (K - 1) differ, in the
     others with agree + (K - 2) differ (response_shares). pass@k = 1 - mean over prompts of wrong^k.
     At temperature 1 both are (K - 1)(1 - p) / K; K = 2: pass@k = 1 - ((1 - p) / 2)^k.
     """
-    if k < 1:
-        raise ValueError(f"k is {k}; allowed: 1 and more")
-    return 1 - sum(weight * wrong**k for weight, wrong in _wrong(p, modulus, temperature))
+    return 1 - sum(weight * wrong**k for weight, wrong in _wrong(p, modulus, temperature, k=k))
 
 
 def dead_group_probability(p: float, group_size: int, modulus: int, *, temperature: float = 1.0) -> float:
-    """Probability that a group of G responses to one prompt is all right or all wrong: no advantage, no gradient.
+    """Probability that G responses to one prompt are all right or all wrong: no advantage, no gradient.
 
     a^G + (1 - a)^G with a the prompt's accuracy, averaged over the two kinds of prompts of pass_at_k (at temperature 1
-    there is only one kind, a = p + (1 - p) / K). With the chain reward the same: chains are right, only answers are guessed.
+    there is one, a = p + (1 - p) / K). The same for the end-to-end and the chain reward, as chains are right.
     """
-    if group_size < 1:
-        raise ValueError(f"group_size is {group_size}; allowed: 1 and more")
-    kinds = _wrong(p, modulus, temperature)
+    kinds = _wrong(p, modulus, temperature, group_size=group_size)
     return sum(weight * (wrong**group_size + (1 - wrong) ** group_size) for weight, wrong in kinds)
 
 
 def star_next_share(p: float, modulus: int, *, q: float = 1.0, reward: Reward = "chain") -> float:
-    """Share of long responses among those that STaR keeps, p r / (p r + (1 - p) / K).
+    """Share of long responses among those that STaR keeps, p r / (p r + (1 - p) / K); p is their share sampled.
 
-    p is the share of long responses among the sampled ones; short ones are right, and kept, with probability 1/K, long ones
-    with probability r. If a chain is right with probability q: r = q for the reward "chain"; for "end_to_end" a derailed
-    chain ends in a blind guess, so r = q + (1 - q) / K (an assumption; exact where its last error is uniform).
-    The share grows iff r > 1/K: with "chain" iff q > 1/K, with "end_to_end" for every q > 0, right chains or not.
+    Short ones are right, and kept, with probability 1/K, long ones with r. If a chain is right with probability q:
+    r = q for the reward "chain"; for "end_to_end" a derailed chain is assumed to end in a uniform guess, so
+    r = q + (1 - q) / K. The share grows iff r > 1/K: with "chain" iff q > 1/K, with "end_to_end" for every q > 0.
     q = 1 at temperature 1: the kept set is the mixture D(p') with p' = Kp / (1 + (K-1) p), the odds p/(1-p) times K.
     """
     _check(p=p, modulus=modulus)
@@ -162,37 +139,32 @@ def star_next_share(p: float, modulus: int, *, q: float = 1.0, reward: Reward = 
         raise ValueError(f"reward is {reward!r}; allowed: chain, end_to_end")
     kept_long = p * (q if reward == "chain" else q + (1 - q) / modulus)
     kept = kept_long + (1 - p) / modulus
-    return kept_long / kept if kept else 0.0  # p = 1, q = 0: nothing is kept, so nothing long
+    if kept == 0:
+        raise ValueError("STaR keeps nothing where all responses are long and no chain is right (p_cot 1, q 0)")
+    return kept_long / kept
 
 
 def star_share_after(p: float, rounds: int, modulus: int) -> float:
-    """Long share after `rounds` of STaR at temperature 1 with right chains, K^n p / (1 - p + K^n p).
-
-    Each round multiplies the odds p / (1 - p) by K (star_next_share) and ends at the learner of the kept mixture.
-    """
+    """Long share after n `rounds` of STaR at temperature 1, chains right: the odds p / (1 - p) grow by K^n."""
     _check(p=p, modulus=modulus)
     if rounds < 0:
         raise ValueError(f"rounds is {rounds}; allowed: 0 and more")
-    rest = (1 - p) / modulus**rounds  # an exact integer, so that many rounds give 0, not an overflow
-    return p / (p + rest) if p else 0.0
+    return p / (p + (1 - p) * float(modulus) ** -rounds) if p else 0.0
 
 
 def star_rounds_to_flip(p: float, modulus: int, *, temperature: float = 1.0) -> int | None:
-    """Rounds of STaR sampling at `temperature`, with right chains, until greedy goes long; None if it never does.
+    """Rounds of STaR, sampling at `temperature` with right chains, until greedy goes long; None if it never does.
 
-    Let u be the log-odds of going on after x_1, at first log(Kp / (1 - p)); greedy is long iff u > 0. Sampling divides u by
-    the temperature t, keeping right answers only divides the weight of stopping by K, and the learner takes over what is
-    kept: u' = log K + u / t. The map is increasing, so u only rises or only falls.
-    t = 1: the least n with K^n Kp > 1 - p, O(log((1 - p) / p)). t > 1: fewer rounds, for every p > 0.
+    Let u be the log-odds of going on after x_1, at first log(Kp / (1 - p)); greedy is long iff u > 0. Sampling divides
+    u by the temperature t, keeping right answers divides the weight of stopping by K, and the learner takes over what
+    is kept: u' = log K + u / t. The map is increasing, so u only rises or only falls.
+    t = 1: the least n with K^n Kp > 1 - p, O(log((1 - p) / p)). t > 1: no more rounds than that.
     t < 1: STaR dies out below the fixed point, iff Kp / (1 - p) <= K^(-t / (1 - t)); K = 2, t = .75: iff p <= 1/17.
     """
     _check(p=p, modulus=modulus, temperature=temperature)
-    if greedy(p, modulus) == "long":
-        return 0
-    if p == 0:
-        return None
-    u = math.log(modulus) + math.log(p) - math.log1p(-p)
-    rounds = 0
+    if p == 0 or greedy(p, modulus) == "long":
+        return 0 if p else None
+    u, rounds = math.log(modulus) + math.log(p) - math.log1p(-p), 0
     while rounds == 0 or u <= TIE:
         following = math.log(modulus) + u / temperature
         if following <= u + TIE:
@@ -202,34 +174,28 @@ def star_rounds_to_flip(p: float, modulus: int, *, temperature: float = 1.0) -> 
 
 
 def mixture_entropy(d: int, modulus: int, p_cot: float) -> MixtureEntropy:
-    """The least cross-entropy that a blind learner reaches on the mixture, per demonstration and per output token.
+    """The least cross-entropy that a blind learner reaches on the mixture, h(p) + (1 - p) log K per demonstration.
 
-    The learner gives a long demonstration a * p/a = p (first token, going on; all later tokens and <eos> are certain) and
-    a short one b = (1 - p) / K: b * 1 if it differs from x_1, a * b/a if it equals it. So every long demonstration costs
-    log(1/p), every short one log(K / (1 - p)), whatever the prompt, and the mean is h(p) + (1 - p) log K, with h(p) the
-    entropy of a p-coin: which form, and which guess. Output tokens with <eos>: d + 1 or 2, on average 2 + p (d - 1).
-    `token` divides the two means; a batch divides its own sums, which tends to it as batches grow.
+    A long demonstration has probability a * p/a = p (first token, going on; the later tokens and <eos> are certain), a
+    short one b = (1 - p) / K: b * 1 if it differs from x_1, a * b/a if not. So each long one costs log(1/p), each short
+    one log(K / (1 - p)): which form (h(p), the entropy of a p-coin) and which guess. Output tokens with <eos>: d + 1 or
+    2, on average 2 + p (d - 1). `token` is the ratio of the means; a batch divides its own sums, which tends to it.
     """
     _check(d=d, modulus=modulus, p=p_cot)
     long = -math.log(p_cot) if p_cot > 0 else None
     short = math.log(modulus) - math.log1p(-p_cot) if p_cot < 1 else None
     sequence = p_cot * (long or 0.0) + (1 - p_cot) * (short or 0.0)
-    return MixtureEntropy(
-        sequence=sequence,
-        token=sequence / (2 + p_cot * (d - 1)),
-        short_token=None if short is None else short / 2,
-        long_token=None if long is None else long / (d + 1),
-    )
+    short_token = None if short is None else short / 2
+    long_token = None if long is None else long / (d + 1)
+    return MixtureEntropy(sequence, sequence / (2 + p_cot * (d - 1)), short_token, long_token)
 
 
 def sequence_mean_p_cot(d: int, p_cot: float) -> float:
-    """The p_cot that the minimiser of the *sequence-mean* loss obeys instead of the true one.
+    """The p_cot by which the minimiser of the *sequence-mean* loss behaves, instead of the true one.
 
-    A mean over each sequence's own tokens weights a long demonstration's decisions 1 / (d + 1), a short one's 1 / 2. A
-    conditional distribution that minimises weighted cross-entropy follows the weighted counts, so the minimiser is the
-    learner of D(p') with the odds p' / (1 - p') = p / (1 - p) * 2 / (d + 1). d = 50, p = .25: p' = .013. Greedy then goes
-    long only above p / (1 - p) = (d + 1) / (2K). The token mean has no such shift (but for one of the order of the relative
-    variance of a batch's number of tokens: 1 % of p at d = 50, p = .25, batches of 256).
+    A mean over each sequence's own tokens gives a long demonstration's decisions the weight 1 / (d + 1), a short one's
+    1 / 2. Weighted cross-entropy is least at the weighted conditional frequencies: the learner of D(p') with the odds
+    p' / (1 - p') = p / (1 - p) * 2 / (d + 1). d = 50, p = .25: p' = .013. In the token mean all tokens weigh the same.
     """
     _check(d=d, p=p_cot)
     long, short = p_cot / (d + 1), (1 - p_cot) / 2
@@ -237,11 +203,10 @@ def sequence_mean_p_cot(d: int, p_cot: float) -> float:
 
 
 def predictions(d: int, modulus: int, p_cot: float, temperature: float = 1.0) -> dict[str, Any]:
-    """All that is predicted for a run: the perfect learner of the mixture, STaR from there, and the limit of RL (`posttrain`).
+    """What a perfect learner of the mixture does, STaR from there, and the limit of RL (`posttrain`).
 
-    Greedy figures are those of the temperature-1 model; `temperature` is that of the samples, STaR's samples included.
-    The limit: every reward is won by long responses alone, so a perfect RL run ends there. Where p_cot = 0 no long response
-    is ever sampled and RL cannot lift: its values and star_rounds_to_flip are None.
+    Greedy figures are of the temperature-1 model; `temperature` is that of the samples, STaR's included. The limit is
+    long responses only, the one way to be surely right; where p_cot = 0 none is ever sampled and all of it is None.
     """
     limit = {"greedy_accuracy": 1.0, "greedy_length_median": d, "sampled_accuracy": 1.0, "sampled_long_share": 1.0}
     long = sampled_long_share(p_cot, modulus, temperature)
@@ -266,8 +231,11 @@ def _tempered(weights: tuple[float, float], counts: tuple[int, int], temperature
     return powers[0] / total, powers[1] / total
 
 
-def _wrong(p: float, modulus: int, temperature: float) -> tuple[tuple[float, float], ...]:
+def _wrong(p: float, modulus: int, temperature: float, **samples: int) -> tuple[tuple[float, float], ...]:
     """(share of prompts, probability of a wrong response) for prompts whose sum is x_1, and for the others."""
+    for name, count in samples.items():
+        if not count >= 1:
+            raise ValueError(f"{name} is {count}; allowed: 1 and more")
     shares = response_shares(p, modulus, temperature=temperature)
     same, other = (modulus - 1) * shares.differ, shares.agree + (modulus - 2) * shares.differ
     return (1 / modulus, same), (1 - 1 / modulus, other)

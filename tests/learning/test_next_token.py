@@ -1,0 +1,44 @@
+import pytest
+import torch
+
+from chainlift.learning import next_token
+from chainlift.learning.next_token import LossWeighting
+from chainlift.models.transformer import Transformer
+from chainlift.tasks import mixture
+from chainlift.tasks.mixture import MixtureSettings
+from chainlift.tasks.running_sum import RunningSum
+
+
+def by_hand(model: Transformer, batch: mixture.MixtureBatch, weighting: LossWeighting) -> torch.Tensor:
+    """The loss of a padded user: each sequence read alone and whole, from its first token on."""
+    sums, counts = [], []
+    for part in batch.parts:
+        for prompt, response in zip(part.prompts, part.responses, strict=True):
+            sequence = torch.cat([prompt, response])[None]
+            log_p = model.logits(model.prefill(sequence[:, :0]), sequence[:, :-1]).log_softmax(dim=-1)
+            targets = sequence[0, len(prompt) :]
+            sums.append(-log_p[0, len(prompt) - 1 :].gather(1, targets[:, None]).sum())
+            counts.append(len(response))
+    if weighting == "token_mean":
+        return torch.stack(sums).sum() / sum(counts)
+    return torch.stack([total / count for total, count in zip(sums, counts, strict=True)]).mean()
+
+
+@pytest.mark.parametrize("weighting", ["token_mean", "sequence_mean"])
+@pytest.mark.parametrize("p_cot", [0.0, 0.3, 1.0])
+def test_loss_and_gradient_equal_those_without_any_saving(
+    model: Transformer, task: RunningSum, weighting: LossWeighting, p_cot: float
+) -> None:
+    batch = mixture.draw(task, MixtureSettings(p_cot=p_cot), 12, seed=0, name="test", step=0)
+    loss, metrics = next_token.loss(model, batch, weighting)
+    loss.backward()
+    ours = [parameter.grad for parameter in model.parameters()]
+    model.zero_grad()
+    expected = by_hand(model, batch, weighting)
+    expected.backward()
+    torch.testing.assert_close(loss, expected)
+    assert metrics["loss"] == pytest.approx(float(expected.detach()), rel=1e-5)
+    assert (metrics["loss_short"] is None) == (p_cot == 1.0)
+    assert (metrics["loss_long"] is None) == (p_cot == 0.0)
+    for one, parameter in zip(ours, model.parameters(), strict=True):
+        torch.testing.assert_close(one, parameter.grad, atol=1e-6, rtol=1e-4)

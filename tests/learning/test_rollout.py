@@ -1,0 +1,109 @@
+"""What is sampled is what is scored, whatever leaves the batch."""
+
+import math
+
+import pytest
+import torch
+
+from chainlift.learning import rollout
+from chainlift.learning.likelihood import log_probs
+from chainlift.models.protocol import split_prompts
+from chainlift.models.transformer import Transformer
+from chainlift.seeding import stream
+from chainlift.tasks.running_sum import RunningSum
+
+EOS = 2
+
+
+def draw(model: Transformer, task: RunningSum, *, temperature: float = 1.0, group_size: int = 4) -> rollout.Rollout:
+    return rollout.sample(
+        model,
+        task.prompts(16, stream(0, "prompts")),
+        eos=EOS,
+        max_tokens=7,
+        group_size=group_size,
+        temperature=temperature,
+        generator=stream(0, "samples"),
+    )
+
+
+@pytest.mark.parametrize("temperature", [0.7, 1.0, 1.5])
+def test_recorded_log_probabilities_are_those_of_a_forward_pass(
+    model: Transformer, task: RunningSum, temperature: float
+) -> None:
+    found = draw(model, task, temperature=temperature)
+    prefix, last = split_prompts(found.prompts)
+    with torch.no_grad():
+        cache = model.prefill(prefix)
+        scored = log_probs(model, cache, last, found.responses, found.rows, temperature=temperature)
+    torch.testing.assert_close(found.logp[found.mask], scored[found.mask], atol=2e-6, rtol=1e-5)
+    assert (found.logp[~found.mask] == 0).all()
+
+
+def test_rows_end_with_their_first_eos_or_at_the_limit(model: Transformer, task: RunningSum) -> None:
+    found = draw(model, task)
+    lengths = set(found.num_actions.tolist())
+    assert len(lengths) > 2, "the test needs responses of different lengths"
+    for tokens, count in zip(found.responses.tolist(), found.num_actions.tolist(), strict=True):
+        assert EOS not in tokens[: count - 1]
+        assert tokens[count - 1] == EOS or count == 7
+        assert all(token == EOS for token in tokens[count:])
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_when_rows_leave_the_batch_nothing_changes(
+    model: Transformer, task: RunningSum, share: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = draw(model, task)
+    monkeypatch.setattr(rollout, "COMPACT_BELOW", share)  # 0: nobody ever leaves; 1: all leave at once
+    other = draw(model, task)
+    assert torch.equal(usual.responses, other.responses)
+    torch.testing.assert_close(usual.logp, other.logp, atol=1e-6, rtol=1e-6)
+    torch.testing.assert_close(usual.entropy, other.entropy)
+
+
+def test_greedy_takes_the_most_likely_token(model: Transformer, task: RunningSum) -> None:
+    prompts = task.prompts(16, stream(0, "prompts"))
+    found = rollout.sample(model, prompts, eos=EOS, max_tokens=7)
+    prefix, last = split_prompts(prompts)
+    suffix = torch.cat([last, found.responses[:, :-1]], dim=1)
+    best = model.logits(model.prefill(prefix), suffix).argmax(dim=-1)
+    assert torch.equal(best[found.mask], found.responses[found.mask])
+
+
+def test_first_tokens_follow_the_models_distribution(model: Transformer, task: RunningSum) -> None:
+    """Pearson's chi-square of 4,000 first tokens per prompt, 3 symbols; false alarm 4 * exp(-13.8) < 1e-5 for 4 prompts."""
+    prompts, count = task.prompts(4, stream(0, "prompts")), 4000
+    found = rollout.sample(model, prompts, eos=EOS, max_tokens=1, group_size=count, generator=stream(3, "samples"))
+    prefix, last = split_prompts(prompts)
+    with torch.no_grad():
+        expected = model.logits(model.prefill(prefix), last)[:, 0].softmax(dim=-1) * count
+    seen = torch.nn.functional.one_hot(found.responses[:, 0].view(4, count), 3).sum(dim=1)
+    chi_square = ((seen - expected) ** 2 / expected).sum(dim=1)
+    assert (chi_square < 2 * 13.8).all(), chi_square  # P(chi2 with 2 degrees > x) = exp(-x / 2)
+
+
+def test_entropy_is_the_mean_over_sampled_positions(model: Transformer, task: RunningSum) -> None:
+    found = draw(model, task)
+    prefix, last = split_prompts(found.prompts)
+    suffix = torch.cat([last[found.rows], found.responses[:, :-1]], dim=1)
+    with torch.no_grad():
+        log_p = model.logits(model.prefill(prefix), suffix, found.rows).log_softmax(dim=-1)
+    entropy = -(log_p.exp() * log_p).sum(dim=-1)[found.mask].mean()
+    torch.testing.assert_close(found.entropy, entropy)
+    assert 0 < float(entropy) < math.log(3)
+
+
+def test_joined_rollouts_keep_rows_with_their_prompts(model: Transformer, task: RunningSum) -> None:
+    one = draw(model, task)
+    other = rollout.sample(
+        model, task.prompts(3, stream(9, "p")), eos=EOS, max_tokens=7, group_size=4, generator=stream(9, "s")
+    )
+    joined = rollout.join([one, other], EOS)
+    assert torch.equal(joined.row_prompts, torch.cat([one.row_prompts, other.row_prompts]))
+    taken = rollout.take_groups(joined, torch.tensor([2, 17]))
+    assert torch.equal(taken.prompts, joined.prompts[[2, 17]])
+    assert torch.equal(taken.row_prompts[4:], other.row_prompts[4:8])
+    assert torch.equal(taken.num_actions[4:], other.num_actions[4:8])
+    width = min(taken.responses.shape[1], other.responses.shape[1])
+    assert torch.equal(taken.responses[4:, :width], other.responses[4:8, :width])

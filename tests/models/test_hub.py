@@ -1,0 +1,101 @@
+"""Checkpoint folders open in the real transformers, with the same logits and the same tokens."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from chainlift.models import hub
+from chainlift.models.blocks import ModelSettings
+from chainlift.models.transformer import Transformer
+from chainlift.seeding import stream
+from chainlift.tasks.running_sum import RunningSum, RunningSumSettings
+
+FAMILIES = ["gpt2", "mistral"]
+
+
+def make(family: str, modulus: int = 2) -> tuple[Transformer, RunningSum]:
+    task = RunningSum(RunningSumSettings(d=10, modulus=modulus))
+    settings = ModelSettings.model_validate({"family": family, "layers": 2, "width": 32, "heads": 4})
+    model = Transformer(settings, task.vocabulary.size, 21).initialise(stream(0, "model"))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter += 0.2 * torch.empty_like(parameter).normal_(generator=stream(0, "noise"))
+    return model, task
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_transformers_gives_the_same_logits(family: str, tmp_path: Path) -> None:
+    from transformers import AutoModelForCausalLM
+
+    model, task = make(family)
+    hub.save(model, task, tmp_path)
+    theirs = AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.float32).eval()
+    sequence = torch.randint(3, (4, 21), generator=stream(0, "tokens"))
+    with torch.no_grad():
+        ours = model.logits(model.prefill(sequence[:, :9]), sequence[:, 9:])
+        torch.testing.assert_close(theirs(sequence).logits[:, 9:], ours, atol=1e-4, rtol=0)
+    assert sum(p.numel() for p in theirs.parameters()) == sum(p.numel() for p in model.parameters())
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_transformers_generates_the_same_greedy_answers(family: str, tmp_path: Path) -> None:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from chainlift.learning.rollout import sample
+
+    model, task = make(family)
+    hub.save(model, task, tmp_path)
+    theirs, tokenizer = AutoModelForCausalLM.from_pretrained(tmp_path), AutoTokenizer.from_pretrained(tmp_path)
+    prompts = task.prompts(6, stream(0, "prompts"))
+    batch = tokenizer([task.vocabulary.decode(prompt) for prompt in prompts], return_tensors="pt")
+    assert torch.equal(batch["input_ids"], prompts)
+    generated = theirs.generate(**batch, max_new_tokens=11, do_sample=False)[:, 10:]
+    ours = sample(model, prompts, eos=task.vocabulary.eos, max_tokens=11).responses
+    assert torch.equal(generated, ours)
+
+
+@pytest.mark.parametrize("modulus", [2, 12])
+def test_the_tokenizer_is_exact_in_both_directions(modulus: int, tmp_path: Path) -> None:
+    from transformers import AutoTokenizer
+
+    model, task = make("gpt2", modulus)
+    hub.save(model, task, tmp_path)
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path)
+    prompt = task.prompts(1, stream(0, "prompts"))[0]
+    assert tokenizer(task.vocabulary.decode(prompt))["input_ids"] == prompt.tolist()
+    assert tokenizer.decode(prompt) == task.vocabulary.decode(prompt)
+    assert tokenizer.eos_token_id == tokenizer.pad_token_id == task.vocabulary.eos
+    assert len(tokenizer) == task.vocabulary.size
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_loading_gives_back_the_same_bits(family: str, tmp_path: Path) -> None:
+    model, task = make(family)
+    hub.save(model, task, tmp_path)
+    loaded, same_task = hub.load(tmp_path)
+    assert same_task.settings == task.settings
+    assert loaded.settings == model.settings
+    own = model.state_dict()
+    assert all(torch.equal(value, own[name]) for name, value in loaded.state_dict().items())
+
+
+def test_damage_is_named(tmp_path: Path) -> None:
+    model, task = make("gpt2")
+    hub.save(model, task, tmp_path)
+    weights = tmp_path / "model.safetensors"
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match=r"model\.safetensors is damaged"):
+        hub.load(tmp_path)
+    weights.write_bytes(whole)
+    config = tmp_path / "config.json"
+    content = json.loads(config.read_text())
+    del content["chainlift"]
+    config.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=r"config\.json is damaged or was not written by chainlift"):
+        hub.load(tmp_path)
+    config.unlink()
+    with pytest.raises(ValueError, match="is missing"):
+        hub.load(tmp_path)

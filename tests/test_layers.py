@@ -1,0 +1,83 @@
+"""The house's rule: a file may import only from rooms to its left, or from its own room."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import chainlift
+
+ORDER = [
+    "settings",
+    "seeding",
+    "tasks",
+    "models",
+    "theory",
+    "learning",
+    "measure",
+    "runs",
+    "report",
+    "recipe",
+    "stages",
+    "cli",
+]
+SOURCE = Path(chainlift.__file__).parent
+FILES = sorted(SOURCE.rglob("*.py"))
+EXTRAS = {"transformers", "trl", "accelerate", "datasets", "ray", "submitit", "pytest", "hypothesis"}
+
+
+def imports(file: Path) -> set[str]:
+    """Full names of the modules that a file imports, type-checking imports included."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file}: relative import"
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def room(parts: tuple[str, ...]) -> str:
+    return parts[0].removesuffix(".py")
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda f: str(f.relative_to(SOURCE)))
+def test_imports_point_left(file: Path) -> None:
+    here = room(file.relative_to(SOURCE).parts)
+    if here == "__init__":
+        return
+    assert here in ORDER, f"{here} is no room of the house: add it to ORDER at its place"
+    for name in imports(file):
+        if name.startswith("chainlift."):
+            there = name.split(".")[1]
+            if there in ORDER:  # else a name of chainlift/__init__.py
+                assert ORDER.index(there) <= ORDER.index(here), f"{file.name} ({here}) imports {name}, to its right"
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda f: str(f.relative_to(SOURCE)))
+def test_core_imports_no_extra(file: Path) -> None:
+    assert not {name.split(".")[0] for name in imports(file)} & EXTRAS
+
+
+def test_theory_imports_only_numpy() -> None:
+    allowed = {
+        "numpy",
+        "chainlift",
+        "__future__",
+        "math",
+        "dataclasses",
+        "collections",
+        "typing",
+        "itertools",
+        "functools",
+    }
+    for file in (SOURCE / "theory").glob("*.py"):
+        assert {name.split(".")[0] for name in imports(file)} <= allowed, file
+
+
+def test_files_and_modules_have_docstrings_and_sizes() -> None:
+    for file in FILES:
+        text = file.read_text()
+        assert ast.get_docstring(ast.parse(text)), f"{file} has no docstring"
+        assert len(text.splitlines()) <= 300, f"{file} is too long for one concept"
