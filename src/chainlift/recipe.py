@@ -85,10 +85,15 @@ class Recipe(Settings):
     @property
     def stage_1(self) -> Recipe:
         """The recipe of stage 1 alone: recipes that agree on it share its checkpoint."""
-        title = "stage 1, shared by the runs that begin with it"
-        return self.model_copy(
-            update={"name": "pretrain", "title": title, "posttrain": None, "continued_pretrain": None}
-        )
+        own = EvaluateSettings()  # how often RL is measured is no part of stage 1
+        changes = {
+            "name": "pretrain",
+            "title": "stage 1, shared by the runs that begin with it",
+            "posttrain": None,
+            "continued_pretrain": None,
+            "evaluate": self.evaluate.model_copy(update={"posttrain_every": own.posttrain_every}),
+        }
+        return self.model_copy(update=changes)
 
 
 class _Loader(yaml.SafeLoader):

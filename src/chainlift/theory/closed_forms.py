@@ -3,11 +3,11 @@
 Setting: d >= 2 uniform digits modulo K; a share p = p_cot of long demonstrations y_1..y_d <eos>, y_l = x_1 + .. + x_l,
 the others short, y_d <eos>. The learner is at the minimum of the cross-entropy, except that it is *blind*: what it
 reads from the prompt is independent of the whole sum. It knows the steps y_l = y_{l-1} + x_l, and the first token of a
-chain, x_1. So a response is the long one, always right, or one of K short answers, right with probability 1/K. (At
-d = 1 both forms are one and the same and nothing is hidden: the functions that take d ask for d >= 2.)
-At a tie, p exactly at the threshold, greedy is called short: it goes long only where that is strictly more probable.
-Functions of p and K take (p, modulus), those that need d (d, modulus, p_cot). ValueError for K < 2, p outside [0, 1],
-d < 2, temperature <= 0. Source for K = 2: Tsilivis et al., arXiv 2510.11495; the rest is derived here.
+chain, x_1. So a response is the long one, always right, or one of K short answers, right with probability 1/K.
+
+At a tie, p exactly at the threshold, greedy is called short. At d = 1 both forms are one and nothing is hidden, so d
+below 2 is a ValueError, as are K < 2, p outside [0, 1] and a temperature that is not positive. Functions of p and K
+take (p, modulus), those that need d take (d, modulus, p_cot). Source for K = 2: arXiv 2510.11495; the rest: derived here.
 """
 
 from __future__ import annotations
@@ -32,14 +32,12 @@ class ResponseShares:
 
 @dataclass(frozen=True)
 class MixtureEntropy:
-    """The least loss of a blind learner in nats: per demonstration, and per output token (EOS included)."""
+    """The least loss of a blind learner in nats, per demonstration and per output token (EOS included)."""
 
     sequence: float
-    token: float
-    """What the token-mean loss of large batches tends to."""
-    short_token: float | None
+    token: float  # what the token-mean loss of large batches tends to
+    short_token: float | None  # of demonstrations of one form only; None where p_cot leaves none of them
     long_token: float | None
-    """Of demonstrations of one form only; None where p_cot leaves none of them."""
 
 
 def threshold(modulus: int) -> float:
@@ -56,7 +54,7 @@ def response_shares(p: float, modulus: int, *, temperature: float = 1.0) -> Resp
     x_1 the demonstration is long with probability p / a (then y_2 follows) and short with b / a (<eos>). All later
     tokens are certain. Temperature t raises the probabilities of each token to the power 1/t and normalises them:
     long = first * on with first = a^(1/t) / (a^(1/t) + (K-1) b^(1/t)) and on = p^(1/t) / (p^(1/t) + b^(1/t)).
-    At t = 1: long = p and every short answer b, the mixture itself (length calibration).
+    At t = 1: long = p, every short answer b: the mixture itself (length calibration).
     """
     _check(p=p, modulus=modulus, temperature=temperature)
     b = (1 - p) / modulus
@@ -225,8 +223,7 @@ def predictions(d: int, modulus: int, p_cot: float, temperature: float = 1.0) ->
 
 def _tempered(weights: tuple[float, float], counts: tuple[int, int], temperature: float) -> tuple[float, float]:
     """Probability of one outcome of each of two kinds, of which there are `counts`, after tempering their weights."""
-    top = max(weights)
-    powers = [(weight / top) ** (1 / temperature) for weight in weights]
+    powers = [(weight / max(weights)) ** (1 / temperature) for weight in weights]
     total = sum(count * power for count, power in zip(counts, powers, strict=True))
     return powers[0] / total, powers[1] / total
 

@@ -1,0 +1,54 @@
+# make demo: the headline experiment from a fresh clone.  make test: all tests.  Needs Python 3.11 or newer.
+PYTHON ?= python3
+VENV   ?= .venv
+# Installed only where no PyTorch is there yet. A PyTorch of yours is found and kept: in an existing $(VENV), or in
+# the Python that PYTHON names (then $(VENV) is made to see its packages).
+TORCH  ?= torch==2.13.0
+BIN     = $(VENV)/bin
+PIP     = $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: demo test lint format bench install install-dev clean help
+
+help:
+	@sed -n '1s/^# //p' Makefile
+	@echo "also: make lint, make format, make bench, make clean"
+
+demo: install
+	$(BIN)/chainlift run headline
+
+test: install-dev
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m "not slow"
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m slow
+
+lint: install-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+format: install-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: install-dev
+	$(BIN)/chainlift run headline
+	$(BIN)/python -m benchmarks.engine $$(ls -d runs/headline-*-s0 | head -n 1)
+
+install: $(VENV)/.installed
+install-dev: $(VENV)/.installed-dev
+
+$(VENV)/.venv:
+	$(PYTHON) -c 'import sys; sys.exit("chainlift needs Python 3.11 or newer; try make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $$($(PYTHON) -c 'import importlib.util as u; print("--system-site-packages" if u.find_spec("torch") else "")') $(VENV)
+	$(BIN)/python -c 'import importlib.util as u, sys; sys.exit(0 if u.find_spec("torch") else 1)' || $(PIP) "$(TORCH)"
+	@touch $@
+
+$(VENV)/.installed: pyproject.toml | $(VENV)/.venv
+	$(PIP) --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml | $(VENV)/.venv
+	$(PIP) --editable ".[dev]"
+	@touch $@ $(VENV)/.installed
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,262 @@
+"""The engine against its peers and against this machine's limit, in one run, as ratios.
+
+    python -m benchmarks.engine runs/headline-<digest>-s0 [--repeats 9] [--threads 2] [--json FILE]
+
+The run gives two states of one model: early (after next-token prediction, most responses short) and late (after RL,
+all of length d). Ours and the peer take turns, repetition by repetition, and each ratio is a median over the pairs, so
+that a machine whose speed drifts misleads neither. Ours also runs with one saving at a time switched off.
+
+Late, a trained policy earns every reward, and the update skips rows without advantage; that would flatter us, so the
+late state is timed with rewards that are coin flips: every group has signal, and no row is skipped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from benchmarks import peers
+from chainlift.learning import advantage, next_token, objective, rollout
+from chainlift.learning.likelihood import log_probs
+from chainlift.learning.optimiser import OptimiserSettings, apply_gradients, make_optimiser
+from chainlift.learning.policy_update import PolicyBatch, accumulate_gradient
+from chainlift.models import hub
+from chainlift.models.protocol import split_prompts
+from chainlift.models.transformer import Transformer
+from chainlift.runs import checkpoint, environment
+from chainlift.seeding import stream
+from chainlift.tasks import mixture
+from chainlift.tasks.base import Task
+from chainlift.tasks.mixture import MixtureBatch, MixtureSettings
+
+BATCH, PROMPTS, GROUP, P_COT = 256, 32, 8, 0.25
+OPTIMISER = OptimiserSettings(lr=1e-6, warmup=0, schedule="constant")  # the models stay in the states they came in
+Action = Callable[[int], object]
+
+
+def seconds(action: Callable[[], object]) -> float:
+    """Wall-clock seconds of one call."""
+    start = time.perf_counter()
+    action()
+    return time.perf_counter() - start
+
+
+def batch_number(task: Task, step: int) -> MixtureBatch:
+    """Batch `step` of stage 1."""
+    return mixture.draw(task, MixtureSettings(p_cot=P_COT), BATCH, seed=0, name="benchmark", step=step)
+
+
+def stage_1(task: Task, model: Transformer, *, whole: bool = False) -> Action:
+    """One update of stage 1; `whole` reads sequences from their first token on, in one padded batch, as plain training does."""
+    optimiser = make_optimiser(model, OPTIMISER)
+
+    def update(step: int) -> None:
+        batch = batch_number(task, step)
+        loss = (
+            padded_loss(model, batch, task.vocabulary.eos) if whole else next_token.loss(model, batch, "token_mean")[0]
+        )
+        loss.backward()
+        apply_gradients(model, optimiser, OPTIMISER, step, 10**6)
+
+    return update
+
+
+def padded_loss(model: Transformer, batch: MixtureBatch, eos: int) -> Tensor:
+    """The same loss with neither prefix nor buckets."""
+    tokens, labels = peers.pad(batch, eos)
+    logits = model.logits(model.prefill(tokens[:, :0]), tokens[:, :-1])
+    return torch.nn.functional.cross_entropy(logits.flatten(0, 1), labels[:, 1:].flatten(), ignore_index=peers.IGNORED)
+
+
+def rl_update(
+    task: Task, model: Transformer, *, coins: bool, share_prompts: bool = True, old_logp_pass: bool = False
+) -> Action:
+    """One GRPO update: rollout, reward, advantage, loss, step. `coins`: rewards are coin flips (see the module's text)."""
+    optimiser, grpo = make_optimiser(model, OPTIMISER), objective.PRESETS["grpo"]
+
+    def update(step: int) -> None:
+        prompts = task.prompts(PROMPTS, stream(0, "benchmark/prompts", step))
+        if not share_prompts:
+            prompts = prompts.repeat_interleave(GROUP, dim=0)
+        found = rollout.sample(
+            model,
+            prompts,
+            eos=task.vocabulary.eos,
+            max_tokens=task.long_length + 1,
+            group_size=GROUP if share_prompts else 1,
+            generator=stream(0, "benchmark/samples", step),
+        )
+        rewards = task.verify(found.row_prompts, found.responses).answer.float()
+        if coins:
+            rewards = torch.randint(2, rewards.shape, generator=stream(0, "benchmark/coins", step)).float()
+        gains = advantage.estimate(rewards.view(PROMPTS, GROUP), grpo.advantage).flatten()
+        weights = objective.sequence_weights(found.num_actions, grpo.aggregate, max_length=task.long_length + 1)
+        if old_logp_pass:
+            with torch.no_grad():
+                prefix, last = split_prompts(found.prompts)
+                log_probs(model, model.prefill(prefix), last, found.responses, found.rows)
+        accumulate_gradient(model, PolicyBatch(found, gains, weights, on_policy=True), grpo, temperature=1.0)
+        apply_gradients(model, optimiser, OPTIMISER, step, 10**6)
+
+    return update
+
+
+@contextmanager
+def changed(module: Any, name: str, value: object) -> Iterator[None]:
+    """A module's constant set to another value for a while."""
+    before = getattr(module, name)
+    setattr(module, name, value)
+    try:
+        yield
+    finally:
+        setattr(module, name, before)
+
+
+def in_turn(actions: dict[str, Callable[[int], float]], repeats: int) -> dict[str, list[float]]:
+    """Seconds of each action, repetition by repetition in turn, the first round left out."""
+    found: dict[str, list[float]] = {name: [] for name in actions}
+    for repeat in range(repeats + 1):
+        for name, action in actions.items():
+            found[name].append(action(repeat))
+    return {name: values[1:] for name, values in found.items()}
+
+
+def timed(action: Action) -> Callable[[int], float]:
+    """The action as one that returns its seconds."""
+    return lambda step: seconds(lambda: action(step))
+
+
+def with_constant(action: Action, module: Any, name: str, value: object) -> Callable[[int], float]:
+    """Like `timed`, under another value of a module's constant."""
+
+    def run(step: int) -> float:
+        with changed(module, name, value):
+            return seconds(lambda: action(step))
+
+    return run
+
+
+def needed_flops(task: Task, model: Transformer) -> float:
+    """Floating-point operations that one update of stage 1 cannot do without: matrix products only, backward twice forward."""
+    settings = model.settings
+    per_block = sum(p.numel() for p in model.layers[0].parameters() if p.dim() == 2)
+    keys_values = 2 * settings.width * settings.num_kv_heads * (settings.width // settings.heads)
+    prefix, p = task.prompt_length - 1, P_COT
+    suffix = p * (task.long_length + 1) + (1 - p) * (task.short_length + 1)
+    products = prefix * ((settings.layers - 1) * per_block + keys_values) + suffix * settings.layers * per_block
+    return 3 * 2 * BATCH * products
+
+
+def matmul_rate(width: int, rows: int = 8192) -> float:
+    """This machine's best float32 rate (operations a second) on the product that the MLP spends its time in."""
+    left, right = torch.randn(rows, width), torch.randn(width, 4 * width)
+    best = min(seconds(lambda: left @ right) for _ in range(30))
+    return 2 * rows * width * 4 * width / best
+
+
+def measure(run: Path, repeats: int) -> dict[str, Any]:
+    """All figures: median seconds, and median ratios of pairs to ours."""
+    states = {}
+    for name, stage in (("early", "pretrain"), ("late", "posttrain")):
+        folder = checkpoint.latest(run / "checkpoints", stage)
+        if folder is None:
+            raise SystemExit(f"{run} has no checkpoint of {stage}: run the headline recipe first")
+        states[name] = folder
+    model, task = hub.load(states["early"])
+    assert isinstance(model, Transformer)
+    size = peers.Size(
+        model.settings.layers, model.settings.width, model.settings.heads, task.vocabulary.size, model.context
+    )
+    eos = task.vocabulary.eos
+
+    def gpt2(compiled: bool) -> Callable[[int], float]:
+        return lambda step: peers.gpt2_step(
+            size, [batch_number(task, step), batch_number(task, step)], eos, compiled=compiled
+        )[0]
+
+    found: dict[str, Any] = {"environment": environment.describe("cpu"), "repeats": repeats}
+    found["stage 1"] = in_turn(
+        {
+            "ours": timed(stage_1(task, model)),
+            "ours, whole padded sequences": timed(stage_1(task, model, whole=True)),
+            "transformers GPT-2, padded": gpt2(False),
+        },
+        repeats,
+    )
+    for name, folder in states.items():
+        policy, coins = hub.load(folder)[0], name == "late"
+        trl = lambda step, folder=folder: peers.trl_update(  # noqa: E731
+            folder,
+            torch.cat([task.prompts(PROMPTS, stream(0, "benchmark/prompts", step))] * 2),
+            group_size=GROUP,
+            max_tokens=task.long_length + 1,
+            updates=2,
+        )[0]
+        found[f"RL update, {name}"] = in_turn(
+            {
+                "ours": timed(rl_update(task, policy, coins=coins)),
+                "ours, prompts not shared": timed(rl_update(task, policy, coins=coins, share_prompts=False)),
+                "ours, finished rows stay": with_constant(
+                    rl_update(task, policy, coins=coins), rollout, "COMPACT_BELOW", 0.0
+                ),
+                "ours, extra pass for old log-probabilities": timed(
+                    rl_update(task, policy, coins=coins, old_logp_pass=True)
+                ),
+                "TRL GRPOTrainer": trl,
+            },
+            repeats,
+        )
+    flops, rate = needed_flops(task, model), matmul_rate(model.settings.width)
+    found["limit"] = {
+        "needed_gflop": flops / 1e9,
+        "matmul_gflop_per_second": rate / 1e9,
+        "share_of_limit": flops / rate / statistics.median(found["stage 1"]["ours"]),
+    }
+    return found
+
+
+def lines(found: dict[str, Any]) -> Iterator[str]:
+    """The figures as lines of text."""
+    for group, timings in found.items():
+        if not isinstance(timings, dict) or "ours" not in timings:
+            continue
+        yield f"{group}: ours {statistics.median(timings['ours']) * 1e3:.0f} ms"
+        for name, values in timings.items():
+            if name != "ours":
+                ratios = [value / own for value, own in zip(values, timings["ours"], strict=True)]
+                median, low, high = statistics.median(ratios), min(ratios), max(ratios)
+                yield f"  {name}: {median:.2f} times ours [{low:.2f}, {high:.2f}]"
+    limit = found["limit"]
+    yield (
+        f"limit: stage 1 needs {limit['needed_gflop']:.1f} GFLOP; at {limit['matmul_gflop_per_second']:.0f} GFLOP/s "
+        f"of plain matrix products we reach {limit['share_of_limit']:.0%}"
+    )
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path, help="a finished run of the headline recipe")
+    parser.add_argument("--repeats", type=int, default=9)
+    parser.add_argument("--threads", type=int, default=None)
+    parser.add_argument("--json", type=Path, default=None, help="also write all timings here")
+    arguments = parser.parse_args()
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    found = measure(arguments.run, arguments.repeats)
+    print("\n".join(lines(found)))
+    if arguments.json:
+        arguments.json.write_text(json.dumps(found, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

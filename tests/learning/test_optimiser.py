@@ -1,0 +1,46 @@
+import pytest
+import torch
+from torch import nn
+
+from chainlift.learning.optimiser import OptimiserSettings, apply_gradients, learning_rate, make_optimiser
+
+
+def test_schedules_by_hand() -> None:
+    def rates(steps: list[int], **keys: object) -> list[float]:
+        settings = OptimiserSettings.model_validate({"lr": 2.0, "warmup": 3, **keys})
+        return [learning_rate(settings, step, 13) for step in steps]
+
+    assert rates([0, 1, 2, 3, 12], schedule="constant") == pytest.approx([0.5, 1.0, 1.5, 2.0, 2.0])
+    assert rates([3, 8, 13], schedule="linear") == pytest.approx([2.0, 1.0, 0.0])
+    assert rates([3, 8, 13], schedule="cosine") == pytest.approx([2.0, 1.0, 0.0], abs=1e-12)
+    assert rates([3, 8, 10, 11, 13], schedule="linear", hold=0.5) == pytest.approx([2.0, 2.0, 1.2, 0.8, 0.0])
+
+
+def test_long_gradients_are_cut_and_the_norm_before_is_told() -> None:
+    layer = nn.Linear(2, 1, bias=False)
+    settings = OptimiserSettings(lr=0.1, warmup=0, schedule="constant", weight_decay=0.0, clip_norm=1.0)
+    optimiser = make_optimiser(layer, settings)
+    layer.weight.grad = torch.tensor([[3.0, 4.0]])
+    told = apply_gradients(layer, optimiser, settings, 0, 10)
+    assert told == {"grad_norm": pytest.approx(5.0), "lr": 0.1}
+    average = optimiser.state[layer.weight]["exp_avg"]
+    torch.testing.assert_close(average, 0.1 * torch.tensor([[0.6, 0.8]]))
+
+
+def test_a_gradient_that_is_not_finite_leaves_the_weights_alone() -> None:
+    layer = nn.Linear(2, 1)
+    settings = OptimiserSettings()
+    optimiser = make_optimiser(layer, settings)
+    before = layer.weight.detach().clone()
+    layer.weight.grad = torch.tensor([[float("nan"), 0.0]])
+    with pytest.raises(FloatingPointError, match="nan"):
+        apply_gradients(layer, optimiser, settings, 0, 10)
+    assert torch.equal(before, layer.weight)
+
+
+def test_only_matrices_are_decayed() -> None:
+    optimiser = make_optimiser(nn.Linear(3, 2), OptimiserSettings(weight_decay=0.3))
+    assert [(group["weight_decay"], [p.dim() for p in group["params"]]) for group in optimiser.param_groups] == [
+        (0.3, [2]),
+        (0.0, [1]),
+    ]
