@@ -56,7 +56,7 @@ def batch_number(task: Task, step: int) -> MixtureBatch:
 
 
 def stage_1(task: Task, model: Transformer, *, whole: bool = False) -> Action:
-    """One update of stage 1; `whole` reads sequences from their first token on, in one padded batch, as plain training does."""
+    """One update of stage 1; `whole` reads sequences from their first token on, in one padded batch."""
     optimiser = make_optimiser(model, OPTIMISER)
 
     def update(step: int) -> None:
@@ -80,7 +80,7 @@ def padded_loss(model: Transformer, batch: MixtureBatch, eos: int) -> Tensor:
 def rl_update(
     task: Task, model: Transformer, *, coins: bool, share_prompts: bool = True, old_logp_pass: bool = False
 ) -> Action:
-    """One GRPO update: rollout, reward, advantage, loss, step. `coins`: rewards are coin flips (see the module's text)."""
+    """One GRPO update: rollout, reward, advantage, loss, step. `coins`: rewards are coin flips (see above)."""
     optimiser, grpo = make_optimiser(model, OPTIMISER), objective.PRESETS["grpo"]
 
     def update(step: int) -> None:
@@ -146,7 +146,7 @@ def with_constant(action: Action, module: Any, name: str, value: object) -> Call
 
 
 def needed_flops(task: Task, model: Transformer) -> float:
-    """Floating-point operations that one update of stage 1 cannot do without: matrix products only, backward twice forward."""
+    """Operations that an update of stage 1 cannot do without: matrix products only, backward twice forward."""
     settings = model.settings
     per_block = sum(p.numel() for p in model.layers[0].parameters() if p.dim() == 2)
     keys_values = 2 * settings.width * settings.num_kv_heads * (settings.width // settings.heads)

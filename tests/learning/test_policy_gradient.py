@@ -73,7 +73,9 @@ UNBIASED = {
 
 @pytest.mark.parametrize("name", UNBIASED)
 def test_expected_update_is_the_gradient_of_the_expected_reward(name: str) -> None:
-    """All 49 ordered pairs of responses, weighted by their probability; what differs is float32 rounding of log-probabilities."""
+    """All 49 ordered pairs of responses, weighted by their probability; what differs is float32 rounding of log-
+    probabilities.
+    """
     chosen, constant = UNBIASED[name]
     model = make()
     rewards = torch.tensor([REWARD[response] for response in RESPONSES], dtype=torch.float64)

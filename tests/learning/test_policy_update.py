@@ -40,7 +40,9 @@ def gradient(model: Transformer, batch: PolicyBatch, name: str, kl: float = 0.0)
 
 
 def plain_gradient(model: Transformer, batch: PolicyBatch, name: str, kl: float = 0.0) -> list[Tensor]:
-    """No saving at all: every row reads its own prompt, all rows at once and padded, old log-probabilities by a pass of their own."""
+    """No saving at all: every row reads its own prompt, all rows at once and padded, old log-probabilities by a pass
+    of their own.
+    """
     model.zero_grad()
     found = batch.rollout
     prefix, last = split_prompts(found.row_prompts)

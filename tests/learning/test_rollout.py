@@ -72,7 +72,9 @@ def test_greedy_takes_the_most_likely_token(model: Transformer, task: RunningSum
 
 
 def test_first_tokens_follow_the_models_distribution(model: Transformer, task: RunningSum) -> None:
-    """Pearson's chi-square of 4,000 first tokens per prompt, 3 symbols; false alarm 4 * exp(-13.8) < 1e-5 for 4 prompts."""
+    """Pearson's chi-square of 4,000 first tokens per prompt, 3 symbols; false alarm 4 * exp(-13.8) < 1e-5 for 4
+    prompts.
+    """
     prompts, count = task.prompts(4, stream(0, "prompts")), 4000
     found = rollout.sample(model, prompts, eos=EOS, max_tokens=1, group_size=count, generator=stream(3, "samples"))
     prefix, last = split_prompts(prompts)

@@ -51,7 +51,9 @@ def test_transformers_generates_the_same_greedy_answers(family: str, tmp_path: P
     prompts = task.prompts(6, stream(0, "prompts"))
     batch = tokenizer([task.vocabulary.decode(prompt) for prompt in prompts], return_tensors="pt")
     assert torch.equal(batch["input_ids"], prompts)
-    generated = theirs.generate(**batch, max_new_tokens=11, do_sample=False)[:, 10:]
+    generated = theirs.generate(  # pyright: ignore[reportAttributeAccessIssue]
+        **batch, max_new_tokens=11, do_sample=False
+    )[:, 10:]
     ours = sample(model, prompts, eos=task.vocabulary.eos, max_tokens=11).responses
     assert torch.equal(generated, ours)
 

@@ -97,7 +97,8 @@ def test_streams_collide_only_by_chance(task: base.Task) -> None:
     for other in (evaluation, next_seed):
         equal = int((train[:, None] == other[None]).all(dim=2).sum())
         expected = 500 * 500 / num_symbols**task.prompt_length
-        # Pairs share rows, so the variance is a little above Poisson's; six standard deviations and six counts of slack.
+        # Pairs share rows, so the variance is a little above Poisson's; six standard deviations and six counts of
+        # slack.
         assert abs(equal - expected) <= 6 * (expected * (1 + 1000 / num_symbols**task.prompt_length)) ** 0.5 + 6
 
 
@@ -109,5 +110,5 @@ def test_text_and_tokens_are_inverse(task: base.Task) -> None:
 
 
 def test_an_unknown_task_is_named() -> None:
-    with pytest.raises(ValueError, match="'nothing' is not known; known: .*running_sum"):
+    with pytest.raises(ValueError, match=r"'nothing' is not known; known: .*running_sum"):
         base.settings_class("nothing")

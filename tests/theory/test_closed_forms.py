@@ -407,6 +407,8 @@ def test_predictions_are_one_consistent_json_table():
     hot = theory.predictions(50, 2, 0.25, temperature=1.5)
     assert hot["greedy"] == "short"
     assert hot["sampled_long_share"] == theory.sampled_long_share(0.25, 2, 1.5)
+    kept = kept_by_star(BlindLearner.fit(mixture(3, 2, 0.25)), 3, 2, 1.5)
+    assert hot["star_next_share"] == pytest.approx(long_share(kept))
 
 
 # --- bad input

@@ -3,8 +3,10 @@
 token_mean:     L = sum over all output tokens of -log p / number of output tokens  (the usual causal-LM mean)
 sequence_mean:  L = mean over sequences of (mean over its output tokens of -log p)
 
-Same minimiser, very different speed: with few long demonstrations the token mean gives them most of the weight
-(89 % at d = 50 and p_cot = .25), the sequence mean almost none to each chain token (docs/science.md).
+With few long demonstrations the token mean gives them most of the weight (89 % at d = 50 and p_cot = .25), the sequence
+mean almost none to each chain token, so chains are learned far more slowly. Where both forms share a context (the first
+token, stop or go on) the sequence mean also counts a long demonstration for less than its share, so its minimiser is
+that of a smaller p_cot (theory/closed_forms.py).
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """The transformer's parts in two families: attention whose keys may begin with a prefix's, MLPs, norms, rotations.
 
-`gpt2`: LayerNorm, GELU (tanh form), biases. `mistral`: rotary positions, RMSNorm, SwiGLU, grouped-query heads, no biases.
-Grouped queries are folded into the query axis, so that no key or value is copied for them.
+`gpt2`: LayerNorm, GELU (tanh form), biases. `mistral`: rotary positions, RMSNorm, SwiGLU, grouped-query heads, no
+biases. Grouped queries are folded into the query axis, so that no key or value is copied for them.
 
-Shapes: B rows, T prefix positions, S suffix positions, D width, H key-value heads, R queries per key-value head, E width
-of a head.
+Shapes: B rows, T prefix positions, S suffix positions, D width, H key-value heads, R queries per key-value head, E
+width of a head.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ class Attention(nn.Module):
         else:
             keys, values = torch.cat([past[0], key], dim=2), torch.cat([past[1], value], dim=2)
         length, total = query.shape[3], keys.shape[2]
-        plain = past is None and self.repeats == 1  # then the kernel's own causal mask will do, which skips half the work
+        plain = past is None and self.repeats == 1  # then the kernel's own causal mask will do: half the work
         mask = None
         if not plain:
             mask = torch.ones(length, total, dtype=torch.bool, device=x.device).tril(total - length)

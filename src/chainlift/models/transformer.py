@@ -99,7 +99,7 @@ class Transformer(nn.Module):
 
 
 def sinusoids(length: int, width: int) -> Tensor:
-    """(length, width) sines and cosines of the position, wavelengths 2 pi to 2 pi 10^4: Vaswani et al. 2017, section 3.5."""
+    """(length, width) sines and cosines of the position, wavelengths 2 pi to 2 pi 10^4 (Vaswani et al. 2017, 3.5)."""
     frequency = 10000.0 ** (-torch.arange(0, width, 2) / width)
     angle = torch.outer(torch.arange(length), frequency)
     return torch.cat([angle.sin(), angle.cos()], dim=1)

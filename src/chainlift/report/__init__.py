@@ -1,0 +1,1 @@
+"""WHAT IS SHOWN: the record of a run, drawn and told; nothing here trains or measures."""

@@ -75,7 +75,7 @@ class Context:
         return state
 
     def keep(self, state: TrainerState, model: Transformer, optimiser: torch.optim.AdamW, since: float) -> float:
-        """The time now, after writing a checkpoint; `since` is when the state's seconds were last brought up to date."""
+        """The time now, after writing a checkpoint; `since`: when the state's seconds were last brought up to date."""
         now = time.monotonic()
         state.seconds += now - since
         state.lengths = self.folder.lengths()
@@ -143,7 +143,7 @@ class Context:
 
 @contextmanager
 def stop_on_signals(stop: threading.Event) -> Iterator[None]:
-    """Turn the first Ctrl-C (or SIGTERM) into a request to stop at the next checkpoint; a second Ctrl-C ends at once."""
+    """Turn the first Ctrl-C (or SIGTERM) into a request to stop after the step; a second Ctrl-C ends at once."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

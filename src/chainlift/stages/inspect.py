@@ -52,7 +52,7 @@ def evaluate(target: Path, num_prompts: int, *, temperature: float, seed: int) -
 def sample(
     target: Path, prompt: str | None, *, greedy: bool, count: int, temperature: float, seed: int
 ) -> list[dict[str, Any]]:
-    """`count` responses (1 if greedy) to a prompt in text, or to a fresh one; ValueError if it does not fit the task."""
+    """`count` responses (1 if greedy) to a prompt in text, or to a fresh one; ValueError if it does not fit."""
     model, task = _load(target)
     tokens = task.prompts(1, stream(seed, "sample-command/prompt")) if prompt is None else _encode(task, prompt)
     answers = answer(

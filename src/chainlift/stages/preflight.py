@@ -62,7 +62,8 @@ def warnings(found: dict[str, Any], settings: PosttrainSettings) -> list[str]:
         told.append(f"no long response among {samples} samples: RL cannot make more of what is never sampled")
     if found["unfinished_share"] > UNFINISHED_LIMIT:
         told.append(
-            f"{found['unfinished_share']:.0%} of the responses do not end: train longer before RL, so that EOS is learned"
+            f"{found['unfinished_share']:.0%} of the responses do not end: train longer before RL, "
+            "so that EOS is learned"
         )
     dead = found["groups_without_signal_expected"]
     if settings.objective.advantage in advantages.GROUP_KINDS and dead > DEAD_LIMIT and found["reward_mean"] > 0:

@@ -7,7 +7,7 @@ chain, x_1. So a response is the long one, always right, or one of K short answe
 
 At a tie, p exactly at the threshold, greedy is called short. At d = 1 both forms are one and nothing is hidden, so d
 below 2 is a ValueError, as are K < 2, p outside [0, 1] and a temperature that is not positive. Functions of p and K
-take (p, modulus), those that need d take (d, modulus, p_cot). Source for K = 2: arXiv 2510.11495; the rest: derived here.
+take (p, modulus), those that need d (d, modulus, p_cot). Source for K = 2: arXiv 2510.11495; the rest: derived here.
 """
 
 from __future__ import annotations

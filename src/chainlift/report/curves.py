@@ -1,0 +1,130 @@
+"""The curves of a run as tables: what matplotlib and plotly both draw, and what the csv files hold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from chainlift.report.record import Record
+
+# Okabe and Ito's palette: told apart by colour-blind readers, and the same in every figure.
+GREEDY, SAMPLED, BASELINE, THEORY = "#0072B2", "#D55E00", "#7A7A7A", "#009E73"
+
+QUANTITIES = {
+    "accuracy": "accuracy",
+    "length_median": "length (median, tokens)",
+    "long_share": "share of long responses",
+}
+THEORY_KEYS = {
+    ("greedy", "accuracy"): "greedy_accuracy",
+    ("sampled", "accuracy"): "sampled_accuracy",
+    ("greedy", "length_median"): "greedy_length_median",
+    ("sampled", "long_share"): "sampled_long_share",
+}
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One quantity of one mode over the sequences of one panel; low and high are 95 % limits where there are some."""
+
+    panel: str
+    """stage_1 or rl."""
+    name: str
+    mode: str
+    quantity: str
+    sequences: list[int]
+    values: list[float]
+    low: list[float] | None
+    high: list[float] | None
+
+    @property
+    def is_baseline(self) -> bool:
+        """The curve belongs to the continued next-token baseline."""
+        return self.name.startswith("baseline")
+
+
+def lift(record: Record) -> list[Curve]:
+    """All measured curves: stage 1 and the baseline over demonstrations, RL over sampled responses."""
+    found = []
+    for stage, panel in (("pretrain", "stage_1"), ("continued_pretrain", "stage_1"), ("posttrain", "rl")):
+        rows = record.of(stage, "evaluation")
+        if not rows:
+            continue
+        offset = _stage_1_sequences(record) if stage == "continued_pretrain" else 0
+        for mode in ("greedy", "sampled"):
+            for quantity in QUANTITIES:
+                name = f"baseline, {mode}" if stage == "continued_pretrain" else mode
+                found.append(_curve(rows, panel, name, mode, quantity, offset))
+    return found
+
+
+def _curve(rows: list[dict[str, Any]], panel: str, name: str, mode: str, quantity: str, offset: int) -> Curve:
+    """One curve of evaluation rows."""
+    intervals = [row[mode].get(f"{quantity}_ci95") for row in rows]
+    bounded = all(interval is not None for interval in intervals)
+    return Curve(
+        panel=panel,
+        name=name,
+        mode=mode,
+        quantity=quantity,
+        sequences=[row["sequences"] + offset for row in rows],
+        values=[row[mode][quantity] for row in rows],
+        low=[interval[0] for interval in intervals] if bounded else None,
+        high=[interval[1] for interval in intervals] if bounded else None,
+    )
+
+
+def _stage_1_sequences(record: Record) -> int:
+    rows = record.of("pretrain", "evaluation")
+    return rows[-1]["sequences"] if rows else 0
+
+
+def theory(record: Record, panel: str, mode: str, quantity: str) -> float | None:
+    """The predicted level of a quantity in a panel, None where theory says nothing or the run is unfinished."""
+    if record.summary is None or (mode, quantity) not in THEORY_KEYS:
+        return None
+    predictions = record.summary["theory"]
+    return (predictions if panel == "stage_1" else predictions["posttrain"])[THEORY_KEYS[mode, quantity]]
+
+
+def lift_table(record: Record) -> list[dict[str, Any]]:
+    """The curves as rows for a csv file."""
+    return [
+        {
+            "panel": curve.panel,
+            "curve": curve.name,
+            "quantity": curve.quantity,
+            "sequences": x,
+            "value": y,
+            "low": None if curve.low is None else curve.low[i],
+            "high": None if curve.high is None else curve.high[i],
+            "theory": theory(record, curve.panel, curve.mode, curve.quantity),
+        }
+        for curve in lift(record)
+        for i, (x, y) in enumerate(zip(curve.sequences, curve.values, strict=True))
+    ]
+
+
+def lengths_table(record: Record) -> list[dict[str, Any]]:
+    """How often each response length occurs at the end of stage 1 and of RL, as rows."""
+    found = []
+    for stage in ("pretrain", "posttrain"):
+        row = record.last_evaluation(stage)
+        for mode in ("greedy", "sampled") if row else ():
+            assert row is not None
+            total = sum(row[mode]["length_histogram"].values())
+            for length, count in row[mode]["length_histogram"].items():
+                found.append({"stage": stage, "mode": mode, "length": int(length), "share": count / total})
+    return found
+
+
+SIGNALS = ("groups_all_right", "groups_all_wrong", "groups_mixed", "kept_share", "reward_mean", "long_share")
+TRACES = ("entropy", "grad_norm", "clip_fraction", "length_mean")
+
+
+def signal_table(record: Record) -> list[dict[str, Any]]:
+    """The signal statistics of RL, one row an update."""
+    return [
+        {"step": row["step"], **{name: row[name] for name in (*SIGNALS, *TRACES)}}
+        for row in record.of("posttrain", "update")
+    ]

@@ -1,0 +1,134 @@
+"""Figures for papers and slides: one pure function a figure, table and theory in, a matplotlib figure out."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from chainlift.report import curves
+from chainlift.report.curves import BASELINE, GREEDY, QUANTITIES, SAMPLED, THEORY
+from chainlift.report.record import Record
+
+COLOURS = {"greedy": GREEDY, "sampled": SAMPLED}
+GROUPS = {"groups_all_right": THEORY, "groups_mixed": "#E69F00", "groups_all_wrong": SAMPLED}
+STAGE_NAMES = {"pretrain": "after next-token prediction", "posttrain": "after RL"}
+
+
+def lift(record: Record) -> Figure:
+    """Accuracy, length and long share over sequences; stage 1 left, RL right, theory as dotted lines."""
+    panels = [panel for panel in ("stage_1", "rl") if any(c.panel == panel for c in curves.lift(record))]
+    figure = Figure(figsize=(10, 7.2), layout="constrained")
+    axes = figure.subplots(len(QUANTITIES), len(panels), squeeze=False, sharey="row", sharex="col")
+    for column, panel in enumerate(panels):
+        for row, (quantity, title) in enumerate(QUANTITIES.items()):
+            ax = axes[row][column]
+            for curve in curves.lift(record):
+                if curve.panel == panel and curve.quantity == quantity:
+                    _draw_curve(ax, record, curve)
+            _tidy(ax)
+            if column == 0:
+                ax.set_ylabel(title)
+    names = {"stage_1": "Next-token prediction", "rl": "Reinforcement learning"}
+    units = {"stage_1": "demonstrations", "rl": "sampled responses"}
+    for column, panel in enumerate(panels):
+        axes[0][column].set_title(names[panel], loc="left", fontweight="bold")
+        axes[-1][column].set_xlabel(units[panel])
+    handles = {label: line for ax in axes.flat for line, label in zip(*ax.get_legend_handles_labels(), strict=True)}
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=5, frameon=False)
+    return figure
+
+
+def _draw_curve(ax: Axes, record: Record, curve: curves.Curve) -> None:
+    """A curve with its interval, and the level that theory predicts."""
+    colour = BASELINE if curve.is_baseline else COLOURS[curve.mode]
+    style = "--" if curve.mode == "sampled" else "-"
+    ax.plot(curve.sequences, curve.values, style, color=colour, label=curve.name, marker="o", markersize=2.5)
+    if curve.low is not None and curve.high is not None:
+        ax.fill_between(curve.sequences, curve.low, curve.high, color=colour, alpha=0.15, linewidth=0)
+    level = curves.theory(record, curve.panel, curve.mode, curve.quantity)
+    if level is not None and not curve.is_baseline:
+        ax.axhline(level, color=THEORY, linestyle=":", linewidth=1.4, label="theory")
+
+
+def lengths(record: Record) -> Figure:
+    """Shares of response lengths, before and after RL, greedy and sampled."""
+    table = curves.lengths_table(record)
+    stages = [stage for stage in STAGE_NAMES if any(row["stage"] == stage for row in table)]
+    figure = Figure(figsize=(10, 3.2), layout="constrained")
+    axes = figure.subplots(1, max(len(stages), 1), squeeze=False, sharey=True)[0]
+    for ax, stage in zip(axes, stages, strict=False):
+        for offset, mode in ((-0.2, "greedy"), (0.2, "sampled")):
+            rows = [row for row in table if row["stage"] == stage and row["mode"] == mode]
+            ax.bar(
+                [row["length"] + offset for row in rows],
+                [row["share"] for row in rows],
+                width=0.8,
+                color=COLOURS[mode],
+                label=mode,
+            )
+        ax.set_title(STAGE_NAMES[stage], loc="left", fontweight="bold")
+        ax.set_xlabel("response length (tokens)")
+        _tidy(ax)
+    axes[0].set_ylabel("share of responses")
+    axes[0].legend(frameon=False)
+    return figure
+
+
+def signal(record: Record) -> Figure:
+    """How much signal the groups carry at each RL update, and the size of the gradient."""
+    table = curves.signal_table(record)
+    steps = [row["step"] for row in table]
+    figure = Figure(figsize=(10, 3.2), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    left.stackplot(
+        steps,
+        [[row[name] for row in table] for name in GROUPS],
+        labels=[name.replace("_", " ") for name in GROUPS],
+        colors=list(GROUPS.values()),
+        alpha=0.85,
+    )
+    left.set_ylabel("share of groups")
+    left.set_ylim(0, 1)
+    left.legend(loc="lower left", framealpha=0.8)
+    right.plot(steps, [row["grad_norm"] for row in table], color=GREEDY, label="gradient norm")
+    right.plot(steps, [row["entropy"] for row in table], color=SAMPLED, label="entropy (nats a token)")
+    right.legend(frameon=False)
+    for ax in (left, right):
+        ax.set_xlabel("RL updates")
+        _tidy(ax)
+    return figure
+
+
+def write_all(record: Record) -> list[Path]:
+    """The files written into the run folder's figures/: pdf, png and csv of each figure that has data."""
+    folder = record.folder / "figures"
+    folder.mkdir(exist_ok=True)
+    made: list[tuple[str, Figure, list[dict[str, Any]]]] = []
+    if record.of("pretrain", "evaluation"):
+        made.append(("lift", lift(record), curves.lift_table(record)))
+        made.append(("lengths", lengths(record), curves.lengths_table(record)))
+    if record.of("posttrain", "update"):
+        made.append(("signal", signal(record), curves.signal_table(record)))
+    return [path for name, figure, table in made for path in save(folder / name, figure, table)]
+
+
+def save(path: Path, figure: Figure, table: list[dict[str, Any]]) -> list[Path]:
+    """`path` with the endings .pdf, .png and .csv: the figure twice, and the numbers that it shows."""
+    paths = [path.with_suffix(ending) for ending in (".pdf", ".png", ".csv")]
+    figure.savefig(paths[0])
+    figure.savefig(paths[1], dpi=160)
+    with paths[2].open("w", newline="") as handle:
+        writer = csv.DictWriter(handle, fieldnames=list(table[0]))
+        writer.writeheader()
+        writer.writerows(table)
+    return paths
+
+
+def _tidy(ax: Axes) -> None:
+    """No box, light grid."""
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.grid(alpha=0.25, linewidth=0.6)

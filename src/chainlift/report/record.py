@@ -1,0 +1,75 @@
+"""A run folder read back: what figures and pages are made from."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from chainlift.runs.store import read_rows
+
+STAGES = ("pretrain", "posttrain", "continued_pretrain")
+
+
+@dataclass(frozen=True)
+class Record:
+    """The files of a run folder, parsed; `summary` is None while the run is unfinished."""
+
+    folder: Path
+    recipe: dict[str, Any]
+    environment: dict[str, Any]
+    rows: list[dict[str, Any]]
+    responses: list[dict[str, Any]]
+    summary: dict[str, Any] | None
+
+    def of(self, stage: str, kind: str) -> list[dict[str, Any]]:
+        """The metrics rows of one stage and kind, in order."""
+        return [row for row in self.rows if row["stage"] == stage and row["kind"] == kind]
+
+    def last_evaluation(self, stage: str) -> dict[str, Any] | None:
+        """The newest evaluation row of a stage, or None."""
+        found = self.of(stage, "evaluation")
+        return found[-1] if found else None
+
+    def shown(self, stage: str, mode: str, *, last: bool) -> list[dict[str, Any]]:
+        """The responses kept at the first or last evaluation of a stage in one mode."""
+        found = [
+            r for r in self.responses if r["stage"] == stage and r["kind"] == "evaluation" and r["mode"] == mode
+        ]
+        steps = [r["step"] for r in found]
+        if not steps:
+            return []
+        step = max(steps) if last else min(steps)
+        return [r for r in found if r["step"] == step]
+
+
+def read(folder: Path) -> Record:
+    """The record in a run folder; ValueError in one line if it is none, or names the file that is damaged."""
+    recipe_file = folder / "recipe.yaml"
+    if not recipe_file.is_file():
+        raise ValueError(f"{folder} is not a run folder: it has no recipe.yaml")
+    try:
+        recipe = yaml.safe_load(recipe_file.read_text())
+    except yaml.YAMLError as error:
+        raise ValueError(f"{recipe_file} is damaged") from error
+    return Record(
+        folder=folder,
+        recipe=recipe,
+        environment=_json(folder / "environment.json") or {},
+        rows=read_rows(folder / "metrics.jsonl"),
+        responses=read_rows(folder / "rollouts.jsonl"),
+        summary=_json(folder / "summary.json"),
+    )
+
+
+def _json(file: Path) -> dict[str, Any] | None:
+    """A JSON file's content, None if it is not there; ValueError if it is damaged."""
+    if not file.exists():
+        return None
+    try:
+        return json.loads(file.read_text())
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{file} is damaged: {error.msg}") from error
