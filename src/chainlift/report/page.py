@@ -1,6 +1,110 @@
-"""placeholder until helper-1."""
+"""One offline, interactive HTML page a run, written beside its figures."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from plotly.offline import get_plotlyjs
+from plotly.utils import PlotlyJSONEncoder
+
+from chainlift.report import charts, figures
+from chainlift.report.record import Record, read
+from chainlift.report.sentence import headline
+from chainlift.report.terminal import QUANTITIES, STAGE_TITLES
+from chainlift.runs.store import write_atomically
+
+SHOWN = 4  # responses of each mode on either side
 
 
-def write(path):
-    (path / "report.html").write_text("placeholder")
-    return path / "report.html"
+def write(folder: Path) -> Path:
+    """report.html of a run folder, written after its figures; ValueError if it is no run folder or a file is damaged."""
+    record = read(folder)
+    page = folder / "report.html"
+    try:
+        figures.write_all(record)
+        write_atomically(page, render(record))
+    except OSError as error:
+        raise ValueError(f"cannot write into {folder}: {error.strerror}") from error
+    return page
+
+
+def render(record: Record) -> str:
+    """The page as text."""
+    recipe = record.recipe
+    preflight = record.of("posttrain", "preflight")
+    return _template().render(
+        title=recipe.get("title") or recipe["name"],
+        run_id=record.folder.resolve().name,
+        headline=headline(record.summary, recipe["task"].get("modulus", 2)),
+        finished=record.summary is not None,
+        recipe=recipe,
+        modulus=recipe["task"].get("modulus", 2),
+        rows=table(record.summary) if record.summary else [],
+        prompts=record.summary["pretrain"]["prompts"] if record.summary else None,
+        has_baseline=bool(record.summary and "continued_pretrain" in record.summary),
+        charts=json.dumps(charts.all_charts(record), cls=PlotlyJSONEncoder).replace("<", "\\u003c"),
+        chart_names=list(charts.all_charts(record)),
+        samples=samples(record),
+        preflight=preflight[-1] if preflight else None,
+        recipe_text=yaml.safe_dump(recipe, sort_keys=False),
+        environment_text=json.dumps(record.environment, indent=2),
+        plotly=get_plotlyjs(),
+    )
+
+
+def table(summary: dict[str, Any]) -> list[dict[str, Any]]:
+    """Rows of the before/after table: a name, and for each stage the measured value with its interval and the theory's."""
+    found = []
+    for key, name in QUANTITIES:
+        cells = []
+        for stage in STAGE_TITLES:
+            if stage not in summary:
+                continue
+            measured = summary[stage]
+            theory = {"pretrain": summary["theory"], "posttrain": summary["theory"]["posttrain"]}.get(stage)
+            cells.append(
+                {
+                    "stage": stage,
+                    "value": measured[key],
+                    "interval": measured.get(f"{key}_ci95"),
+                    "theory": None if theory is None else theory[key],
+                }
+            )
+        found.append({"name": name, "cells": cells})
+    return found
+
+
+def samples(record: Record) -> list[dict[str, Any]]:
+    """Sampled responses before and after RL, a few of each, as tokens with their probabilities."""
+    found = []
+    for title, stage, last in (("Before RL", "pretrain", True), ("After RL", "posttrain", True)):
+        for mode in ("greedy", "sampled"):
+            responses = record.shown(stage, mode, last=last)[:SHOWN]
+            if responses:
+                found.append({"title": title, "mode": mode, "responses": [_tokens(r) for r in responses]})
+    return found
+
+
+def _tokens(response: dict[str, Any]) -> dict[str, Any]:
+    """A response with its tokens, probabilities and verdicts side by side."""
+    triples = zip(response["response"], response["probabilities"], response["token_right"], strict=True)
+    tokens = [{"text": text, "probability": p, "right": right} for text, p, right in triples]
+    return response | {"tokens": tokens}
+
+
+@cache
+def _template() -> Any:
+    """The page's template; every value is escaped unless the template says otherwise."""
+    environment = Environment(
+        loader=PackageLoader("chainlift.report", "."),
+        autoescape=select_autoescape(default=True),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("page.html.jinja")

@@ -36,9 +36,7 @@ class Record:
 
     def shown(self, stage: str, mode: str, *, last: bool) -> list[dict[str, Any]]:
         """The responses kept at the first or last evaluation of a stage in one mode."""
-        found = [
-            r for r in self.responses if r["stage"] == stage and r["kind"] == "evaluation" and r["mode"] == mode
-        ]
+        found = [r for r in self.responses if r["stage"] == stage and r["kind"] == "evaluation" and r["mode"] == mode]
         steps = [r["step"] for r in found]
         if not steps:
             return []

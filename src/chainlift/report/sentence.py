@@ -1,0 +1,57 @@
+"""The headline of a run in words, made from what was measured; a failure is told as a failure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def headline(summary: dict[str, Any] | None, modulus: int) -> str:
+    """One or two sentences on a finished run, or what an unfinished one is."""
+    if summary is None:
+        return "This run is not finished: the page shows what is on record so far."
+    before = summary["pretrain"]
+    chance = 1 / modulus
+    told = (
+        f"After {before['sequences']:,} demonstrations, next-token prediction answers {_percent(before)} of fresh "
+        f"prompts right when decoded greedily ({_level(before, chance)}), with {_tokens(before)}."
+    )
+    after = summary.get("posttrain")
+    if after is not None:
+        rl = f"{after['updates']} RL updates ({after['rollouts']:,} sampled responses, {after['algorithm']})"
+        told += f" {rl} {_change(before, after)} {_percent(after)}, with {_tokens(after)}."
+    baseline = summary.get("continued_pretrain")
+    if baseline is not None:
+        told += (
+            f" The same checkpoint after {baseline['sequences']:,} further demonstrations "
+            f"(at least as many tokens as RL processed): {_percent(baseline)}, {_tokens(baseline)}."
+        )
+    return told
+
+
+def _percent(measured: dict[str, Any]) -> str:
+    return f"{100 * measured['greedy_accuracy']:.1f} %"
+
+
+def _tokens(measured: dict[str, Any]) -> str:
+    length = measured["greedy_length_median"]
+    return f"a median response of {length:g} token{'' if length == 1 else 's'}"
+
+
+def _level(measured: dict[str, Any], chance: float) -> str:
+    """Where an accuracy stands, judged by its 95 % interval."""
+    low, high = measured["greedy_accuracy_ci95"]
+    if low <= chance <= high:
+        return "a blind guess" if chance != 0.5 else "a coin flip"
+    if measured["greedy_accuracy"] >= 0.99:
+        return "as good as perfect"
+    return "above a blind guess" if low > chance else "below a blind guess"
+
+
+def _change(before: dict[str, Any], after: dict[str, Any]) -> str:
+    """What RL did, judged by whether the two 95 % intervals overlap."""
+    (low, high), (new_low, new_high) = before["greedy_accuracy_ci95"], after["greedy_accuracy_ci95"]
+    if new_low > high:
+        return "lift this to" if after["greedy_accuracy"] >= 0.99 else "raise this to, but no further than,"
+    if new_high < low:
+        return "lower this to"
+    return "do not change this beyond chance: it is"
