@@ -8,6 +8,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 from chainlift.report import curves
 from chainlift.report.curves import BASELINE, GREEDY, QUANTITIES, SAMPLED, THEORY
@@ -37,6 +38,8 @@ def lift(record: Record) -> Figure:
     for column, panel in enumerate(panels):
         axes[0][column].set_title(names[panel], loc="left", fontweight="bold")
         axes[-1][column].set_xlabel(units[panel])
+        axes[-1][column].xaxis.set_major_locator(MaxNLocator(5))
+        axes[-1][column].xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     handles = {label: line for ax in axes.flat for line, label in zip(*ax.get_legend_handles_labels(), strict=True)}
     figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=5, frameon=False)
     return figure

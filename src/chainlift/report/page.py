@@ -22,7 +22,7 @@ SHOWN = 4  # responses of each mode on either side
 
 
 def write(folder: Path) -> Path:
-    """report.html of a run folder, written after its figures; ValueError if it is no run folder or a file is damaged."""
+    """report.html of a run folder, after its figures; ValueError if it is no run folder or a file is damaged."""
     record = read(folder)
     page = folder / "report.html"
     try:
@@ -58,7 +58,7 @@ def render(record: Record) -> str:
 
 
 def table(summary: dict[str, Any]) -> list[dict[str, Any]]:
-    """Rows of the before/after table: a name, and for each stage the measured value with its interval and the theory's."""
+    """Rows of the before/after table: a name, and for each stage the measured value, its interval and the theory's."""
     found = []
     for key, name in QUANTITIES:
         cells = []

@@ -71,7 +71,8 @@ class Context:
         else:
             lengths = {} if after is None else checkpoint.read_state(after).lengths
             state = TrainerState(stage, lengths=lengths)
-        self.folder.rewind(state.lengths)
+        if not state.finished:  # behind a finished stage may stand the records of the next one
+            self.folder.rewind(state.lengths)
         return state
 
     def keep(self, state: TrainerState, model: Transformer, optimiser: torch.optim.AdamW, since: float) -> float:

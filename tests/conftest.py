@@ -1,0 +1,51 @@
+"""Real parts for the slow tests: a recipe so small that a whole run takes seconds, and the installed command."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+COMMAND = Path(sys.executable).parent / "chainlift"
+SMALL = """
+title: small
+task: {name: running_sum, d: 4}
+model: {layers: 1, width: 16, heads: 2}
+pretrain: {steps: 40, batch_size: 16, checkpoint_every: 7}
+posttrain: {prompts: 8, group_size: 4, updates: 20, checkpoint_every: 3}
+continued_pretrain: {}
+evaluate: {prompts: 64, during: 32, every: 10, posttrain_every: 2, pass_at_k_prompts: 8, pass_at_k_samples: 4}
+threads: 1
+"""
+
+
+def chainlift(*arguments: str | Path, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+    """The installed command, run to its end."""
+    return subprocess.run(
+        [COMMAND, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    file = tmp_path / "small.yaml"
+    file.write_text(SMALL)
+    return file
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished run of the small recipe; tests must not change it."""
+    folder = tmp_path_factory.mktemp("finished")
+    file = folder / "small.yaml"
+    file.write_text(SMALL)
+    done = chainlift("run", file, "--out", folder / "runs", "--json")
+    assert done.returncode == 0, done.stderr
+    return folder / "runs" / json.loads(done.stdout.splitlines()[-1])["run_id"]

@@ -1,0 +1,162 @@
+"""The page is made from the record, tells failures as failures, and loads in a real browser without an error."""
+
+import json
+import re
+import shutil
+import subprocess
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chainlift.report import curves, figures, page
+from chainlift.report.record import read
+from chainlift.report.sentence import headline
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+FLAGS = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking".split()
+FLAGS += ["--disable-component-update", "--disable-sync", "--enable-logging=stderr", "--virtual-time-budget=8000"]
+
+
+def measured(accuracy: float, low: float, high: float, length: float = 1) -> dict[str, Any]:
+    return {
+        "greedy_accuracy": accuracy,
+        "greedy_accuracy_ci95": [low, high],
+        "greedy_length_median": length,
+        "sequences": 1000,
+        "updates": 20,
+        "rollouts": 500,
+        "algorithm": "grpo",
+    }
+
+
+BEFORE = measured(0.5, 0.48, 0.52)
+
+
+@pytest.mark.parametrize(
+    ("after", "told"),
+    [
+        (measured(0.999, 0.997, 1.0, 50), "lift this to 99.9 %, with a median response of 50 tokens"),
+        (measured(0.8, 0.78, 0.82, 50), "raise this to, but no further than, 80.0 %"),
+        (measured(0.51, 0.49, 0.53), "do not change this beyond chance: it is 51.0 %"),
+        (measured(0.2, 0.18, 0.22), "lower this to 20.0 %"),
+    ],
+)
+def test_the_headline_tells_what_happened(after: dict[str, Any], told: str) -> None:
+    sentence = headline({"pretrain": BEFORE, "posttrain": after}, 2)
+    assert (
+        "50.0 % of fresh prompts right when decoded greedily (a coin flip), with a median response of 1 token"
+        in sentence
+    )
+    assert told in sentence
+
+
+def test_the_headline_of_other_starts() -> None:
+    assert "as good as perfect" in headline({"pretrain": measured(1.0, 0.99, 1.0, 50)}, 2)
+    assert "above a blind guess" in headline({"pretrain": measured(0.7, 0.68, 0.72)}, 2)
+    assert "a blind guess" in headline({"pretrain": measured(0.33, 0.31, 0.36)}, 3)
+    assert "not finished" in headline(None, 2)
+
+
+def test_curves_are_the_evaluations_on_record(finished: Path) -> None:
+    record = read(finished)
+    rows = record.of("posttrain", "evaluation")
+    greedy = next(c for c in curves.lift(record) if (c.panel, c.mode, c.quantity) == ("rl", "greedy", "accuracy"))
+    assert greedy.values == [row["greedy"]["accuracy"] for row in rows]
+    assert greedy.low == [row["greedy"]["accuracy_ci95"][0] for row in rows]
+    baseline = next(c for c in curves.lift(record) if c.is_baseline)
+    assert baseline.sequences[0] == record.of("pretrain", "evaluation")[-1]["sequences"]
+    assert curves.theory(record, "stage_1", "sampled", "accuracy") == pytest.approx(0.625)
+    assert curves.theory(record, "rl", "greedy", "length_median") == 4
+    shares = [
+        row["share"] for row in curves.lengths_table(record) if (row["stage"], row["mode"]) == ("pretrain", "greedy")
+    ]
+    assert sum(shares) == pytest.approx(1)
+
+
+def test_each_figure_is_saved_with_its_numbers(finished: Path) -> None:
+    for name in ("lift", "lengths", "signal"):
+        assert (finished / f"figures/{name}.pdf").read_bytes().startswith(b"%PDF")
+        assert (finished / f"figures/{name}.png").read_bytes().startswith(b"\x89PNG")
+    header, *lines = (finished / "figures/lift.csv").read_text().splitlines()
+    assert header == "panel,curve,quantity,sequences,value,low,high,theory"
+    assert len(lines) == len(curves.lift_table(read(finished)))
+
+
+def test_lines_of_the_figure_are_the_curves(finished: Path) -> None:
+    record = read(finished)
+    drawn = [line.get_ydata() for ax in figures.lift(record).axes for line in ax.get_lines()]
+    for curve in curves.lift(record):
+        assert any(list(values) == curve.values for values in drawn)
+
+
+def test_an_unfinished_run_has_a_page_too(finished: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(finished, tmp_path / "copy")
+    (copy / "summary.json").unlink()
+    metrics = copy / "metrics.jsonl"
+    lines = [line for line in metrics.read_text().splitlines() if '"stage": "pretrain"' in line]
+    metrics.write_text("\n".join(lines) + "\n")
+    text = page.write(copy).read_text()
+    assert "This run is not finished" in text
+    assert 'id="lift"' in text
+    assert 'id="signal"' not in text
+
+
+def test_text_from_files_is_escaped(finished: Path, tmp_path: Path) -> None:
+    record = deepcopy(read(shutil.copytree(finished, tmp_path / "copy")))
+    record.recipe["title"] = "<script>alert(1)</script>"
+    for response in record.responses:
+        response["prompt"] = "</script><b>bold</b>"
+    text = page.render(record)
+    assert "<script>alert(1)" not in text
+    assert "<b>bold</b>" not in text
+
+
+@pytest.mark.parametrize("file", ["metrics.jsonl", "rollouts.jsonl", "summary.json", "recipe.yaml"])
+def test_damage_is_named_and_the_old_page_stays(file: str, finished: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(finished, tmp_path / "copy")
+    before = (copy / "report.html").read_bytes()
+    with (copy / file).open("a") as handle:
+        handle.write('{"half": [\n')
+    with pytest.raises(ValueError, match=re.escape(file)):
+        page.write(copy)
+    assert (copy / "report.html").read_bytes() == before
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="needs a Chromium on the PATH")
+@pytest.mark.parametrize("width", [1280, 400])
+def test_a_browser_draws_it_without_errors(finished: Path, tmp_path: Path, width: int) -> None:
+    """The page stands in a frame of the given width, as headless windows have a least width of their own."""
+    text = (finished / "report.html").read_text()
+    probe = (
+        "<script>setTimeout(() => { const e = document.documentElement; parent.postMessage({"
+        "overflow: e.scrollWidth - e.clientWidth, charts: document.querySelectorAll('svg.main-svg').length,"
+        "traces: document.querySelectorAll('.scatterlayer .trace').length,"
+        "rows: document.querySelectorAll('#summary tbody tr').length,"
+        "tokens: document.querySelectorAll('.tokens span').length}, '*') }, 3000)</script>"
+    )
+    (tmp_path / "page.html").write_text(text.replace("</body>", probe + "</body>"))
+    (tmp_path / "frame.html").write_text(
+        "<body><pre id='found'></pre><script>addEventListener('message', e => {"
+        "document.getElementById('found').textContent = JSON.stringify(e.data) })</script>"
+        f"<iframe src='page.html' width={width} height=3000></iframe></body>"
+    )
+    profile = f"--user-data-dir={tmp_path / 'profile'}"
+    done = subprocess.run(
+        [str(CHROMIUM), *FLAGS, profile, "--window-size=1400,3000", "--dump-dom", f"file://{tmp_path / 'frame.html'}"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    match = re.search(r'<pre id="found">(.*?)</pre>', done.stdout)
+    assert match, done.stderr[-2000:]
+    found = json.loads(match[1])
+    assert found["overflow"] <= 0
+    assert found["charts"] >= 4
+    assert found["traces"] > 10
+    assert found["rows"] == 4
+    assert found["tokens"] > 20
+    assert not [line for line in done.stderr.splitlines() if "CONSOLE" in line]
