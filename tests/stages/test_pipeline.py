@@ -61,7 +61,7 @@ def test_the_folder_keeps_the_contract(finished: Path) -> None:
 def test_the_baseline_processes_at_least_the_tokens_of_rl(finished: Path) -> None:
     summary = json.loads((finished / "summary.json").read_text())
     assert summary["continued_pretrain"]["tokens"] >= summary["posttrain"]["tokens"]
-    # Sampled and trained on: prompts of 4 tokens and at least one output token each, sampled; the same again where trained on.
+    # A prompt of 4 tokens and at least one output token each; where trained on, the same again.
     assert summary["posttrain"]["tokens"] > summary["posttrain"]["rollouts"] * 5
 
 

@@ -59,7 +59,7 @@ def answer(
     temperature: float = 1.0,
     generator: torch.Generator | None = None,
 ) -> Answers:
-    """Greedy answers to prompts (P, T) on the model's device, or `group_size` sampled ones where a generator is given."""
+    """Greedy answers to prompts (P, T), or `group_size` sampled ones each where a generator is given."""
     device = next(model.parameters()).device
     rollout = sample(
         model,

@@ -1,0 +1,77 @@
+from pathlib import Path
+
+import pytest
+
+from chainlift import recipe
+
+
+def test_shipped_recipes_are_valid_and_have_a_title() -> None:
+    assert {"headline", "tiny"} <= set(recipe.shipped())
+    for name in recipe.shipped():
+        assert recipe.load(name).title
+
+
+def test_overrides_are_typed() -> None:
+    found = recipe.load(
+        "tiny", ["pretrain.lr=1e-3", "posttrain.algorithm=star", "task.d=9", "posttrain.kl=1", "seed=4"]
+    )
+    assert found.pretrain.lr == 0.001
+    assert found.posttrain is not None
+    assert found.posttrain.algorithm == "star"
+    assert found.task.model_dump()["d"] == 9
+    assert found.seed == 4
+    assert recipe.load("tiny", ["posttrain=null", "continued_pretrain=null"]).posttrain is None
+
+
+def test_the_digest_is_that_of_what_is_computed() -> None:
+    base = recipe.load("tiny")
+    assert recipe.load("tiny", seed=7).digest == base.digest
+    assert recipe.build(dict(reversed(base.model_dump().items()))).digest == base.digest
+    assert recipe.load("tiny", ["title=other"]).digest == base.digest
+    for change in (
+        "task.d=9",
+        "mixture.p_cot=0.3",
+        "pretrain.lr=1e-4",
+        "posttrain.lr=1e-4",
+        "dtype=bfloat16",
+        "threads=1",
+    ):
+        assert recipe.load("tiny", [change]).digest != base.digest
+    assert base.run_id == f"tiny-{base.digest}-s0"
+
+
+def test_stage_1_is_the_same_for_all_of_rl() -> None:
+    base = recipe.load("tiny").stage_1
+    for change in (
+        "posttrain.algorithm=star",
+        "posttrain.updates=3",
+        "continued_pretrain=null",
+        "evaluate.posttrain_every=9",
+    ):
+        assert recipe.load("tiny", [change]).stage_1.run_id == base.run_id
+    assert recipe.load("tiny", ["model.width=32"]).stage_1.run_id != base.run_id
+
+
+@pytest.mark.parametrize(("text", "seeds"), [("0-4", [0, 1, 2, 3, 4]), ("3", [3]), ("0,2,5-6", [0, 2, 5, 6])])
+def test_seeds(text: str, seeds: list[int]) -> None:
+    assert recipe.parse_seeds(text) == seeds
+
+
+@pytest.mark.parametrize("text", ["", "a", "4-2", "1,,2", "-1"])
+def test_bad_seeds(text: str) -> None:
+    with pytest.raises(ValueError, match="--seeds"):
+        recipe.parse_seeds(text)
+
+
+@pytest.mark.parametrize("content", ["a: [1", "- 1", "seed: x", "\tx: 1"])
+def test_bad_files_are_one_line(content: str, tmp_path: Path) -> None:
+    file = tmp_path / "bad.yaml"
+    file.write_text(content)
+    with pytest.raises(ValueError, match=r".") as told:
+        recipe.load(str(file))
+    assert "\n" not in str(told.value)
+
+
+def test_a_baseline_needs_rl() -> None:
+    with pytest.raises(ValueError, match="continued_pretrain"):
+        recipe.build({"continued_pretrain": {}})
