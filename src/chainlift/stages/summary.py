@@ -7,29 +7,20 @@ from typing import Any
 from chainlift.recipe import Recipe
 from chainlift.runs import checkpoint
 from chainlift.runs.store import RunFolder
+from chainlift.tasks.running_sum import RunningSumSettings
 from chainlift.theory import closed_forms
 
-MODES = {
-    "greedy": (
-        "accuracy",
-        "length_median",
-        "length_mean",
-        "long_share",
-        "chain_exactness",
-        "step_accuracy",
-        "unfinished_share",
-    ),
-    "sampled": (
-        "accuracy",
-        "length_median",
-        "length_mean",
-        "long_share",
-        "chain_exactness",
-        "step_accuracy",
-        "unfinished_share",
-        "pass_at_k",
-    ),
-}
+SHARED = (
+    "accuracy",
+    "length_median",
+    "length_mean",
+    "long_share",
+    "chain_exactness",
+    "step_accuracy",
+    "unfinished_share",
+)
+MODES = {"greedy": SHARED, "sampled": (*SHARED, "pass_at_k")}
+PREDICTED = ("greedy_accuracy", "greedy_length_median", "sampled_accuracy", "sampled_long_share")
 
 
 def summarise(recipe: Recipe, folder: RunFolder) -> dict[str, Any]:
@@ -49,7 +40,7 @@ def summarise(recipe: Recipe, folder: RunFolder) -> dict[str, Any]:
             done = {"steps": state.step, "sequences": state.sequences}
         counts = {"tokens": state.tokens, "seconds": round(state.seconds, 1), "prompts": final[-1]["greedy"]["n"]}
         summary[stage] = done | counts | measured(final[-1])
-    summary["theory"] = closed_forms.predictions(**theory_arguments(recipe))
+    summary["theory"] = predicted(recipe)
     return summary
 
 
@@ -65,7 +56,15 @@ def measured(row: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def theory_arguments(recipe: Recipe) -> dict[str, Any]:
-    """What the closed forms ask for, from a recipe."""
-    settings = recipe.task.model_dump()
-    return {"d": settings["d"], "modulus": settings.get("modulus", 2), "p_cot": recipe.mixture.p_cot}
+def predicted(recipe: Recipe) -> dict[str, Any]:
+    """What theory predicts for the measured quantities; None for each where the task has no closed forms.
+
+    The sequence mean weights long demonstrations by their length, so its minimiser is that of another p_cot.
+    """
+    if not isinstance(recipe.task, RunningSumSettings):
+        unknown = dict.fromkeys(PREDICTED)
+        return unknown | {"threshold": None, "greedy": None, "posttrain": dict(unknown)}
+    d, p_cot = recipe.task.d, recipe.mixture.p_cot
+    if recipe.pretrain.loss_weighting == "sequence_mean":
+        p_cot = closed_forms.sequence_mean_p_cot(d, p_cot)
+    return closed_forms.predictions(d, recipe.task.modulus, p_cot)
