@@ -4,12 +4,16 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 from copy import deepcopy
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.patches import Rectangle
 
 from chainlift.report import curves, figures, page
 from chainlift.report.record import read
@@ -106,8 +110,55 @@ def test_an_unfinished_run_has_a_page_too(finished: Path, tmp_path: Path) -> Non
     metrics.write_text("\n".join(lines) + "\n")
     text = page.write(copy).read_text()
     assert "This run is not finished" in text
+    accuracy = json.loads(lines[-1])["greedy"]["accuracy"]
+    assert f"after 40 updates of the stage “next-token prediction”: {100 * accuracy:.1f} % right" in text
     assert 'id="lift"' in text
     assert 'id="signal"' not in text
+
+
+def test_preflight_warnings_are_shown_before_the_first_update(finished: Path, tmp_path: Path) -> None:
+    record = read(shutil.copytree(finished, tmp_path / "copy"))
+    rows = [row for row in record.rows if row["stage"] == "pretrain" or row["kind"] == "preflight"]
+    rows[-1] = {**rows[-1], "warnings": ["no long response among 32 samples"]}
+    text = page.render(replace(record, rows=rows, summary=None))
+    assert "<li>no long response among 32 samples</li>" in text
+    assert 'id="signal"' not in text
+
+
+def test_bars_of_the_two_modes_do_not_cover_each_other(finished: Path) -> None:
+    patches = figures.lengths(read(finished)).axes[0].patches
+    bars = sorted((p for p in patches if isinstance(p, Rectangle)), key=lambda bar: bar.get_x())
+    assert len(bars) > 2
+    for left, right in pairwise(bars):
+        assert left.get_x() + left.get_width() <= right.get_x() + 1e-9
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "told"),
+    [
+        ("metrics.jsonl", b"[1]\n", "metrics.jsonl, line 1, is damaged: it is no mapping"),
+        (
+            "metrics.jsonl",
+            b'{"kind": "update"}\n',
+            "metrics.jsonl, line 1, is damaged: it lacks stage, step, sequences",
+        ),
+        ("metrics.jsonl", b"\xff\n", "metrics.jsonl is damaged: it is not UTF-8 text"),
+        ("rollouts.jsonl", b'{"stage": "pretrain"}\n', "rollouts.jsonl, line 1, is damaged: it lacks kind"),
+        ("summary.json", b"[]", "summary.json is damaged: it is no mapping"),
+        ("recipe.yaml", b"", "recipe.yaml is damaged: it is no mapping"),
+        ("recipe.yaml", b"name: x\n", "recipe.yaml is damaged: it lacks task, mixture"),
+    ],
+)
+def test_well_formed_nonsense_is_named(file: str, content: bytes, told: str, finished: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(finished, tmp_path / "copy")
+    (copy / file).write_bytes(content)
+    with pytest.raises(ValueError, match=re.escape(told)):
+        page.write(copy)
+
+
+def test_the_page_needs_no_torch() -> None:
+    code = "import sys, chainlift.report.page; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_text_from_files_is_escaped(finished: Path, tmp_path: Path) -> None:

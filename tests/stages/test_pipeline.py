@@ -122,13 +122,13 @@ def test_without_long_demonstrations_the_preflight_warns(recipe: Path, tmp_path:
 
 @pytest.mark.slow
 def test_tiny_shows_the_headlines_picture(tmp_path: Path) -> None:
-    """Seed 0, fixed. Greedy accuracy before within 5 standard errors of 1/2 (false alarm 1e-6), after at least .99."""
+    """Seed 0, fixed. Greedy accuracy before within 5 standard errors of 1/2 (false alarm 1e-6), after at least .95."""
     done = chainlift("run", "tiny", "--out", tmp_path, "--json")
     assert done.returncode == 0, done.stderr
     summary = summary_of(done.stdout)
     before, after, baseline = (summary[stage] for stage in ("pretrain", "posttrain", "continued_pretrain"))
     assert abs(before["greedy_accuracy"] - 0.5) < 0.06
     assert before["greedy_length_median"] == 1
-    assert after["greedy_accuracy"] >= 0.99
+    assert after["greedy_accuracy"] >= 0.95
     assert after["greedy_length_median"] == 8
     assert abs(baseline["greedy_accuracy"] - 0.5) < 0.06

@@ -101,7 +101,7 @@ def lengths(record: Record) -> go.Figure:
     stages = [stage for stage in names if any(row["stage"] == stage for row in table)]
     figure = make_subplots(1, len(stages), shared_yaxes=True, column_titles=[names[stage] for stage in stages])
     for column, stage in enumerate(stages, start=1):
-        for mode, colour in COLOURS.items():
+        for offset, (mode, colour) in zip((-0.4, 0.0), COLOURS.items(), strict=True):
             rows = [row for row in table if row["stage"] == stage and row["mode"] == mode]
             figure.add_bar(
                 x=[row["length"] for row in rows],
@@ -110,7 +110,8 @@ def lengths(record: Record) -> go.Figure:
                 legendgroup=mode,
                 showlegend=column == 1,
                 marker_color=colour,
-                width=0.9,
+                width=0.4,
+                offset=offset,
                 row=1,
                 col=column,
             )

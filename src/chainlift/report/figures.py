@@ -69,7 +69,7 @@ def lengths(record: Record) -> Figure:
             ax.bar(
                 [row["length"] + offset for row in rows],
                 [row["share"] for row in rows],
-                width=0.8,
+                width=0.4,
                 color=COLOURS[mode],
                 label=mode,
             )

@@ -13,9 +13,9 @@ from plotly.offline import get_plotlyjs
 from plotly.utils import PlotlyJSONEncoder
 
 from chainlift.report import charts, figures
+from chainlift.report.names import QUANTITIES, STAGE_TITLES
 from chainlift.report.record import Record, read
-from chainlift.report.sentence import headline
-from chainlift.report.terminal import QUANTITIES, STAGE_TITLES
+from chainlift.report.sentence import headline, so_far
 from chainlift.runs.store import write_atomically
 
 SHOWN = 4  # responses of each mode on either side
@@ -36,19 +36,20 @@ def write(folder: Path) -> Path:
 def render(record: Record) -> str:
     """The page as text."""
     recipe = record.recipe
+    drawn = charts.all_charts(record)
     preflight = record.of("posttrain", "preflight")
     return _template().render(
         title=recipe.get("title") or recipe["name"],
         run_id=record.folder.resolve().name,
-        headline=headline(record.summary, recipe["task"].get("modulus", 2)),
+        headline=headline(record.summary, recipe["task"].get("modulus", 2)) if record.summary else so_far(record),
         finished=record.summary is not None,
         recipe=recipe,
         modulus=recipe["task"].get("modulus", 2),
         rows=table(record.summary) if record.summary else [],
         prompts=record.summary["pretrain"]["prompts"] if record.summary else None,
         has_baseline=bool(record.summary and "continued_pretrain" in record.summary),
-        charts=json.dumps(charts.all_charts(record), cls=PlotlyJSONEncoder).replace("<", "\\u003c"),
-        chart_names=list(charts.all_charts(record)),
+        charts=json.dumps(drawn, cls=PlotlyJSONEncoder).replace("<", "\\u003c"),
+        chart_names=list(drawn),
         samples=samples(record),
         preflight=preflight[-1] if preflight else None,
         recipe_text=yaml.safe_dump(recipe, sort_keys=False),
@@ -66,7 +67,7 @@ def table(summary: dict[str, Any]) -> list[dict[str, Any]]:
             if stage not in summary:
                 continue
             measured = summary[stage]
-            theory = {"pretrain": summary["theory"], "posttrain": summary["theory"]["posttrain"]}.get(stage)
+            theory = {"pretrain": summary["theory"], "posttrain": summary["theory"].get("posttrain")}.get(stage)
             cells.append(
                 {
                     "stage": stage,

@@ -12,6 +12,9 @@ import yaml
 from chainlift.runs.store import read_rows
 
 STAGES = ("pretrain", "posttrain", "continued_pretrain")
+METRICS_KEYS = ("stage", "kind", "step", "sequences")
+EVALUATION_KEYS = ("greedy", "sampled")
+RESPONSE_KEYS = ("stage", "kind", "mode", "step", "prompt", "response", "probabilities", "token_right")
 
 
 @dataclass(frozen=True)
@@ -51,16 +54,44 @@ def read(folder: Path) -> Record:
         raise ValueError(f"{folder} is not a run folder: it has no recipe.yaml")
     try:
         recipe = yaml.safe_load(recipe_file.read_text())
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"{recipe_file} is damaged") from error
+    _need(recipe, ("name", "task", "mixture"), str(recipe_file))
+    _need(recipe["task"], (), f"{recipe_file}, key task,")
+    _need(recipe["mixture"], (), f"{recipe_file}, key mixture,")
+    summary = _json(folder / "summary.json")
+    if summary is not None:
+        _need(summary, ("pretrain", "theory"), str(folder / "summary.json"))
     return Record(
         folder=folder,
         recipe=recipe,
         environment=_json(folder / "environment.json") or {},
-        rows=read_rows(folder / "metrics.jsonl"),
-        responses=read_rows(folder / "rollouts.jsonl"),
-        summary=_json(folder / "summary.json"),
+        rows=_rows(folder / "metrics.jsonl", METRICS_KEYS),
+        responses=_rows(folder / "rollouts.jsonl", RESPONSE_KEYS),
+        summary=summary,
     )
+
+
+def _rows(path: Path, keys: tuple[str, ...]) -> list[dict[str, Any]]:
+    """The rows of a jsonl file; ValueError names the line that is damaged or lacks one of `keys`."""
+    try:
+        rows = read_rows(path)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is damaged: it is not UTF-8 text") from error
+    for number, row in enumerate(rows, start=1):
+        _need(row, keys, f"{path}, line {number},")
+        if keys == METRICS_KEYS and row["kind"] == "evaluation":
+            _need(row, EVALUATION_KEYS, f"{path}, line {number},")
+    return rows
+
+
+def _need(found: Any, keys: tuple[str, ...], where: str) -> None:
+    """ValueError unless `found` is a mapping with all of `keys`."""
+    if not isinstance(found, dict):
+        raise ValueError(f"{where} is damaged: it is no mapping")
+    missing = [key for key in keys if key not in found]
+    if missing:
+        raise ValueError(f"{where} is damaged: it lacks {', '.join(missing)}")
 
 
 def _json(file: Path) -> dict[str, Any] | None:
@@ -69,5 +100,5 @@ def _json(file: Path) -> dict[str, Any] | None:
         return None
     try:
         return json.loads(file.read_text())
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{file} is damaged: {error.msg}") from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{file} is damaged: {error}") from error

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from chainlift.report.names import STAGE_TITLES
+from chainlift.report.record import Record
+
 
 def headline(summary: dict[str, Any] | None, modulus: int) -> str:
     """One or two sentences on a finished run, or what an unfinished one is."""
@@ -26,6 +29,21 @@ def headline(summary: dict[str, Any] | None, modulus: int) -> str:
             f"(at least as many tokens as RL processed): {_percent(baseline)}, {_tokens(baseline)}."
         )
     return told
+
+
+def so_far(record: Record) -> str:
+    """What an unfinished run has measured: its newest evaluation, or that there is none yet."""
+    told = "This run is not finished: the page shows what is on record so far."
+    for stage in reversed(STAGE_TITLES):
+        row = record.last_evaluation(stage)
+        if row is not None:
+            measured = {f"greedy_{key}": row["greedy"][key] for key in ("accuracy", "length_median")}
+            steps = f"{row['step']:,} update{'' if row['step'] == 1 else 's'}"
+            return (
+                f"{told} Newest evaluation, after {steps} of the stage \u201c{STAGE_TITLES[stage]}\u201d: "
+                f"{_percent(measured)} right when decoded greedily, with {_tokens(measured)}."
+            )
+    return f"{told} There is no evaluation yet."
 
 
 def _percent(measured: dict[str, Any]) -> str:

@@ -14,13 +14,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from chainlift.report.names import QUANTITIES, STAGE_TITLES
 from chainlift.tasks.base import EOS
 
-STAGE_TITLES = {
-    "pretrain": "next-token prediction",
-    "posttrain": "reinforcement learning",
-    "continued_pretrain": "next-token prediction goes on",
-}
 SHOWN_ROWS = 6  # evaluations kept in sight
 PLAIN_SECONDS = 10.0  # between two plain lines
 
@@ -104,14 +100,6 @@ def _evaluation_table(rows: list[dict[str, Any]]) -> Table:
             f"{sampled['long_share']:.3f}",
         )
     return table
-
-
-QUANTITIES = (
-    ("greedy_accuracy", "greedy accuracy"),
-    ("greedy_length_median", "greedy length (median)"),
-    ("sampled_accuracy", "sampled accuracy"),
-    ("sampled_long_share", "sampled long share"),
-)
 
 
 def summary_table(summary: dict[str, Any]) -> Table:

@@ -1,0 +1,142 @@
+"""Checkpoints: the model's folder (models/hub.py) with the trainer's state beside it; atomic, exact, nothing pickled.
+
+    checkpoints/<stage>-<step>/   model.safetensors config.json tokenizer.json ...   the model
+                                  trainer_state.safetensors                          AdamW's averages, by parameter
+                                  trainer_state.json                                 TrainerState
+
+A folder is written under another name and then renamed, so that one that carries its name is whole. There is no random state to
+keep: every draw of a run comes from a stream named by its step (seeding.py).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from chainlift.models import hub
+from chainlift.models.transformer import Transformer
+from chainlift.tasks.base import Task
+
+
+@dataclass
+class TrainerState:
+    """Where a stage stands."""
+
+    stage: str
+    step: int = 0
+    """Updates done."""
+    round: int = 0
+    """RL rounds done; 0 in next-token stages."""
+    sequences: int = 0
+    """Demonstrations or rollouts so far in this stage."""
+    tokens: int = 0
+    """Prompt and output tokens processed so far in this stage."""
+    seconds: float = 0.0
+    """Wall-clock time spent in this stage, over all processes."""
+    finished: bool = False
+    """The stage is over, and its last evaluation is on record."""
+    lengths: dict[str, int] = field(default_factory=dict)
+    """Bytes of the run folder's appended files at this point."""
+
+
+def save(
+    checkpoints: Path,
+    state: TrainerState,
+    model: Transformer,
+    task: Task,
+    optimiser: torch.optim.AdamW | None,
+) -> Path:
+    """The folder `<stage>-<step>` just written; older ones of the stage are removed after it stands."""
+    target = checkpoints / f"{state.stage}-{state.step}"
+
+    def write(folder: Path) -> None:
+        hub.save(model, task, folder)
+        if optimiser is not None:
+            save_file(_optimiser_tensors(model, optimiser), folder / "trainer_state.safetensors")
+        (folder / "trainer_state.json").write_text(json.dumps(asdict(state), indent=2) + "\n")
+
+    _write_folder(target, write)
+    for other in checkpoints.glob(f"{state.stage}-*"):
+        if other != target:
+            shutil.rmtree(other)
+    return target
+
+
+def copy(source: Path, target: Path) -> None:
+    """Copy a checkpoint folder, atomically; nothing happens if the target is there."""
+    if not target.exists():
+        _write_folder(target, lambda folder: shutil.copytree(source, folder, dirs_exist_ok=True))
+
+
+def latest(checkpoints: Path, stage: str) -> Path | None:
+    """The newest checkpoint folder of a stage, or None."""
+    found = [path for path in checkpoints.glob(f"{stage}-*") if path.name.removeprefix(f"{stage}-").isdigit()]
+    return max(found, key=lambda path: int(path.name.removeprefix(f"{stage}-")), default=None)
+
+
+def read_state(folder: Path) -> TrainerState:
+    """The trainer's state in a checkpoint folder; ValueError names the file if it is missing or damaged."""
+    file = folder / "trainer_state.json"
+    try:
+        return TrainerState(**json.loads(file.read_text()))
+    except (OSError, ValueError, TypeError) as error:
+        raise ValueError(f"{file} is missing or damaged; use --fresh to begin again") from error
+
+
+def restore(folder: Path, model: Transformer, optimiser: torch.optim.AdamW | None) -> TrainerState:
+    """The state of a checkpoint, after filling the model and the optimiser from it; ValueError if a file is damaged."""
+    loaded, _ = hub.load(folder)
+    model.load_state_dict(loaded.state_dict())
+    state = read_state(folder)
+    if optimiser is not None:
+        file = folder / "trainer_state.safetensors"
+        try:
+            _fill_optimiser(model, optimiser, load_file(file))
+        except (OSError, SafetensorError, KeyError) as error:
+            raise ValueError(f"{file} is missing or damaged; use --fresh to begin again") from error
+    return state
+
+
+def _write_folder(target: Path, write: Callable[[Path], object]) -> None:
+    """Fill a temporary folder by `write`, make it durable and give it its name."""
+    for stale in target.parent.glob(".tmp-*"):
+        shutil.rmtree(stale, ignore_errors=True)
+    temporary = target.parent / f".tmp-{target.name}"
+    temporary.mkdir(parents=True)
+    try:
+        write(temporary)
+        for file in temporary.iterdir():
+            with file.open("rb") as handle:
+                os.fsync(handle.fileno())
+        if target.exists():
+            shutil.rmtree(target)
+        temporary.rename(target)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _optimiser_tensors(model: Transformer, optimiser: torch.optim.AdamW) -> dict[str, Tensor]:
+    """AdamW's averages and step counts as `<parameter>/<quantity>`."""
+    return {
+        f"{name}/{quantity}": value.detach().cpu()
+        for name, parameter in model.named_parameters()
+        for quantity, value in optimiser.state.get(parameter, {}).items()
+    }
+
+
+def _fill_optimiser(model: Transformer, optimiser: torch.optim.AdamW, tensors: dict[str, Tensor]) -> None:
+    """Put saved averages back; the inverse of `_optimiser_tensors`."""
+    parameters = dict(model.named_parameters())
+    for key, value in tensors.items():
+        name, quantity = key.rsplit("/", 1)
+        parameter = parameters[name]
+        optimiser.state[parameter][quantity] = value.to(parameter.device)

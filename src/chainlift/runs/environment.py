@@ -1,0 +1,80 @@
+"""What a run ran on: versions, device, threads and commit, for the record and for bug reports."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import chainlift
+
+PACKAGES = ("torch", "numpy", "pydantic", "safetensors", "transformers", "trl")
+
+
+def describe(device: str | None = None) -> dict[str, Any]:
+    """Versions, machine, device, threads and, in a git checkout of chainlift, the commit and whether it was changed."""
+    commit, changed = _commit(Path(chainlift.__file__).parent)
+    return {
+        "chainlift": chainlift.__version__,
+        "commit": commit,
+        "uncommitted_changes": changed,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processor": _processor(),
+        "cpus": os.cpu_count(),
+        "device": device or pick_device("auto"),
+        "threads": torch.get_num_threads(),
+        "packages": {name: _version(name) for name in PACKAGES},
+    }
+
+
+def pick_device(name: str) -> str:
+    """`name`, or for auto the best device that is there: cuda, mps, cpu. ValueError if the one named is missing."""
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        return next(device for device, there in available.items() if there)
+    if not available[name]:
+        raise ValueError(
+            f"device: {name} is not available here; available: {', '.join(d for d in available if available[d])}"
+        )
+    return name
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _processor() -> str:
+    """The processor's name, as far as the system tells."""
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def _commit(folder: Path) -> tuple[str | None, bool | None]:
+    """(commit, changed) of the git checkout that holds chainlift's own source, (None, None) for an installed package."""
+
+    def git(*arguments: str) -> str | None:
+        try:
+            done = subprocess.run(
+                ["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=5, check=True
+            )
+        except (OSError, subprocess.SubprocessError):
+            return None
+        return done.stdout.strip()
+
+    if git("ls-files", "--error-unmatch", "__init__.py") is None:
+        return None, None
+    status = git("status", "--porcelain")
+    return git("rev-parse", "HEAD"), None if status is None else bool(status)

@@ -1,0 +1,147 @@
+"""The run folder: its files, its lock, and the only code that writes into it (figures and pages of report excepted).
+
+Rows are appended and flushed one by one; a checkpoint remembers how long the files were, and going on from it cuts them back to that
+length. So what a killed process wrote after its last checkpoint is written again, the same, and never twice.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+APPENDED = ("metrics.jsonl", "rollouts.jsonl")
+
+
+class RunFolder:
+    """A run's folder; create one with `RunFolder.open`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.checkpoints = path / "checkpoints"
+
+    @classmethod
+    def open(cls, path: Path, recipe: dict[str, Any], identity: str) -> RunFolder:
+        """The folder at `path`, made if need be; ValueError if it cannot be written or holds another recipe's run."""
+        folder = cls(path)
+        try:
+            folder.checkpoints.mkdir(parents=True, exist_ok=True)
+            marker = path / ".identity"
+            if not marker.exists():
+                if (path / "recipe.yaml").exists():
+                    raise ValueError(f"{path} holds files of another run; choose another --out or use --fresh")
+                write_atomically(path / "recipe.yaml", yaml.safe_dump(recipe, sort_keys=False))
+                write_atomically(marker, identity)
+            found = marker.read_text()
+        except OSError as error:
+            raise ValueError(f"cannot write into {path}: {error.strerror}; choose another --out") from error
+        if found != identity:
+            raise ValueError(f"{path} is the run of another recipe; choose another --out or use --fresh")
+        return folder
+
+    @contextmanager
+    def lock(self, *, wait: bool) -> Iterator[None]:
+        """Hold the folder for this process; ends with the process however that ends. ValueError if it is held and `wait` is off."""
+        with (self.path / ".lock").open("w") as handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            except BlockingIOError as error:
+                raise ValueError(f"another process is at work in {self.path}") from error
+            yield
+
+    @property
+    def done(self) -> bool:
+        """Whether the run has come to its end."""
+        return (self.path / "DONE").exists()
+
+    def finish(self, summary: dict[str, Any]) -> None:
+        """Write summary.json, then the marker DONE."""
+        write_atomically(self.path / "summary.json", json.dumps(summary, indent=2) + "\n")
+        write_atomically(self.path / "DONE", "")
+
+    def summary(self) -> dict[str, Any]:
+        """summary.json; ValueError if it is missing or damaged."""
+        file = self.path / "summary.json"
+        try:
+            return json.loads(file.read_text())
+        except (OSError, json.JSONDecodeError) as error:
+            raise ValueError(f"{file} is missing or damaged; use --fresh to begin again") from error
+
+    def take_records(self, other: RunFolder) -> None:
+        """Begin the appended files with those of another run folder."""
+        for file in APPENDED:
+            write_atomically(self.path / file, (other.path / file).read_text())
+
+    def write_environment(self, environment: dict[str, Any]) -> None:
+        """Write environment.json."""
+        write_atomically(self.path / "environment.json", json.dumps(environment, indent=2) + "\n")
+
+    def append(self, file: str, rows: Iterable[dict[str, Any]]) -> None:
+        """Append rows to metrics.jsonl or rollouts.jsonl; NaN and infinity are refused."""
+        assert file in APPENDED
+        text = "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows)
+        with (self.path / file).open("a") as handle:
+            handle.write(text)
+
+    def lengths(self) -> dict[str, int]:
+        """Bytes of each appended file, made durable first: what a checkpoint remembers."""
+        found = {}
+        for file in APPENDED:
+            with (self.path / file).open("ab") as handle:
+                os.fsync(handle.fileno())
+                found[file] = handle.tell()
+        return found
+
+    def rewind(self, lengths: dict[str, int]) -> None:
+        """Cut the appended files back to `lengths`; ValueError if one is shorter than that."""
+        for file in APPENDED:
+            path, length = self.path / file, lengths.get(file, 0)
+            size = path.stat().st_size if path.exists() else 0
+            if size < length:
+                raise ValueError(f"{path} is shorter than its checkpoint says; use --fresh to begin again")
+            with path.open("ab") as handle:
+                handle.truncate(length)
+
+    def rows(self, file: str = "metrics.jsonl") -> list[dict[str, Any]]:
+        """All rows of an appended file; ValueError names the line that is damaged."""
+        return read_rows(self.path / file)
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of a jsonl file, [] if there is none; ValueError names the line that is damaged."""
+    found = []
+    if path.exists():
+        for number, line in enumerate(path.read_text().splitlines(), start=1):
+            try:
+                found.append(json.loads(line))
+            except json.JSONDecodeError as error:
+                raise ValueError(f"{path}, line {number}, is damaged: {error.msg}") from error
+    return found
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a text file so that a reader, or a crash, sees the old content or the new and nothing between."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with temporary.open("w") as handle:
+            handle.write(text)
+            handle.flush()
+            os.fsync(handle.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def remove(path: Path) -> None:
+    """Delete a run folder; what is no run folder is left alone with a ValueError."""
+    if path.exists():
+        if not (path / ".identity").exists() and not (path / "recipe.yaml").exists():
+            raise ValueError(f"{path} is not a run folder; it is left alone")
+        shutil.rmtree(path)

@@ -1,0 +1,79 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from chainlift.learning.optimiser import OptimiserSettings, apply_gradients, make_optimiser
+from chainlift.models.blocks import ModelSettings
+from chainlift.models.transformer import Transformer
+from chainlift.runs import checkpoint
+from chainlift.runs.checkpoint import TrainerState
+from chainlift.seeding import stream
+from chainlift.tasks.running_sum import RunningSum, RunningSumSettings
+
+TASK, SETTINGS = RunningSum(RunningSumSettings(d=4)), OptimiserSettings()
+
+
+def make(seed: int = 0) -> tuple[Transformer, torch.optim.AdamW]:
+    model = Transformer(ModelSettings(width=16, heads=2), 3, 9).initialise(stream(seed, "model"))
+    return model, make_optimiser(model, SETTINGS)
+
+
+def step(model: Transformer, optimiser: torch.optim.AdamW, number: int) -> None:
+    prompts = TASK.prompts(8, stream(0, "p", number))
+    model.logits(model.prefill(prompts[:, :2]), prompts[:, 2:]).square().mean().backward()
+    apply_gradients(model, optimiser, SETTINGS, number, 10)
+
+
+def test_going_on_from_a_checkpoint_is_exact(tmp_path: Path) -> None:
+    model, optimiser = make()
+    for number in range(3):
+        step(model, optimiser, number)
+    state = TrainerState("pretrain", step=3, sequences=24, tokens=99, seconds=1.5, lengths={"metrics.jsonl": 7})
+    folder = checkpoint.save(tmp_path, state, model, TASK, optimiser)
+    other, other_optimiser = make(seed=1)
+    assert checkpoint.restore(folder, other, other_optimiser) == state
+    for number in range(3, 6):
+        step(model, optimiser, number)
+        step(other, other_optimiser, number)
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), other.parameters(), strict=True))
+
+
+def test_the_newest_stands_and_older_ones_of_the_stage_go(tmp_path: Path) -> None:
+    model, optimiser = make()
+    step(model, optimiser, 0)
+    for stage, number in (("pretrain", 5), ("posttrain", 2), ("pretrain", 10)):
+        checkpoint.save(tmp_path, TrainerState(stage, step=number), model, TASK, optimiser)
+    assert {path.name for path in tmp_path.iterdir()} == {"pretrain-10", "posttrain-2"}
+    found = checkpoint.latest(tmp_path, "pretrain")
+    assert found is not None
+    assert found.name == "pretrain-10"
+    assert checkpoint.latest(tmp_path, "continued_pretrain") is None
+
+
+def test_a_half_written_folder_is_no_checkpoint(tmp_path: Path) -> None:
+    model, optimiser = make()
+    (tmp_path / ".tmp-pretrain-5").mkdir()
+    (tmp_path / ".tmp-pretrain-5" / "model.safetensors").write_bytes(b"half")
+    assert checkpoint.latest(tmp_path, "pretrain") is None
+    checkpoint.save(tmp_path, TrainerState("pretrain", step=5), model, TASK, optimiser)
+    assert {path.name for path in tmp_path.iterdir()} == {"pretrain-5"}
+
+
+@pytest.mark.parametrize(
+    "name", ["model.safetensors", "trainer_state.safetensors", "trainer_state.json", "config.json"]
+)
+def test_damage_is_named(name: str, tmp_path: Path) -> None:
+    model, optimiser = make()
+    step(model, optimiser, 0)
+    folder = checkpoint.save(tmp_path, TrainerState("pretrain", step=1), model, TASK, optimiser)
+    (folder / name).write_bytes((folder / name).read_bytes()[:40])
+    with pytest.raises(ValueError, match=name.replace(".", r"\.")):
+        checkpoint.restore(folder, model, optimiser)
+
+
+def test_nothing_is_pickled(tmp_path: Path) -> None:
+    model, optimiser = make()
+    step(model, optimiser, 0)
+    folder = checkpoint.save(tmp_path, TrainerState("pretrain", step=1), model, TASK, optimiser)
+    assert {path.suffix for path in folder.iterdir()} == {".json", ".safetensors"}
