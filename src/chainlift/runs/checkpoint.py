@@ -4,8 +4,8 @@
                                   trainer_state.safetensors                          AdamW's averages, by parameter
                                   trainer_state.json                                 TrainerState
 
-A folder is written under another name and then renamed, so that one that carries its name is whole. There is no random state to
-keep: every draw of a run comes from a stream named by its step (seeding.py).
+A folder is written under another name and then renamed, so that one that carries its name is whole. There is no random
+state to keep: every draw of a run comes from a stream named by its step (seeding.py).
 """
 
 from __future__ import annotations

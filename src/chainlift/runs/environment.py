@@ -63,7 +63,7 @@ def _processor() -> str:
 
 
 def _commit(folder: Path) -> tuple[str | None, bool | None]:
-    """(commit, changed) of the git checkout that holds chainlift's own source, (None, None) for an installed package."""
+    """(commit, changed) of the git checkout that holds chainlift's source, (None, None) for an installed package."""
 
     def git(*arguments: str) -> str | None:
         try:

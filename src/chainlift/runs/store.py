@@ -1,7 +1,7 @@
 """The run folder: its files, its lock, and the only code that writes into it (figures and pages of report excepted).
 
-Rows are appended and flushed one by one; a checkpoint remembers how long the files were, and going on from it cuts them back to that
-length. So what a killed process wrote after its last checkpoint is written again, the same, and never twice.
+Rows are appended and flushed one by one; a checkpoint remembers how long the files were, and going on from it cuts them
+back to that length. So what a killed process wrote after its last checkpoint is written again, the same, and never twice.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class RunFolder:
 
     @contextmanager
     def lock(self, *, wait: bool) -> Iterator[None]:
-        """Hold the folder for this process; ends with the process however that ends. ValueError if it is held and `wait` is off."""
+        """Hold the folder for this process, until it ends; ValueError if another holds it and `wait` is off."""
         with (self.path / ".lock").open("w") as handle:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
