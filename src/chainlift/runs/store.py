@@ -1,7 +1,8 @@
 """The run folder: its files, its lock, and the only code that writes into it (figures and pages of report excepted).
 
 Rows are appended and flushed one by one; a checkpoint remembers how long the files were, and going on from it cuts them
-back to that length. So what a killed process wrote after its last checkpoint is written again, the same, and never twice.
+back to that length. So what a killed process wrote after its last checkpoint is written again, the same, and never
+twice.
 """
 
 from __future__ import annotations
