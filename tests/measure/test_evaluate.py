@@ -48,7 +48,7 @@ def test_measure_is_fixed_by_seed_and_step_and_independent_of_chunks(
     model: Transformer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def run(seed: int = 0, step: int = 0) -> dict:
-        return measure(model, TASK, 100, seed=seed, name="t", step=step, pass_at_k_prompts=8, pass_at_k_samples=4)[0]
+        return measure(model, TASK, 100, seed=seed, name="t", step=step, pass_at_k_prompts=8, pass_at_k_samples=4)
 
     usual = run()
     assert usual == run()
@@ -59,7 +59,7 @@ def test_measure_is_fixed_by_seed_and_step_and_independent_of_chunks(
 
 
 def test_pass_at_k_rises_with_k_and_states_n(model: Transformer) -> None:
-    table, _ = measure(model, TASK, 20, seed=0, name="t", step=0, pass_at_k_prompts=64, pass_at_k_samples=8)
+    table = measure(model, TASK, 20, seed=0, name="t", step=0, pass_at_k_prompts=64, pass_at_k_samples=8)
     values = list(table["sampled"]["pass_at_k"].values())
     assert list(table["sampled"]["pass_at_k"]) == ["1", "2", "4", "8"]
     assert values == sorted(values)

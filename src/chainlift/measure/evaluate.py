@@ -84,20 +84,18 @@ def measure(
     temperature: float = 1.0,
     pass_at_k_prompts: int = 0,
     pass_at_k_samples: int = 16,
-) -> tuple[dict[str, Any], dict[str, Answers]]:
-    """({greedy, sampled}, one batch of answers of each mode) on fresh prompts from the streams `name`/... at `step`."""
+) -> dict[str, Any]:
+    """{greedy, sampled} on fresh prompts from the streams `name`/... at `step`."""
     prompts = task.prompts(num_prompts, stream(seed, f"{name}/prompts", step))
     draws = stream(seed, f"{name}/samples", step)
     modes = {"greedy": None, "sampled": draws}
     table: dict[str, Any] = {}
-    shown: dict[str, Answers] = {}
     for mode, generator in modes.items():
         chunks = [
             answer(model, task, chunk, temperature=temperature if generator else 1.0, generator=generator)
             for chunk in prompts.split(ROWS_AT_ONCE)
         ]
         table[mode] = describe([chunk.verdict for chunk in chunks])
-        shown[mode] = chunks[0]
     table["sampled"]["temperature"] = temperature
     if pass_at_k_prompts:
         rights = []
@@ -110,7 +108,7 @@ def measure(
         table["sampled"]["pass_at_k"] = {str(k): value for k, value in estimates.items()}
         table["sampled"]["pass_at_k_n"] = pass_at_k_samples
         table["sampled"]["pass_at_k_prompts"] = pass_at_k_prompts
-    return table, shown
+    return table
 
 
 def describe(verdicts: list[Verdict]) -> dict[str, Any]:

@@ -77,6 +77,7 @@ def _config(model: Transformer, task: Task) -> dict[str, Any]:
         "eos_token_id": vocabulary.eos,
         "pad_token_id": vocabulary.eos,
         "dtype": "float32",
+        "tie_word_embeddings": False,
         "chainlift": {
             "model": settings.model_dump(),
             "task": task.settings.model_dump(mode="json"),
@@ -97,7 +98,6 @@ def _config(model: Transformer, task: Task) -> dict[str, Any]:
             "resid_pdrop": 0.0,
             "embd_pdrop": 0.0,
             "attn_pdrop": 0.0,
-            "tie_word_embeddings": True,
         }
     return shared | {
         "architectures": ["MistralForCausalLM"],
@@ -115,7 +115,6 @@ def _config(model: Transformer, task: Task) -> dict[str, Any]:
         "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0},
         "sliding_window": None,
         "attention_dropout": 0.0,
-        "tie_word_embeddings": False,
     }
 
 
@@ -178,13 +177,14 @@ def _names(model: Transformer) -> dict[str, list[str]]:
         for i in range(model.settings.layers)
         for ours, theirs in inside.items()
     }
-    if gpt2:  # the head is the embedding, and stored once
+    names["head"] = ["lm_head"]
+    if gpt2:
         return names | {
             "embedding": ["transformer.wte"],
             "positions": ["transformer.wpe"],
             "norm": ["transformer.ln_f"],
         }
-    return names | {"embedding": ["model.embed_tokens"], "norm": ["model.norm"], "head": ["lm_head"]}
+    return names | {"embedding": ["model.embed_tokens"], "norm": ["model.norm"]}
 
 
 def _transposed(model: Transformer, name: str) -> bool:
@@ -226,6 +226,4 @@ def _from_hub(model: Transformer, weights: dict[str, Tensor]) -> None:
             if name in own:
                 value = torch.cat([weights[f"{their}.{kind}"] for their in theirs])
                 state[name] = value.T if _transposed(model, name) else value
-    if model.settings.family == "gpt2":
-        state["head.weight"] = state["embedding.weight"]
     model.load_state_dict(state)

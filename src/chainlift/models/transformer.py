@@ -10,7 +10,6 @@ vocabulary.
 
 from __future__ import annotations
 
-import math
 from typing import cast
 
 import torch
@@ -20,8 +19,6 @@ from chainlift.models.blocks import Block, KeysValues, ModelSettings, make_norm,
 from chainlift.models.decoding import TransformerDecoder
 from chainlift.models.protocol import Cache
 
-POSITION_SIZE = 0.03  # of the sinusoids that learned positions begin with: a root mean square of .02
-
 
 class Transformer(nn.Module):
     """A transformer of `settings` over `vocabulary_size` tokens and at most `context` positions."""
@@ -30,13 +27,10 @@ class Transformer(nn.Module):
         super().__init__()
         self.settings, self.vocabulary_size, self.context = settings, vocabulary_size, context
         self.embedding = nn.Embedding(vocabulary_size, settings.width)
-        gpt2 = settings.family == "gpt2"
-        self.positions = nn.Embedding(context, settings.width) if gpt2 else None
+        self.positions = nn.Embedding(context, settings.width) if settings.family == "gpt2" else None
         self.blocks = nn.ModuleList(Block(settings) for _ in range(settings.layers))
         self.norm = make_norm(settings)
         self.head = nn.Linear(settings.width, vocabulary_size, bias=False)
-        if gpt2:
-            self.head.weight = self.embedding.weight
 
     @property
     def layers(self) -> list[Block]:
@@ -44,22 +38,18 @@ class Transformer(nn.Module):
         return cast(list[Block], list(self.blocks))
 
     def initialise(self, generator: torch.Generator) -> Transformer:
-        """Self, with weights drawn from `generator` as GPT-2's: N(0, .02²), residual outputs divided by sqrt(2
-        layers).
+        """Self, drawn from `generator`: embeddings N(0, 1), matrices N(0, 1/fan in), biases 0, norms 1.
+
+        So every layer keeps a variance near 1. GPT-2's .02 is made for far wider models: at width 128 it leaves
+        attention nearly uniform, and embeddings so small that AdamW's first steps overwrite them (docs/science.md).
         """
         with torch.no_grad():
-            for name, parameter in self.named_parameters():
-                if parameter.dim() == 2:
-                    residual = name.endswith(("attention.out.weight", "mlp.down.weight"))
-                    std = 0.02 / math.sqrt(2 * self.settings.layers) if residual else 0.02
-                    draw = torch.empty(parameter.shape).normal_(std=std, generator=generator)
-                    parameter.copy_(draw)
-                elif name.endswith("bias"):
-                    parameter.zero_()
-                else:
-                    parameter.fill_(1.0)
-            if self.positions is not None:
-                self.positions.weight.copy_(POSITION_SIZE * sinusoids(self.context, self.settings.width))
+            for module in self.modules():
+                if isinstance(module, nn.Embedding | nn.Linear):
+                    std = 1.0 if isinstance(module, nn.Embedding) else module.in_features**-0.5
+                    module.weight.copy_(torch.empty(module.weight.shape).normal_(std=std, generator=generator))
+                if isinstance(module, nn.Linear) and module.bias is not None:
+                    module.bias.zero_()
         return self
 
     def embed(self, tokens: Tensor, start: int) -> tuple[Tensor, KeysValues | None]:
@@ -96,10 +86,3 @@ class Transformer(nn.Module):
     def decoder(self, cache: Cache, group_size: int, capacity: int) -> TransformerDecoder:
         """A decoder for `group_size` responses to each prefix, of up to `capacity` suffix tokens."""
         return TransformerDecoder(self.layers, self.embed, self.read_out, cache, group_size, capacity)
-
-
-def sinusoids(length: int, width: int) -> Tensor:
-    """(length, width) sines and cosines of the position, wavelengths 2 pi to 2 pi 10^4 (Vaswani et al. 2017, 3.5)."""
-    frequency = 10000.0 ** (-torch.arange(0, width, 2) / width)
-    angle = torch.outer(torch.arange(length), frequency)
-    return torch.cat([angle.sin(), angle.cos()], dim=1)

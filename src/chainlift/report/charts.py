@@ -159,6 +159,10 @@ def traces(record: Record) -> go.Figure:
             row=i // 2 + 1,
             col=i % 2 + 1,
         )
+    figure.update_yaxes(rangemode="tozero")
+    for i, name in enumerate(names):
+        if not any(row[name] for row in table):  # plotly would draw a curve of zeros between -1 and 1
+            figure.update_yaxes(range=[0, 1], row=i // 2 + 1, col=i % 2 + 1)
     return _styled(figure, height=360)
 
 

@@ -82,11 +82,11 @@ def lengths(record: Record) -> Figure:
 
 
 def signal(record: Record) -> Figure:
-    """How much signal the groups carry at each RL update, and the size of the gradient."""
+    """How much signal the groups carry at each RL update, the size of the gradient, and the entropy of the samples."""
     table = curves.signal_table(record)
     steps = [row["step"] for row in table]
     figure = Figure(figsize=(10, 3.2), layout="constrained")
-    left, right = figure.subplots(1, 2)
+    left, middle, right = figure.subplots(1, 3)
     left.stackplot(
         steps,
         [[row[name] for row in table] for name in GROUPS],
@@ -97,10 +97,13 @@ def signal(record: Record) -> Figure:
     left.set_ylabel("share of groups")
     left.set_ylim(0, 1)
     left.legend(loc="lower left", framealpha=0.8)
-    right.plot(steps, [row["grad_norm"] for row in table], color=GREEDY, label="gradient norm")
-    right.plot(steps, [row["entropy"] for row in table], color=SAMPLED, label="entropy (nats a token)")
-    right.legend(frameon=False)
-    for ax in (left, right):
+    middle.plot(steps, [row["grad_norm"] for row in table], color=GREEDY)
+    middle.set_ylabel("gradient norm before clipping")
+    right.plot(steps, [row["entropy"] for row in table], color=GREEDY)
+    right.set_ylabel("entropy of the samples (nats a token)")
+    for ax in (middle, right):
+        ax.set_ylim(bottom=0)
+    for ax in (left, middle, right):
         ax.set_xlabel("RL updates")
         _tidy(ax)
     return figure

@@ -47,6 +47,7 @@ def render(record: Record) -> str:
         modulus=recipe["task"].get("modulus", 2),
         rows=table(record.summary) if record.summary else [],
         prompts=record.summary["pretrain"]["prompts"] if record.summary else None,
+        has_rl=bool(record.of("posttrain", "evaluation")),
         has_baseline=bool(record.summary and "continued_pretrain" in record.summary),
         charts=json.dumps(drawn, cls=PlotlyJSONEncoder).replace("<", "\\u003c"),
         chart_names=list(drawn),

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from chainlift.measure.evaluate import Answers, measure
+from chainlift.measure.evaluate import Answers, answer, measure
 from chainlift.measure.samples import records
 from chainlift.models.transformer import Transformer
 from chainlift.recipe import Recipe
@@ -99,12 +99,13 @@ class Context:
         return row
 
     def evaluate(self, state: TrainerState, model: Transformer, *, final: bool, show: bool) -> None:
-        """Measure the model on fresh prompts and record it; `show` keeps some responses and takes the full number of
-        prompts.
+        """Measure the model on fresh prompts and record it; `show` takes the full number of prompts.
+
+        It also keeps responses to a few prompts, the same at every occasion: before and after stand side by side.
         """
         settings = self.recipe.evaluate
         with self.precision():
-            table, answers = measure(
+            table = measure(
                 model,
                 self.task,
                 settings.prompts if show else settings.during,
@@ -116,7 +117,11 @@ class Context:
             )
         row = self.record(state, "evaluation", {"final": final, **table})
         if show:
-            for mode, found in answers.items():
+            seed = self.recipe.seed
+            prompts = self.task.prompts(SHOWN_RESPONSES, stream(seed, "shown/prompts"))
+            for mode, generator in (("greedy", None), ("sampled", stream(seed, "shown/samples"))):
+                with self.precision():
+                    found = answer(model, self.task, prompts, generator=generator)
                 self.record_responses(state, "evaluation", mode, found)
         self.reporter.evaluation(row)
 

@@ -36,7 +36,7 @@ def find(target: Path) -> Path:
 def evaluate(target: Path, num_prompts: int, *, temperature: float, seed: int) -> dict[str, Any]:
     """{greedy, sampled} of a checkpoint on fresh prompts that no run's own streams use."""
     model, task = _load(target)
-    table, _ = measure(
+    table = measure(
         model,
         task,
         num_prompts,
