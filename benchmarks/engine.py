@@ -6,8 +6,8 @@ The run gives two states of one model: early (after next-token prediction, most 
 all of length d). Ours and the peer take turns, repetition by repetition, and each ratio is a median over the pairs, so
 that a machine whose speed drifts misleads neither. Ours also runs with one saving at a time switched off.
 
-Late, a trained policy earns every reward, and the update skips rows without advantage; that would flatter us, so the
-late state is timed with rewards that are coin flips: every group has signal, and no row is skipped.
+Late, a trained policy earns nearly every reward, and our update skips rows without advantage. So the late state is
+timed twice: as it is, and with rewards that are coin flips, where nearly every group has signal and no row is skipped.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +24,7 @@ import torch
 from torch import Tensor
 
 from benchmarks import peers
+from benchmarks.limit import matmul_rate, needed_flops, seconds
 from chainlift.learning import advantage, next_token, objective, rollout
 from chainlift.learning.likelihood import log_probs
 from chainlift.learning.optimiser import OptimiserSettings, apply_gradients, make_optimiser
@@ -38,16 +38,9 @@ from chainlift.tasks import mixture
 from chainlift.tasks.base import Task
 from chainlift.tasks.mixture import MixtureBatch, MixtureSettings
 
-BATCH, PROMPTS, GROUP, P_COT = 256, 32, 8, 0.25
+BATCH, P_COT = 256, 0.25
 OPTIMISER = OptimiserSettings(lr=1e-6, warmup=0, schedule="constant")  # the models stay in the states they came in
 Action = Callable[[int], object]
-
-
-def seconds(action: Callable[[], object]) -> float:
-    """Wall-clock seconds of one call."""
-    start = time.perf_counter()
-    action()
-    return time.perf_counter() - start
 
 
 def batch_number(task: Task, step: int) -> MixtureBatch:
@@ -78,27 +71,37 @@ def padded_loss(model: Transformer, batch: MixtureBatch, eos: int) -> Tensor:
 
 
 def rl_update(
-    task: Task, model: Transformer, *, coins: bool, share_prompts: bool = True, old_logp_pass: bool = False
+    task: Task,
+    model: Transformer,
+    shape: tuple[int, int],
+    *,
+    coins: bool,
+    share_prompts: bool = True,
+    old_logp_pass: bool = False,
 ) -> Action:
-    """One GRPO update: rollout, reward, advantage, loss, step. `coins`: rewards are coin flips (see above)."""
+    """One GRPO update of `shape` (prompts, samples of each): rollout, reward, advantage, loss, step.
+
+    `coins`: rewards are coin flips (see above).
+    """
+    num_prompts, group_size = shape
     optimiser, grpo = make_optimiser(model, OPTIMISER), objective.PRESETS["grpo"]
 
     def update(step: int) -> None:
-        prompts = task.prompts(PROMPTS, stream(0, "benchmark/prompts", step))
+        prompts = task.prompts(num_prompts, stream(0, "benchmark/prompts", step))
         if not share_prompts:
-            prompts = prompts.repeat_interleave(GROUP, dim=0)
+            prompts = prompts.repeat_interleave(group_size, dim=0)
         found = rollout.sample(
             model,
             prompts,
             eos=task.vocabulary.eos,
             max_tokens=task.long_length + 1,
-            group_size=GROUP if share_prompts else 1,
+            group_size=group_size if share_prompts else 1,
             generator=stream(0, "benchmark/samples", step),
         )
         rewards = task.verify(found.row_prompts, found.responses).answer.float()
         if coins:
             rewards = torch.randint(2, rewards.shape, generator=stream(0, "benchmark/coins", step)).float()
-        gains = advantage.estimate(rewards.view(PROMPTS, GROUP), grpo.advantage).flatten()
+        gains = advantage.estimate(rewards.view(shape), grpo.advantage).flatten()
         weights = objective.sequence_weights(found.num_actions, grpo.aggregate, max_length=task.long_length + 1)
         if old_logp_pass:
             with torch.no_grad():
@@ -145,26 +148,8 @@ def with_constant(action: Action, module: Any, name: str, value: object) -> Call
     return run
 
 
-def needed_flops(task: Task, model: Transformer) -> float:
-    """Operations that an update of stage 1 cannot do without: matrix products only, backward twice forward."""
-    settings = model.settings
-    per_block = sum(p.numel() for p in model.layers[0].parameters() if p.dim() == 2)
-    keys_values = 2 * settings.width * settings.num_kv_heads * (settings.width // settings.heads)
-    prefix, p = task.prompt_length - 1, P_COT
-    suffix = p * (task.long_length + 1) + (1 - p) * (task.short_length + 1)
-    products = prefix * ((settings.layers - 1) * per_block + keys_values) + suffix * settings.layers * per_block
-    return 3 * 2 * BATCH * products
-
-
-def matmul_rate(width: int, rows: int = 8192) -> float:
-    """This machine's best float32 rate (operations a second) on the product that the MLP spends its time in."""
-    left, right = torch.randn(rows, width), torch.randn(width, 4 * width)
-    best = min(seconds(lambda: left @ right) for _ in range(30))
-    return 2 * rows * width * 4 * width / best
-
-
-def measure(run: Path, repeats: int) -> dict[str, Any]:
-    """All figures: median seconds, and median ratios of pairs to ours."""
+def measure(run: Path, repeats: int, shape: tuple[int, int]) -> dict[str, Any]:
+    """Seconds of every action, and the share of the machine's limit."""
     states = {}
     for name, stage in (("early", "pretrain"), ("late", "posttrain")):
         folder = checkpoint.latest(run / "checkpoints", stage)
@@ -183,7 +168,7 @@ def measure(run: Path, repeats: int) -> dict[str, Any]:
             size, [batch_number(task, step), batch_number(task, step)], eos, compiled=compiled
         )[0]
 
-    found: dict[str, Any] = {"environment": environment.describe("cpu"), "repeats": repeats}
+    found: dict[str, Any] = {"environment": environment.describe("cpu"), "repeats": repeats, "shape": shape}
     found["stage 1"] = in_turn(
         {
             "ours": timed(stage_1(task, model)),
@@ -192,30 +177,32 @@ def measure(run: Path, repeats: int) -> dict[str, Any]:
         },
         repeats,
     )
-    for name, folder in states.items():
-        policy, coins = hub.load(folder)[0], name == "late"
+    for name, coins in (("early", False), ("late", False), ("late", True)):
+        folder = states[name]
+        policy = hub.load(folder)[0]
+        assert isinstance(policy, Transformer)
         trl = lambda step, folder=folder: peers.trl_update(  # noqa: E731
             folder,
-            torch.cat([task.prompts(PROMPTS, stream(0, "benchmark/prompts", step))] * 2),
-            group_size=GROUP,
+            torch.cat([task.prompts(shape[0], stream(0, "benchmark/prompts", step))] * 2),
+            group_size=shape[1],
             max_tokens=task.long_length + 1,
             updates=2,
         )[0]
-        found[f"RL update, {name}"] = in_turn(
+        found[f"RL update, {name}{', rewards of coin flips' if coins else ''}"] = in_turn(
             {
-                "ours": timed(rl_update(task, policy, coins=coins)),
-                "ours, prompts not shared": timed(rl_update(task, policy, coins=coins, share_prompts=False)),
+                "ours": timed(rl_update(task, policy, shape, coins=coins)),
+                "ours, prompts not shared": timed(rl_update(task, policy, shape, coins=coins, share_prompts=False)),
                 "ours, finished rows stay": with_constant(
-                    rl_update(task, policy, coins=coins), rollout, "COMPACT_BELOW", 0.0
+                    rl_update(task, policy, shape, coins=coins), rollout, "COMPACT_BELOW", 0.0
                 ),
                 "ours, extra pass for old log-probabilities": timed(
-                    rl_update(task, policy, coins=coins, old_logp_pass=True)
+                    rl_update(task, policy, shape, coins=coins, old_logp_pass=True)
                 ),
                 "TRL GRPOTrainer": trl,
             },
             repeats,
         )
-    flops, rate = needed_flops(task, model), matmul_rate(model.settings.width)
+    flops, rate = needed_flops(task, model, BATCH, P_COT), matmul_rate(model.settings.width)
     found["limit"] = {
         "needed_gflop": flops / 1e9,
         "matmul_gflop_per_second": rate / 1e9,
@@ -247,12 +234,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="a finished run of the headline recipe")
     parser.add_argument("--repeats", type=int, default=9)
+    parser.add_argument("--prompts", type=int, default=128, help="of an RL update (default: those of headline)")
+    parser.add_argument("--group-size", type=int, default=4, help="samples of each prompt")
     parser.add_argument("--threads", type=int, default=None)
     parser.add_argument("--json", type=Path, default=None, help="also write all timings here")
     arguments = parser.parse_args()
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
-    found = measure(arguments.run, arguments.repeats)
+    found = measure(arguments.run, arguments.repeats, (arguments.prompts, arguments.group_size))
     print("\n".join(lines(found)))
     if arguments.json:
         arguments.json.write_text(json.dumps(found, indent=2) + "\n")
