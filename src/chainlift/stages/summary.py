@@ -19,7 +19,11 @@ SHARED = (
     "step_accuracy",
     "unfinished_share",
 )
-MODES = {"greedy": SHARED, "sampled": (*SHARED, "pass_at_k")}
+MODES = {
+    "greedy": SHARED,
+    "sampled": (*SHARED, "pass_at_k"),
+    "exact": ("n", "enumerated", "accuracy", "long_share", "chain_exactness", "long_share_sem"),
+}
 PREDICTED = ("greedy_accuracy", "greedy_length_median", "sampled_accuracy", "sampled_long_share")
 
 
@@ -48,6 +52,8 @@ def measured(row: dict[str, Any]) -> dict[str, Any]:
     """An evaluation row's quantities as `<mode>_<quantity>`, with their intervals."""
     found: dict[str, Any] = {}
     for mode, names in MODES.items():
+        if mode not in row:  # only linear models have exact expectations
+            continue
         for name in names:
             if name in row[mode]:
                 found[f"{mode}_{name}"] = row[mode][name]
