@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, SerializationInfo, SerializerFunctionWrapHandler, model_serializer
+from pydantic.config import JsonDict
 
-LATER = {"later": True}
+LATER: JsonDict = {"later": True}
 """For `Field(json_schema_extra=LATER)`: a field that came after recipes had been run. At its default it is no part of
 what identifies a run, so that runs made before keep their names."""
 

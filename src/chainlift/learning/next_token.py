@@ -36,8 +36,8 @@ class PretrainSettings(OptimiserSettings):
     batch_size: int = Field(default=256, ge=1)
     """Demonstrations an update."""
     loss_weighting: LossWeighting = "token_mean"
-    """token_mean: every output token counts alike; sequence_mean: every demonstration does; sequence_sum: as token_mean, but
-    over the number of demonstrations instead of tokens."""
+    """token_mean: every output token counts alike; sequence_mean: every demonstration does; sequence_sum: as
+    token_mean, but over the number of demonstrations."""
     checkpoint_every: int = Field(default=25, ge=1)
     """Updates between two checkpoints from which an interrupted run goes on."""
     average_tail: float = Field(default=0.0, ge=0, le=1, json_schema_extra=LATER)

@@ -54,7 +54,7 @@ def learning_rate(settings: OptimiserSettings, step: int, total: int) -> float:
 
 
 def make_optimiser(model: nn.Module, settings: OptimiserSettings) -> torch.optim.Optimizer:
-    """A fused optimiser of the kind that is set over the model's parameters; vectors (biases, norms) are not decayed."""
+    """The fused optimiser that the settings name; vectors (biases, norms) are not decayed."""
     matrices = [p for p in model.parameters() if p.dim() >= 2]
     vectors = [p for p in model.parameters() if p.dim() < 2]
     groups = [

@@ -1,7 +1,7 @@
 """Checkpoints: the model's folder (models/hub.py) with the trainer's state beside it; atomic, exact, nothing pickled.
 
     checkpoints/<stage>-<step>/   model.safetensors config.json tokenizer.json ...   the model
-                                  trainer_state.safetensors                          the optimiser's averages, by parameter
+                                  trainer_state.safetensors                          the optimiser's, by parameter
                                   trainer_state.json                                 TrainerState
 
 A folder is written under another name and then renamed, so that one that carries its name is whole. There is no random
