@@ -1,4 +1,4 @@
-"""What SGD makes of the linear model: the minimiser that theory names, at degree 2 and at degree 1, and nothing at p=0."""
+"""What SGD makes of the linear model: the minimiser that theory names, at both degrees, and nothing at p = 0."""
 
 import math
 
@@ -12,7 +12,6 @@ from chainlift.measure import exact
 from chainlift.measure.evaluate import answer
 from chainlift.models import families
 from chainlift.models.linear import LinearModel, LinearSettings
-from chainlift.seeding import stream
 from chainlift.tasks import mixture
 from chainlift.tasks.mixture import MixtureSettings
 from chainlift.tasks.running_sum import RunningSum, RunningSumSettings

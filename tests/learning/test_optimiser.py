@@ -48,7 +48,9 @@ def test_only_matrices_are_decayed() -> None:
 
 def test_plain_sgd_is_the_gradient_of_loss_and_penalty_times_the_rate() -> None:
     layer = nn.Linear(2, 1)
-    settings = OptimiserSettings(optimiser="sgd", lr=0.5, warmup=0, schedule="constant", weight_decay=0.1, clip_norm=9.0)
+    settings = OptimiserSettings(
+        optimiser="sgd", lr=0.5, warmup=0, schedule="constant", weight_decay=0.1, clip_norm=9.0
+    )
     optimiser = make_optimiser(layer, settings)
     weight, bias = layer.weight.detach().clone(), layer.bias.detach().clone()
     layer.weight.grad, layer.bias.grad = torch.tensor([[3.0, 4.0]]), torch.tensor([2.0])

@@ -69,8 +69,9 @@ def degree_1_star(p: float, agree: float, modulus: int) -> tuple[float, float]:
 def degree_1_star_rounds_to_flip(p: float, modulus: int) -> int | None:
     """Rounds of STaR from stage 1's model until p > 1/2; None at p = 0.
 
-    At small p a chain is hardly likelier to be right than a guess (a is near 1/K), so the odds grow by a factor
-    1 + O(p) a round instead of K: O(1 / p) rounds, where the degree-2 decision needs O(log(1 / p)).
+    At small p a chain is hardly likelier to be right than a guess: with a = (1 + e) / K, a round multiplies p by about
+    1 + e, not by K, and adds about (K - 1) p to e. So log p has a second difference of order p: O(p^(-1/2))
+    rounds, where the degree-2 decision needs O(log(1 / p)).
     """
     agree, rounds = closed_forms.first_token_probability(p, modulus), 0
     while 0 < p <= DEGREE_1_THRESHOLD:
