@@ -53,7 +53,7 @@ def test_stage_1_is_the_same_for_all_of_rl() -> None:
 
 
 def test_settings_that_came_later_leave_the_digests_of_older_runs_alone() -> None:
-    """Digests of runs that exist; where one must change, all measured runs lose their names: say so in the changelog."""
+    """Digests of runs that exist; where one must change, measured runs lose their names: say so in the changelog."""
     assert recipe.load("headline").digest == "89033c37"
     assert recipe.load("tiny").stage_1.digest == "b86aff80"
     base = recipe.load("tiny")
