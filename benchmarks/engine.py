@@ -194,6 +194,7 @@ def measure(run: Path, repeats: int) -> dict[str, Any]:
     )
     for name, folder in states.items():
         policy, coins = hub.load(folder)[0], name == "late"
+        assert isinstance(policy, Transformer)
         trl = lambda step, folder=folder: peers.trl_update(  # noqa: E731
             folder,
             torch.cat([task.prompts(PROMPTS, stream(0, "benchmark/prompts", step))] * 2),

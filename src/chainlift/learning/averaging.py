@@ -1,9 +1,11 @@
 """The average of the last iterates of SGD (Ruppert 1988; Polyak and Juditsky 1992), as the weights that count.
 
 At a constant rate the weights wander around the minimiser; their average over the tail of a stage lies much nearer,
-though not on it: where the loss is not quadratic, the mean of the iterates is off by a term of the rate's order (Dieuleveut
-et al. 2020, 1707.06386), so that a decaying rate with a short tail is the more exact. The average is kept in the optimiser's state under `average`, so that checkpoints hold it, and it changes no update: training goes
-on from the last weights, while evaluations, and whatever follows the stage, use the average.
+though not on it: where the loss is not quadratic, the mean of the iterates is off by a term of the rate's order
+(Dieuleveut, Durmus and Bach 2020, arXiv 1707.06386). So a decaying rate with a short tail is the more exact.
+
+The average is kept in the optimiser's state under `average`, so that checkpoints hold it, and it changes no update:
+training goes on from the last weights, while evaluations, and whatever follows the stage, use the average.
 """
 
 from __future__ import annotations
