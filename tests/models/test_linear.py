@@ -143,3 +143,10 @@ def test_it_starts_without_an_opinion() -> None:
     found = log_probs(model, model.prefill(prefix), last, responses)
     expected = torch.tensor([0.5, 0.25, 0.5, 0.5, 0.5, 1.0]).log().expand(3, 6)
     torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)
+
+
+def test_tasks_of_another_shape_are_refused() -> None:
+    _, task = make()
+    task.short_length = 2  # as if a marker opened both forms
+    with pytest.raises(ValueError, match="running sums only"):
+        families.build(LinearSettings(family="linear"), task)
