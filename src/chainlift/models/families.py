@@ -37,8 +37,10 @@ def check(settings: AnySettings, task: Task) -> None:
         raise ValueError("family linear learns running sums only: one chain token a digit, an answer of one token")
 
 
-def build(settings: AnySettings, task: Task) -> Model:
-    """A model of the task's vocabulary and of its longest sequence, weights not yet initialised."""
+def build(settings: AnySettings, task: Task, context: int | None = None) -> Model:
+    """A model of the task's vocabulary and of `context` positions (default: its longest sequence), weights not yet
+    initialised.
+    """
     check(settings, task)
-    size = task.vocabulary.size, task.prompt_length + task.long_length + 1
+    size = task.vocabulary.size, context or task.prompt_length + task.long_length + 1
     return LinearModel(settings, *size) if isinstance(settings, LinearSettings) else Transformer(settings, *size)

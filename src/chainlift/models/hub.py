@@ -64,7 +64,7 @@ def load(folder: Path) -> tuple[Model, Task]:
         config = json.loads(config_file.read_text())
         own = config["chainlift"]
         task = tasks.build(tasks.settings_class(own["task"]["name"])(**own["task"]))
-        model = families.build(families.settings_class(own["model"])(**own["model"]), task)
+        model = families.build(families.settings_class(own["model"])(**own["model"]), task, own["context"])
     except (ValueError, KeyError, TypeError, ValidationError) as error:
         raise ValueError(
             f"{config_file} is damaged or was not written by chainlift ({type(error).__name__})"
