@@ -6,7 +6,7 @@ from chainlift import recipe
 
 
 def test_shipped_recipes_are_valid_and_have_a_title() -> None:
-    assert {"headline", "tiny"} <= set(recipe.shipped())
+    assert {"headline", "tiny", "linear-ntp", "linear-star", "linear-degree"} <= set(recipe.shipped())
     for name in recipe.shipped():
         assert recipe.load(name).title
 
@@ -50,6 +50,36 @@ def test_stage_1_is_the_same_for_all_of_rl() -> None:
     ):
         assert recipe.load("tiny", [change]).stage_1.run_id == base.run_id
     assert recipe.load("tiny", ["model.width=32"]).stage_1.run_id != base.run_id
+
+
+def test_settings_that_came_later_leave_the_digests_of_older_runs_alone() -> None:
+    """Digests of runs that exist; where one must change, measured runs lose their names: say so in the changelog."""
+    assert recipe.load("headline").digest == "4d287e42"
+    assert recipe.load("tiny").stage_1.digest == "991a07d5"
+    base = recipe.load("tiny")
+    for default in ("pretrain.optimiser=adamw", "posttrain.max_row_norm=null", "pretrain.average_tail=0.0"):
+        assert recipe.load("tiny", [default]).digest == base.digest
+    for change in ("pretrain.optimiser=sgd", "posttrain.max_row_norm=3.0", "pretrain.average_tail=0.5"):
+        assert recipe.load("tiny", [change]).digest != base.digest
+    assert base.model_dump()["pretrain"]["optimiser"] == "adamw"  # people see every key
+
+
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        ("model.family=linar", "family 'linar' is not known; known: gpt2, mistral, linear"),
+        ("model={family: linear, layers: 2}", "model.layers: unknown key; allowed: family, stop_degree"),
+        ("model={family: linear, stop_degree: 3}", "model.stop_degree: .* less than or equal to 2"),
+        ("model.widht=3", "model.widht: unknown key, did you mean 'width'"),
+        ("model.width=10", "model: width 10 must be an even multiple"),
+        ("model=3", "model: must hold keys"),
+        ("task.modulo=3", "task.modulo: unknown key, did you mean 'modulus'"),
+    ],
+)
+def test_parts_that_are_chosen_by_name_tell_their_own_keys(override: str, told: str) -> None:
+    with pytest.raises(ValueError, match=told) as found:
+        recipe.load("tiny", [override])
+    assert "\n" not in str(found.value)
 
 
 @pytest.mark.parametrize(("text", "seeds"), [("0-4", [0, 1, 2, 3, 4]), ("3", [3]), ("0,2,5-6", [0, 2, 5, 6])])

@@ -21,7 +21,9 @@ from pydantic import Field, SerializeAsAny, ValidationError, field_validator, mo
 from chainlift.learning.next_token import ContinuedSettings, PretrainSettings
 from chainlift.learning.policy_update import PosttrainSettings
 from chainlift.measure.evaluate import EvaluateSettings
+from chainlift.models import families
 from chainlift.models.blocks import ModelSettings
+from chainlift.models.families import AnySettings
 from chainlift.settings import Settings
 from chainlift.tasks import base as tasks
 from chainlift.tasks.mixture import MixtureSettings
@@ -41,8 +43,8 @@ class Recipe(Settings):
     """What is learned; `task.name` chooses, its other keys belong to that task."""
     mixture: MixtureSettings = MixtureSettings()
     """Share of long demonstrations."""
-    model: ModelSettings = ModelSettings()
-    """Who learns."""
+    model: AnySettings = ModelSettings()
+    """Who learns; `model.family` chooses, its other keys belong to that family."""
     pretrain: PretrainSettings = PretrainSettings()
     """Stage 1, next-token prediction."""
     posttrain: PosttrainSettings | None = None
@@ -62,8 +64,22 @@ class Recipe(Settings):
     @classmethod
     def _task_by_name(cls, value: Any) -> Any:
         if isinstance(value, dict):
-            return tasks.settings_class(value.get("name", "running_sum"))(**value)
+            return _read(tasks.settings_class(value.get("name", "running_sum")), value)
         return value
+
+    @field_validator("model", mode="before")
+    @classmethod
+    def _model_by_family(cls, value: Any) -> Any:
+        if isinstance(value, dict):
+            return _read(families.settings_class(value), value)
+        if not isinstance(value, Settings):
+            raise ValueError("must hold keys and values")
+        return value
+
+    @model_validator(mode="after")
+    def _model_fits_task(self) -> Recipe:
+        families.check(self.model, tasks.build(self.task))
+        return self
 
     @model_validator(mode="after")
     def _baseline_has_rl(self) -> Recipe:
@@ -74,8 +90,8 @@ class Recipe(Settings):
     @property
     def digest(self) -> str:
         """Eight hexadecimal digits of everything but name, title and seed."""
-        content = json.dumps(self.model_dump(exclude={"name", "title", "seed"}), sort_keys=True)
-        return hashlib.sha256(content.encode()).hexdigest()[:8]
+        content = {key: value for key, value in self.identity().items() if key not in ("name", "title", "seed")}
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
 
     @property
     def run_id(self) -> str:
@@ -94,6 +110,22 @@ class Recipe(Settings):
             "evaluate": self.evaluate.model_copy(update={"posttrain_every": own.posttrain_every}),
         }
         return self.model_copy(update=changes)
+
+
+class _PartError(ValueError):
+    """The settings of a part that is chosen by name are wrong; which class they were read into tells the known keys."""
+
+    def __init__(self, kind: type[Settings], error: ValidationError) -> None:
+        super().__init__(str(error))
+        self.kind, self.error = kind, error
+
+
+def _read(kind: type[Settings], content: dict[str, Any]) -> Settings:
+    """The settings of a part whose class depends on its keys; _PartError if they do not fit."""
+    try:
+        return kind(**content)
+    except ValidationError as error:
+        raise _PartError(kind, error) from error
 
 
 class _Loader(yaml.SafeLoader):
@@ -175,17 +207,17 @@ def _override(content: dict[str, Any], override: str) -> None:
     node[last] = value
 
 
-def _one_line(error: ValidationError) -> str:
-    """The first complaint of a validation error: where, what, and the nearest known key."""
+def _one_line(error: ValidationError, kind: type[Settings] = Recipe, above: str = "") -> str:
+    """The first complaint of a validation error: where (under `above`), what, and the nearest known key of `kind`."""
     first = error.errors()[0]
     parts = [str(part) for part in first["loc"]]
-    where = ".".join(parts) or "recipe"
+    where = ".".join([above, *parts] if above else parts) or "recipe"
     if first["type"] == "extra_forbidden":
-        known = _fields_at(Recipe, parts[:-1])
+        known = _fields_at(kind, parts[:-1])
         return f"{where}: unknown key{_suggest(parts[-1], known)}; allowed: {', '.join(known)}"
     cause = first.get("ctx", {}).get("error")
-    if isinstance(cause, ValidationError):
-        return f"{where}.{_one_line(cause)}"
+    if isinstance(cause, _PartError):
+        return _one_line(cause.error, cause.kind, where)
     message = str(cause) if cause is not None else first["msg"]
     return (
         f"{where}: {message} (got {first['input']!r})"

@@ -2,10 +2,30 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, SerializationInfo, SerializerFunctionWrapHandler, model_serializer
+from pydantic.config import JsonDict
+
+LATER: JsonDict = {"later": True}
+"""For `Field(json_schema_extra=LATER)`: a field that came after recipes had been run. At its default it is no part of
+what identifies a run, so that runs made before keep their names."""
 
 
 class Settings(BaseModel):
     """Frozen settings of one part of a recipe; fields are documented under themselves."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
+
+    def identity(self) -> dict[str, Any]:
+        """Keys and values that identify what is computed: all but LATER fields at their defaults, nested ones too."""
+        return self.model_dump(context={"identity": True})
+
+    @model_serializer(mode="wrap")
+    def _serialise(self, handler: SerializerFunctionWrapHandler, info: SerializationInfo) -> dict[str, Any]:
+        content = handler(self)
+        if info.context is not None and info.context.get("identity"):
+            for name, field in type(self).model_fields.items():
+                if field.json_schema_extra == LATER and getattr(self, name) == field.default:
+                    content.pop(name, None)
+        return content

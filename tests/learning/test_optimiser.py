@@ -44,3 +44,30 @@ def test_only_matrices_are_decayed() -> None:
         (0.3, [2]),
         (0.0, [1]),
     ]
+
+
+def test_plain_sgd_is_the_gradient_of_loss_and_penalty_times_the_rate() -> None:
+    layer = nn.Linear(2, 1)
+    settings = OptimiserSettings(
+        optimiser="sgd", lr=0.5, warmup=0, schedule="constant", weight_decay=0.1, clip_norm=9.0
+    )
+    optimiser = make_optimiser(layer, settings)
+    weight, bias = layer.weight.detach().clone(), layer.bias.detach().clone()
+    layer.weight.grad, layer.bias.grad = torch.tensor([[3.0, 4.0]]), torch.tensor([2.0])
+    apply_gradients(layer, optimiser, settings, 0, 10)
+    torch.testing.assert_close(layer.weight.detach(), weight - 0.5 * (torch.tensor([[3.0, 4.0]]) + 0.1 * weight))
+    torch.testing.assert_close(layer.bias.detach(), bias - 1.0)
+
+
+def test_long_rows_are_projected_onto_the_ball_and_short_ones_stay() -> None:
+    layer = nn.Linear(2, 3)
+    settings = OptimiserSettings(optimiser="sgd", lr=1.0, warmup=0, schedule="constant", max_row_norm=1.0)
+    rows = torch.tensor([[3.0, 4.0], [0.3, 0.4], [0.0, 0.0]])
+    with torch.no_grad():
+        layer.weight.copy_(rows)
+        layer.bias.fill_(7.0)
+    layer.weight.grad = torch.zeros_like(rows)
+    layer.bias.grad = torch.zeros(3)
+    apply_gradients(layer, make_optimiser(layer, settings.model_copy(update={"weight_decay": 0.0})), settings, 0, 10)
+    torch.testing.assert_close(layer.weight.detach(), torch.tensor([[0.6, 0.8], [0.3, 0.4], [0.0, 0.0]]))
+    assert layer.bias.tolist() == [7.0] * 3

@@ -14,12 +14,12 @@ from chainlift.tasks.running_sum import RunningSum, RunningSumSettings
 TASK, SETTINGS = RunningSum(RunningSumSettings(d=4)), OptimiserSettings()
 
 
-def make(seed: int = 0) -> tuple[Transformer, torch.optim.AdamW]:
+def make(seed: int = 0) -> tuple[Transformer, torch.optim.Optimizer]:
     model = Transformer(ModelSettings(width=16, heads=2), 3, 9).initialise(stream(seed, "model"))
     return model, make_optimiser(model, SETTINGS)
 
 
-def step(model: Transformer, optimiser: torch.optim.AdamW, number: int) -> None:
+def step(model: Transformer, optimiser: torch.optim.Optimizer, number: int) -> None:
     prompts = TASK.prompts(8, stream(0, "p", number))
     model.logits(model.prefill(prompts[:, :2]), prompts[:, 2:]).square().mean().backward()
     apply_gradients(model, optimiser, SETTINGS, number, 10)

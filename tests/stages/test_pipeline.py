@@ -132,3 +132,25 @@ def test_tiny_shows_the_headlines_picture(tmp_path: Path) -> None:
     assert after["greedy_accuracy"] >= 0.95
     assert after["greedy_length_median"] == 8
     assert abs(baseline["greedy_accuracy"] - 0.5) < 0.06
+
+
+@pytest.mark.slow
+def test_the_linear_model_goes_through_every_command_but_export(recipe: Path, tmp_path: Path) -> None:
+    linear = ["model={family: linear}", "pretrain.optimiser=sgd", "posttrain.optimiser=sgd"]
+    done = chainlift("run", recipe, *linear, "--out", tmp_path / "runs", "--json")
+    assert done.returncode == 0, done.stderr
+    summary = summary_of(done.stdout)
+    run = tmp_path / "runs" / summary["run_id"]
+    assert summary["posttrain"]["exact_enumerated"] is True
+    assert summary["posttrain"]["exact_n"] == 16
+    rows = [row for row in read_rows(run / "metrics.jsonl") if row["kind"] == "evaluation"]
+    assert all(0 < row["exact"]["long_share"] < 1 for row in rows)
+    for command in (["evaluate", run, "--prompts", "64"], ["sample", run, "0110"], ["report", run]):
+        found = chainlift(*command)
+        assert found.returncode == 0, found.stderr
+    before = sorted(tmp_path.iterdir())
+    refused = chainlift("export", run, tmp_path / "exported")
+    assert refused.returncode == 2
+    assert "linear model, which transformers has no class for" in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1
+    assert sorted(tmp_path.iterdir()) == before

@@ -22,6 +22,15 @@ VARIANTS = {
     "star": ["posttrain.algorithm=star", "posttrain.restart=true"],
     "off policy": ["posttrain.updates_per_round=4", "posttrain.minibatches=2", "posttrain.kl=0.05"],
     "dynamic sampling": ["posttrain.algorithm=dapo", "posttrain.dynamic_sampling=true"],
+    "linear": [  # its updates are so quick that fewer would be over before the kill
+        "model={family: linear}",
+        "pretrain.optimiser=sgd",
+        "pretrain.average_tail=0.9",
+        "pretrain.steps=150",
+        "posttrain.optimiser=sgd",
+        "posttrain.algorithm=star",
+        "posttrain.updates=120",
+    ],
 }
 
 

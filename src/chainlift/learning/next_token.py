@@ -2,11 +2,13 @@
 
 token_mean:     L = sum over all output tokens of -log p / number of output tokens  (the usual causal-LM mean)
 sequence_mean:  L = mean over sequences of (mean over its output tokens of -log p)
+sequence_sum:   L = mean over sequences of (sum over its output tokens of -log p)
 
 With few long demonstrations the token mean gives them most of the weight (89 % at d = 50 and p_cot = .25), the sequence
 mean almost none to each chain token, so chains are learned far more slowly. Where both forms share a context (the first
 token, stop or go on) the sequence mean also counts a long demonstration for less than its share, so its minimiser is
-that of a smaller p_cot (theory/closed_forms.py).
+that of a smaller p_cot (theory/closed_forms.py). The sequence sum has the token mean's minimiser, and a learning rate
+that means the same at every length: it is the log-likelihood of a demonstration, position by position.
 """
 
 from __future__ import annotations
@@ -20,10 +22,10 @@ from torch import Tensor
 from chainlift.learning.likelihood import log_probs
 from chainlift.learning.optimiser import OptimiserSettings
 from chainlift.models.protocol import SequenceModel, split_prompts
-from chainlift.settings import Settings
+from chainlift.settings import LATER, Settings
 from chainlift.tasks.mixture import MixtureBatch
 
-LossWeighting = Literal["token_mean", "sequence_mean"]
+LossWeighting = Literal["token_mean", "sequence_mean", "sequence_sum"]
 
 
 class PretrainSettings(OptimiserSettings):
@@ -34,9 +36,12 @@ class PretrainSettings(OptimiserSettings):
     batch_size: int = Field(default=256, ge=1)
     """Demonstrations an update."""
     loss_weighting: LossWeighting = "token_mean"
-    """token_mean: every output token counts alike; sequence_mean: every demonstration does."""
+    """token_mean: every output token counts alike; sequence_mean: every demonstration does; sequence_sum: as
+    token_mean, but over the number of demonstrations."""
     checkpoint_every: int = Field(default=25, ge=1)
     """Updates between two checkpoints from which an interrupted run goes on."""
+    average_tail: float = Field(default=0.0, ge=0, le=1, json_schema_extra=LATER)
+    """Share of the steps, the last ones, whose weights are averaged; the average is measured and handed on."""
 
 
 class ContinuedSettings(Settings):
@@ -61,9 +66,9 @@ def loss(model: SequenceModel, batch: MixtureBatch, weighting: LossWeighting) ->
     for i, (part, part_last) in enumerate(zip(batch.parts, last.split(sizes), strict=True)):
         cache = [(keys[i], values[i]) for keys, values in split]
         losses.append(-log_probs(model, cache, part_last, part.responses.to(device)))
-    if weighting == "token_mean":
+    if weighting in ("token_mean", "sequence_sum"):
         total = sum((part.sum() for part in losses), start=torch.zeros((), device=device))
-        mean = total / sum(part.numel() for part in losses)
+        mean = total / (sum(part.numel() for part in losses) if weighting == "token_mean" else len(prompts))
     else:
         total = sum((part.mean(dim=1).sum() for part in losses), start=torch.zeros((), device=device))
         mean = total / len(prompts)

@@ -1,4 +1,7 @@
-"""AdamW with warm-up, a schedule that may decay to zero, and gradient clipping: the same for both stages."""
+"""AdamW or plain SGD, with warm-up, a schedule that may decay to zero, gradient clipping and a ball for the weights.
+
+The same for both stages. Averages of the iterates are in learning/averaging.py.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from chainlift.settings import Settings
+from chainlift.settings import LATER, Settings
 
 
 class OptimiserSettings(Settings):
@@ -24,13 +27,17 @@ class OptimiserSettings(Settings):
     warmup: int = Field(default=20, ge=0)
     """Steps of linear warm-up."""
     weight_decay: float = Field(default=0.01, ge=0)
-    """AdamW's decoupled weight decay, on matrices only."""
+    """On matrices only: AdamW's decoupled decay; for sgd c of the penalty c/2 |w|^2 in the loss."""
     beta1: float = Field(default=0.9, ge=0, lt=1)
     """AdamW's decay of the gradient's average."""
     beta2: float = Field(default=0.99, ge=0, lt=1)
     """AdamW's decay of the squared gradient's average."""
     clip_norm: float = Field(default=1.0, gt=0)
     """Largest global gradient norm; longer gradients are scaled down to it."""
+    optimiser: Literal["adamw", "sgd"] = Field(default="adamw", json_schema_extra=LATER)
+    """sgd: plain, no momentum; its steps are the gradient times the rate."""
+    max_row_norm: float | None = Field(default=None, gt=0, json_schema_extra=LATER)
+    """After each step every row of a matrix is projected onto the ball of this radius; null: no projection."""
 
 
 def learning_rate(settings: OptimiserSettings, step: int, total: int) -> float:
@@ -46,19 +53,21 @@ def learning_rate(settings: OptimiserSettings, step: int, total: int) -> float:
     return settings.lr * warm * shape
 
 
-def make_optimiser(model: nn.Module, settings: OptimiserSettings) -> torch.optim.AdamW:
-    """A fused AdamW over the model's parameters; vectors (biases, norms) are not decayed."""
+def make_optimiser(model: nn.Module, settings: OptimiserSettings) -> torch.optim.Optimizer:
+    """The fused optimiser that the settings name; vectors (biases, norms) are not decayed."""
     matrices = [p for p in model.parameters() if p.dim() >= 2]
     vectors = [p for p in model.parameters() if p.dim() < 2]
     groups = [
         {"params": matrices, "weight_decay": settings.weight_decay},
         {"params": vectors, "weight_decay": 0.0},
     ]
+    if settings.optimiser == "sgd":
+        return torch.optim.SGD(groups, lr=settings.lr, fused=True)
     return torch.optim.AdamW(groups, lr=settings.lr, betas=(settings.beta1, settings.beta2), fused=True)
 
 
 def apply_gradients(
-    model: nn.Module, optimiser: torch.optim.AdamW, settings: OptimiserSettings, step: int, total: int
+    model: nn.Module, optimiser: torch.optim.Optimizer, settings: OptimiserSettings, step: int, total: int
 ) -> dict[str, float]:
     """{grad_norm, lr} of the step taken: the gradient's norm before clipping, and the rate used.
 
@@ -71,5 +80,16 @@ def apply_gradients(
     for group in optimiser.param_groups:
         group["lr"] = lr
     optimiser.step()
+    if settings.max_row_norm is not None:
+        project(model, settings.max_row_norm)
     optimiser.zero_grad(set_to_none=True)
     return {"grad_norm": norm, "lr": lr}
+
+
+@torch.no_grad()
+def project(model: nn.Module, radius: float) -> None:
+    """Scale each row of each matrix that is longer than `radius` back onto the ball; a row is what makes one output."""
+    for parameter in model.parameters():
+        if parameter.dim() == 2:
+            norm = parameter.norm(dim=1, keepdim=True).clamp(min=torch.finfo(parameter.dtype).tiny)
+            parameter *= (radius / norm).clamp(max=1)

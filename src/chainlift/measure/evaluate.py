@@ -16,7 +16,9 @@ from pydantic import Field
 from torch import Tensor
 
 from chainlift.learning.rollout import Rollout, sample
+from chainlift.measure import exact
 from chainlift.measure.statistics import pass_at_k, wilson
+from chainlift.models.linear import LinearModel
 from chainlift.models.protocol import SequenceModel
 from chainlift.seeding import stream
 from chainlift.settings import Settings
@@ -85,7 +87,7 @@ def measure(
     pass_at_k_prompts: int = 0,
     pass_at_k_samples: int = 16,
 ) -> dict[str, Any]:
-    """{greedy, sampled} on fresh prompts from the streams `name`/... at `step`."""
+    """{greedy, sampled} on fresh prompts from the streams `name`/... at `step`; of a linear model also {exact}."""
     prompts = task.prompts(num_prompts, stream(seed, f"{name}/prompts", step))
     draws = stream(seed, f"{name}/samples", step)
     modes = {"greedy": None, "sampled": draws}
@@ -97,6 +99,9 @@ def measure(
         ]
         table[mode] = describe([chunk.verdict for chunk in chunks])
     table["sampled"]["temperature"] = temperature
+    if isinstance(model, LinearModel):
+        generator = stream(seed, f"{name}/exact", step)
+        table["exact"] = exact.measure(model, task, num_prompts, generator=generator, temperature=temperature)
     if pass_at_k_prompts:
         rights = []
         per_chunk = max(ROWS_AT_ONCE // pass_at_k_samples, 1)

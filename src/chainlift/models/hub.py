@@ -1,8 +1,8 @@
-"""A model as a folder that AutoModelForCausalLM and AutoTokenizer of transformers open, and back again.
+"""A model as a folder, and back again; a transformer's is one that AutoModelForCausalLM and AutoTokenizer open.
 
-Weights are stored under transformers' names in model.safetensors; config.json holds transformers' fields and, under
-the key `chainlift`, the settings of model and task from which `load` builds our own. Nothing here imports
-transformers.
+A transformer's weights are stored under transformers' names in model.safetensors; config.json holds transformers'
+fields and, under the key `chainlift`, the settings of model and task from which `load` builds our own. The linear model
+has no class in transformers, so its folder holds our names and our settings only. Nothing here imports transformers.
 """
 
 from __future__ import annotations
@@ -17,17 +17,25 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from chainlift.models.blocks import ModelSettings
+from chainlift.models import families
+from chainlift.models.families import Model
 from chainlift.models.transformer import Transformer
 from chainlift.tasks import base as tasks
 from chainlift.tasks.base import Task, Vocabulary
 
+WEIGHTS = "model.safetensors"
 
-def save(model: Transformer, task: Task, folder: Path) -> None:
-    """Write weights, configuration and tokenizer of the model and its task into an existing folder."""
+
+def save(model: Model, task: Task, folder: Path) -> None:
+    """Write weights and configuration, and a transformer's tokenizer, of the model and its task into a folder."""
+    if not isinstance(model, Transformer):
+        save_file({name: value.detach().cpu() for name, value in model.state_dict().items()}, folder / WEIGHTS)
+        config = {"model_type": "chainlift-linear", "chainlift": _own(model, task)}
+        (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+        return
     vocabulary = task.vocabulary
     weights = {name: value.contiguous() for name, value in _to_hub(model).items()}
-    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
     files = {
         "config.json": _config(model, task),
         "generation_config.json": {"eos_token_id": vocabulary.eos, "pad_token_id": vocabulary.eos, "do_sample": True},
@@ -44,11 +52,11 @@ def save(model: Transformer, task: Task, folder: Path) -> None:
         (folder / name).write_text(json.dumps(content, indent=2) + "\n")
 
 
-def load(folder: Path) -> tuple[Transformer, Task]:
+def load(folder: Path) -> tuple[Model, Task]:
     """The model, on the CPU, and the task of a folder written by `save`; ValueError names the file that is missing or
     damaged.
     """
-    config_file, weights_file = folder / "config.json", folder / "model.safetensors"
+    config_file, weights_file = folder / "config.json", folder / WEIGHTS
     for file in (config_file, weights_file):
         if not file.is_file():
             raise ValueError(f"{file} is missing: {folder} is not a chainlift checkpoint")
@@ -56,16 +64,26 @@ def load(folder: Path) -> tuple[Transformer, Task]:
         config = json.loads(config_file.read_text())
         own = config["chainlift"]
         task = tasks.build(tasks.settings_class(own["task"]["name"])(**own["task"]))
-        model = Transformer(ModelSettings(**own["model"]), task.vocabulary.size, own["context"])
+        model = families.build(families.settings_class(own["model"])(**own["model"]), task, own["context"])
     except (ValueError, KeyError, TypeError, ValidationError) as error:
         raise ValueError(
             f"{config_file} is damaged or was not written by chainlift ({type(error).__name__})"
         ) from error
     try:
-        _from_hub(model, load_file(weights_file))
+        weights = load_file(weights_file)
+        model.load_state_dict(_from_hub(model, weights) if isinstance(model, Transformer) else weights)
     except (SafetensorError, KeyError, RuntimeError) as error:
         raise ValueError(f"{weights_file} is damaged: {str(error).splitlines()[0]}") from error
     return model, task
+
+
+def _own(model: Model, task: Task) -> dict[str, Any]:
+    """What our own `load` builds model and task from."""
+    return {
+        "model": model.settings.model_dump(),
+        "task": task.settings.model_dump(mode="json"),
+        "context": model.context,
+    }
 
 
 def _config(model: Transformer, task: Task) -> dict[str, Any]:
@@ -78,11 +96,7 @@ def _config(model: Transformer, task: Task) -> dict[str, Any]:
         "pad_token_id": vocabulary.eos,
         "dtype": "float32",
         "tie_word_embeddings": False,
-        "chainlift": {
-            "model": settings.model_dump(),
-            "task": task.settings.model_dump(mode="json"),
-            "context": model.context,
-        },
+        "chainlift": _own(model, task),
     }
     if settings.family == "gpt2":
         return shared | {
@@ -216,8 +230,8 @@ def _to_hub(model: Transformer) -> dict[str, Tensor]:
     return found
 
 
-def _from_hub(model: Transformer, weights: dict[str, Tensor]) -> None:
-    """Fill the model from weights under transformers' names; KeyError or RuntimeError where they do not fit."""
+def _from_hub(model: Transformer, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The model's state from weights under transformers' names; KeyError or RuntimeError where they do not fit."""
     state: dict[str, Tensor] = {}
     own = model.state_dict()
     for ours, theirs in _names(model).items():
@@ -226,4 +240,4 @@ def _from_hub(model: Transformer, weights: dict[str, Tensor]) -> None:
             if name in own:
                 value = torch.cat([weights[f"{their}.{kind}"] for their in theirs])
                 state[name] = value.T if _transposed(model, name) else value
-    model.load_state_dict(state)
+    return state

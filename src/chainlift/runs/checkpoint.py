@@ -1,7 +1,7 @@
 """Checkpoints: the model's folder (models/hub.py) with the trainer's state beside it; atomic, exact, nothing pickled.
 
     checkpoints/<stage>-<step>/   model.safetensors config.json tokenizer.json ...   the model
-                                  trainer_state.safetensors                          AdamW's averages, by parameter
+                                  trainer_state.safetensors                          the optimiser's, by parameter
                                   trainer_state.json                                 TrainerState
 
 A folder is written under another name and then renamed, so that one that carries its name is whole. There is no random
@@ -23,7 +23,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from chainlift.models import hub
-from chainlift.models.transformer import Transformer
+from chainlift.models.families import Model
 from chainlift.tasks.base import Task
 
 
@@ -51,9 +51,9 @@ class TrainerState:
 def save(
     checkpoints: Path,
     state: TrainerState,
-    model: Transformer,
+    model: Model,
     task: Task,
-    optimiser: torch.optim.AdamW | None,
+    optimiser: torch.optim.Optimizer | None,
 ) -> Path:
     """The folder `<stage>-<step>` just written; older ones of the stage are removed after it stands."""
     target = checkpoints / f"{state.stage}-{state.step}"
@@ -92,7 +92,7 @@ def read_state(folder: Path) -> TrainerState:
         raise ValueError(f"{file} is missing or damaged; use --fresh to begin again") from error
 
 
-def restore(folder: Path, model: Transformer, optimiser: torch.optim.AdamW | None) -> TrainerState:
+def restore(folder: Path, model: Model, optimiser: torch.optim.Optimizer | None) -> TrainerState:
     """The state of a checkpoint, after filling the model and the optimiser from it; ValueError if a file is damaged."""
     loaded, _ = hub.load(folder)
     model.load_state_dict(loaded.state_dict())
@@ -124,8 +124,8 @@ def _write_folder(target: Path, write: Callable[[Path], object]) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _optimiser_tensors(model: Transformer, optimiser: torch.optim.AdamW) -> dict[str, Tensor]:
-    """AdamW's averages and step counts as `<parameter>/<quantity>`."""
+def _optimiser_tensors(model: Model, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """The optimiser's averages and step counts as `<parameter>/<quantity>`."""
     return {
         f"{name}/{quantity}": value.detach().cpu()
         for name, parameter in model.named_parameters()
@@ -133,7 +133,7 @@ def _optimiser_tensors(model: Transformer, optimiser: torch.optim.AdamW) -> dict
     }
 
 
-def _fill_optimiser(model: Transformer, optimiser: torch.optim.AdamW, tensors: dict[str, Tensor]) -> None:
+def _fill_optimiser(model: Model, optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
     """Put saved averages back; the inverse of `_optimiser_tensors`."""
     parameters = dict(model.named_parameters())
     for key, value in tensors.items():

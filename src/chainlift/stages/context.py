@@ -15,7 +15,8 @@ import torch
 
 from chainlift.measure.evaluate import Answers, answer, measure
 from chainlift.measure.samples import records
-from chainlift.models.transformer import Transformer
+from chainlift.models import families
+from chainlift.models.families import Model
 from chainlift.recipe import Recipe
 from chainlift.report.terminal import Reporter
 from chainlift.runs import checkpoint
@@ -45,10 +46,9 @@ class Context:
     def __post_init__(self) -> None:
         self.task: Task = tasks.build(self.recipe.task)
 
-    def new_model(self) -> Transformer:
+    def new_model(self) -> Model:
         """A freshly initialised model on the device, its weights from the stream `model`."""
-        context = self.task.prompt_length + self.task.long_length + 1
-        model = Transformer(self.recipe.model, self.task.vocabulary.size, context)
+        model = families.build(self.recipe.model, self.task)
         return model.initialise(stream(self.recipe.seed, "model")).to(self.device)
 
     def precision(self) -> AbstractContextManager[Any]:
@@ -58,7 +58,7 @@ class Context:
         return torch.autocast(self.device.type, torch.bfloat16)
 
     def begin(
-        self, stage: str, model: Transformer, optimiser: torch.optim.AdamW, after: Path | None = None
+        self, stage: str, model: Model, optimiser: torch.optim.Optimizer, after: Path | None = None
     ) -> TrainerState:
         """The state to go on from: the stage's newest checkpoint, or a new state that follows the checkpoint `after`.
 
@@ -75,7 +75,7 @@ class Context:
             self.folder.rewind(state.lengths)
         return state
 
-    def keep(self, state: TrainerState, model: Transformer, optimiser: torch.optim.AdamW, since: float) -> float:
+    def keep(self, state: TrainerState, model: Model, optimiser: torch.optim.Optimizer, since: float) -> float:
         """The time now, after writing a checkpoint; `since`: when the state's seconds were last brought up to date."""
         now = time.monotonic()
         state.seconds += now - since
@@ -98,7 +98,7 @@ class Context:
         self.folder.append("metrics.jsonl", [row])
         return row
 
-    def evaluate(self, state: TrainerState, model: Transformer, *, final: bool, show: bool) -> None:
+    def evaluate(self, state: TrainerState, model: Model, *, final: bool, show: bool) -> None:
         """Measure the model on fresh prompts and record it; `show` takes the full number of prompts.
 
         It also keeps responses to a few prompts, the same at every occasion: before and after stand side by side.

@@ -12,6 +12,7 @@ from torch import Tensor
 from chainlift.measure.evaluate import answer, measure
 from chainlift.measure.samples import records
 from chainlift.models import hub
+from chainlift.models.families import Model
 from chainlift.models.transformer import Transformer
 from chainlift.runs import checkpoint, environment
 from chainlift.seeding import stream
@@ -67,9 +68,11 @@ def sample(
 
 
 def export(target: Path, folder: Path) -> None:
-    """Copy the model of a checkpoint, without the trainer's state, into a new or empty folder."""
+    """Copy a checkpoint's transformer, without the trainer's state, into a new or empty folder."""
     source = find(target)
-    hub.load(source)  # a damaged checkpoint is refused here, before anything is written
+    model, _ = hub.load(source)  # a damaged checkpoint is refused here, before anything is written
+    if not isinstance(model, Transformer):
+        raise ValueError(f"{source} holds a {model.settings.family} model, which transformers has no class for")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ValueError(f"{folder} is there and not empty; name a new folder")
     try:
@@ -80,7 +83,7 @@ def export(target: Path, folder: Path) -> None:
         raise ValueError(f"cannot write into {folder}: {error.strerror}") from error
 
 
-def _load(target: Path) -> tuple[Transformer, Task]:
+def _load(target: Path) -> tuple[Model, Task]:
     model, task = hub.load(find(target))
     return model.to(torch.device(environment.pick_device("auto"))), task
 

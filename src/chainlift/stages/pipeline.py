@@ -10,7 +10,7 @@ import torch
 import yaml
 
 from chainlift.learning.next_token import PretrainSettings
-from chainlift.models.transformer import Transformer
+from chainlift.models import families
 from chainlift.recipe import Recipe
 from chainlift.report import page
 from chainlift.report.terminal import Reporter
@@ -62,7 +62,7 @@ def run(recipe: Recipe, out: Path, reporter: Reporter, *, fresh: bool = False) -
 def plan(recipe: Recipe, out: Path) -> str:
     """What a run would compute and where, as YAML: the resolved recipe, then comments with its size and folder."""
     task = tasks.build(recipe.task)
-    model = Transformer(recipe.model, task.vocabulary.size, task.prompt_length + task.long_length + 1)
+    model = families.build(recipe.model, task)
     num_parameters = sum(parameter.numel() for parameter in model.parameters())
     stage_1 = recipe.pretrain.steps * recipe.pretrain.batch_size
     lines = [

@@ -22,8 +22,8 @@ from chainlift.learning.optimiser import apply_gradients, make_optimiser
 from chainlift.learning.policy_update import PolicyBatch, PosttrainSettings, accumulate_gradient
 from chainlift.learning.rollout import Rollout, join, take_groups
 from chainlift.measure.evaluate import Answers, answer
+from chainlift.models.families import Model
 from chainlift.models.protocol import split_prompts
-from chainlift.models.transformer import Transformer
 from chainlift.runs import checkpoint
 from chainlift.runs.checkpoint import TrainerState
 from chainlift.seeding import stream
@@ -34,7 +34,7 @@ from chainlift.tasks.base import Task
 SHOW_EVERY = 5  # rounds between two sets of responses kept in rollouts.jsonl
 
 
-def posttrain(context: Context, settings: PosttrainSettings, *, start: Path) -> tuple[Transformer, TrainerState]:
+def posttrain(context: Context, settings: PosttrainSettings, *, start: Path) -> tuple[Model, TrainerState]:
     """The model and final state after `settings.updates` updates that begin at the checkpoint `start`."""
     recipe = context.recipe
     model, start_model = context.new_model(), context.new_model()
@@ -99,7 +99,7 @@ def posttrain(context: Context, settings: PosttrainSettings, *, start: Path) -> 
 
 
 def collect(
-    context: Context, settings: PosttrainSettings, model: Transformer, number: int
+    context: Context, settings: PosttrainSettings, model: Model, number: int
 ) -> tuple[Answers, Tensor, dict[str, int]]:
     """(answers, rewards (P, G), {sequences, tokens} sampled) of round `number`.
 
@@ -189,7 +189,7 @@ def _minibatch(context: Context, settings: PosttrainSettings, round_number: int,
     return order.tensor_split(settings.minibatches)[part].to(context.device)
 
 
-def _start_logp(start_model: Transformer, answers: Answers, temperature: float) -> Tensor:
+def _start_logp(start_model: Model, answers: Answers, temperature: float) -> Tensor:
     """(N, R) log-probabilities of the samples under the start model."""
     rollout = answers.rollout
     with torch.no_grad():

@@ -8,7 +8,7 @@ from chainlift.learning import advantage as advantages
 from chainlift.learning import reward
 from chainlift.learning.policy_update import PosttrainSettings
 from chainlift.measure.evaluate import answer
-from chainlift.models.transformer import Transformer
+from chainlift.models.families import Model
 from chainlift.runs.checkpoint import TrainerState
 from chainlift.seeding import stream
 from chainlift.stages.context import Context
@@ -18,7 +18,7 @@ UNFINISHED_LIMIT = 0.5  # more than this share cut off: rewards say little
 DEAD_LIMIT = 0.9  # more than this share of groups without signal: most work is for nothing
 
 
-def preflight(context: Context, state: TrainerState, model: Transformer, settings: PosttrainSettings) -> dict[str, Any]:
+def preflight(context: Context, state: TrainerState, model: Model, settings: PosttrainSettings) -> dict[str, Any]:
     """The recorded row: what 64 prompts with `group_size` samples each say about RL's chances from here."""
     task, seed = context.task, context.recipe.seed
     with context.precision():

@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from chainlift.learning import next_token
+from chainlift.learning import averaging, next_token
 from chainlift.learning.next_token import PretrainSettings
 from chainlift.learning.optimiser import apply_gradients, make_optimiser
-from chainlift.models.transformer import Transformer
+from chainlift.models.families import Model
 from chainlift.runs import checkpoint
 from chainlift.runs.checkpoint import TrainerState
 from chainlift.stages.context import Context
@@ -23,7 +23,7 @@ def pretrain(
     start: Path | None = None,
     after: Path | None = None,
     min_tokens: int = 0,
-) -> tuple[Transformer, TrainerState]:
+) -> tuple[Model, TrainerState]:
     """The trained model and its final state after `settings.steps` updates.
 
     `start`: a checkpoint whose weights and optimiser averages the stage begins with; `after`: the checkpoint whose
@@ -39,11 +39,13 @@ def pretrain(
     if state.finished:
         return model, state
 
+    before_average = averaging.first_averaged(settings.steps, settings.average_tail) - 1
     since = time.monotonic()
     with context.reporter.stage(stage, state.step, settings.steps):
         while state.step < settings.steps or state.tokens < min_tokens:
             if state.step % recipe.evaluate.every == 0:
-                context.evaluate(state, model, final=False, show=False)
+                with averaging.averaged(model, optimiser, state.step - before_average):
+                    context.evaluate(state, model, final=False, show=False)
 
             batch = mixture.draw(
                 task, recipe.mixture, settings.batch_size, seed=recipe.seed, name=stage, step=state.step
@@ -54,6 +56,7 @@ def pretrain(
             moved = apply_gradients(model, optimiser, settings, state.step, settings.steps)
 
             state.step += 1
+            averaging.accumulate(model, optimiser, state.step - before_average)
             state.sequences += settings.batch_size
             state.tokens += batch.num_tokens
             context.reporter.update(context.record(state, "update", metrics | moved))
@@ -61,6 +64,7 @@ def pretrain(
                 since = context.keep(state, model, optimiser, since)
             context.stop_if_asked()
 
+        averaging.settle(model, optimiser, state.step - before_average)
         context.evaluate(state, model, final=True, show=True)
         state.finished = True
         context.keep(state, model, optimiser, since)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from chainlift.models.linear import LinearSettings
 from chainlift.recipe import Recipe
 from chainlift.runs import checkpoint
 from chainlift.runs.store import RunFolder
 from chainlift.tasks.running_sum import RunningSumSettings
-from chainlift.theory import closed_forms
+from chainlift.theory import closed_forms, linear_model
 
 SHARED = (
     "accuracy",
@@ -19,7 +20,11 @@ SHARED = (
     "step_accuracy",
     "unfinished_share",
 )
-MODES = {"greedy": SHARED, "sampled": (*SHARED, "pass_at_k")}
+MODES = {
+    "greedy": SHARED,
+    "sampled": (*SHARED, "pass_at_k"),
+    "exact": ("n", "enumerated", "accuracy", "long_share", "chain_exactness", "long_share_sem"),
+}
 PREDICTED = ("greedy_accuracy", "greedy_length_median", "sampled_accuracy", "sampled_long_share")
 
 
@@ -48,6 +53,8 @@ def measured(row: dict[str, Any]) -> dict[str, Any]:
     """An evaluation row's quantities as `<mode>_<quantity>`, with their intervals."""
     found: dict[str, Any] = {}
     for mode, names in MODES.items():
+        if mode not in row:  # only linear models have exact expectations
+            continue
         for name in names:
             if name in row[mode]:
                 found[f"{mode}_{name}"] = row[mode][name]
@@ -67,4 +74,6 @@ def predicted(recipe: Recipe) -> dict[str, Any]:
     d, p_cot = recipe.task.d, recipe.mixture.p_cot
     if recipe.pretrain.loss_weighting == "sequence_mean":
         p_cot = closed_forms.sequence_mean_p_cot(d, p_cot)
+    if isinstance(recipe.model, LinearSettings) and recipe.model.stop_degree == 1:
+        return linear_model.degree_1_predictions(d, recipe.task.modulus, p_cot)
     return closed_forms.predictions(d, recipe.task.modulus, p_cot)

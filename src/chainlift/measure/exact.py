@@ -1,0 +1,126 @@
+"""Accuracy and long share of a linear model as expectations: nothing is sampled from the model.
+
+Its next token depends on the prompt and on the previous token only (models/linear.py), so responses to one prompt are a
+Markov chain with K states and an end. What is wanted follows from its transition matrices, d + 1 of size K x V a
+prompt, by passing the distribution of the last token on from position to position: d K V operations instead of a sum
+over K^d responses. For small d the mean over prompts is exact too (`every_prompt`); otherwise it is a mean over fresh
+prompts of exact conditional probabilities, whose error is far below that of samples.
+
+Shapes: P prompts, R = d + 1 output positions, K digits, V = K + 1 tokens.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from chainlift.models.linear import LinearModel
+from chainlift.models.protocol import split_prompts
+from chainlift.tasks.base import Task
+
+NUMBERS_AT_ONCE = 2**24  # of transition matrices: bounds memory
+ENUMERATED_BELOW = 4096  # prompts that cost no more than an evaluation anyway
+
+
+@dataclass(frozen=True)
+class Expectations:
+    """What the responses to each of P prompts are expected to be; every field is (P,), double precision."""
+
+    accuracy: Tensor
+    """Probability that the response ends with the right answer."""
+    long: Tensor
+    """Probability that it is longer than the short form."""
+    chain: Tensor
+    """Probability that it is the gold chain, long and right throughout."""
+    finished: Tensor
+    """Probability that it has an EOS."""
+    length: Tensor
+    """Expected tokens before EOS."""
+
+
+def every_prompt(task: Task) -> Tensor:
+    """All prompts (K^d, d) of a task of d independent digits; ValueError above 2^20 of them."""
+    count = task.modulus**task.prompt_length
+    if count > 2**20:
+        raise ValueError(f"{count} prompts are too many to enumerate; allowed: {2**20}")
+    places = task.modulus ** torch.arange(task.prompt_length)
+    return torch.arange(count)[:, None] // places % task.modulus
+
+
+@torch.no_grad()
+def transitions(model: LinearModel, prompts: Tensor, *, temperature: float = 1.0) -> Tensor:
+    """Log-probabilities (P, R, K, V) of each next token after each previous one, in double precision.
+
+    At the first position, whose previous token is the prompt's last one, the K rows are equal.
+    """
+    prefix, last = split_prompts(prompts)
+    cache = model.prefill(prefix)
+    found = []
+    for digit in range(model.modulus):
+        suffix = torch.cat([last, last.new_full((len(last), model.digits), digit)], dim=1)
+        found.append((model.logits(cache, suffix).double() / temperature).log_softmax(dim=-1))
+    return torch.stack(found, dim=2)
+
+
+def expectations(model: LinearModel, task: Task, prompts: Tensor, *, temperature: float = 1.0) -> Expectations:
+    """The expectations of responses sampled at `temperature`, prompt by prompt."""
+    of_prompt = (task.long_length + 1) * task.vocabulary.size**2
+    chunks = [
+        _of_chunk(model, task, chunk, temperature) for chunk in prompts.split(max(NUMBERS_AT_ONCE // of_prompt, 1))
+    ]
+    return Expectations(*(torch.cat(fields) for fields in zip(*chunks, strict=True)))
+
+
+def measure(
+    model: LinearModel, task: Task, num_prompts: int, *, generator: torch.Generator, temperature: float = 1.0
+) -> dict[str, Any]:
+    """{n, enumerated, accuracy, long_share, chain_exactness, ...}: means over n prompts, named as sampled ones are.
+
+    The prompts are all there are, if few, else `num_prompts` fresh ones; then `accuracy_sem` and `long_share_sem` are
+    the standard errors over prompts, and there is no other randomness.
+    """
+    enumerated = task.modulus**task.prompt_length <= max(num_prompts, ENUMERATED_BELOW)
+    prompts = every_prompt(task) if enumerated else task.prompts(num_prompts, generator)
+    found = expectations(model, task, prompts.to(model.first.device), temperature=temperature)
+    n, long_share = len(prompts), float(found.long.mean())
+    table: dict[str, Any] = {
+        "n": n,
+        "enumerated": enumerated,
+        "accuracy": float(found.accuracy.mean()),
+        "long_share": long_share,
+        "chain_exactness": float(found.chain.mean()) / long_share if long_share > 0 else None,
+        "length_mean": float(found.length.mean()),
+        "unfinished_share": float(1 - found.finished.mean()),
+    }
+    if not enumerated and n > 1:
+        table["accuracy_sem"] = float(found.accuracy.std() / n**0.5)
+        table["long_share_sem"] = float(found.long.std() / n**0.5)
+    return table
+
+
+def _of_chunk(model: LinearModel, task: Task, prompts: Tensor, temperature: float) -> tuple[Tensor, ...]:
+    """The fields of Expectations for some prompts."""
+    steps = transitions(model, prompts, temperature=temperature).exp()
+    eos, gold = task.vocabulary.eos, task.gold(prompts, long=True)
+    answers = gold[:, -2]
+    accuracy, long, chain, finished, length = torch.zeros(5, len(prompts), dtype=steps.dtype, device=steps.device)
+    alive = steps[:, 0, 0, :eos]  # (P, K): probability of having come so far with this last token
+    on_gold = alive.gather(1, gold[:, :1])[:, 0]
+    finished += steps[:, 0, 0, eos]
+    for position in range(1, steps.shape[1]):
+        ending = alive * steps[:, position, :, eos]  # responses of length `position`
+        ended = ending.sum(dim=1)
+        accuracy += ending.gather(1, answers[:, None])[:, 0]
+        finished += ended
+        length += position * ended
+        if position > task.short_length:
+            long += ended
+        here = steps[:, position].gather(1, gold[:, position - 1, None, None].expand(-1, 1, steps.shape[3]))[:, 0]
+        on_gold = on_gold * here.gather(1, gold[:, position, None])[:, 0]
+        alive = torch.einsum("pk,pkv->pv", alive, steps[:, position, :, :eos])
+    chain += on_gold  # the gold response ends with its EOS
+    unfinished = alive.sum(dim=1)
+    return accuracy, long + unfinished, chain, finished, length + unfinished * steps.shape[1]

@@ -1,0 +1,46 @@
+"""Which model learns: `model.family` of a recipe chooses, and everything else is built through here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from chainlift.models.blocks import ModelSettings
+from chainlift.models.linear import LinearModel, LinearSettings
+from chainlift.models.transformer import Transformer
+from chainlift.tasks.base import Task
+
+AnySettings = ModelSettings | LinearSettings
+Model = Transformer | LinearModel
+
+
+FAMILIES: dict[str, type[ModelSettings] | type[LinearSettings]] = {
+    "gpt2": ModelSettings,
+    "mistral": ModelSettings,
+    "linear": LinearSettings,
+}
+
+
+def settings_class(content: dict[str, Any]) -> type[ModelSettings] | type[LinearSettings]:
+    """The class of the settings in keys and values, by their `family`; ValueError with the known ones."""
+    family = content.get("family", "gpt2")
+    if family not in FAMILIES:
+        raise ValueError(f"family {family!r} is not known; known: {', '.join(FAMILIES)}")
+    return FAMILIES[family]
+
+
+def check(settings: AnySettings, task: Task) -> None:
+    """ValueError if the model cannot learn the task: the linear one has predictors for plain running sums only."""
+    if isinstance(settings, ModelSettings):
+        return
+    shape = (task.short_length, task.long_length, task.vocabulary.size)
+    if shape != (1, task.prompt_length, task.modulus + 1):
+        raise ValueError("family linear learns running sums only: one chain token a digit, an answer of one token")
+
+
+def build(settings: AnySettings, task: Task, context: int | None = None) -> Model:
+    """A model of the task's vocabulary and of `context` positions (default: its longest sequence), weights not yet
+    initialised.
+    """
+    check(settings, task)
+    size = task.vocabulary.size, context or task.prompt_length + task.long_length + 1
+    return LinearModel(settings, *size) if isinstance(settings, LinearSettings) else Transformer(settings, *size)
