@@ -29,7 +29,13 @@ def test_each_command_has_help(command: str) -> None:
 
 def test_recipes_are_listed_one_a_line() -> None:
     lines = chainlift("recipes").stdout.splitlines()
-    assert [line.split()[0] for line in lines] == ["headline", "tiny"]
+    assert [line.split()[0] for line in lines] == [
+        "headline",
+        "linear-degree",
+        "linear-ntp",
+        "linear-star",
+        "tiny",
+    ]
 
 
 def test_env_as_json() -> None:
