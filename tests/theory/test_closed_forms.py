@@ -1,9 +1,4 @@
-"""The closed forms against exact enumeration: all prompts, all demonstrations, a learner fitted by counting.
-
-The learner below is blind by what it may look at. Before <eos> or a value it sees only a part of the prompt that says
-nothing of the whole sum; its conditional distributions are weighted counts over the demonstrations, and nothing else is
-told to it. Its responses are then enumerated token by token.
-"""
+"""The closed forms of one model against enumeration (blind_learner.py), their known values, limits and order."""
 
 from __future__ import annotations
 
@@ -12,116 +7,30 @@ import json
 import math
 import subprocess
 import sys
-from collections import defaultdict
-from dataclasses import dataclass
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chainlift.theory import closed_forms as theory
-
-SIZES = [(2, 2), (2, 3), (3, 2), (3, 3), (4, 2), (3, 4), (2, 5)]  # (d, K)
-SHARES = [0.0, 0.05, 0.19, 0.3, 0.4, 0.8, 1.0]
-TEMPERATURES = [0.3, 0.75, 1.0, 1.5, 6.0]
-EOS = -1
-
-Prompt = tuple[int, ...]
-Response = tuple[int, ...]
-Demonstrations = dict[tuple[Prompt, Response], float]
+from tests.theory.blind_learner import (
+    EOS,
+    SHARES,
+    SIZES,
+    TEMPERATURES,
+    BlindLearner,
+    chain,
+    is_long,
+    kept_by_star,
+    long_share,
+    mixture,
+    prompts,
+    right,
+)
 
 share = st.floats(0, 1)
 modulus = st.integers(2, 60)
 temperature = st.floats(0.05, 20)
-
-
-def chain(x: Prompt, K: int) -> Response:
-    return (*(sum(x[: i + 1]) % K for i in range(len(x))), EOS)
-
-
-def mixture(d: int, K: int, p: float) -> Demonstrations:
-    found: Demonstrations = defaultdict(float)
-    for x in itertools.product(range(K), repeat=d):
-        long = chain(x, K)
-        found[x, long] += p / K**d
-        found[x, (long[-2], EOS)] += (1 - p) / K**d
-    return {key: weight for key, weight in found.items() if weight > 0}
-
-
-def normalised(weights: dict) -> dict:
-    total = sum(weights.values())
-    return {key: weight / total for key, weight in weights.items()}
-
-
-@dataclass
-class BlindLearner:
-    """Conditional frequencies given a view of the past: of stopping, and of each next value where it does not stop."""
-
-    stop: dict
-    value: dict
-
-    @classmethod
-    def fit(cls, demonstrations: Demonstrations) -> BlindLearner:
-        stop, value = defaultdict(lambda: defaultdict(float)), defaultdict(lambda: defaultdict(float))
-        for (x, y), weight in demonstrations.items():
-            for i, token in enumerate(y):
-                stop[cls.stop_view(x, y, i)][token == EOS] += weight
-                if token != EOS:
-                    value[cls.value_view(x, y, i)][token] += weight
-        return cls({v: normalised(c) for v, c in stop.items()}, {v: normalised(c) for v, c in value.items()})
-
-    @staticmethod
-    def stop_view(x: Prompt, y: Response, i: int) -> tuple:
-        return (i, x[0], y[0]) if i == 1 else (i,)
-
-    @staticmethod
-    def value_view(x: Prompt, y: Response, i: int) -> tuple:
-        return (i, x[:-1]) if i == 0 else (i, y[i - 1], x[i])  # first token: all digits but one, so still blind
-
-    def next_token(self, x: Prompt, y: Response, temperature: float = 1.0) -> dict[int, float]:
-        stop = self.stop[self.stop_view(x, y, len(y))].get(True, 0.0)
-        tokens = {EOS: stop}
-        if stop < 1:
-            for token, probability in self.value[self.value_view(x, y, len(y))].items():
-                tokens[token] = (1 - stop) * probability
-        return normalised({t: probability ** (1 / temperature) for t, probability in tokens.items() if probability > 0})
-
-    def responses(self, x: Prompt, temperature: float = 1.0) -> dict[Response, float]:
-        finished: dict[Response, float] = {}
-        started: dict[Response, float] = {(): 1.0}
-        while started:
-            y, weight = started.popitem()
-            for token, probability in self.next_token(x, y, temperature).items():
-                (finished if token == EOS else started)[(*y, token)] = weight * probability
-        return finished
-
-    def greedy(self, x: Prompt) -> Response:
-        y: Response = ()
-        while not y or y[-1] != EOS:
-            tokens = self.next_token(x, y)
-            y = (*y, max(tokens, key=lambda token: tokens[token]))
-        return y
-
-
-def prompts(d: int, K: int) -> list[Prompt]:
-    return list(itertools.product(range(K), repeat=d))
-
-
-def right(x: Prompt, y: Response, K: int) -> bool:
-    return y[-2] == sum(x) % K
-
-
-def is_long(y: Response) -> bool:
-    return len(y) > 2
-
-
-def kept_by_star(learner: BlindLearner, d: int, K: int, t: float = 1.0) -> Demonstrations:
-    kept = {(x, y): w for x in prompts(d, K) for y, w in learner.responses(x, t).items() if right(x, y, K)}
-    return normalised({key: w for key, w in kept.items() if w > 0})
-
-
-def long_share(demonstrations: Demonstrations) -> float:
-    return sum(weight for (_, y), weight in demonstrations.items() if is_long(y))
 
 
 # --- against enumeration
@@ -182,53 +91,6 @@ def test_pass_at_k_and_dead_groups_by_all_outcomes_of_k_samples(d, K, t):
                 dead += weight * (len(set(outcome)) == 1)
         assert theory.pass_at_k(p, k, K, temperature=t) == pytest.approx(solved)
         assert theory.dead_group_probability(p, k, K, temperature=t) == pytest.approx(dead)
-
-
-@pytest.mark.parametrize(("d", "K"), SIZES)
-@pytest.mark.parametrize("p", [0.02, 0.19, 0.6, 1.0])
-def test_star_keeps_the_mixture_at_the_next_share(d, K, p):
-    kept = kept_by_star(BlindLearner.fit(mixture(d, K, p)), d, K)
-    following = theory.star_next_share(p, K)
-    expected = mixture(d, K, following)
-    assert set(kept) == set(expected)
-    assert all(kept[key] == pytest.approx(expected[key]) for key in kept)
-    assert theory.star_share_after(p, 1, K) == pytest.approx(following)
-
-
-@pytest.mark.parametrize("t", TEMPERATURES)
-@pytest.mark.parametrize(("d", "K"), [(2, 2), (3, 2), (2, 3), (2, 5)])
-@pytest.mark.parametrize("p", [0.01, 0.04, 0.1, 0.15, 0.25, 0.5])
-def test_star_rounds_by_playing_them(d, K, p, t):
-    learner = BlindLearner.fit(mixture(d, K, p))
-    rounds = 0
-    while not is_long(learner.greedy((1,) * d)) and rounds < 40:
-        kept = kept_by_star(learner, d, K, t)
-        if rounds == 0:
-            assert theory.star_next_share(theory.sampled_long_share(p, K, t), K) == pytest.approx(long_share(kept))
-        learner, rounds = BlindLearner.fit(kept), rounds + 1
-        if t == 1:
-            assert theory.star_share_after(p, rounds, K) == pytest.approx(long_share(kept))
-        if long_share(kept) < 1e-30:
-            break  # it has died out
-    flipped = is_long(learner.greedy((1,) * d))
-    assert theory.star_rounds_to_flip(p, K, temperature=t) == (rounds if flipped else None)
-
-
-@pytest.mark.parametrize("K", [2, 3, 5])
-@pytest.mark.parametrize("q", [0.0, 0.3, 0.5, 0.9, 1.0])
-def test_star_with_wrong_chains(K, q):
-    d, p = 3, 0.2
-    kept: dict[str, dict[bool, float]] = {reward: {True: 0.0, False: 0.0} for reward in ("chain", "end_to_end")}
-    for x in prompts(d, K):
-        for answer in range(K):
-            hit = answer == sum(x) % K
-            kept["chain"][False] += hit * (1 - p) / K
-            kept["end_to_end"][False] += hit * (1 - p) / K
-            kept["end_to_end"][True] += hit * p * (1 - q) / K  # derailed; its last token is any of K symbols
-        kept["chain"][True] += p * q
-        kept["end_to_end"][True] += p * q
-    assert theory.star_next_share(p, K, q=q) == pytest.approx(normalised(kept["chain"])[True])
-    assert theory.star_next_share(p, K, q=q, reward="end_to_end") == pytest.approx(normalised(kept["end_to_end"])[True])
 
 
 @pytest.mark.parametrize(("d", "K"), SIZES)
@@ -303,32 +165,6 @@ def test_at_the_threshold_greedy_is_short_and_goes_on_with_probability_one_half(
     assert theory.star_rounds_to_flip(p, K) == 1
 
 
-@pytest.mark.parametrize(("K", "n"), [(2, 1), (2, 3), (3, 2), (5, 4)])
-def test_a_tie_after_some_rounds_takes_one_more(K, n):
-    p = 1 / (1 + K ** (n + 1))  # Kp / (1 - p) = K^-n
-    assert theory.star_share_after(p, n, K) == pytest.approx(theory.threshold(K))
-    assert theory.star_rounds_to_flip(p, K) == n + 1
-
-
-def test_star_at_low_temperature_dies_out_below_its_fixed_point():
-    assert theory.star_rounds_to_flip(1 / 17, 2, temperature=0.75) is None
-    assert theory.star_rounds_to_flip(1 / 17 - 0.001, 2, temperature=0.75) is None
-    rounds = theory.star_rounds_to_flip(1 / 17 + 0.001, 2, temperature=0.75)
-    assert rounds is not None
-    assert rounds > 5
-
-
-@settings(deadline=None)
-@given(p=st.floats(1e-12, 1), K=modulus)
-def test_star_rounds_match_the_recursion(p, K):
-    rounds = theory.star_rounds_to_flip(p, K)
-    assert rounds is not None
-    slack = 1e-6  # a tie may fall to either side by rounding
-    assert theory.star_share_after(p, rounds, K) > theory.threshold(K) * (1 - slack)
-    if rounds:
-        assert theory.star_share_after(p, rounds - 1, K) <= theory.threshold(K) * (1 + slack)
-
-
 @settings(deadline=None)
 @given(p=share, K=modulus, t=temperature)
 def test_everything_is_a_probability_and_adds_up(p, K, t):
@@ -362,14 +198,6 @@ def test_length_calibration_and_limits_of_temperature(p, K):
         assert cold == pytest.approx(float(theory.greedy(p, K) == "long"), abs=1e-6)
     if 1e-3 < p < 1 - 1e-3:
         assert theory.sampled_long_share(p, K, 1e7) == pytest.approx(1 / (2 * K), rel=1e-4)
-
-
-@settings(deadline=None)
-@given(p=st.floats(1e-6, 1 - 1e-6), K=modulus, q=share)
-def test_the_chain_reward_lengthens_iff_chains_beat_a_guess(p, K, q):
-    if abs(q - 1 / K) > 1e-6:
-        assert (theory.star_next_share(p, K, q=q) > p) == (q > 1 / K)
-    assert theory.star_next_share(p, K, q=q, reward="end_to_end") >= p - 1e-12
 
 
 @pytest.mark.parametrize("K", [2, 3, 1000])
