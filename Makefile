@@ -7,7 +7,7 @@ TORCH  ?= torch==2.13.0
 BIN     = $(VENV)/bin
 PIP     = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test lint format bench install install-dev clean help
+.PHONY: demo test lint format bench install install-dev browser clean help
 
 help:
 	@sed -n '1s/^# //p' Makefile
@@ -16,7 +16,7 @@ help:
 demo: install
 	$(BIN)/chainlift run headline
 
-test: install-dev
+test: install-dev browser
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m "not slow"
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m slow
 
@@ -31,10 +31,19 @@ format: install-dev
 
 bench: install-dev
 	$(BIN)/chainlift run headline
-	$(BIN)/python -m benchmarks.engine $$(ls -d runs/headline-*-s0 | head -n 1)
+	$(BIN)/python -m benchmarks.engine
 
 install: $(VENV)/.installed
 install-dev: $(VENV)/.installed-dev
+
+# The report's page is tested in a real browser.
+browser:
+	@for name in "$$CHROMIUM" chromium chromium-browser google-chrome google-chrome-stable; do \
+	  if [ -n "$$name" ] && command -v "$$name" >/dev/null; then exit 0; fi; \
+	done; \
+	if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
+	  apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core >/dev/null; \
+	else echo "no Chromium found, so the browser tests will fail: install one, or set CHROMIUM to it"; fi
 
 $(VENV)/.venv:
 	$(PYTHON) -c 'import sys; sys.exit("chainlift needs Python 3.11 or newer; try make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'

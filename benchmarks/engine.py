@@ -1,10 +1,11 @@
 """The engine against its peers and against this machine's limit, in one run, as ratios.
 
-    python -m benchmarks.engine runs/headline-<digest>-s0 [--repeats 9] [--threads 2] [--json FILE]
+    python -m benchmarks.engine [--runs runs] [--seed 0] [--repeats 9] [--threads 2] [--json FILE]
 
-The run gives two states of one model: early (after next-token prediction, most responses short) and late (after RL,
-all of length d). Ours and the peer take turns, repetition by repetition, and each ratio is a median over the pairs, so
-that a machine whose speed drifts misleads neither. Ours also runs with one saving at a time switched off.
+The headline recipe's finished run gives the sizes and two states of one model: early (after next-token prediction, most
+responses short) and late (after RL, all of length d). Ours and the peer take turns, repetition by repetition, and each
+ratio is a median over the pairs, so that a machine whose speed drifts misleads neither. Ours also runs with one saving
+at a time switched off.
 
 Late, a trained policy earns nearly every reward, and our update skips rows without advantage. So the late state is
 timed twice: as it is, and with rewards that are coin flips, where nearly every group has signal and no row is skipped.
@@ -32,31 +33,31 @@ from chainlift.learning.policy_update import PolicyBatch, accumulate_gradient
 from chainlift.models import hub
 from chainlift.models.protocol import split_prompts
 from chainlift.models.transformer import Transformer
+from chainlift.recipe import Recipe, load
 from chainlift.runs import checkpoint, environment
 from chainlift.seeding import stream
+from chainlift.tasks import base as tasks
 from chainlift.tasks import mixture
 from chainlift.tasks.base import Task
-from chainlift.tasks.mixture import MixtureBatch, MixtureSettings
+from chainlift.tasks.mixture import MixtureBatch
 
-BATCH, P_COT = 256, 0.25
 OPTIMISER = OptimiserSettings(lr=1e-6, warmup=0, schedule="constant")  # the models stay in the states they came in
 Action = Callable[[int], object]
 
 
-def batch_number(task: Task, step: int) -> MixtureBatch:
-    """Batch `step` of stage 1."""
-    return mixture.draw(task, MixtureSettings(p_cot=P_COT), BATCH, seed=0, name="benchmark", step=step)
+def batch_number(recipe: Recipe, step: int) -> MixtureBatch:
+    """Batch `step` of the recipe's stage 1."""
+    task = tasks.build(recipe.task)
+    return mixture.draw(task, recipe.mixture, recipe.pretrain.batch_size, seed=0, name="benchmark", step=step)
 
 
-def stage_1(task: Task, model: Transformer, *, whole: bool = False) -> Action:
+def stage_1(recipe: Recipe, model: Transformer, eos: int, *, whole: bool = False) -> Action:
     """One update of stage 1; `whole` reads sequences from their first token on, in one padded batch."""
     optimiser = make_optimiser(model, OPTIMISER)
 
     def update(step: int) -> None:
-        batch = batch_number(task, step)
-        loss = (
-            padded_loss(model, batch, task.vocabulary.eos) if whole else next_token.loss(model, batch, "token_mean")[0]
-        )
+        batch = batch_number(recipe, step)
+        loss = padded_loss(model, batch, eos) if whole else next_token.loss(model, batch, "token_mean")[0]
         loss.backward()
         apply_gradients(model, optimiser, OPTIMISER, step, 10**6)
 
@@ -148,13 +149,15 @@ def with_constant(action: Action, module: Any, name: str, value: object) -> Call
     return run
 
 
-def measure(run: Path, repeats: int, shape: tuple[int, int]) -> dict[str, Any]:
-    """Seconds of every action, and the share of the machine's limit."""
+def measure(recipe: Recipe, run: Path, repeats: int) -> dict[str, Any]:
+    """Seconds of every action at the recipe's sizes, on its finished run, and the share of the machine's limit."""
+    assert recipe.posttrain is not None
+    shape = recipe.posttrain.prompts, recipe.posttrain.group_size
     states = {}
     for name, stage in (("early", "pretrain"), ("late", "posttrain")):
         folder = checkpoint.latest(run / "checkpoints", stage)
         if folder is None:
-            raise SystemExit(f"{run} has no checkpoint of {stage}: run the headline recipe first")
+            raise SystemExit(f"{run} has no checkpoint of {stage}; run first: chainlift run headline")
         states[name] = folder
     model, task = hub.load(states["early"])
     assert isinstance(model, Transformer)
@@ -163,17 +166,15 @@ def measure(run: Path, repeats: int, shape: tuple[int, int]) -> dict[str, Any]:
     )
     eos = task.vocabulary.eos
 
-    def gpt2(compiled: bool) -> Callable[[int], float]:
-        return lambda step: peers.gpt2_step(
-            size, [batch_number(task, step), batch_number(task, step)], eos, compiled=compiled
-        )[0]
+    def gpt2(step: int) -> float:
+        return peers.gpt2_step(size, [batch_number(recipe, step)] * 2, eos)[0]
 
     found: dict[str, Any] = {"environment": environment.describe("cpu"), "repeats": repeats, "shape": shape}
     found["stage 1"] = in_turn(
         {
-            "ours": timed(stage_1(task, model)),
-            "ours, whole padded sequences": timed(stage_1(task, model, whole=True)),
-            "transformers GPT-2, padded": gpt2(False),
+            "ours": timed(stage_1(recipe, model, eos)),
+            "ours, whole padded sequences": timed(stage_1(recipe, model, eos, whole=True)),
+            "transformers GPT-2, padded": gpt2,
         },
         repeats,
     )
@@ -202,7 +203,8 @@ def measure(run: Path, repeats: int, shape: tuple[int, int]) -> dict[str, Any]:
             },
             repeats,
         )
-    flops, rate = needed_flops(task, model, BATCH, P_COT), matmul_rate(model.settings.width)
+    flops = needed_flops(task, model, recipe.pretrain.batch_size, recipe.mixture.p_cot)
+    rate = matmul_rate(model.settings.width)
     found["limit"] = {
         "needed_gflop": flops / 1e9,
         "matmul_gflop_per_second": rate / 1e9,
@@ -232,16 +234,16 @@ def lines(found: dict[str, Any]) -> Iterator[str]:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path, help="a finished run of the headline recipe")
+    parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder that holds headline's run")
+    parser.add_argument("--seed", type=int, default=0, help="of that run")
     parser.add_argument("--repeats", type=int, default=9)
-    parser.add_argument("--prompts", type=int, default=128, help="of an RL update (default: those of headline)")
-    parser.add_argument("--group-size", type=int, default=4, help="samples of each prompt")
     parser.add_argument("--threads", type=int, default=None)
     parser.add_argument("--json", type=Path, default=None, help="also write all timings here")
     arguments = parser.parse_args()
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
-    found = measure(arguments.run, arguments.repeats, (arguments.prompts, arguments.group_size))
+    recipe = load("headline", seed=arguments.seed)
+    found = measure(recipe, arguments.runs / recipe.run_id, arguments.repeats)
     print("\n".join(lines(found)))
     if arguments.json:
         arguments.json.write_text(json.dumps(found, indent=2) + "\n")

@@ -51,11 +51,10 @@ class Size:
     context: int
 
 
-def gpt2_step(size: Size, batches: Sequence[MixtureBatch], eos: int, *, compiled: bool = False) -> list[float]:
+def gpt2_step(size: Size, batches: Sequence[MixtureBatch], eos: int) -> list[float]:
     """Seconds of each training step after the first: forward, loss, backward, clipping, fused AdamW.
 
-    Padding is done before the clock starts. With `compiled`, torch.compile is used, which the first step pays
-    for; the batches must then have one padded length.
+    Padding is done before the clock starts.
     """
     config = GPT2Config(
         n_layer=size.layers,
@@ -71,13 +70,12 @@ def gpt2_step(size: Size, batches: Sequence[MixtureBatch], eos: int, *, compiled
         eos_token_id=eos,
     )
     model = AutoModelForCausalLM.from_config(config, attn_implementation="sdpa").train()
-    forward = torch.compile(model) if compiled else model
     optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)
     padded = iter([pad(batch, eos) for batch in batches])
 
     def step() -> None:
         tokens, labels = next(padded)
-        forward(input_ids=tokens, labels=labels).loss.backward()
+        model(input_ids=tokens, labels=labels).loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)

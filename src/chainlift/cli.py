@@ -30,8 +30,9 @@ def recipes() -> None:
     """List the shipped recipes, one line each."""
     from chainlift import recipe
 
+    width = max(map(len, recipe.shipped()))
     for name in recipe.shipped():
-        print(f"{name:12s} {recipe.load(name).title}")
+        print(f"{name:{width}s}  {recipe.load(name).title}")
 
 
 @app.command()
@@ -53,6 +54,7 @@ def run(
 ) -> None:
     """Run a recipe from beginning to end, or go on with it where it stopped."""
     from chainlift import recipe
+    from chainlift.report.over_seeds import over_seeds, seeds_table
     from chainlift.report.terminal import Reporter, summary_table
     from chainlift.stages import pipeline
 
@@ -61,14 +63,17 @@ def run(
         for one in chosen:
             print(pipeline.plan(one, out))
         return
-    reporter = Reporter()
+    reporter, summaries = Reporter(), []
     for one in chosen:
         result = pipeline.run(one, out, reporter, fresh=fresh)
+        summaries.append(result.summary)
         if as_json:
             print(json.dumps(result.summary))
         else:
             Console().print(summary_table(result.summary))
             print(f"report: {result.report}")
+    if len(summaries) > 1 and not as_json:
+        Console().print(seeds_table(over_seeds(summaries)))
 
 
 @app.command()

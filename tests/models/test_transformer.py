@@ -32,6 +32,25 @@ def whole(model: Transformer, sequence: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
+def test_initial_weights_have_the_spread_that_is_claimed(family: str) -> None:
+    """Matrices N(0, 1/fan in), embeddings N(0, 1), biases 0, norms 1. The estimate of a standard deviation from n
+    values has a relative error of (2n)^-.5; six of those over some 30 matrices alarm falsely once in 10^7.
+    """
+    settings = ModelSettings.model_validate({"family": family, "layers": 2, "width": 64, "heads": 4})
+    model = Transformer(settings, 50, 60).initialise(stream(0, "model"))
+    seen = 0
+    for name, value in model.named_parameters():
+        if value.dim() == 1:
+            assert (value == (0 if name.endswith("bias") else 1)).all(), name
+            continue
+        std = 1.0 if name in ("embedding.weight", "positions.weight") else value.shape[1] ** -0.5
+        assert abs(value.std().item() / std - 1) < 6 * (2 * value.numel()) ** -0.5, name
+        assert abs(value.mean().item() / std) < 6 * value.numel() ** -0.5, name
+        seen += 1
+    assert seen == {"gpt2": 11, "mistral": 10}[family]  # 4 a block, the head, the embeddings
+
+
+@pytest.mark.parametrize("family", FAMILIES)
 def test_no_position_sees_a_later_one(family: str) -> None:
     model, sequence = make(family), tokens(2, PROMPT + RESPONSE)
     before = whole(model, sequence)

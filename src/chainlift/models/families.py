@@ -23,7 +23,7 @@ FAMILIES: dict[str, type[ModelSettings] | type[LinearSettings]] = {
 def settings_class(content: dict[str, Any]) -> type[ModelSettings] | type[LinearSettings]:
     """The class of the settings in keys and values, by their `family`; ValueError with the known ones."""
     family = content.get("family", "gpt2")
-    if family not in FAMILIES:
+    if not isinstance(family, str) or family not in FAMILIES:
         raise ValueError(f"family {family!r} is not known; known: {', '.join(FAMILIES)}")
     return FAMILIES[family]
 

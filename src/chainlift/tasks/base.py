@@ -133,6 +133,8 @@ def register(name: str, settings: type[Settings], build: Callable[[Any], Task]) 
 
 def _load(name: str) -> tuple[type[Settings], Callable[[Any], Task]]:
     """The registered task, its plug-in module imported if need be."""
+    if not isinstance(name, str):
+        raise ValueError(f"name must be one of {', '.join(names())} (got {name!r})")
     if name not in _TASKS:
         for point in entry_points(group="chainlift.tasks"):
             if point.name == name:

@@ -1,0 +1,43 @@
+"""Means over seeds, with Student's t intervals: what the recipe does, where one summary tells what one run did."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from rich.table import Table
+
+from chainlift.measure.statistics import mean_interval
+from chainlift.report.names import QUANTITIES, STAGE_TITLES
+
+
+def over_seeds(summaries: list[dict[str, Any]]) -> dict[str, Any]:
+    """Per stage and quantity the `mean` over two or more seeds' summaries, its `ci95` and the `values`, seed by seed.
+
+    Shares are cut to [0, 1]. Where all seeds agree the interval has no width: the seeds say no more than that.
+    """
+    found: dict[str, Any] = {"recipe": summaries[0]["recipe"], "seeds": [summary["seed"] for summary in summaries]}
+    for stage in STAGE_TITLES:
+        if all(stage in summary for summary in summaries):
+            found[stage] = {key: _mean([summary[stage][key] for summary in summaries], key) for key, _ in QUANTITIES}
+    return found
+
+
+def _mean(values: list[float], key: str) -> dict[str, Any]:
+    bounds = (0.0, float("inf")) if "length" in key else (0.0, 1.0)
+    return {"mean": float(np.mean(values)), "ci95": mean_interval(values, bounds=bounds), "values": values}
+
+
+def seeds_table(found: dict[str, Any]) -> Table:
+    """The means over seeds as a table for the terminal."""
+    stages = [stage for stage in STAGE_TITLES if stage in found]
+    table = Table(title=f"{found['recipe']}: means over {len(found['seeds'])} seeds, 95 % t-intervals over seeds")
+    table.add_column("")
+    for stage in stages:
+        table.add_column(
+            f"after {STAGE_TITLES[stage]}" if stage != "continued_pretrain" else "baseline: " + STAGE_TITLES[stage]
+        )
+    for key, name in QUANTITIES:
+        cells = [found[stage][key] for stage in stages]
+        table.add_row(name, *(f"{c['mean']:.4g} [{c['ci95'][0]:.4g}, {c['ci95'][1]:.4g}]" for c in cells))
+    return table
