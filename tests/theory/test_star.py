@@ -158,5 +158,5 @@ def test_known_numbers_of_rounds():
     assert star.star_rounds_to_flip(0.01, 2, temperature=0.75) is None
     assert star.star_rounds_to_flip(0.01, 2, temperature=0.75, fit_temperature=0.75) == 8
     assert star.star_rounds_to_flip(0.25, 2, q=0.5) is None
-    assert star.star_rounds_to_flip(0.25, 2, q=0.5, reward="end_to_end") == 1
+    assert star.star_rounds_to_flip(0.25, 2, q=0.6, reward="end_to_end") == 1
     assert star.star_rounds_to_flip(0.25, 2, q=0.0) is None
