@@ -57,3 +57,40 @@ def predictions(
         ),
         "posttrain": limit if lifts else dict.fromkeys(limit),
     }
+
+
+def forecast(
+    setting: Setting,
+    p_cot: float,
+    *,
+    algorithm: str = "grpo",
+    group_size: int = 8,
+    prompts: int = 32,
+    updates: int = 60,
+    step: float = REFERENCE_STEP,
+) -> dict[str, Any]:
+    """predictions, and beside them {setting, go_on_probability, loss_per_token, pass_at_k, preflight, star_...,
+    reference}, all plain numbers that JSON can hold.
+
+    `star_long_shares` are those of samples at temperature 1 after rounds 0..10 of mean_field.star_curve; None entries
+    never occur, as the list ends where a round keeps nothing. `reference` is the mean-field curve of `algorithm` with
+    its first mean update, `drift`; None for star, whose curve is the list before. ValueError in one line for what is not
+    allowed.
+    """
+    options = {"marker": setting.marker, "q": setting.q, "reward": setting.reward}
+    sampling = {"temperature": setting.temperature, **options}
+    start = ModePolicy.after_pretraining(p_cot, setting)
+    told = predictions(setting.d, setting.modulus, p_cot, setting.temperature, **options)
+    stars = star_curve(start, setting, STAR_ROUNDS if told["star_next_share"] is not None else 0)
+    shares = stars.long_share
+    reached = next((n for n, share in enumerate(star_curve(start, setting, 0).long_share) if share >= 0.99), None)
+    return {
+        "setting": {**asdict(setting), "p_cot": p_cot, "group_size": group_size},
+        **told,
+        "loss_per_token": mixture_entropy(setting.d, setting.modulus, p_cot, marker=setting.marker).token,
+        "pass_at_k": {k: pass_at_k(p_cot, k, setting.modulus, **sampling) for k in (1, 4, 16, 64)},
+        "preflight": preflight_forecast(p_cot, setting.modulus, group_size, **sampling),
+        "star_rounds_to_99": reached,
+        "star_long_shares": shares,
+        "reference": _reference(start, setting, algorithm, group_size, prompts, updates, step),
+    }
