@@ -46,7 +46,11 @@ def _after_pretraining(told: dict[str, Any]) -> list[tuple[str, str, str]]:
         ("greedy answers", told["greedy"], f"{setting['p_cot']:.4g} is {side} the threshold"),
         ("greedy accuracy", f"{told['greedy_accuracy']:.4g}", f"a blind guess is {1 / K:.4g}"),
         ("greedy length", str(told["greedy_length_median"]), "tokens, without the end token"),
-        ("sampled long share", f"{told['sampled_long_share']:.4g}", "the demonstrations' own share, at temperature 1"),
+        (
+            "sampled long share",
+            f"{told['sampled_long_share']:.4g}",
+            "the demonstrations' own share where the temperature is 1",
+        ),
         ("sampled accuracy", f"{told['sampled_accuracy']:.4g}", "of all samples, the short ones' guesses included"),
         ("least loss", f"{told['loss_per_token']:.4g}", "nats a token: training cannot get below it blindly"),
     ]
