@@ -66,9 +66,7 @@ def _moduli(figure: Figure, ax: Axes, setting: Setting, told: dict[str, Any]) ->
     ax.set_ylabel("modulus K")
     _shares_axis(ax)
     formula = "1/2" if setting.marker else "1/(K + 1)"
-    ax.set_title(f"Greedy answers are long right of {formula}", loc="left", fontweight="bold")
-    for x, form in ((0.012, "short"), (0.86, "long")):
-        ax.text(x, 0.93, form, transform=ax.transAxes, fontsize=12, color="white")
+    ax.set_title(f"Greedy answers: long right of the line, {formula}", loc="left", fontweight="bold")
 
 
 def _temperatures(figure: Figure, ax: Axes, setting: Setting, told: dict[str, Any]) -> None:
@@ -79,11 +77,10 @@ def _temperatures(figure: Figure, ax: Axes, setting: Setting, told: dict[str, An
         SHARES, TEMPERATURES, share, cmap="viridis", vmin=0, vmax=1, shading="nearest", rasterized=True
     )
     figure.colorbar(mesh, ax=ax, label="long share of samples")
-    lines = ax.contour(
-        SHARES, TEMPERATURES, share, levels=[0.05, 0.1, 0.25, 0.5, 0.75, 0.95], colors="white", linewidths=0.8
-    )
+    lines = ax.contour(SHARES, TEMPERATURES, share, levels=LEVELS, colors="white", linewidths=0.8)
     ax.clabel(lines, fontsize=8)
-    ax.axvline(threshold(K, marker=marker), color="black", linewidth=1.6)
+    ax.axvline(threshold(K, marker=marker), color="black", linewidth=1.6, label="greedy turns long")
+    ax.legend(loc="upper right", fontsize=9)
     ax.axhline(1, color="black", linewidth=0.8, linestyle=":")
     ax.plot(told["setting"]["p_cot"], setting.temperature, "o", **_POINT)
     ax.set_yscale("log")
