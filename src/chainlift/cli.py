@@ -81,7 +81,7 @@ def theory(
         str, typer.Option(help="end_to_end (the answer counts) or chain (all of it does).")
     ] = "end_to_end",
     algorithm: Annotated[str, typer.Option(help="Of the reference curve: star, reinforce, rloo, grpo, ...")] = "grpo",
-    marker: Annotated[bool, typer.Option("--marker", help="A marker token opens both forms.")] = False,
+    marker: Annotated[bool, typer.Option("--marker", help="Demonstrations open with a token of their form.")] = False,
     digits: Annotated[int, typer.Option("-d", "--digits", help="Digits of a prompt.")] = 50,
     group_size: Annotated[int, typer.Option(help="Samples per prompt.")] = 8,
     updates: Annotated[int, typer.Option(help="Length of the reference curve.")] = 60,

@@ -71,7 +71,9 @@ def _draw_reference(ax: Axes, reference: Reference) -> None:
         linewidth=1,
         alpha=0.8,
         zorder=1,
-        drawstyle="steps-post" if reference.jumps else "default",
+        marker="D" if reference.by_round else "",
+        markersize=4,
+        markerfacecolor="none",
         label=reference.name,
     )
 

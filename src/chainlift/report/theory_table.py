@@ -23,7 +23,7 @@ def theory_table(told: dict[str, Any]) -> Table:
 def _title(setting: dict[str, Any]) -> str:
     extras = [f"temperature {setting['temperature']:g}", f"reward {setting['reward']}"]
     extras += [f"chains right with probability {setting['q']:g}"] if setting["q"] < 1 else []
-    extras += ["a marker opens both forms"] if setting["marker"] else []
+    extras += ["a marker names the form first"] if setting["marker"] else []
     return (
         f"Sums of {setting['d']} digits modulo {setting['modulus']}; {setting['p_cot']:.4g} of the demonstrations are "
         f"long ({', '.join(extras)})"
