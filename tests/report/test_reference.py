@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from chainlift.report import charts, curves, figures
@@ -92,7 +93,7 @@ def test_figure_chart_and_csv_show_it_in_the_panel_of_rl_only() -> None:
     drawn = [[line for line in ax.get_lines() if line.get_label() == name] for ax in axes]
     assert [len(lines) for lines in drawn] == [0, 2, 0, 0, 0, 1]
     share = references(whole)[0]
-    assert list(drawn[5][0].get_ydata()) == share.values
+    assert np.asarray(drawn[5][0].get_ydata()).tolist() == share.values
     shown = [trace for trace in charts.lift(whole).to_plotly_json()["data"] if trace["name"] == "reference"]
     assert len(shown) == 3
     assert sum(bool(trace["showlegend"]) for trace in shown) == 1
