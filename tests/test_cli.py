@@ -10,14 +10,14 @@ import pytest
 
 from tests.conftest import chainlift
 
-COMMANDS = {"recipes", "run", "evaluate", "sample", "report", "export", "env"}
+COMMANDS = {"recipes", "run", "theory", "evaluate", "sample", "report", "export", "env"}
 
 
 def test_help_lists_the_commands_that_exist_and_no_other() -> None:
     told = chainlift("--help").stdout
     listed = {word for line in told.splitlines() for word in line.replace("│", " ").split()[:1]}
     assert listed >= COMMANDS
-    assert not listed & {"sweep", "theory", "reproduce", "llm", "bench"}
+    assert not listed & {"sweep", "reproduce", "llm", "bench"}
 
 
 @pytest.mark.parametrize("command", sorted(COMMANDS))

@@ -77,6 +77,43 @@ def run(
 
 
 @app.command()
+def theory(
+    modulus: Annotated[int, typer.Option(help="K: sums are taken modulo K; 2 is parity.")] = 2,
+    p_cot: Annotated[float, typer.Option(help="Share of long demonstrations.")] = 0.25,
+    temperature: Annotated[float, typer.Option(help="Of sampling, and of RL's scoring.")] = 1.0,
+    chain_accuracy: Annotated[float, typer.Option(help="Probability that a long response is right throughout.")] = 1.0,
+    reward: Annotated[
+        str, typer.Option(help="end_to_end (the answer counts) or chain (all of it does).")
+    ] = "end_to_end",
+    algorithm: Annotated[str, typer.Option(help="Of the reference curve: star, reinforce, rloo, grpo, ...")] = "grpo",
+    marker: Annotated[bool, typer.Option("--marker", help="Demonstrations open with a token of their form.")] = False,
+    digits: Annotated[int, typer.Option("-d", "--digits", help="Digits of a prompt.")] = 50,
+    group_size: Annotated[int, typer.Option(help="Samples per prompt.")] = 8,
+    updates: Annotated[int, typer.Option(help="Length of the reference curve.")] = 60,
+    step: Annotated[float, typer.Option(help="Log-odds that an update of the reference moves.")] = 0.1,
+    plot: Annotated[Path | None, typer.Option(help="Draw phase diagram and curves into a .png or .pdf.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Predict what a run will find, before it starts: nothing is trained."""
+    from chainlift.report.theory_table import theory_table
+    from chainlift.theory.forecast import forecast
+    from chainlift.theory.mode_policy import Setting
+
+    setting = Setting(modulus, digits, marker, chain_accuracy, reward, temperature)  # pyright: ignore[reportArgumentType]
+    told = forecast(setting, p_cot, algorithm=algorithm, group_size=group_size, updates=updates, step=step)
+    if plot is not None:
+        from chainlift.report import theory_figure
+
+        theory_figure.write(plot, setting, told)
+    if as_json:
+        print(json.dumps(told))
+    else:
+        Console().print(theory_table(told))
+        if plot is not None:
+            print(f"figure: {plot}")
+
+
+@app.command()
 def evaluate(
     target: CheckpointArgument,
     prompts: Annotated[int, typer.Option(min=1, help="Fresh prompts.")] = 4096,
@@ -158,11 +195,11 @@ def env(as_json: Json = False) -> None:
 
 def main() -> None:
     """Run the command line; bad input ends with status 2, a failure while running with 1, Ctrl-C with 130."""
-    from chainlift.stages.failures import explain
-
     try:
         app()
     except Exception as error:
+        from chainlift.stages.failures import explain
+
         status, line = explain(error)
         print(line, file=sys.stderr)
         sys.exit(status)

@@ -60,6 +60,13 @@ def test_the_headline_of_other_starts() -> None:
     assert "not finished" in headline(None, 2)
 
 
+def test_the_page_says_what_the_reference_is(finished: Path) -> None:
+    record = read(finished)
+    assert "reference: no noise, 0.1 log-odds an update at the peak rate, from where theory says" in page.render(record)
+    settings = record.recipe["posttrain"] | {"kl": 0.1}
+    assert "Thin green" not in page.render(replace(record, recipe=record.recipe | {"posttrain": settings}))
+
+
 def test_curves_are_the_evaluations_on_record(finished: Path) -> None:
     record = read(finished)
     rows = record.of("posttrain", "evaluation")

@@ -1,8 +1,8 @@
-"""What the closed forms are held against: all prompts, all demonstrations, and a learner fitted by counting.
+"""A learner that is blind by what it may look at, to enumerate what the closed forms claim.
 
-The learner is blind by what it may look at. Before <eos> or a value it sees only a part of the prompt that says
-nothing of the whole sum; its conditional distributions are weighted counts over the demonstrations, and nothing else is
-told to it. Its responses are then enumerated token by token.
+Before <eos> or a value it sees only a part of the prompt that says nothing of the whole sum; its conditional
+distributions are weighted counts over the demonstrations, and nothing else is told to it. Its responses are then
+enumerated token by token. With `marker` every demonstration opens with a token of its form.
 """
 
 from __future__ import annotations
@@ -14,23 +14,30 @@ from dataclasses import dataclass
 SIZES = [(2, 2), (2, 3), (3, 2), (3, 3), (4, 2), (3, 4), (2, 5)]  # (d, K)
 SHARES = [0.0, 0.05, 0.19, 0.3, 0.4, 0.8, 1.0]
 TEMPERATURES = [0.3, 0.75, 1.0, 1.5, 6.0]
-EOS = -1
+EOS, LONG, SHORT = -1, -2, -3
 
 Prompt = tuple[int, ...]
 Response = tuple[int, ...]
 Demonstrations = dict[tuple[Prompt, Response], float]
 
 
-def chain(x: Prompt, K: int) -> Response:
-    return (*(sum(x[: i + 1]) % K for i in range(len(x))), EOS)
+def prompts(d: int, K: int) -> list[Prompt]:
+    return list(itertools.product(range(K), repeat=d))
 
 
-def mixture(d: int, K: int, p: float) -> Demonstrations:
+def chain(x: Prompt, K: int, marker: bool = False) -> Response:
+    return (*([LONG] if marker else []), *(sum(x[: i + 1]) % K for i in range(len(x))), EOS)
+
+
+def short(answer: int, marker: bool = False) -> Response:
+    return (*([SHORT] if marker else []), answer, EOS)
+
+
+def mixture(d: int, K: int, p: float, marker: bool = False) -> Demonstrations:
     found: Demonstrations = defaultdict(float)
-    for x in itertools.product(range(K), repeat=d):
-        long = chain(x, K)
-        found[x, long] += p / K**d
-        found[x, (long[-2], EOS)] += (1 - p) / K**d
+    for x in prompts(d, K):
+        found[x, chain(x, K, marker)] += p / K**d
+        found[x, short(sum(x) % K, marker)] += (1 - p) / K**d
     return {key: weight for key, weight in found.items() if weight > 0}
 
 
@@ -39,9 +46,21 @@ def normalised(weights: dict) -> dict:
     return {key: weight / total for key, weight in weights.items()}
 
 
+def right(x: Prompt, y: Response, K: int) -> bool:
+    return y[-2] == sum(x) % K
+
+
+def is_long(y: Response) -> bool:
+    return len([token for token in y if token >= 0]) > 1
+
+
+def long_share(demonstrations: Demonstrations) -> float:
+    return sum(weight for (_, y), weight in demonstrations.items() if is_long(y))
+
+
 @dataclass
 class BlindLearner:
-    """Conditional frequencies given a view of the past: of stopping, and of each next value where it does not stop."""
+    """Conditional frequencies given a view of the past: of stopping, and of each next token where it does not stop."""
 
     stop: dict
     value: dict
@@ -58,11 +77,16 @@ class BlindLearner:
 
     @staticmethod
     def stop_view(x: Prompt, y: Response, i: int) -> tuple:
+        if i and y[0] < 0:
+            return (i, y[0])
         return (i, x[0], y[0]) if i == 1 else (i,)
 
     @staticmethod
     def value_view(x: Prompt, y: Response, i: int) -> tuple:
-        return (i, x[:-1]) if i == 0 else (i, y[i - 1], x[i])  # first token: all digits but one, so still blind
+        marked = bool(i) and y[0] < 0
+        if i == marked:  # all digits but one, so still blind
+            return (i, y[:i], x[:-1])
+        return (i, y[i - 1], x[i - marked])
 
     def next_token(self, x: Prompt, y: Response, temperature: float = 1.0) -> dict[int, float]:
         stop = self.stop[self.stop_view(x, y, len(y))].get(True, 0.0)
@@ -89,22 +113,6 @@ class BlindLearner:
         return y
 
 
-def prompts(d: int, K: int) -> list[Prompt]:
-    return list(itertools.product(range(K), repeat=d))
-
-
-def right(x: Prompt, y: Response, K: int) -> bool:
-    return y[-2] == sum(x) % K
-
-
-def is_long(y: Response) -> bool:
-    return len(y) > 2
-
-
 def kept_by_star(learner: BlindLearner, d: int, K: int, t: float = 1.0) -> Demonstrations:
     kept = {(x, y): w for x in prompts(d, K) for y, w in learner.responses(x, t).items() if right(x, y, K)}
     return normalised({key: w for key, w in kept.items() if w > 0})
-
-
-def long_share(demonstrations: Demonstrations) -> float:
-    return sum(weight for (_, y), weight in demonstrations.items() if is_long(y))

@@ -1,18 +1,13 @@
-"""The closed forms of one model against enumeration (blind_learner.py), their known values, limits and order."""
-
-from __future__ import annotations
+"""The closed forms against exact enumeration: all prompts, all demonstrations, a learner fitted by counting."""
 
 import itertools
-import json
 import math
-import subprocess
-import sys
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chainlift.theory import closed_forms as theory
+from chainlift.theory import closed_forms, star
 from tests.theory.blind_learner import (
     EOS,
     SHARES,
@@ -21,37 +16,34 @@ from tests.theory.blind_learner import (
     BlindLearner,
     chain,
     is_long,
-    kept_by_star,
-    long_share,
     mixture,
     prompts,
     right,
+    short,
 )
 
 share = st.floats(0, 1)
 modulus = st.integers(2, 60)
-temperature = st.floats(0.05, 20)
-
-
-# --- against enumeration
 
 
 @pytest.mark.parametrize(("d", "K"), SIZES)
 @pytest.mark.parametrize("p", SHARES)
-def test_response_shares_and_samples(d, K, p):
-    learner = BlindLearner.fit(mixture(d, K, p))
+@pytest.mark.parametrize("marker", [False, True])
+def test_response_shares_and_samples(d, K, p, marker):
+    learner = BlindLearner.fit(mixture(d, K, p, marker))
     for t in TEMPERATURES:
-        shares = theory.response_shares(p, K, temperature=t)
+        shares = closed_forms.response_shares(p, K, temperature=t, marker=marker)
         for x in prompts(d, K):
             responses = learner.responses(x, t)
-            assert responses.get(chain(x, K), 0.0) == pytest.approx(shares.long)
+            assert responses.get(chain(x, K, marker), 0.0) == pytest.approx(shares.long)
             for answer in range(K):
                 expected = shares.agree if answer == x[0] else shares.differ
-                assert responses.get((answer, EOS), 0.0) == pytest.approx(expected, abs=1e-12)
+                assert responses.get(short(answer, marker), 0.0) == pytest.approx(expected, abs=1e-12)
             assert sum(responses.values()) == pytest.approx(1)
         sampled = [(x, y, w / K**d) for x in prompts(d, K) for y, w in learner.responses(x, t).items()]
-        assert theory.sampled_long_share(p, K, t) == pytest.approx(sum(w for _, y, w in sampled if is_long(y)))
-        assert theory.sampled_accuracy(p, K, t) == pytest.approx(sum(w for x, y, w in sampled if right(x, y, K)))
+        long, hits = sum(w for _, y, w in sampled if is_long(y)), sum(w for x, y, w in sampled if right(x, y, K))
+        assert closed_forms.sampled_long_share(p, K, t, marker=marker) == pytest.approx(long)
+        assert closed_forms.sampled_accuracy(p, K, t, marker=marker) == pytest.approx(hits)
 
 
 @pytest.mark.parametrize(("d", "K"), SIZES)
@@ -59,44 +51,31 @@ def test_response_shares_and_samples(d, K, p):
 def test_token_probabilities(d, K, p):
     learner = BlindLearner.fit(mixture(d, K, p))
     for x in prompts(d, K):
-        assert learner.next_token(x, ()).get(x[0], 0.0) == pytest.approx(theory.first_token_probability(p, K))
+        assert learner.next_token(x, ()).get(x[0], 0.0) == pytest.approx(closed_forms.first_token_probability(p, K))
         going_on = 1 - learner.next_token(x, x[:1]).get(EOS, 0.0)
-        assert going_on == pytest.approx(theory.go_on_probability(p, K))
+        assert going_on == pytest.approx(closed_forms.go_on_probability(p, K))
 
 
 @pytest.mark.parametrize(("d", "K"), SIZES)
 @pytest.mark.parametrize("offset", [-0.9, -0.01, 0.01, 0.9])
-def test_greedy_on_both_sides_of_the_threshold(d, K, offset):
-    p = theory.threshold(K) * (1 + offset)
-    learner = BlindLearner.fit(mixture(d, K, p))
+@pytest.mark.parametrize("marker", [False, True])
+def test_greedy_on_both_sides_of_the_threshold(d, K, offset, marker):
+    p = closed_forms.threshold(K, marker=marker) * (1 + offset)
+    learner = BlindLearner.fit(mixture(d, K, p, marker))
     greedy = {x: learner.greedy(x) for x in prompts(d, K)}
-    assert {is_long(y) for y in greedy.values()} == {theory.greedy(p, K) == "long"} == {offset > 0}
-    assert theory.greedy_accuracy(p, K) == pytest.approx(sum(right(x, y, K) for x, y in greedy.items()) / K**d)
+    assert {is_long(y) for y in greedy.values()} == {closed_forms.greedy(p, K, marker=marker) == "long"} == {offset > 0}
+    assert closed_forms.greedy_accuracy(p, K, marker=marker) == pytest.approx(
+        sum(right(x, y, K) for x, y in greedy.items()) / K**d
+    )
     lengths = sorted(len(y) - 1 for y in greedy.values())
-    assert theory.greedy_length_median(d, K, p) == lengths[len(lengths) // 2]
-
-
-@pytest.mark.parametrize(("d", "K"), [(2, 2), (3, 2), (3, 3), (2, 5)])
-@pytest.mark.parametrize("t", TEMPERATURES)
-def test_pass_at_k_and_dead_groups_by_all_outcomes_of_k_samples(d, K, t):
-    p = 0.27
-    learner = BlindLearner.fit(mixture(d, K, p))
-    for k in (1, 2, 5):
-        solved = dead = 0.0
-        for x in prompts(d, K):
-            accuracy = sum(w for y, w in learner.responses(x, t).items() if right(x, y, K))
-            for outcome in itertools.product((True, False), repeat=k):
-                weight = math.prod(accuracy if hit else 1 - accuracy for hit in outcome) / K**d
-                solved += weight * any(outcome)
-                dead += weight * (len(set(outcome)) == 1)
-        assert theory.pass_at_k(p, k, K, temperature=t) == pytest.approx(solved)
-        assert theory.dead_group_probability(p, k, K, temperature=t) == pytest.approx(dead)
+    assert closed_forms.greedy_length_median(d, K, p, marker=marker) == lengths[len(lengths) // 2]
 
 
 @pytest.mark.parametrize(("d", "K"), SIZES)
 @pytest.mark.parametrize("p", SHARES)
-def test_mixture_entropy_token_by_token(d, K, p):
-    demonstrations = mixture(d, K, p)
+@pytest.mark.parametrize("marker", [False, True])
+def test_mixture_entropy_token_by_token(d, K, p, marker):
+    demonstrations = mixture(d, K, p, marker)
     learner = BlindLearner.fit(demonstrations)
     loss, tokens, entropy = {True: 0.0, False: 0.0}, {True: 0.0, False: 0.0}, 0.0
     for (x, y), weight in demonstrations.items():
@@ -106,7 +85,7 @@ def test_mixture_entropy_token_by_token(d, K, p):
             tokens[is_long(y)] += weight
     for x in prompts(d, K):
         entropy -= sum(w * math.log(w) for w in learner.responses(x).values()) / K**d
-    found = theory.mixture_entropy(d, K, p)
+    found = closed_forms.mixture_entropy(d, K, p, marker=marker)
     assert found.sequence == pytest.approx(sum(loss.values()), abs=1e-12)
     assert found.sequence == pytest.approx(entropy, abs=1e-12), "a calibrated learner's loss is its own entropy"
     assert found.token == pytest.approx(sum(loss.values()) / sum(tokens.values()), abs=1e-12)
@@ -122,7 +101,7 @@ def test_mixture_entropy_token_by_token(d, K, p):
 def test_sequence_mean_learns_another_mixture(d, K, p):
     weighted = {(x, y): weight / len(y) for (x, y), weight in mixture(d, K, p).items()}
     learner = BlindLearner.fit(weighted)
-    shares = theory.response_shares(theory.sequence_mean_p_cot(d, p), K)
+    shares = closed_forms.response_shares(closed_forms.sequence_mean_p_cot(d, p), K)
     for x in prompts(d, K):
         responses = learner.responses(x)
         assert responses[chain(x, K)] == pytest.approx(shares.long)
@@ -140,133 +119,58 @@ def test_sequence_mean_minimiser_by_perturbing_it():
             for (x, y), weight in mixture(d, K, p).items()
         )
 
-    best = theory.sequence_mean_p_cot(d, p)
+    best = closed_forms.sequence_mean_p_cot(d, p)
     assert loss(best) < min(loss(best - 0.02), loss(best + 0.02), loss(p))
-
-
-# --- known values, limits, monotonicity
-
-
-def test_parity_as_published():
-    assert theory.threshold(2) == pytest.approx(1 / 3)
-    assert theory.sampled_accuracy(0.25, 2) == pytest.approx(0.625)
-    assert [theory.star_rounds_to_flip(p, 2) for p in (0.25, 0.1, 0.05, 0.02, 0.01)] == [1, 3, 4, 5, 6]
-    assert theory.pass_at_k(0.25, 3, 2) == pytest.approx(1 - 0.375**3)
-    assert theory.mixture_entropy(50, 2, 0.0).sequence == pytest.approx(math.log(2))
-    assert theory.sequence_mean_p_cot(50, 0.25) == pytest.approx(0.0129, abs=1e-4)
 
 
 @pytest.mark.parametrize("K", [2, 3, 4, 7, 100])
 def test_at_the_threshold_greedy_is_short_and_goes_on_with_probability_one_half(K):
-    p = theory.threshold(K)
-    assert theory.go_on_probability(p, K) == pytest.approx(0.5)
-    assert theory.greedy(p, K) == "short"
-    assert theory.greedy(math.nextafter(p, 1), K) == "long"
-    assert theory.star_rounds_to_flip(p, K) == 1
-
-
-@settings(deadline=None)
-@given(p=share, K=modulus, t=temperature)
-def test_everything_is_a_probability_and_adds_up(p, K, t):
-    shares = theory.response_shares(p, K, temperature=t)
-    assert min(shares.long, shares.agree, shares.differ) >= 0
-    assert shares.long + shares.agree + (K - 1) * shares.differ == pytest.approx(1)
-    assert theory.pass_at_k(p, 1, K, temperature=t) == pytest.approx(theory.sampled_accuracy(p, K, t))
-    assert theory.dead_group_probability(p, 1, K, temperature=t) == pytest.approx(1)
-    assert 1 / K - 1e-12 <= theory.sampled_accuracy(p, K, t) <= 1
-
-
-@settings(deadline=None)
-@given(p=share, other=share, K=modulus, t=temperature)
-def test_more_long_demonstrations_never_hurt(p, other, K, t):
-    low, high = sorted((p, other))
-    tiny = 1e-12
-    assert theory.go_on_probability(low, K) <= theory.go_on_probability(high, K) + tiny
-    assert theory.sampled_long_share(low, K, t) <= theory.sampled_long_share(high, K, t) + tiny
-    assert theory.sampled_accuracy(low, K, t) <= theory.sampled_accuracy(high, K, t) + tiny
-    assert theory.pass_at_k(low, 4, K) <= theory.pass_at_k(high, 4, K) + tiny
-    assert theory.star_next_share(low, K) <= theory.star_next_share(high, K) + tiny
-    assert theory.greedy_accuracy(low, K) <= theory.greedy_accuracy(high, K)
+    p = closed_forms.threshold(K)
+    assert closed_forms.go_on_probability(p, K) == pytest.approx(0.5)
+    assert closed_forms.greedy(p, K) == "short"
+    assert closed_forms.greedy(math.nextafter(p, 1), K) == "long"
+    assert star.star_rounds_to_flip(p, K) == 1
 
 
 @settings(deadline=None)
 @given(p=share, K=modulus)
 def test_length_calibration_and_limits_of_temperature(p, K):
-    assert theory.sampled_long_share(p, K) == pytest.approx(p)
-    cold = theory.sampled_long_share(p, K, 1e-4)
-    if abs(p - theory.threshold(K)) > 0.01:
-        assert cold == pytest.approx(float(theory.greedy(p, K) == "long"), abs=1e-6)
+    assert closed_forms.sampled_long_share(p, K) == pytest.approx(p)
+    cold = closed_forms.sampled_long_share(p, K, 1e-4)
+    if abs(p - closed_forms.threshold(K)) > 0.01:
+        assert cold == pytest.approx(float(closed_forms.greedy(p, K) == "long"), abs=1e-6)
     if 1e-3 < p < 1 - 1e-3:
-        assert theory.sampled_long_share(p, K, 1e7) == pytest.approx(1 / (2 * K), rel=1e-4)
+        assert closed_forms.sampled_long_share(p, K, 1e7) == pytest.approx(1 / (2 * K), rel=1e-4)
 
 
-@pytest.mark.parametrize("K", [2, 3, 1000])
-@pytest.mark.parametrize("t", [1e-3, 1.0, 1e3])
-def test_the_ends(K, t):
-    none, all_long = theory.predictions(50, K, 0.0, t), theory.predictions(50, K, 1.0, t)
-    assert (none["greedy"], none["sampled_long_share"], none["star_next_share"]) == ("short", 0, 0)
-    assert none["star_rounds_to_flip"] is None
-    assert set(none["posttrain"].values()) == {None}
-    assert none["sampled_accuracy"] == pytest.approx(1 / K)
-    assert (all_long["greedy"], all_long["sampled_long_share"], all_long["star_rounds_to_flip"]) == ("long", 1, 0)
-    assert all_long["sampled_accuracy"] == all_long["star_next_share"] == 1
-    assert theory.star_share_after(1e-9, 10_000, K) == 1
+@pytest.mark.parametrize(("d", "K"), [(2, 2), (5, 2), (3, 3), (4, 3), (2, 5)])
+@pytest.mark.parametrize("s", [0.0, 0.2, 1 / 3, 0.5, 0.9, 1.0])
+def test_derailed_chains_by_all_vectors_of_slips(d, K, s):
+    exact = ends_right = 0.0
+    for slips in itertools.product(range(K), repeat=d):
+        weight = math.prod(s if slip == 0 else (1 - s) / (K - 1) for slip in slips)
+        exact += weight * (not any(slips))
+        ends_right += weight * (any(slips) and sum(slips) % K == 0)
+    q, r = closed_forms.derailed_accuracy(d, K, s)
+    assert q == pytest.approx(exact, abs=1e-12)
+    assert r * (1 - q) == pytest.approx(ends_right, abs=1e-12)
 
 
-def test_predictions_are_one_consistent_json_table():
-    table = theory.predictions(d=50, modulus=2, p_cot=0.25)
-    assert json.loads(json.dumps(table, allow_nan=False)) == table
-    assert table == {
-        "threshold": pytest.approx(1 / 3),
-        "greedy": "short",
-        "greedy_accuracy": 0.5,
-        "greedy_length_median": 1,
-        "sampled_accuracy": pytest.approx(0.625),
-        "sampled_long_share": pytest.approx(0.25),
-        "star_next_share": pytest.approx(0.4),
-        "star_rounds_to_flip": 1,
-        "posttrain": {
-            "greedy_accuracy": 1,
-            "greedy_length_median": 50,
-            "sampled_accuracy": 1,
-            "sampled_long_share": 1,
-        },
-    }
-    hot = theory.predictions(50, 2, 0.25, temperature=1.5)
-    assert hot["greedy"] == "short"
-    assert hot["sampled_long_share"] == theory.sampled_long_share(0.25, 2, 1.5)
-    kept = kept_by_star(BlindLearner.fit(mixture(3, 2, 0.25)), 3, 2, 1.5)
-    assert hot["star_next_share"] == pytest.approx(long_share(kept))
+def test_a_derailed_chain_is_a_guess_only_after_many_slips():
+    assert closed_forms.derailed_accuracy(1000, 2, 0.95)[1] == pytest.approx(1 / 2, abs=1e-3)
+    assert closed_forms.derailed_accuracy(50, 2, 0.999)[1] < 0.03
 
 
-# --- bad input
-
-
-@pytest.mark.parametrize(
-    ("call", "named"),
-    [
-        (lambda: theory.threshold(1), "modulus"),
-        (lambda: theory.go_on_probability(1.2, 2), "p_cot"),
-        (lambda: theory.greedy(math.nan, 2), "p_cot"),
-        (lambda: theory.sampled_accuracy(0.2, 2, 0.0), "temperature"),
-        (lambda: theory.star_rounds_to_flip(0.2, 2, temperature=math.inf), "temperature"),
-        (lambda: theory.predictions(1, 2, 0.2), "d is 1"),
-        (lambda: theory.mixture_entropy(1, 2, 0.2), "d is 1"),
-        (lambda: theory.pass_at_k(0.2, 0, 2), "k is 0"),
-        (lambda: theory.dead_group_probability(0.2, 0, 2), "group_size"),
-        (lambda: theory.star_share_after(0.2, -1, 2), "rounds"),
-        (lambda: theory.star_next_share(0.2, 2, q=-1), "q is"),
-        (lambda: theory.star_next_share(0.2, 2, reward="process"), "reward"),  # pyright: ignore[reportArgumentType]
-        (lambda: theory.star_next_share(1.0, 2, q=0.0), "keeps nothing"),
-    ],
-)
-def test_bad_input_is_named_in_one_line(call, named):
-    with pytest.raises(ValueError, match=named) as error:
-        call()
-    assert "\n" not in str(error.value)
-
-
-def test_theory_needs_no_torch():
-    code = "import sys, chainlift.theory.closed_forms; print(sorted({'torch', 'scipy'} & set(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+@pytest.mark.parametrize("K", [2, 3, 7])
+@pytest.mark.parametrize("q", [0.0, 0.4, 1.0])
+def test_the_reward_of_long_responses(K, q):
+    ends = [q + (1 - q) * (answer == 0) / K if answer == 0 else (1 - q) / K for answer in range(K)]
+    assert sum(ends) == pytest.approx(1)
+    assert closed_forms.long_reward(K, q=q) == pytest.approx(ends[0])
+    assert closed_forms.long_reward(K, q=q, reward="chain") == q
+    p = 0.3
+    expected = p * ends[0] + (1 - p) / K
+    assert closed_forms.sampled_accuracy(p, K, q=q) == pytest.approx(expected)
+    assert closed_forms.sampled_accuracy(p, K, q=q, reward="chain") == pytest.approx(p * q + (1 - p) / K)
+    assert closed_forms.greedy_accuracy(0.9, K, q=q) == pytest.approx(ends[0])
+    assert closed_forms.greedy_accuracy(0.0, K, q=q) == pytest.approx(1 / K)

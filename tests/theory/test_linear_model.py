@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from chainlift.theory import closed_forms, linear_model
+from chainlift.theory import closed_forms, linear_model, star
 
 
 @pytest.mark.parametrize("p", [0.05, 0.25, 0.6])
@@ -69,7 +69,7 @@ def test_degree_1_needs_rounds_like_one_over_the_root_of_p() -> None:
     assert all(later is not None and earlier is not None for earlier, later in itertools.pairwise(rounds))
     ratios = [later / earlier for earlier, later in itertools.pairwise(r for r in rounds if r)]
     assert all(9 < ratio < 11 for ratio in ratios)
-    assert closed_forms.star_rounds_to_flip(1e-4, 2) == 13  # degree 2: a logarithm
+    assert star.star_rounds_to_flip(1e-4, 2) == 13  # degree 2: a logarithm
     assert linear_model.degree_1_star_rounds_to_flip(0.0, 2) is None
     assert linear_model.degree_1_star_rounds_to_flip(0.6, 2) == 0
 

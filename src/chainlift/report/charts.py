@@ -10,6 +10,7 @@ from plotly.subplots import make_subplots
 from chainlift.report import curves
 from chainlift.report.curves import BASELINE, GREEDY, QUANTITIES, SAMPLED, THEORY
 from chainlift.report.record import Record
+from chainlift.report.reference import references
 
 COLOURS = {"greedy": GREEDY, "sampled": SAMPLED}
 GROUPS = {"groups_all_right": THEORY, "groups_mixed": "#E69F00", "groups_all_wrong": SAMPLED}
@@ -75,6 +76,21 @@ def lift(record: Record) -> go.Figure:
                 col=column,
             )
             named.add("theory")
+    for reference in references(record):
+        figure.add_scatter(
+            x=reference.sequences,
+            y=reference.values,
+            name="reference",
+            legendgroup="reference",
+            showlegend="reference" not in named,
+            mode="lines+markers" if reference.by_round else "lines",
+            line={"color": THEORY, "width": 1, "dash": "dot" if reference.mode == "sampled" else "solid"},
+            marker={"symbol": "diamond-open", "size": 7},
+            hovertemplate=f"{reference.name}, {reference.mode}: %{{y:.4g}}<extra></extra>",
+            row=list(QUANTITIES).index(reference.quantity) + 1,
+            col=panels.index("rl") + 1,
+        )
+        named.add("reference")
     for row, quantity in enumerate(QUANTITIES, start=1):
         figure.update_yaxes(title_text=SHORT_NAMES[quantity], row=row, col=1)
     return _styled(figure, height=640)

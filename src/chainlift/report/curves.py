@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from chainlift.report.record import Record
+from chainlift.report.reference import references
 
 # Okabe and Ito's palette: told apart by colour-blind readers, and the same in every figure.
 GREEDY, SAMPLED, BASELINE, THEORY = "#0072B2", "#D55E00", "#7A7A7A", "#009E73"
@@ -88,8 +89,8 @@ def theory(record: Record, panel: str, mode: str, quantity: str) -> float | None
 
 
 def lift_table(record: Record) -> list[dict[str, Any]]:
-    """The curves as rows for a csv file."""
-    return [
+    """The curves, and the reference of RL, as rows for a csv file."""
+    measured = [
         {
             "panel": curve.panel,
             "curve": curve.name,
@@ -103,6 +104,20 @@ def lift_table(record: Record) -> list[dict[str, Any]]:
         for curve in lift(record)
         for i, (x, y) in enumerate(zip(curve.sequences, curve.values, strict=True))
     ]
+    bare = {"low": None, "high": None, "theory": None}
+    predicted = [
+        {
+            "panel": "rl",
+            "curve": f"{one.name}, {one.mode}",
+            "quantity": one.quantity,
+            "sequences": x,
+            "value": y,
+            **bare,
+        }
+        for one in references(record)
+        for x, y in zip(one.sequences, one.values, strict=True)
+    ]
+    return measured + predicted
 
 
 def lengths_table(record: Record) -> list[dict[str, Any]]:

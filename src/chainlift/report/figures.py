@@ -13,6 +13,7 @@ from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 from chainlift.report import curves
 from chainlift.report.curves import BASELINE, GREEDY, QUANTITIES, SAMPLED, THEORY
 from chainlift.report.record import Record
+from chainlift.report.reference import Reference, references
 
 COLOURS = {"greedy": GREEDY, "sampled": SAMPLED}
 GROUPS = {"groups_all_right": THEORY, "groups_mixed": "#E69F00", "groups_all_wrong": SAMPLED}
@@ -30,6 +31,9 @@ def lift(record: Record) -> Figure:
             for curve in curves.lift(record):
                 if curve.panel == panel and curve.quantity == quantity:
                     _draw_curve(ax, record, curve)
+            for reference in references(record) if panel == "rl" else ():
+                if reference.quantity == quantity:
+                    _draw_reference(ax, reference)
             _tidy(ax)
             if column == 0:
                 ax.set_ylabel(title)
@@ -55,6 +59,23 @@ def _draw_curve(ax: Axes, record: Record, curve: curves.Curve) -> None:
     level = curves.theory(record, curve.panel, curve.mode, curve.quantity)
     if level is not None and not curve.is_baseline:
         ax.axhline(level, color=THEORY, linestyle=":", linewidth=1.4, label="theory")
+
+
+def _draw_reference(ax: Axes, reference: Reference) -> None:
+    """The reference of RL, thin and behind what was measured; solid for greedy, dashed for sampled, as there."""
+    ax.plot(
+        reference.sequences,
+        reference.values,
+        "--" if reference.mode == "sampled" else "-",
+        color=THEORY,
+        linewidth=1,
+        alpha=0.8,
+        zorder=1,
+        marker="D" if reference.by_round else "",
+        markersize=4,
+        markerfacecolor="none",
+        label=reference.name,
+    )
 
 
 def lengths(record: Record) -> Figure:

@@ -15,6 +15,7 @@ from plotly.utils import PlotlyJSONEncoder
 from chainlift.report import charts, figures
 from chainlift.report.names import QUANTITIES, STAGE_TITLES
 from chainlift.report.record import Record, read
+from chainlift.report.reference import references
 from chainlift.report.sentence import headline, so_far
 from chainlift.runs.store import write_atomically
 
@@ -38,6 +39,7 @@ def render(record: Record) -> str:
     recipe = record.recipe
     drawn = charts.all_charts(record)
     preflight = record.of("posttrain", "preflight")
+    reference = next(iter(references(record)), None)
     return _template().render(
         title=recipe.get("title") or recipe["name"],
         run_id=record.folder.resolve().name,
@@ -51,6 +53,8 @@ def render(record: Record) -> str:
         has_baseline=bool(record.summary and "continued_pretrain" in record.summary),
         charts=json.dumps(drawn, cls=PlotlyJSONEncoder).replace("<", "\\u003c"),
         chart_names=list(drawn),
+        reference=reference.name if reference else None,
+        reference_by_round=reference is not None and reference.by_round,
         samples=samples(record),
         preflight=preflight[-1] if preflight else None,
         recipe_text=yaml.safe_dump(recipe, sort_keys=False),

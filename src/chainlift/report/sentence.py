@@ -31,6 +31,22 @@ def headline(summary: dict[str, Any] | None, modulus: int) -> str:
     return told
 
 
+def expectation(theory: dict[str, Any]) -> str | None:
+    """What theory expects of a run, before it starts; None for a task without closed forms."""
+    if theory["greedy"] is None:
+        return None
+    side = "above" if theory["greedy"] == "long" else "not above"
+    told = (
+        f"theory: p_cot is {side} the threshold {theory['threshold']:.3g}, so after next-token prediction greedy "
+        f"answers are {theory['greedy']} (accuracy {theory['greedy_accuracy']:.3g}), and "
+        f"{theory['sampled_long_share']:.1%} of the samples are long (accuracy {theory['sampled_accuracy']:.3g})"
+    )
+    limit, rounds = theory["posttrain"]["greedy_accuracy"], theory["star_rounds_to_flip"]
+    if limit is None:
+        return f"{told}; RL cannot lift this"
+    return told + (f"; RL can lift this to {limit:.3g}, STaR from round {rounds} on" if rounds else "")
+
+
 def so_far(record: Record) -> str:
     """What an unfinished run has measured: its newest evaluation, or that there is none yet."""
     told = "This run is not finished: the page shows what is on record so far."

@@ -23,14 +23,11 @@ from chainlift.runs import checkpoint
 from chainlift.runs.checkpoint import TrainerState
 from chainlift.runs.store import RunFolder
 from chainlift.seeding import stream
+from chainlift.stages.failures import Interrupted
 from chainlift.tasks import base as tasks
 from chainlift.tasks.base import Task
 
 SHOWN_RESPONSES = 8  # kept in rollouts.jsonl of each mode and occasion
-
-
-class Interrupted(Exception):
-    """The user asked to stop; what was done is kept."""
 
 
 @dataclass

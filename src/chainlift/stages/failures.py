@@ -6,9 +6,11 @@ from __future__ import annotations
 
 import errno
 
-from chainlift.stages.context import Interrupted
-
 GO_ON = "the same command goes on from the last checkpoint"
+
+
+class Interrupted(Exception):
+    """The user asked to stop; what was done is kept."""
 
 
 def explain(error: Exception) -> tuple[int, str]:

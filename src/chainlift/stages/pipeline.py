@@ -13,13 +13,14 @@ from chainlift.learning.next_token import PretrainSettings
 from chainlift.models import families
 from chainlift.recipe import Recipe
 from chainlift.report import page
+from chainlift.report.sentence import expectation
 from chainlift.report.terminal import Reporter
 from chainlift.runs import checkpoint, environment, store
 from chainlift.runs.store import RunFolder
 from chainlift.stages.context import Context, stop_on_signals
 from chainlift.stages.posttrain import posttrain
 from chainlift.stages.pretrain import pretrain
-from chainlift.stages.summary import summarise
+from chainlift.stages.summary import predicted, summarise
 from chainlift.tasks import base as tasks
 
 
@@ -50,6 +51,9 @@ def run(recipe: Recipe, out: Path, reporter: Reporter, *, fresh: bool = False) -
             reporter.say(f"{recipe.run_id} is done already")
         else:
             folder.write_environment(environment.describe(device.type))
+            expected = expectation(predicted(recipe))
+            if expected is not None:
+                reporter.say(expected)
             with stop_on_signals(context.stop):
                 _train(context, out)
             folder.finish(summarise(recipe, folder))

@@ -9,7 +9,7 @@ from chainlift.recipe import Recipe
 from chainlift.runs import checkpoint
 from chainlift.runs.store import RunFolder
 from chainlift.tasks.running_sum import RunningSumSettings
-from chainlift.theory import closed_forms, linear_model
+from chainlift.theory import closed_forms, forecast, linear_model
 
 SHARED = (
     "accuracy",
@@ -76,4 +76,4 @@ def predicted(recipe: Recipe) -> dict[str, Any]:
         p_cot = closed_forms.sequence_mean_p_cot(d, p_cot)
     if isinstance(recipe.model, LinearSettings) and recipe.model.stop_degree == 1:
         return linear_model.degree_1_predictions(d, recipe.task.modulus, p_cot)
-    return closed_forms.predictions(d, recipe.task.modulus, p_cot)
+    return forecast.predictions(d, recipe.task.modulus, p_cot)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from chainlift.theory import closed_forms
+from chainlift.theory import closed_forms, forecast
 
 DEGREE_1_THRESHOLD = 0.5
 """Degree-1 greedy goes on iff the constant probability p of going on is above 1/2, whatever K."""
@@ -35,7 +35,7 @@ def go_on_log_odds(p: float, modulus: int) -> float:
 
 
 def degree_1_predictions(d: int, modulus: int, p: float) -> dict[str, Any]:
-    """What closed_forms.predictions tells, for a linear model whose stop decision has degree-1 features.
+    """What forecast.predictions tells, for a linear model whose stop decision has degree-1 features.
 
     The decision is a log-odds b + g(x) + h(y_1). Long is independent of every digit x_j and of y_1 taken alone: y_1 is
     uniform and x_j too, within long and within short demonstrations. So at the least point of the convex loss g and h
@@ -45,7 +45,7 @@ def degree_1_predictions(d: int, modulus: int, p: float) -> dict[str, Any]:
 
     """
     long, agree = p > DEGREE_1_THRESHOLD, closed_forms.first_token_probability(p, modulus)
-    return closed_forms.predictions(d, modulus, p) | {
+    return forecast.predictions(d, modulus, p) | {
         "threshold": DEGREE_1_THRESHOLD,
         "greedy": "long" if long else "short",
         "greedy_accuracy": 1.0 if long else 1 / modulus,

@@ -1,0 +1,109 @@
+"""The reference that a run's RL is drawn against: STaR's p_n by rounds, or an algorithm's mean-field curve by updates.
+
+It starts where theory says that stage 1 ends, not where this run ended, and knows nothing of what RL measured. Its
+horizontal scale for policy gradients is a convention (theory/mean_field.py): REFERENCE_STEP log-odds an update at the
+recipe's peak learning rate, less in proportion where the schedule has less.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from chainlift.report.record import Record
+from chainlift.theory.expected_update import ALGORITHMS
+from chainlift.theory.mean_field import REFERENCE_STEP, MeanField, policy_gradient_curve, star_curve
+from chainlift.theory.mode_policy import ModePolicy, Setting
+
+# What the reference has no part for: where a recipe sets one of these to anything else, none is drawn.
+PLAIN: dict[str, Any] = {
+    "advantage": None,
+    "ratio": None,
+    "clip": None,
+    "clip_low": None,
+    "clip_high": None,
+    "aggregate": None,
+    "kl": 0.0,
+    "length_penalty": 0.0,
+    "dynamic_sampling": False,
+    "minibatches": 1,
+    "restart": False,
+}
+# STaR's fit, taken to its minimum, is the same wherever it begins, and for every constant weight of the tokens.
+STAR_TOO: dict[str, Any] = {"restart": True, "aggregate": "sequence_sum"}
+
+
+@dataclass(frozen=True)
+class Reference:
+    """One quantity of one mode over sampled responses."""
+
+    name: str
+    mode: str
+    quantity: str
+    sequences: list[int]
+    values: list[float]
+    by_round: bool
+    """One value a round, not one an update."""
+
+
+def references(record: Record) -> list[Reference]:
+    """The curves of long share and accuracy; [] for tasks, models and recipes that they are not made for, and for runs
+    that are unfinished.
+    """
+    rows = record.of("posttrain", "update")
+    if not rows or not _is_covered(record):
+        return []
+    settings, task = record.recipe["posttrain"], record.recipe["task"]
+    setting = Setting(
+        modulus=task["modulus"], d=task["d"], reward=settings["reward"], temperature=settings["temperature"]
+    )
+    assert record.summary is not None
+    start = ModePolicy.after_pretraining(record.summary["theory"]["sampled_long_share"], setting)
+    ends = {row["round"] if settings["algorithm"] == "star" else row["step"]: row["sequences"] for row in rows}
+    curve, name = _curve(start, setting, settings, rows, len(ends))
+    sequences = [0, *ends.values()]
+    found = [("sampled", "long_share", curve.long_share), ("sampled", "accuracy", curve.accuracy)]
+    found.append(("greedy", "accuracy", curve.greedy_accuracy))
+    return [Reference(name, mode, quantity, sequences, values, name == STAR) for mode, quantity, values in found]
+
+
+STAR = "reference: STaR that fits each round exactly"
+
+
+def _curve(
+    start: ModePolicy, setting: Setting, settings: dict[str, Any], rows: list[dict[str, Any]], count: int
+) -> tuple[MeanField, str]:
+    """(curve over `count` rounds or updates, its name)."""
+    if settings["algorithm"] == "star":
+        return star_curve(start, setting, count), STAR
+    peak = max(settings["lr"], 1e-300)
+    curve = policy_gradient_curve(
+        start,
+        setting,
+        settings["algorithm"],
+        [REFERENCE_STEP * row["lr"] / peak for row in rows],
+        group_size=settings["group_size"],
+        prompts=settings["prompts"],
+        updates_per_round=settings.get("updates_per_round") or 1,
+    )
+    return curve, f"reference: no noise, {REFERENCE_STEP:g} log-odds an update at the peak rate"
+
+
+def _is_covered(record: Record) -> bool:
+    """The run is a finished one of a running sum by a learner and an algorithm that theory/mean_field.py describes."""
+    recipe, settings = record.recipe, record.recipe.get("posttrain") or {}
+    needed = {"algorithm", "reward", "temperature", "lr", "group_size", "prompts"}
+    return (
+        record.summary is not None
+        and recipe["task"].get("name") == "running_sum"
+        and {"modulus", "d"} <= set(recipe["task"])
+        and recipe.get("model", {}).get("stop_degree") != 1
+        and needed <= set(settings)
+        and settings["algorithm"] in ALGORITHMS
+        and all(settings.get(key, value) == value or _harmless(settings, key) for key, value in PLAIN.items())
+        and record.summary["theory"].get("sampled_long_share") is not None
+    )
+
+
+def _harmless(settings: dict[str, Any], key: str) -> bool:
+    return settings["algorithm"] == "star" and key in STAR_TOO and settings[key] == STAR_TOO[key]

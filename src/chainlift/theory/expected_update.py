@@ -1,0 +1,169 @@
+"""The exact mean of one policy-gradient update on the two mode logits, for groups of G samples, by enumeration.
+
+The gradient of the objective (learning/objective.py) with respect to the log-odds (first, go_on) is a sum over samples
+
+    w_n A(own reward, rewards of the group) * (its mode tokens' ratios and scores)
+
+and its mean needs, for each class of responses (mode_policy.py) and each own reward, only how many of the other G - 1
+samples of the prompt earned theirs: a binomial count, enumerated from 0 to G - 1 for both kinds of prompts. Exact for
+every preset: advantage, ratios and clipping against the policy that sampled, and the length weights; two remarks:
+- batch_mean: the mean of N = P G rewards holds the sample's own, so that the mean update is that of a perfect baseline
+  times 1 - 1/N.
+- token_mean divides by the batch's number of tokens, which is random; here by its expectation. That is the limit of
+  many prompts P, off by O(1/P).
+The constant of every preset is its own (GRPO divides a chain's score by d + 1, RLOO does not), so gradients of two
+algorithms compare only up to a factor of the learning rate.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from chainlift.theory.mode_policy import Array, ModePolicy, Setting
+
+STD_GUARD = 1e-4
+MAX_GROUP = 100_000
+
+
+@dataclass(frozen=True)
+class Algorithm:
+    """A row of learning/objective.py's table; a test compares the two tables field by field."""
+
+    advantage: Literal["none", "batch_mean", "leave_one_out", "group_mean", "group_zscore", "accept"]
+    ratio: Literal["none", "token", "sequence", "sequence_mean"] = "token"
+    clip: Literal["none", "ppo", "truncate"] = "ppo"
+    clip_low: float = 0.2
+    clip_high: float = 0.2
+    aggregate: Literal["sequence_sum", "sequence_mean", "token_mean", "max_length"] = "sequence_mean"
+
+
+ALGORITHMS: dict[str, Algorithm] = {
+    "star": Algorithm("accept", ratio="none", clip="none", aggregate="token_mean"),
+    "reinforce": Algorithm("batch_mean", ratio="none", clip="none", aggregate="sequence_sum"),
+    "rloo": Algorithm("leave_one_out", ratio="sequence"),
+    "grpo": Algorithm("group_zscore"),
+    "dr_grpo": Algorithm("group_mean", aggregate="max_length"),
+    "dapo": Algorithm("group_zscore", clip_high=0.28, aggregate="token_mean"),
+    "gspo": Algorithm("group_zscore", ratio="sequence_mean", clip_low=3e-4, clip_high=4e-4),
+    "cispo": Algorithm("group_zscore", clip="truncate", clip_high=5.0, aggregate="token_mean"),
+}
+
+
+def algorithm_named(name: str) -> Algorithm:
+    """The row of ALGORITHMS; ValueError in one line for a name that is none."""
+    if name not in ALGORITHMS:
+        raise ValueError(f"{name!r} is no algorithm; known: {', '.join(ALGORITHMS)}")
+    return ALGORITHMS[name]
+
+
+def expected_update(
+    policy: ModePolicy,
+    setting: Setting,
+    algorithm: Algorithm,
+    *,
+    group_size: int = 8,
+    prompts: int = 32,
+    sampled_by: ModePolicy | None = None,
+) -> Array:
+    """(2,) mean ascent direction of (first, go_on), that is minus the gradient of the mean loss.
+
+    sampled_by: the policy that drew the samples, where `policy` has moved since (later updates of a round).
+    ValueError for STaR, which fits its samples (mean_field.star_round), and for groups too small for the advantage.
+    """
+    _check(algorithm, group_size, prompts)
+    old = sampled_by or policy
+    gains = _gains(old.classes(setting), setting, algorithm, group_size, prompts)
+    with np.errstate(invalid="ignore", over="ignore"):
+        log_ratio = policy.log_probs(setting) - old.log_probs(setting)
+    log_ratio = np.where(np.isfinite(log_ratio), log_ratio, 0.0)  # of tokens that are never sampled
+    raised, lowered = (_slopes(log_ratio, sign, setting, algorithm) for sign in (1, -1))
+    pull = gains[0][:, None] * raised + gains[1][:, None] * lowered
+    weights = _weights(old.classes(setting), setting, algorithm)
+    return (weights[:, None] * pull * policy.scores(setting)).sum(axis=0)
+
+
+def _gains(
+    classes: Array, setting: Setting, algorithm: Algorithm, group_size: int, prompts: int
+) -> tuple[Array, Array]:
+    """(3,) P(class) E[A | class], the part of positive advantages and that of negative ones."""
+    positive, negative = np.zeros(3), np.zeros(3)
+    if algorithm.advantage == "batch_mean":
+        rewards = setting.mean_rewards
+        mean = (1 - 1 / (prompts * group_size)) * classes * (rewards - (classes * rewards).sum())
+        return mean, negative  # no preset cuts ratios here, so that the sign does not matter
+    others = np.arange(float(group_size))
+    for share, reward in setting.kinds:
+        chances = _binomial(group_size - 1, float((classes * reward).sum()))
+        for own, likely in ((1, reward), (0, 1 - reward)):
+            advantage = _advantage(own, others + own, algorithm, group_size)
+            positive += share * classes * likely * (chances * np.maximum(advantage, 0)).sum()
+            negative += share * classes * likely * (chances * np.minimum(advantage, 0)).sum()
+    return positive, negative
+
+
+def _advantage(own: int, num_right: Array, algorithm: Algorithm, group_size: int) -> Array:
+    """Advantages of a sample with reward `own` in groups with `num_right` rewards of 1, its own included."""
+    if algorithm.advantage == "none":
+        return np.full(len(num_right), float(own))
+    centred = own - num_right / group_size
+    if algorithm.advantage == "leave_one_out":
+        return centred * group_size / (group_size - 1)
+    if algorithm.advantage == "group_zscore":
+        variance = num_right * (group_size - num_right) / (group_size * (group_size - 1))
+        return centred / (np.sqrt(variance) + STD_GUARD)
+    return centred
+
+
+def _slopes(log_ratio: Array, sign: int, setting: Setting, algorithm: Algorithm) -> Array:
+    """(3, 2) d term / d log-probability of each class's two mode tokens, per unit of an advantage of that sign."""
+    if algorithm.ratio == "none":
+        return np.ones((3, 2))
+    length = setting.num_actions[:, None]
+    factor = np.ones((3, 1))
+    if algorithm.ratio != "token":
+        log_ratio = np.repeat(log_ratio.sum(axis=1, keepdims=True), 2, axis=1)
+        # n equal terms whose ratio is the product, or its n-th root: n times the slope, or n times 1/n of it.
+        factor = length if algorithm.ratio == "sequence" else factor
+        log_ratio = log_ratio / (length if algorithm.ratio == "sequence_mean" else 1)
+    ratio = np.exp(log_ratio)
+    if algorithm.clip == "truncate":
+        return np.minimum(ratio, algorithm.clip_high)
+    if algorithm.clip == "ppo":
+        inside = ratio <= 1 + algorithm.clip_high if sign > 0 else ratio >= 1 - algorithm.clip_low
+        return factor * ratio * inside
+    return factor * ratio
+
+
+def _weights(classes: Array, setting: Setting, algorithm: Algorithm) -> Array:
+    """(3,) N w_i of a response of each class."""
+    length = setting.num_actions
+    if algorithm.aggregate == "sequence_mean":
+        return 1 / length
+    if algorithm.aggregate == "token_mean":
+        return np.full(3, 1 / (classes * length).sum())
+    return np.ones(3) / (length[2] if algorithm.aggregate == "max_length" else 1)
+
+
+def _binomial(n: int, p: float) -> Array:
+    """(n + 1,) probabilities of 0..n successes."""
+    if p <= 0 or p >= 1:
+        return np.eye(n + 1)[n if p >= 1 else 0]
+    log_choose = [math.lgamma(n + 1) - math.lgamma(m + 1) - math.lgamma(n - m + 1) for m in range(n + 1)]
+    m = np.arange(n + 1)
+    return np.exp(np.array(log_choose) + m * math.log(p) + (n - m) * math.log1p(-p))
+
+
+def _check(algorithm: Algorithm, group_size: int, prompts: int) -> None:
+    if algorithm.advantage == "accept":
+        raise ValueError("star has no policy gradient here: it fits what it keeps (mean_field.star_round)")
+    if algorithm.advantage == "batch_mean" and algorithm.ratio != "none":
+        raise ValueError("batch_mean with an importance ratio has no expected update here")
+    least = 1 if algorithm.advantage in ("none", "batch_mean") else 2
+    if not least <= group_size <= MAX_GROUP:
+        raise ValueError(f"group_size is {group_size}; allowed: {least} to {MAX_GROUP}")
+    if not prompts >= 1:
+        raise ValueError(f"prompts is {prompts}; allowed: 1 and more")

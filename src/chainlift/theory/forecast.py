@@ -1,0 +1,129 @@
+"""Everything that is predicted for one setting, as one table: before a run starts, and beside what it measured."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict
+from typing import Any
+
+from chainlift.theory.closed_forms import (
+    Reward,
+    greedy,
+    greedy_accuracy,
+    greedy_length_median,
+    long_reward,
+    mixture_entropy,
+    sampled_accuracy,
+    sampled_long_share,
+    threshold,
+)
+from chainlift.theory.expected_update import algorithm_named, expected_update
+from chainlift.theory.groups import pass_at_k, preflight_forecast
+from chainlift.theory.mean_field import REFERENCE_STEP, policy_gradient_curve, star_curve
+from chainlift.theory.mode_policy import ModePolicy, Setting
+from chainlift.theory.star import star_next_share, star_rounds_to_flip
+
+STAR_ROUNDS = 10  # told one by one
+STAR_LIMIT = 500  # looked through for a share of 99 %
+SAMPLES = (1, 4, 16, 64)  # the k of pass@k
+
+
+def predictions(
+    d: int,
+    modulus: int,
+    p_cot: float,
+    temperature: float = 1.0,
+    *,
+    marker: bool = False,
+    q: float = 1.0,
+    reward: Reward = "end_to_end",
+) -> dict[str, Any]:
+    """What a perfect learner of the mixture does, STaR from there, and the limit of RL (`posttrain`).
+
+    Greedy figures are of the temperature-1 model; `temperature` is that of the samples, STaR's included, and of STaR's
+    fit, as in chainlift's own loop. Accuracies are those of the answers; `reward` says what STaR keeps. The limit is
+    long responses only, which earn the most where r = long_reward > 1/K; elsewhere, or where p_cot = 0 and no long one
+    is ever sampled, RL does not lead there, and all of it is None.
+    """
+    last = long_reward(modulus, q=q)
+    limit = {
+        "greedy_accuracy": last,
+        "greedy_length_median": d + marker,
+        "sampled_accuracy": last,
+        "sampled_long_share": 1.0,
+    }
+    lifts = p_cot > 0 and modulus * long_reward(modulus, q=q, reward=reward) > 1
+    long = sampled_long_share(p_cot, modulus, temperature, marker=marker)
+    kept = long < 1 or long_reward(modulus, q=q, reward=reward) > 0
+    return {
+        "threshold": threshold(modulus, marker=marker),
+        "greedy": greedy(p_cot, modulus, marker=marker),
+        "greedy_accuracy": greedy_accuracy(p_cot, modulus, marker=marker, q=q),
+        "greedy_length_median": greedy_length_median(d, modulus, p_cot, marker=marker),
+        "sampled_accuracy": sampled_accuracy(p_cot, modulus, temperature, marker=marker, q=q),
+        "sampled_long_share": long,
+        "star_next_share": star_next_share(long, modulus, q=q, reward=reward) if kept else None,
+        "star_rounds_to_flip": star_rounds_to_flip(
+            p_cot, modulus, temperature=temperature, fit_temperature=temperature, marker=marker, q=q, reward=reward
+        ),
+        "posttrain": limit if lifts else dict.fromkeys(limit),
+    }
+
+
+def forecast(
+    setting: Setting,
+    p_cot: float,
+    *,
+    algorithm: str = "grpo",
+    group_size: int = 8,
+    prompts: int = 32,
+    updates: int = 60,
+    step: float = REFERENCE_STEP,
+) -> dict[str, Any]:
+    """`predictions`, and beside them {setting, loss_per_token, pass_at_k, preflight, star_rounds_to_99,
+    star_long_shares, reference}: plain numbers that JSON can hold.
+
+    `star_long_shares` are those of samples at temperature 1 after rounds 0..10 (mean_field.star_curve), empty where
+    STaR keeps nothing; `star_rounds_to_99` is the first round, up to 500, after which 99 % of them are long, or None.
+    `reference` is the mean-field curve of `algorithm`, with its first mean update as `drift`; None for star, whose
+    curve is that list. ValueError in one line for what is not allowed.
+    """
+    algorithm_named(algorithm)
+    if updates < 1:
+        raise ValueError(f"updates is {updates}; allowed: 1 and more")
+    if not 0 < step < math.inf:
+        raise ValueError(f"step is {step}; allowed: above 0 and finite")
+    sampling: dict[str, Any] = {"marker": setting.marker, "q": setting.q, "reward": setting.reward}
+    told = predictions(setting.d, setting.modulus, p_cot, setting.temperature, **sampling)
+    sampling["temperature"] = setting.temperature
+    start = ModePolicy.after_pretraining(p_cot, setting)
+    shares = star_curve(start, setting, STAR_LIMIT).long_share if told["star_next_share"] is not None else []
+    return {
+        "setting": {**asdict(setting), "p_cot": p_cot, "group_size": group_size},
+        **told,
+        "loss_per_token": mixture_entropy(setting.d, setting.modulus, p_cot, marker=setting.marker).token,
+        "pass_at_k": {k: pass_at_k(p_cot, k, setting.modulus, **sampling) for k in SAMPLES},
+        "preflight": preflight_forecast(p_cot, setting.modulus, group_size, **sampling),
+        "star_rounds_to_99": next((n for n, share in enumerate(shares) if share >= 0.99), None),
+        "star_long_shares": shares[: STAR_ROUNDS + 1],
+        "reference": None
+        if algorithm == "star"
+        else _reference(start, setting, algorithm, group_size=group_size, prompts=prompts, steps=[step] * updates),
+    }
+
+
+def _reference(
+    start: ModePolicy, setting: Setting, algorithm: str, *, group_size: int, prompts: int, steps: list[float]
+) -> dict[str, Any]:
+    """The mean-field curve of a policy gradient, as plain numbers."""
+    curve = policy_gradient_curve(start, setting, algorithm, steps, group_size=group_size, prompts=prompts)
+    drift = expected_update(start, setting, algorithm_named(algorithm), group_size=group_size, prompts=prompts)
+    return {
+        "algorithm": algorithm,
+        "step": steps[0],
+        "updates_to_flip": curve.flip,
+        "drift": [float(number) for number in drift],
+        "long_share": curve.long_share,
+        "accuracy": curve.accuracy,
+        "greedy_accuracy": curve.greedy_accuracy,
+    }

@@ -1,0 +1,102 @@
+"""The reference beside measured curves: made from theory and the schedule alone, and drawn only where it applies."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from chainlift.report import charts, curves, figures
+from chainlift.report.record import Record
+from chainlift.report.reference import references
+from chainlift.theory import star
+from chainlift.theory.mean_field import REFERENCE_STEP, policy_gradient_curve
+from chainlift.theory.mode_policy import ModePolicy, Setting
+
+POSTTRAIN = {
+    "algorithm": "grpo",
+    "reward": "end_to_end",
+    "temperature": 1.0,
+    "lr": 2e-4,
+    "group_size": 4,
+    "prompts": 16,
+    "updates_per_round": None,
+    "aggregate": None,
+    "kl": 0.0,
+    "restart": False,
+}
+
+
+def mode(accuracy: float) -> dict[str, Any]:
+    return {"accuracy": accuracy, "length_median": 1, "long_share": 0.25}
+
+
+def record(updates: int = 6, per_round: int = 1, **posttrain: Any) -> Record:
+    evaluation = {"kind": "evaluation", "step": 0, "sequences": 0, "greedy": mode(0.5), "sampled": mode(0.6)}
+    rows = [{"stage": stage, **evaluation} for stage in ("pretrain", "posttrain")]
+    for step in range(1, updates + 1):
+        number = (step - 1) // per_round + 1
+        lr = 2e-4 if step <= 3 else 1e-4
+        row = {"stage": "posttrain", "kind": "update", "step": step, "round": number, "sequences": 64 * number}
+        rows.append(row | {"lr": lr})
+    levels = dict.fromkeys(("greedy_accuracy", "sampled_accuracy", "greedy_length_median"))
+    theory = {"sampled_long_share": 0.25, **levels, "posttrain": {"sampled_long_share": 1.0, **levels}}
+    recipe = {"name": "x", "task": {"name": "running_sum", "modulus": 2, "d": 8}, "model": {"family": "gpt2"}}
+    settings = POSTTRAIN | {"updates_per_round": per_round} | posttrain
+    return Record(Path("nowhere"), recipe | {"posttrain": settings}, {}, rows, [], {"theory": theory})
+
+
+def test_a_policy_gradient_follows_the_schedule_at_the_stated_step() -> None:
+    found = {(one.mode, one.quantity): one for one in references(record())}
+    setting = Setting(d=8)
+    steps = [REFERENCE_STEP] * 3 + [REFERENCE_STEP / 2] * 3
+    start = ModePolicy.after_pretraining(0.25, setting)
+    expected = policy_gradient_curve(start, setting, "grpo", steps, group_size=4, prompts=16)
+    share = found["sampled", "long_share"]
+    assert share.values == expected.long_share
+    assert share.sequences == [0, 64, 128, 192, 256, 320, 384]
+    assert not share.by_round
+    assert "0.1 log-odds" in share.name
+    assert found["greedy", "accuracy"].values == expected.greedy_accuracy
+
+
+def test_star_goes_by_rounds() -> None:
+    found = references(record(updates=12, per_round=4, algorithm="star", group_size=1, restart=True))
+    share = next(one for one in found if one.quantity == "long_share")
+    assert share.by_round
+    assert share.sequences == [0, 64, 128, 192]
+    assert share.values == pytest.approx([star.star_share_after(0.25, n, 2) for n in range(4)])
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"kl": 0.1}, {"restart": True}, {"aggregate": "token_mean"}, {"algorithm": "new"}, {"dynamic_sampling": True}],
+)
+def test_a_recipe_that_the_reference_does_not_describe_has_none(changed: dict[str, Any]) -> None:
+    assert references(record()) != []
+    assert references(record(**changed)) == []
+
+
+def test_other_tasks_models_and_unfinished_runs_have_none() -> None:
+    whole = record()
+    assert references(replace(whole, summary=None)) == []
+    assert references(replace(whole, rows=whole.of("posttrain", "evaluation"))) == []
+    for key, value in (("task", {"name": "riddle"}), ("model", {"stop_degree": 1}), ("posttrain", None)):
+        assert references(replace(whole, recipe=whole.recipe | {key: value})) == []
+
+
+def test_figure_chart_and_csv_show_it_in_the_panel_of_rl_only() -> None:
+    whole = record()
+    name = references(whole)[0].name
+    axes = figures.lift(whole).axes
+    drawn = [[line for line in ax.get_lines() if line.get_label() == name] for ax in axes]
+    assert [len(lines) for lines in drawn] == [0, 2, 0, 0, 0, 1]
+    share = references(whole)[0]
+    assert np.asarray(drawn[5][0].get_ydata()).tolist() == share.values
+    shown = [trace for trace in charts.lift(whole).to_plotly_json()["data"] if trace["name"] == "reference"]
+    assert len(shown) == 3
+    assert sum(bool(trace["showlegend"]) for trace in shown) == 1
+    rows = [row for row in curves.lift_table(whole) if row["curve"] == f"{name}, sampled"]
+    assert [row["value"] for row in rows if row["quantity"] == "long_share"] == share.values
+    assert {row["panel"] for row in rows} == {"rl"}
