@@ -16,7 +16,7 @@ from pydantic import Field
 from torch import Tensor
 
 from chainlift.learning.rollout import Rollout, sample
-from chainlift.measure import exact
+from chainlift.measure import decision, exact
 from chainlift.measure.statistics import pass_at_k, wilson
 from chainlift.models.linear import LinearModel
 from chainlift.models.protocol import SequenceModel
@@ -87,7 +87,9 @@ def measure(
     pass_at_k_prompts: int = 0,
     pass_at_k_samples: int = 16,
 ) -> dict[str, Any]:
-    """{greedy, sampled} on fresh prompts from the streams `name`/... at `step`; of a linear model also {exact}."""
+    """{greedy, sampled} on fresh prompts from the streams `name`/... at `step`, {decision} where a response stops or
+    goes on after one token, and of a linear model {exact}.
+    """
     prompts = task.prompts(num_prompts, stream(seed, f"{name}/prompts", step))
     draws = stream(seed, f"{name}/samples", step)
     modes = {"greedy": None, "sampled": draws}
@@ -99,6 +101,8 @@ def measure(
         ]
         table[mode] = describe([chunk.verdict for chunk in chunks])
     table["sampled"]["temperature"] = temperature
+    if decision.is_decided_at_the_second_token(task):
+        table["decision"] = decision.measure(model, task, prompts, ROWS_AT_ONCE)
     if isinstance(model, LinearModel):
         generator = stream(seed, f"{name}/exact", step)
         table["exact"] = exact.measure(model, task, num_prompts, generator=generator, temperature=temperature)

@@ -24,6 +24,7 @@ MODES = {
     "greedy": SHARED,
     "sampled": (*SHARED, "pass_at_k"),
     "exact": ("n", "enumerated", "accuracy", "long_share", "chain_exactness", "long_share_sem"),
+    "decision": ("first", "go_on", "go_on_elsewhere", "first_log_odds", "go_on_log_odds"),
 }
 PREDICTED = ("greedy_accuracy", "greedy_length_median", "sampled_accuracy", "sampled_long_share")
 
@@ -53,7 +54,7 @@ def measured(row: dict[str, Any]) -> dict[str, Any]:
     """An evaluation row's quantities as `<mode>_<quantity>`, with their intervals."""
     found: dict[str, Any] = {}
     for mode, names in MODES.items():
-        if mode not in row:  # only linear models have exact expectations
+        if mode not in row:  # not every model and task has exact expectations and decisions
             continue
         for name in names:
             if name in row[mode]:

@@ -1,0 +1,61 @@
+"""The two uncertain decisions themselves: how likely the model begins a chain, and how likely it goes on with it.
+
+Which form greedy takes is a yes or no; the probabilities behind it say how far it is from the other one. They are read
+off the model's distribution on fresh prompts at temperature 1, with the first token given: nothing is sampled.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from chainlift.models.protocol import SequenceModel, split_prompts
+from chainlift.tasks.base import Task
+
+
+def is_decided_at_the_second_token(task: Task) -> bool:
+    """The short form is a single token and the long one is longer: after one token a response stops or goes on."""
+    return task.short_length == 1 and task.long_length > 1
+
+
+@torch.no_grad()
+def log_odds(model: SequenceModel, task: Task, prompts: Tensor) -> dict[str, Tensor]:
+    """Log-odds (P,), double precision, on prompts (P, T) of
+
+    first: the first token of the chain, against every other token
+    go_on: any token but EOS after it
+    go_on_elsewhere: the same after the next symbol instead, which begins no chain.
+    """
+    eos = task.vocabulary.eos
+    opening = task.gold(prompts, long=True)[:, :1]
+    prefix, last = split_prompts(prompts)
+    cache = model.prefill(prefix)
+    found = {}
+    for name, token in (("go_on", opening), ("go_on_elsewhere", (opening + 1) % eos)):
+        logits = model.logits(cache, torch.cat([last, token], dim=1)).double()
+        if name == "go_on":
+            found["first"] = _against_the_rest(logits[:, 0], opening[:, 0])
+        found[name] = -_against_the_rest(logits[:, 1], torch.full_like(opening[:, 0], eos))
+    return found
+
+
+def measure(model: SequenceModel, task: Task, prompts: Tensor, rows_at_once: int) -> dict[str, Any]:
+    """{n, and of each decision the mean probability, the mean log-odds and their std over n prompts}."""
+    device = next(model.parameters()).device
+    chunks = [log_odds(model, task, chunk.to(device)) for chunk in prompts.split(rows_at_once)]
+    table: dict[str, Any] = {"n": len(prompts)}
+    for name in ("first", "go_on", "go_on_elsewhere"):
+        values = torch.cat([chunk[name] for chunk in chunks])
+        table[name] = float(values.sigmoid().mean())
+        table[f"{name}_log_odds"] = float(values.mean())
+        table[f"{name}_log_odds_std"] = float(values.std(correction=0))
+    return table
+
+
+def _against_the_rest(logits: Tensor, tokens: Tensor) -> Tensor:
+    """Log-odds (N,) of tokens (N,) against all others, from logits (N, V)."""
+    own = logits.gather(1, tokens[:, None])
+    others = logits.scatter(1, tokens[:, None], -torch.inf)
+    return own[:, 0] - others.logsumexp(dim=1)

@@ -1,0 +1,57 @@
+"""The decisions against a distribution written down by hand, and against what the model is seen to sample."""
+
+import math
+
+import pytest
+import torch
+
+from chainlift.measure import decision
+from chainlift.measure.evaluate import answer
+from chainlift.models import families
+from chainlift.models.blocks import ModelSettings
+from chainlift.models.linear import LinearModel, LinearSettings
+from chainlift.seeding import stream
+from chainlift.tasks import base as tasks
+from chainlift.tasks.running_sum import RunningSumSettings
+
+
+@pytest.mark.parametrize("modulus", [2, 3])
+def test_weights_written_down_come_back(modulus: int) -> None:
+    """A linear model whose first token has the log-odds 1.2 for x_1, and whose decision 0.4 after it, -3 elsewhere."""
+    task = tasks.build(RunningSumSettings(d=4, modulus=modulus))
+    model = families.build(LinearSettings(family="linear"), task).initialise(stream(0, "model"))
+    assert isinstance(model, LinearModel)
+    with torch.no_grad():
+        if modulus == 2:
+            model.first[0, 0] = 1.2
+            model.stop[0, -1], model.stop[1, 0] = (0.4 - 3) / 2, (0.4 + 3) / 2
+        else:
+            for k in range(3):
+                model.first[k, k] = 1.2 + math.log(2)  # two other symbols share the rest
+                model.stop[1 + k, k] = 3.4
+            model.stop[0, -1] = -3.0
+    found = decision.measure(model, task, task.prompts(200, stream(0, "prompts")), rows_at_once=64)
+    assert found["n"] == 200
+    for name, value in (("first", 1.2), ("go_on", 0.4), ("go_on_elsewhere", -3.0)):
+        assert found[f"{name}_log_odds"] == pytest.approx(value, abs=1e-5)
+        assert found[name] == pytest.approx(1 / (1 + math.exp(-value)), abs=1e-6)
+        assert found[f"{name}_log_odds_std"] < 1e-5
+
+
+def test_a_transformer_samples_as_its_decisions_say() -> None:
+    """Of 20,000 samples to 20 prompts the first token is the chain's, and then goes on, as often as predicted: within
+    five standard errors, so a false alarm once in a million.
+    """
+    task = tasks.build(RunningSumSettings(d=3))
+    model = families.build(ModelSettings(layers=1, width=16, heads=2), task).initialise(stream(0, "model"))
+    prompts = task.prompts(20, stream(0, "prompts"))
+    odds = decision.log_odds(model, task, prompts)
+    found = answer(model, task, prompts, group_size=1000, generator=stream(0, "samples"))
+    started = found.rollout.responses[:, 0] == found.rollout.row_prompts[:, 0]
+    went_on = found.rollout.responses[:, 1] != task.vocabulary.eos
+    first = odds["first"].sigmoid()
+    both = first * odds["go_on"].sigmoid()
+    for seen, chance in ((started, first), (started & went_on, both)):
+        error = (chance * (1 - chance)).sum().sqrt() * 1000**0.5
+        assert abs(float(seen.sum()) - 1000 * float(chance.sum())) < 5 * float(error)
+    assert float(odds["go_on_elsewhere"].sub(odds["go_on"]).abs().min()) > 0
