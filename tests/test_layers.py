@@ -19,6 +19,7 @@ ORDER = [
     "report",
     "recipe",
     "stages",
+    "sweep",
     "cli",
 ]
 SOURCE = Path(chainlift.__file__).parent

@@ -167,6 +167,40 @@ def report(
 
 
 @app.command()
+def reproduce(
+    names: Annotated[list[str] | None, typer.Argument(metavar="[CLAIM]...", help="Names of claims.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="Every claim.")] = False,
+    seeds: Annotated[str, typer.Option(help="At least two: 0-4, or 0,2,5.")] = "0-4",
+    out: Out = Path("runs"),
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List the runs that a claim needs; run nothing.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Run what a claim needs over its seeds, and print what theory says beside what was measured.
+
+    Without a name, list the claims. What is done already is not run again; tables go to OUT/claims.
+    """
+    from chainlift.recipe import parse_seeds
+    from chainlift.report.claim_table import claim_table
+    from chainlift.report.terminal import Reporter
+    from chainlift.sweep import claims, registry
+
+    chosen = list(registry.CLAIMS.values()) if every else registry.named(names or [])
+    if not chosen:
+        for claim in registry.CLAIMS.values():
+            print(f"{claim.name:16s} {claim.statement}")
+    for claim in chosen:
+        if dry_run:
+            for one in claim.runs(parse_seeds(seeds)):
+                print(f"{claim.name}  {out / one.run_id}")
+            continue
+        outcome = claims.reproduce(claim, parse_seeds(seeds), out, Reporter())
+        if as_json:
+            print(json.dumps(outcome.as_dict()))
+        else:
+            Console().print(claim_table(f"{claim.name}: {outcome.verdict}", outcome.findings))
+
+
+@app.command()
 def export(
     target: CheckpointArgument,
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new or empty folder.")],

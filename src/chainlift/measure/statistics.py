@@ -92,6 +92,12 @@ def t_quantile(freedom: int, level: float = 0.95) -> float:
     return math.tan(middle) * math.sqrt(freedom)
 
 
+def power_law(x: ArrayLike, y: ArrayLike) -> float:
+    """The exponent b of y = a x^b: the slope of the least-squares line through the logarithms of x, y (N,), all > 0."""
+    logs = np.log(_vector(x, at_least=2)), np.log(_vector(y, at_least=2))
+    return float(np.polyfit(*logs, 1)[0])
+
+
 def pass_at_k(right: ArrayLike, samples: int, ks: Iterable[int]) -> dict[int, float]:
     """{k: unbiased estimate of the probability that one of k responses is right}, a mean over P prompts.
 

@@ -31,9 +31,10 @@ class Result:
     folder: Path
     summary: dict[str, Any]
     report: Path
+    """Its page, which is there unless the run was asked to make none."""
 
 
-def run(recipe: Recipe, out: Path, reporter: Reporter, *, fresh: bool = False) -> Result:
+def run(recipe: Recipe, out: Path, reporter: Reporter, *, fresh: bool = False, with_page: bool = True) -> Result:
     """The finished run of a recipe under `out`; what was done before, by this or another process, is not done again.
 
     Raises ValueError for what the user can mend, FloatingPointError when training diverges, Interrupted after Ctrl-C;
@@ -58,7 +59,7 @@ def run(recipe: Recipe, out: Path, reporter: Reporter, *, fresh: bool = False) -
                 _train(context, out)
             folder.finish(summarise(recipe, folder))
         report = folder.path / "report.html"
-        if not report.exists():
+        if with_page and not report.exists():
             report = page.write(folder.path)
     return Result(folder.path, folder.summary(), report)
 

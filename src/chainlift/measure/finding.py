@@ -1,0 +1,58 @@
+"""One line of a claim: what theory says, what the seeds gave, and whether the two agree within a stated tolerance."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from chainlift.measure.statistics import Interval, mean_interval
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A quantity under one setting, with one value a seed."""
+
+    quantity: str
+    setting: str
+    """Such as `p_cot .25`; empty where the quantity is of the whole claim."""
+    values: tuple[float, ...]
+    """One a seed."""
+    predicted: float | None = None
+    """None where nothing is predicted: the line is then a measurement and no check."""
+    tolerance: float = 0.0
+    """The largest |value - predicted| that is allowed, for every seed (`each`) or for the mean."""
+    each: bool = True
+    note: str = ""
+
+    @property
+    def mean(self) -> float:
+        """Mean over seeds."""
+        return float(np.mean(self.values))
+
+    @property
+    def ci95(self) -> Interval:
+        """Student's t interval of the mean over seeds; infinite with one seed."""
+        return mean_interval(self.values) if len(self.values) > 1 else (-math.inf, math.inf)
+
+    @property
+    def worst(self) -> float | None:
+        """The largest distance of a seed's value from the prediction."""
+        return None if self.predicted is None else float(np.abs(np.subtract(self.values, self.predicted)).max())
+
+    @property
+    def holds(self) -> bool | None:
+        """Whether the tolerance is kept; None where nothing is predicted. A value that is not finite fails."""
+        if self.predicted is None or self.worst is None:
+            return None
+        return bool((self.worst if self.each else abs(self.mean - self.predicted)) <= self.tolerance)
+
+
+def verdict(findings: Sequence[Finding]) -> str:
+    """`holds`, or `fails` with the number of lines that do; `measured` where nothing was predicted."""
+    judged = [finding.holds for finding in findings if finding.holds is not None]
+    if not judged:
+        return "measured"
+    return "holds" if all(judged) else f"fails in {judged.count(False)} of {len(judged)} lines"

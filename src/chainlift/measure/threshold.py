@@ -1,0 +1,79 @@
+"""Where greedy decoding flips from short to long, over p_cot: two estimates, one from probabilities, one from flips.
+
+The first uses more of each run than a yes or no: the log-odds of going on are log K + log(p / (1 - p)) at the least
+loss (theory/linear_model.go_on_log_odds), a line in log(p / (1 - p)), and the threshold is where it crosses zero.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from chainlift.measure.statistics import Interval
+
+RIDGE = 1e-6
+"""On the slope: where flips leave a gap between the last short and the first long, the least that makes the fit finite,
+so that the crossing lies in the gap's middle."""
+
+
+def log_odds_crossing(p: ArrayLike, log_odds: ArrayLike) -> float:
+    """The p (N,) at which log-odds (N,) of going on cross zero: the root of the least-squares line in log(p / (1 - p)).
+
+    ValueError for fewer than two different p, or for a line that does not rise.
+    """
+    x, y = _logit(p), np.asarray(log_odds, dtype=float)
+    if len(np.unique(x)) < 2:
+        raise ValueError("a crossing needs at least two different values of p_cot")
+    slope, offset = np.polyfit(x, y, 1)
+    if not slope > 0:
+        raise ValueError("the log-odds of going on do not rise with p_cot: there is no crossing")
+    return float(1 / (1 + np.exp(offset / slope)))
+
+
+def flip_crossing(p: ArrayLike, long: ArrayLike) -> float:
+    """The p at which a logistic fit over p (N,) gives greedy responses an even chance to be long, `long` (N,) 0 or 1.
+
+    Maximum likelihood by Newton's method with a tiny ridge; nan where all runs agree, as nothing flips then.
+    """
+    x, y = np.asarray(p, dtype=float), np.asarray(long, dtype=float)
+    if y.min() == y.max():
+        return float("nan")
+    centre, scale = x.mean(), x.std()
+    features = np.stack([np.ones_like(x), (x - centre) / scale], axis=1)
+    penalty = np.diag([0.0, RIDGE])
+    weights = np.zeros(2)
+    for _ in range(200):
+        chance = 1 / (1 + np.exp(-np.clip(features @ weights, -500, 500)))
+        gradient = features.T @ (y - chance) - penalty @ weights
+        hessian = (features * (chance * (1 - chance))[:, None]).T @ features + penalty
+        step = np.linalg.solve(hessian, gradient)
+        weights = weights + step * min(1.0, 2.0 / max(np.abs(step).max(), 1e-300))
+        if np.abs(step).max() < 1e-9:
+            break
+    return float(centre - scale * weights[0] / weights[1])
+
+
+def flip_interval(
+    p: NDArray[np.float64],
+    long: NDArray[np.float64],
+    generator: np.random.Generator,
+    *,
+    level: float = 0.95,
+    resamples: int = 1000,
+) -> Interval:
+    """Percentile bootstrap interval of flip_crossing over seeds: long (seeds, N) at the same p (N,), whole seeds drawn.
+
+    It has no width where all seeds flip in the same gap; the grid's spacing is then the resolution.
+    """
+    seeds = len(long)
+    found = []
+    for _ in range(resamples):
+        chosen = long[generator.integers(seeds, size=seeds)]
+        found.append(flip_crossing(np.tile(p, seeds), chosen.ravel()))
+    low, high = np.nanquantile(found, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def _logit(p: ArrayLike) -> NDArray[np.float64]:
+    value = np.asarray(p, dtype=float)
+    return np.log(value) - np.log1p(-value)

@@ -1,0 +1,1 @@
+"""Many runs: grids of recipes, and the claims that they decide."""

@@ -1,0 +1,88 @@
+"""A claim: the runs that decide it, and the check that turns them into findings with a verdict."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from chainlift.measure.finding import Finding, verdict
+from chainlift.recipe import Recipe
+from chainlift.report.claim_table import markdown
+from chainlift.report.terminal import Reporter
+from chainlift.runs import environment
+from chainlift.runs.store import write_atomically
+from chainlift.sweep import grid
+from chainlift.sweep.grid import Finished
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One row of the claims table."""
+
+    name: str
+    statement: str
+    runs: Callable[[Sequence[int]], list[Recipe]]
+    """The recipes that it needs, for some seeds."""
+    check: Callable[[list[Finished]], list[Finding]]
+    """Findings from those runs."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a claim."""
+
+    claim: Claim
+    seeds: list[int]
+    findings: list[Finding]
+    num_runs: int
+
+    @property
+    def verdict(self) -> str:
+        """holds, fails in .. lines, or measured."""
+        return verdict(self.findings)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain numbers that JSON can hold."""
+        lines = [
+            {**asdict(line), "mean": line.mean, "ci95": line.ci95, "worst": line.worst, "holds": line.holds}
+            for line in self.findings
+        ]
+        about = {"claim": self.claim.name, "statement": self.claim.statement, "verdict": self.verdict}
+        return {**about, "seeds": self.seeds, "runs": self.num_runs, "findings": lines}
+
+
+def reproduce(claim: Claim, seeds: Sequence[int], out: Path, reporter: Reporter) -> Outcome:
+    """The outcome of a claim, once the runs that it lacks under `out` are made; also written to out/claims/NAME.*.
+
+    ValueError for fewer than two seeds: a claim without an interval is none.
+    """
+    if len(set(seeds)) < 2:
+        raise ValueError("--seeds: a claim needs at least two seeds, as its intervals are over seeds")
+    reporter.say(f"{claim.name}: {claim.statement}")
+    finished = grid.run_all(claim.runs(seeds), out, reporter)
+    outcome = Outcome(claim, list(seeds), claim.check(finished), len(finished))
+    folder = out / "claims"
+    folder.mkdir(parents=True, exist_ok=True)
+    told = {**outcome.as_dict(), "environment": environment.describe("cpu")}
+    write_atomically(folder / f"{claim.name}.json", json.dumps(told, indent=2) + "\n")
+    write_atomically(folder / f"{claim.name}.md", markdown(outcome.findings))
+    return outcome
+
+
+def by_seed(finished: list[Finished], value: Callable[[Finished], float], *keys: str) -> dict[Any, tuple[float, ...]]:
+    """{setting: values, one a seed} of runs; the setting is the value of a dotted key, or a tuple of several keys'."""
+    found: dict[Any, dict[int, float]] = {}
+    for run in finished:
+        setting = tuple(_at(run.recipe, key) for key in keys)
+        found.setdefault(setting[0] if len(keys) == 1 else setting, {})[run.recipe.seed] = value(run)
+    return {setting: tuple(values[seed] for seed in sorted(values)) for setting, values in sorted(found.items())}
+
+
+def _at(recipe: Recipe, key: str) -> Any:
+    node: Any = recipe
+    for part in key.split("."):
+        node = getattr(node, part)
+    return node

@@ -1,0 +1,148 @@
+"""How many demonstrations the linear model needs, by d and by p_cot; and what the same number does for a learner that
+sees no chain.
+
+A run's rate falls to zero at its end, so a run answers for its own number of demonstrations only. A ladder of runs,
+each with twice the demonstrations of the one before, answers for all: what is reported is the number from which every
+longer rung of the ladder keeps the criterion, halfway (in logarithms) to the rung below.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+from chainlift.measure.finding import Finding
+from chainlift.measure.statistics import power_law
+from chainlift.recipe import Recipe
+from chainlift.sweep.claims import Claim, by_seed
+from chainlift.sweep.grid import Finished, cross
+
+DIGITS = (10, 30, 100, 300, 1000)
+P_AT_DIGITS = 0.25
+P_COT = (0.02, 0.05, 0.1, 0.2, 0.3)
+DIGITS_AT_P = 30
+FIRST_RUNG = 8
+"""Updates of the shortest run."""
+CALIBRATED = 0.02
+"""Allowed distance of the long share from p_cot."""
+RIGHT = 0.5
+"""Of the long responses are gold throughout: from there on keeping right chains makes the long share grow (q > 1/K)."""
+DIRECT_DIGITS = (2, 3, 4, 5, 6, 8, 10, 15, 20, 30)
+DIRECT_STEPS = 1500
+SMALL = 15
+"""From this d on the direct learner is claimed to be at chance."""
+CHANCE = 0.5
+NEAR_CHANCE = 0.05
+
+
+def ladder(d: int, p: float) -> list[int]:
+    """Updates of the runs at d digits and p_cot p, each twice the one before, the last of at least 0.8 d / p."""
+    top = max(math.ceil(math.log2(0.8 * d / p / FIRST_RUNG)), 1)
+    return [FIRST_RUNG * 2**rung for rung in range(top + 1)]
+
+
+def scaling_runs(seeds: Sequence[int]) -> list[Recipe]:
+    """The ladders over d at one p_cot and over p_cot at one d."""
+    points = dict.fromkeys([*((d, P_AT_DIGITS) for d in DIGITS), *((DIGITS_AT_P, p) for p in P_COT)])
+    found = []
+    for d, p in points:
+        steps = {"pretrain.steps": ladder(d, p)}
+        found += cross("linear-ntp", steps, seeds, f"task.d={d}", f"mixture.p_cot={p}", *MEASURED_AT_THE_END)
+    return found
+
+
+MEASURED_AT_THE_END = ("evaluate.every=1000000", "evaluate.prompts=512")
+
+
+def check_scaling(finished: list[Finished]) -> list[Finding]:
+    """The demonstrations needed at each point, and the exponents of power laws through them, seed by seed."""
+    found = []
+    for name, kept in (("calibrated within .02", is_calibrated), ("chains right (q > 1/2)", has_right_chains)):
+        needed = demonstrations_needed(finished, kept)
+        for (d, p), values in needed.items():
+            found.append(Finding(f"demonstrations until {name}", f"d {d}, p_cot {p:g}", values))
+        lines = (
+            ("d", f"p_cot {P_AT_DIGITS:g}", {d: v for (d, p), v in needed.items() if p == P_AT_DIGITS}),
+            ("1/p_cot", f"d {DIGITS_AT_P}", {1 / p: v for (d, p), v in needed.items() if d == DIGITS_AT_P}),
+        )
+        for axis, at, line in lines:
+            exponents = tuple(_exponent(list(line), seed) for seed in zip(*line.values(), strict=True))
+            found.append(Finding(f"exponent in {axis}: {name}", at, exponents))
+    return found
+
+
+def is_calibrated(run: Finished) -> bool:
+    """The long share is within CALIBRATED of p_cot."""
+    return abs(run.summary["pretrain"]["exact_long_share"] - run.recipe.mixture.p_cot) <= CALIBRATED
+
+
+def has_right_chains(run: Finished) -> bool:
+    """More than RIGHT of the long responses are gold."""
+    exactness = run.summary["pretrain"]["exact_chain_exactness"]
+    return exactness is not None and exactness > RIGHT
+
+
+def demonstrations_needed(
+    finished: list[Finished], kept: Callable[[Finished], bool]
+) -> dict[tuple[int, float], tuple[float, ...]]:
+    """{(d, p_cot): demonstrations, one number a seed} from which on every rung keeps the criterion."""
+    rungs = by_seed(finished, lambda run: float(kept(run)), "task.d", "mixture.p_cot", "pretrain.steps")
+    sizes = {run.recipe.pretrain.batch_size for run in finished}
+    assert len(sizes) == 1
+    batch = sizes.pop()
+    points = dict.fromkeys((d, p) for d, p, _ in rungs)
+    found = {}
+    for d, p in points:
+        own = sorted((steps, values) for (at_d, at_p, steps), values in rungs.items() if (at_d, at_p) == (d, p))
+        steps, per_seed = [step for step, _ in own], list(zip(*(values for _, values in own), strict=True))
+        found[d, p] = tuple(batch * _first_kept(steps, [bool(value) for value in seed]) for seed in per_seed)
+    return found
+
+
+def _first_kept(steps: list[int], kept: list[bool]) -> float:
+    """Between the last rung that fails and the next; infinite where the last rung fails, the first where none does."""
+    failed = [rung for rung, one in enumerate(kept) if not one]
+    if not failed:
+        return float(steps[0])
+    last = failed[-1]
+    return math.inf if last == len(steps) - 1 else math.sqrt(steps[last] * steps[last + 1])
+
+
+def _exponent(x: list[float], y: tuple[float, ...]) -> float:
+    """Of y in x; nan where a ladder was too short."""
+    return power_law(x, y) if all(map(math.isfinite, y)) else math.nan
+
+
+def direct_runs(seeds: Sequence[int]) -> list[Recipe]:
+    """A transformer on short demonstrations only, over d."""
+    fixed = ("mixture.p_cot=0", f"pretrain.steps={DIRECT_STEPS}", "pretrain.batch_size=256", *DIRECT)
+    return cross("tiny", {"task.d": DIRECT_DIGITS}, seeds, *fixed)
+
+
+DIRECT = ("posttrain=null", "continued_pretrain=null", "evaluate.every=1500")
+
+
+def check_direct(finished: list[Finished]) -> list[Finding]:
+    """Greedy accuracy over d."""
+    found = []
+    for d, values in by_seed(finished, lambda run: run.summary["pretrain"]["greedy_accuracy"], "task.d").items():
+        predicted = CHANCE if d >= SMALL else None
+        found.append(Finding("greedy accuracy, p_cot 0", f"d {d}", values, predicted, NEAR_CHANCE))
+    return found
+
+
+CLAIMS = (
+    Claim(
+        "linear-scaling",
+        "The demonstrations until the linear model is calibrated, and until its chains are right, grow like powers "
+        "of d and of 1/p",
+        scaling_runs,
+        check_scaling,
+    ),
+    Claim(
+        "direct-control",
+        "Without a single chain (p_cot = 0) a transformer stays at chance from some small d on, at the same budget",
+        direct_runs,
+        check_direct,
+    ),
+)

@@ -1,0 +1,139 @@
+"""A claim from its runs to its verdict, with real runs at a small size; a wrong prediction is told as failed."""
+
+import itertools
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from chainlift.measure.finding import Finding
+from chainlift.recipe import Recipe
+from chainlift.report.claim_table import claim_table, markdown
+from chainlift.report.terminal import Reporter
+from chainlift.sweep import claims, grid, linear_claims, registry, scaling_claims
+from chainlift.sweep.claims import Claim, by_seed
+from chainlift.sweep.grid import Finished, cross
+from tests.conftest import chainlift
+
+SMALL = ("task.d=6", "pretrain.steps=300", "evaluate.every=300", "evaluate.prompts=256")
+
+
+def runs(seeds: Sequence[int]) -> list[Recipe]:
+    return cross("linear-ntp", {"mixture.p_cot": [0.2, 0.5]}, seeds, *SMALL)
+
+
+def check(finished: list[Finished]) -> list[Finding]:
+    shares = by_seed(finished, lambda run: run.summary["pretrain"]["exact_long_share"], "mixture.p_cot")
+    return [Finding("long share", f"p_cot {p:g}", values, p, 0.05) for p, values in shares.items()]
+
+
+CLAIM = Claim("small", "the long share is p_cot", runs, check)
+
+
+def test_the_cross_product_is_whole_and_seed_by_seed() -> None:
+    found = cross("linear-ntp", {"task.d": [4, 5], "mixture.p_cot": [0.1, 0.2]}, [3, 4], "pretrain.steps=7")
+    assert [(one.seed, getattr(one.task, "d"), one.mixture.p_cot) for one in found] == [  # noqa: B009
+        (seed, d, p) for seed in (3, 4) for d in (4, 5) for p in (0.1, 0.2)
+    ]
+    assert {one.pretrain.steps for one in found} == {7}
+    assert len({one.run_id for one in found}) == len(found)
+
+
+def test_a_claim_holds_and_what_is_done_is_not_done_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    outcome = claims.reproduce(CLAIM, [0, 1], tmp_path, Reporter())
+    assert "4/4" in capsys.readouterr().err
+    assert outcome.verdict == "holds"
+    assert [len(finding.values) for finding in outcome.findings] == [2, 2]
+    told = json.loads((tmp_path / "claims/small.json").read_text())
+    assert told["verdict"] == "holds"
+    assert told["seeds"] == [0, 1]
+    assert told["findings"][0]["values"] == list(outcome.findings[0].values)
+    assert (tmp_path / "claims/small.md").read_text() == markdown(outcome.findings)
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*/metrics.jsonl")}
+    wrong = replace(CLAIM, check=lambda found: [replace(line, predicted=0.9) for line in check(found)])
+    again = claims.reproduce(wrong, [0, 1], tmp_path, Reporter())
+    assert again.verdict == "fails in 2 of 2 lines"
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("*/metrics.jsonl")} == before
+    assert not list(tmp_path.glob("*/report.html"))
+
+
+def test_the_table_tells_failures_and_mere_measurements() -> None:
+    findings = [
+        Finding("share", "p .1", (0.1, 0.12), 0.1, 0.01),
+        Finding("exponent", "", (1.5,), note="one seed"),
+    ]
+    text = markdown(findings)
+    assert "| share, p .1 | 0.1 | 0.11 [" in text
+    assert "| 0.02 | 0.01 | FAILS |" in text
+    assert "| exponent |  | 1.5 |  |  | measured (one seed) |" in text
+    assert claim_table("x", findings).row_count == 3
+
+
+@pytest.mark.parametrize(
+    ("kept", "needed"),
+    [
+        ([False, False, True, True], math.sqrt(16 * 32)),
+        ([True, False, True, True], math.sqrt(16 * 32)),  # a rung that keeps it by luck does not count
+        ([True, True, True, True], 8),
+        ([True, True, True, False], math.inf),
+    ],
+)
+def test_the_ladder_is_read_from_its_top(kept: list[bool], needed: float) -> None:
+    assert scaling_claims._first_kept([8, 16, 32, 64], kept) == pytest.approx(needed)
+
+
+def test_ladders_double_and_reach_far_enough() -> None:
+    for d, p in ((10, 0.1), (30, 0.02), (1000, 0.1)):
+        steps = scaling_claims.ladder(d, p)
+        assert all(later == 2 * earlier for earlier, later in itertools.pairwise(steps))
+        assert 0.8 * d / p <= steps[-1] < 1.6 * d / p
+
+
+@pytest.mark.parametrize("name", sorted(registry.CLAIMS))
+def test_every_claim_lists_runs_without_a_double(name: str) -> None:
+    ids = [one.run_id for one in registry.CLAIMS[name].runs([0, 1])]
+    assert len(ids) == len(set(ids)) > 0
+    assert chainlift("reproduce", name, "--dry-run", "--seeds", "0-1").stdout.count("\n") == len(ids)
+
+
+@pytest.mark.slow
+def test_a_shipped_claim_is_checked_whole_at_a_small_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """linear-degree with fewer points and steps: every line of its check is made, and most hold."""
+    monkeypatch.setattr(linear_claims, "DEGREE_P", (0.42, 0.48, 0.52, 0.58))
+    real = grid.cross
+
+    def short(source: str, settings: dict[str, list[object]], seeds: list[int], *fixed: str) -> list[Recipe]:
+        return real(source, settings, seeds, *fixed, "pretrain.steps=600", "evaluate.every=600")
+
+    monkeypatch.setattr(linear_claims, "cross", short)
+    outcome = claims.reproduce(registry.CLAIMS["linear-degree"], [0, 1], tmp_path, Reporter(quiet=True))
+    assert outcome.num_runs == 10
+    assert len(outcome.findings) == 3 * 4 + 2 + 1
+    held = [finding.holds for finding in outcome.findings]
+    assert held.count(True) >= 12
+    threshold = next(line for line in outcome.findings if line.quantity.startswith("threshold, from log-odds"))
+    assert threshold.mean == pytest.approx(0.5, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["linear-npt"], "no claim 'linear-npt', did you mean 'linear-ntp'?"),
+        (["linear-ntp", "--seeds", "x"], "--seeds"),
+        (["linear-ntp", "--seeds", "3"], "at least two seeds"),
+    ],
+)
+def test_bad_input_is_one_line(arguments: list[str], told: str, tmp_path: Path) -> None:
+    done = chainlift("reproduce", *arguments, "--out", tmp_path / "runs")
+    assert done.returncode == 2
+    assert told in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "runs").exists()
+
+
+def test_without_a_name_the_claims_are_listed() -> None:
+    lines = chainlift("reproduce").stdout.splitlines()
+    assert [line.split()[0] for line in lines] == list(registry.CLAIMS)
