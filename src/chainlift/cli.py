@@ -180,7 +180,7 @@ def reproduce(
     Without a name, list the claims. What is done already is not run again; tables go to OUT/claims.
     """
     from chainlift.recipe import parse_seeds
-    from chainlift.report.claim_table import claim_table
+    from chainlift.report.claim_table import claim_lines
     from chainlift.report.terminal import Reporter
     from chainlift.sweep import claims, registry
 
@@ -197,7 +197,7 @@ def reproduce(
         if as_json:
             print(json.dumps(outcome.as_dict()))
         else:
-            Console().print(claim_table(f"{claim.name}: {outcome.verdict}", outcome.findings))
+            print("\n".join([*claim_lines(outcome.findings), f"{claim.name}: {outcome.verdict}"]))
 
 
 @app.command()

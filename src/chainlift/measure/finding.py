@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -23,9 +24,17 @@ class Finding:
     predicted: float | None = None
     """None where nothing is predicted: the line is then a measurement and no check."""
     tolerance: float = 0.0
-    """The largest |value - predicted| that is allowed, for every seed (`each`) or for the mean."""
-    each: bool = True
+    """The largest |value - predicted| that is allowed of what `judged` names."""
+    judged: Literal["each", "mean", "interval"] = "each"
+    """Every seed, the mean over seeds, or whether the mean's 95 % interval holds the prediction, which is missed by
+    chance once in twenty lines."""
     note: str = ""
+    x: float | None = None
+    """Where the line stands on a figure's axis; None leaves it out."""
+    axis: str = "p_cot"
+    """What that axis is."""
+    series: str = ""
+    """Which of a figure's curves it belongs to."""
 
     @property
     def mean(self) -> float:
@@ -47,7 +56,9 @@ class Finding:
         """Whether the tolerance is kept; None where nothing is predicted. A value that is not finite fails."""
         if self.predicted is None or self.worst is None:
             return None
-        return bool((self.worst if self.each else abs(self.mean - self.predicted)) <= self.tolerance)
+        if self.judged == "interval":
+            return bool(self.ci95[0] <= self.predicted <= self.ci95[1])
+        return bool((self.worst if self.judged == "each" else abs(self.mean - self.predicted)) <= self.tolerance)
 
 
 def verdict(findings: Sequence[Finding]) -> str:

@@ -6,48 +6,43 @@ import math
 from collections.abc import Sequence
 from itertools import groupby
 
-from rich.table import Table
-
 from chainlift.measure.finding import Finding
 
-COLUMNS = ("", "predicted", "mean over seeds [95 %]", "worst seed", "allowed", "verdict")
+COLUMNS = ("", "predicted", "mean over seeds [95 %]", "worst", "allowed", "verdict")
+FORMAT = "{:22s}{:>8s}  {:23s}{:>8s}{:>8s} {}"
 
 
-def claim_table(title: str, findings: Sequence[Finding]) -> Table:
-    """The findings as a table for the terminal: a line a setting, under its quantity."""
-    table = Table(*COLUMNS, title=title)
+def claim_lines(findings: Sequence[Finding]) -> list[str]:
+    """The findings for the terminal, 80 columns wide: a heading for each quantity, a line for each setting."""
+    told = [FORMAT.format(*COLUMNS).rstrip()]
     for quantity, lines in groupby(findings, key=lambda finding: finding.quantity):
-        own = list(lines)
-        if own[0].setting:
-            table.add_row(f"[bold]{quantity}[/bold]")
-        for finding in own:
-            name = f"  {finding.setting}" if finding.setting else f"[bold]{quantity}[/bold]"
-            table.add_row(name, *_cells(finding))
-        table.add_section()
-    return table
+        told.append(quantity)
+        for finding in lines:
+            told.append(FORMAT.format(f"  {finding.setting}", *_cells(finding)).rstrip())
+            if finding.note:
+                told.append(f"    {finding.note}")
+    return told
 
 
 def markdown(findings: Sequence[Finding]) -> str:
     """The findings as a Markdown table."""
     lines = [("quantity", *COLUMNS[1:]), ("---",) * len(COLUMNS)]
-    lines += [(", ".join(filter(None, (f.quantity, f.setting))), *_cells(f)) for f in findings]
+    lines += [(", ".join(filter(None, (f.quantity, f.setting, f.note))), *_cells(f)) for f in findings]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
 
 
 def _cells(finding: Finding) -> tuple[str, ...]:
     """Everything but the names: predicted, mean and interval, distance of the worst seed, tolerance, verdict."""
     told = {True: "holds", False: "FAILS", None: "measured"}[finding.holds]
-    if finding.note:
-        told += f" ({finding.note})"
-    interval = " [{:.4g}, {:.4g}]".format(*finding.ci95) if math.isfinite(finding.ci95[0]) else ""
-    measured = f"{finding.mean:.4g}{interval}"
+    low, high = finding.ci95
+    interval = f" [{_number(low)}, {_number(high)}]" if math.isfinite(low) else ""
+    measured = f"{_number(finding.mean)}{interval}"
     if finding.predicted is None:
         return "", measured, "", "", told
     worst = f"{finding.worst:.2g}" if len(finding.values) > 1 else ""
-    return (
-        f"{finding.predicted:.4g}",
-        measured,
-        worst,
-        f"{finding.tolerance:g}{'' if finding.each else ' (mean)'}",
-        told,
-    )
+    allowed = {"each": f"{finding.tolerance:g}", "mean": f"{finding.tolerance:g} (mean)", "interval": "inside"}
+    return f"{finding.predicted:.4g}", measured, worst, allowed[finding.judged], told
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"

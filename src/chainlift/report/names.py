@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 STAGE_TITLES = {
     "pretrain": "next-token prediction",
     "posttrain": "reinforcement learning",
     "continued_pretrain": "next-token prediction goes on",
 }
 
+# Key in a stage's summary, name for people, key among the theory's predictions.
 QUANTITIES = (
-    ("greedy_accuracy", "greedy accuracy"),
-    ("greedy_length_median", "greedy length (median)"),
-    ("sampled_accuracy", "sampled accuracy"),
-    ("sampled_long_share", "sampled long share"),
+    ("greedy_accuracy", "greedy accuracy", "greedy_accuracy"),
+    ("greedy_length_median", "greedy length (median)", "greedy_length_median"),
+    ("sampled_accuracy", "sampled accuracy", "sampled_accuracy"),
+    ("sampled_long_share", "sampled long share", "sampled_long_share"),
+    ("exact_accuracy", "sampled accuracy, exact", "sampled_accuracy"),
+    ("exact_long_share", "long share, exact", "sampled_long_share"),
+    ("decision_go_on", "P(go on after x_1)", "go_on"),
 )
+
+
+def measured_in(stages: Iterable[dict[str, Any]]) -> list[tuple[str, str, str]]:
+    """The QUANTITIES that every one of some stages' summaries has; exact ones are of linear models only."""
+    held = list(stages)
+    return [quantity for quantity in QUANTITIES if all(quantity[0] in stage for stage in held)]

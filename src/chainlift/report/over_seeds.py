@@ -8,7 +8,7 @@ import numpy as np
 from rich.table import Table
 
 from chainlift.measure.statistics import mean_interval
-from chainlift.report.names import QUANTITIES, STAGE_TITLES
+from chainlift.report.names import QUANTITIES, STAGE_TITLES, measured_in
 
 
 def over_seeds(summaries: list[dict[str, Any]]) -> dict[str, Any]:
@@ -19,7 +19,8 @@ def over_seeds(summaries: list[dict[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {"recipe": summaries[0]["recipe"], "seeds": [summary["seed"] for summary in summaries]}
     for stage in STAGE_TITLES:
         if all(stage in summary for summary in summaries):
-            found[stage] = {key: _mean([summary[stage][key] for summary in summaries], key) for key, _ in QUANTITIES}
+            own = [summary[stage] for summary in summaries]
+            found[stage] = {key: _mean([one[key] for one in own], key) for key, *_ in measured_in(own)}
     return found
 
 
@@ -37,7 +38,9 @@ def seeds_table(found: dict[str, Any]) -> Table:
         table.add_column(
             f"after {STAGE_TITLES[stage]}" if stage != "continued_pretrain" else "baseline: " + STAGE_TITLES[stage]
         )
-    for key, name in QUANTITIES:
+    for key, name, _ in QUANTITIES:
+        if not all(key in found[stage] for stage in stages):
+            continue
         cells = [found[stage][key] for stage in stages]
         table.add_row(name, *(f"{c['mean']:.4g} [{c['ci95'][0]:.4g}, {c['ci95'][1]:.4g}]" for c in cells))
     return table

@@ -13,7 +13,7 @@ from plotly.offline import get_plotlyjs
 from plotly.utils import PlotlyJSONEncoder
 
 from chainlift.report import charts, figures
-from chainlift.report.names import QUANTITIES, STAGE_TITLES
+from chainlift.report.names import STAGE_TITLES, measured_in
 from chainlift.report.record import Record, read
 from chainlift.report.reference import references
 from chainlift.report.sentence import headline, so_far
@@ -66,11 +66,10 @@ def render(record: Record) -> str:
 def table(summary: dict[str, Any]) -> list[dict[str, Any]]:
     """Rows of the before/after table: a name, and for each stage the measured value, its interval and the theory's."""
     found = []
-    for key, name in QUANTITIES:
+    stages = [stage for stage in STAGE_TITLES if stage in summary]
+    for key, name, predicted in measured_in(summary[stage] for stage in stages):
         cells = []
-        for stage in STAGE_TITLES:
-            if stage not in summary:
-                continue
+        for stage in stages:
             measured = summary[stage]
             theory = {"pretrain": summary["theory"], "posttrain": summary["theory"].get("posttrain")}.get(stage)
             cells.append(
@@ -78,7 +77,7 @@ def table(summary: dict[str, Any]) -> list[dict[str, Any]]:
                     "stage": stage,
                     "value": measured[key],
                     "interval": measured.get(f"{key}_ci95"),
-                    "theory": None if theory is None else theory[key],
+                    "theory": None if theory is None else theory.get(predicted),
                 }
             )
         found.append({"name": name, "cells": cells})

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from chainlift.report.names import QUANTITIES, STAGE_TITLES
+from chainlift.report.names import STAGE_TITLES, measured_in
 from chainlift.tasks.base import EOS
 
 SHOWN_ROWS = 6  # evaluations kept in sight
@@ -113,14 +113,14 @@ def summary_table(summary: dict[str, Any]) -> Table:
             f"after {STAGE_TITLES[stage]}" if stage != "continued_pretrain" else "baseline: " + STAGE_TITLES[stage]
         )
         if stage != "continued_pretrain":
-            table.add_column("theory", style="dim")
-    for key, name in QUANTITIES:
+            table.add_column("theory" if stage == "pretrain" else "theory: limit", style="dim")
+    for key, name, predicted in measured_in(summary[stage] for stage in stages):
         cells = [name]
         for stage in stages:
             cells.append(_cell(summary[stage], key))
             if stage != "continued_pretrain":
-                theory = summary["theory"] if stage == "pretrain" else summary["theory"]["posttrain"]
-                cells.append("—" if theory[key] is None else f"{theory[key]:g}")
+                theory = (summary["theory"] if stage == "pretrain" else summary["theory"]["posttrain"]).get(predicted)
+                cells.append("—" if theory is None else f"{theory:g}")
         table.add_row(*cells)
     return table
 
@@ -128,7 +128,7 @@ def summary_table(summary: dict[str, Any]) -> Table:
 def _cell(measured: dict[str, Any], key: str) -> str:
     interval = measured.get(f"{key}_ci95")
     if interval is None:
-        return f"{measured[key]:g}"
+        return f"{measured[key]:g}" if "length" in key else f"{measured[key]:.4f}"
     return f"{measured[key]:.3f} [{interval[0]:.3f}, {interval[1]:.3f}]"
 
 

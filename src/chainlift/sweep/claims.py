@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 from chainlift.measure.finding import Finding, verdict
 from chainlift.recipe import Recipe
+from chainlift.report.claim_figure import claim_figure
 from chainlift.report.claim_table import markdown
 from chainlift.report.terminal import Reporter
 from chainlift.runs import environment
@@ -69,6 +71,10 @@ def reproduce(claim: Claim, seeds: Sequence[int], out: Path, reporter: Reporter)
     told = {**outcome.as_dict(), "environment": environment.describe("cpu")}
     write_atomically(folder / f"{claim.name}.json", json.dumps(told, indent=2) + "\n")
     write_atomically(folder / f"{claim.name}.md", markdown(outcome.findings))
+    drawn = claim_figure(outcome.findings)
+    if drawn is not None:
+        for ending in ("pdf", "png"):
+            drawn.savefig(folder / f"{claim.name}.{ending}", dpi=160)
     return outcome
 
 
@@ -79,6 +85,11 @@ def by_seed(finished: list[Finished], value: Callable[[Finished], float], *keys:
         setting = tuple(_at(run.recipe, key) for key in keys)
         found.setdefault(setting[0] if len(keys) == 1 else setting, {})[run.recipe.seed] = value(run)
     return {setting: tuple(values[seed] for seed in sorted(values)) for setting, values in sorted(found.items())}
+
+
+def first_long(rows: list[dict[str, Any]]) -> float:
+    """The number of the first evaluation at which greedy responses are long; infinite if there is none."""
+    return next((float(n) for n, row in enumerate(rows) if row["greedy"]["length_median"] > 1), math.inf)
 
 
 def _at(recipe: Recipe, key: str) -> Any:

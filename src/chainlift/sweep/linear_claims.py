@@ -11,7 +11,7 @@ import numpy as np
 from chainlift.measure.finding import Finding
 from chainlift.measure.threshold import flip_crossing, flip_interval, log_odds_crossing
 from chainlift.recipe import Recipe
-from chainlift.sweep.claims import Claim, by_seed
+from chainlift.sweep.claims import Claim, by_seed, first_long
 from chainlift.sweep.grid import Finished, cross
 from chainlift.theory import closed_forms, linear_model, star
 
@@ -55,10 +55,10 @@ def check_degree(finished: list[Finished]) -> list[Finding]:
     found = []
     for quantity in ("decision_go_on", "decision_go_on_elsewhere"):
         for p, values in by_seed(one, _after("pretrain", quantity), P).items():
-            found.append(Finding(_name(quantity), f"degree 1, p_cot {p:g}", values, p, 0.01))
+            found.append(Finding(_name(quantity), f"degree 1, p_cot {p:g}", values, p, 0.01, x=p))
     for p, values in by_seed(one, _after("pretrain", "exact_accuracy"), P).items():
         predicted = linear_model.degree_1_predictions(10, 2, p)["sampled_accuracy"]
-        found.append(Finding("sampled accuracy (exact)", f"degree 1, p_cot {p:g}", values, predicted, 0.01))
+        found.append(Finding("sampled accuracy (exact)", f"degree 1, p_cot {p:g}", values, predicted, 0.01, x=p))
     found += _threshold(one, linear_model.DEGREE_1_THRESHOLD)
     for p, values in by_seed(two, _after("pretrain", "greedy_length_median"), P).items():
         found.append(Finding("greedy length", f"degree 2, p_cot {p:g}", values, 10, 0))
@@ -78,9 +78,12 @@ def check_star(finished: list[Finished]) -> list[Finding]:
         rounds = [run.evaluations("posttrain") for run in runs]
         for n in range(len(rounds[0])):
             values = tuple(rows[n]["exact"]["long_share"] for rows in rounds)
-            share = star.star_share_after(p, n, 2)
-            found.append(Finding("long share (exact)", f"p_cot {p:g}, round {n}", values, share, 0.02))
-        flips = tuple(float(_flip(rows)) for rows in rounds)
+            share, setting = star.star_share_after(p, n, 2), f"p_cot {p:g}"
+            line = Finding(
+                "long share (exact)", f"{setting}, round {n}", values, share, 0.02, x=n, axis="round", series=setting
+            )
+            found.append(line)
+        flips = tuple(first_long(rows) for rows in rounds)
         predicted = star.star_rounds_to_flip(p, 2)
         assert predicted is not None
         found.append(Finding("rounds to flip", f"p_cot {p:g}", flips, predicted, 0))
@@ -93,10 +96,12 @@ def _log_odds(finished: list[Finished]) -> list[Finding]:
     """Mean log-odds of the two decisions: the weights of x_1 and of bias + x_1 y_1, all others cancel over prompts."""
     found = []
     for p, values in by_seed(finished, _after("pretrain", "decision_first_log_odds"), P).items():
-        found.append(Finding("log-odds of y_1 = x_1", f"p_cot {p:g}", values, linear_model.first_token_weight(p), 0.05))
+        found.append(
+            Finding("log-odds of y_1 = x_1", f"p_cot {p:g}", values, linear_model.first_token_weight(p), 0.05, x=p)
+        )
     for p, values in by_seed(finished, _after("pretrain", "decision_go_on_log_odds"), P).items():
         optimum = linear_model.go_on_log_odds(p, 2)
-        found.append(Finding("log-odds of going on", f"p_cot {p:g}", values, optimum, 0.1))
+        found.append(Finding("log-odds of going on", f"p_cot {p:g}", values, optimum, 0.1, x=p))
     return found
 
 
@@ -104,12 +109,12 @@ def _calibration(finished: list[Finished]) -> list[Finding]:
     """Long share and accuracy of samples, as expectations, and the exactness of long responses."""
     found = []
     for p, values in by_seed(finished, _after("pretrain", "exact_long_share"), P).items():
-        found.append(Finding("long share (exact)", f"p_cot {p:g}", values, p, 0.01))
+        found.append(Finding("long share (exact)", f"p_cot {p:g}", values, p, 0.01, x=p))
     for p, values in by_seed(finished, _after("pretrain", "exact_accuracy"), P).items():
         accuracy = closed_forms.sampled_accuracy(p, 2)
-        found.append(Finding("sampled accuracy (exact)", f"p_cot {p:g}", values, accuracy, 0.01))
+        found.append(Finding("sampled accuracy (exact)", f"p_cot {p:g}", values, accuracy, 0.01, x=p))
     for p, values in by_seed(finished, _after("pretrain", "exact_chain_exactness"), P).items():
-        found.append(Finding("long responses that are gold", f"p_cot {p:g}", values, 1.0, 0.05))
+        found.append(Finding("long responses that are gold", f"p_cot {p:g}", values, 1.0, 0.05, x=p))
     return found
 
 
@@ -129,11 +134,6 @@ def _threshold(finished: list[Finished], predicted: float) -> list[Finding]:
         Finding("threshold, from log-odds of going on", "", crossings, predicted, 0.01),
         Finding("threshold, from greedy flips", "", (fitted,), predicted, 0.01, note=note),
     ]
-
-
-def _flip(rows: list[dict[str, dict[str, float]]]) -> float:
-    """The first round after which greedy responses are long; infinite if there is none."""
-    return next((float(n) for n, row in enumerate(rows) if row["greedy"]["length_median"] > 1), float("inf"))
 
 
 def _after(stage: str, key: str) -> Callable[[Finished], float]:

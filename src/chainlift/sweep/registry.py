@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import difflib
 
-from chainlift.sweep import linear_claims, scaling_claims
+from chainlift.sweep import linear_claims, scaling_claims, star_claims
 from chainlift.sweep.claims import Claim
 
-CLAIMS: dict[str, Claim] = {claim.name: claim for claim in (*linear_claims.CLAIMS, *scaling_claims.CLAIMS)}
+CLAIMS: dict[str, Claim] = {
+    claim.name: claim for claim in (*linear_claims.CLAIMS, *scaling_claims.CLAIMS, *star_claims.CLAIMS)
+}
 
 
 def named(names: list[str]) -> list[Claim]:

@@ -59,15 +59,20 @@ def check_scaling(finished: list[Finished]) -> list[Finding]:
     found = []
     for name, kept in (("calibrated within .02", is_calibrated), ("chains right (q > 1/2)", has_right_chains)):
         needed = demonstrations_needed(finished, kept)
-        for (d, p), values in needed.items():
-            found.append(Finding(f"demonstrations until {name}", f"d {d}, p_cot {p:g}", values))
         lines = (
             ("d", f"p_cot {P_AT_DIGITS:g}", {d: v for (d, p), v in needed.items() if p == P_AT_DIGITS}),
-            ("1/p_cot", f"d {DIGITS_AT_P}", {1 / p: v for (d, p), v in needed.items() if d == DIGITS_AT_P}),
+            (
+                "1/p_cot",
+                f"d {DIGITS_AT_P}",
+                {1 / p: v for (d, p), v in needed.items() if d == DIGITS_AT_P and p in P_COT},
+            ),
         )
         for axis, at, line in lines:
+            for x, values in line.items():
+                quantity = f"demonstrations until {name}, {at}"
+                found.append(Finding(quantity, f"{axis} {x:g}", values, x=x, axis=axis))
             exponents = tuple(_exponent(list(line), seed) for seed in zip(*line.values(), strict=True))
-            found.append(Finding(f"exponent in {axis}: {name}", at, exponents))
+            found.append(Finding(f"exponent in {axis}, {name}", at, exponents))
     return found
 
 
@@ -127,7 +132,8 @@ def check_direct(finished: list[Finished]) -> list[Finding]:
     found = []
     for d, values in by_seed(finished, lambda run: run.summary["pretrain"]["greedy_accuracy"], "task.d").items():
         predicted = CHANCE if d >= SMALL else None
-        found.append(Finding("greedy accuracy, p_cot 0", f"d {d}", values, predicted, NEAR_CHANCE))
+        line = Finding("greedy accuracy, p_cot 0", f"d {d}", values, predicted, NEAR_CHANCE, x=d, axis="d")
+        found.append(line)
     return found
 
 

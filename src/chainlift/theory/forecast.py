@@ -8,6 +8,7 @@ from typing import Any
 
 from chainlift.theory.closed_forms import (
     Reward,
+    go_on_probability,
     greedy,
     greedy_accuracy,
     greedy_length_median,
@@ -62,6 +63,7 @@ def predictions(
         "greedy_length_median": greedy_length_median(d, modulus, p_cot, marker=marker),
         "sampled_accuracy": sampled_accuracy(p_cot, modulus, temperature, marker=marker, q=q),
         "sampled_long_share": long,
+        "go_on": p_cot if marker else go_on_probability(p_cot, modulus),
         "star_next_share": star_next_share(long, modulus, q=q, reward=reward) if kept else None,
         "star_rounds_to_flip": star_rounds_to_flip(
             p_cot, modulus, temperature=temperature, fit_temperature=temperature, marker=marker, q=q, reward=reward

@@ -42,7 +42,6 @@ def degree_1_predictions(d: int, modulus: int, p: float) -> dict[str, Any]:
     are 0 and P(go on) = p after every y_1. Greedy: y_1 = x_1, then long iff p > 1/2, and right then. Sampled: long with
     probability p (calibrated), but with y_1 = x_1 only in the part a = p + (1 - p) / K of them; a chain that starts
     with an error keeps it to the end, so the accuracy is (1 - p) / K + p a, below the closed forms' (1 - p) / K + p.
-
     """
     long, agree = p > DEGREE_1_THRESHOLD, closed_forms.first_token_probability(p, modulus)
     return forecast.predictions(d, modulus, p) | {
@@ -52,6 +51,7 @@ def degree_1_predictions(d: int, modulus: int, p: float) -> dict[str, Any]:
         "greedy_length_median": d if long else 1,
         "sampled_accuracy": p * agree + (1 - p) / modulus,
         "sampled_long_share": p,
+        "go_on": p,
         "star_next_share": degree_1_star(p, agree, modulus)[0],
         "star_rounds_to_flip": degree_1_star_rounds_to_flip(p, modulus),
     }
