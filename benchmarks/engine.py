@@ -17,9 +17,9 @@ import argparse
 import json
 import statistics
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import torch
 from torch import Tensor
@@ -114,17 +114,6 @@ def rl_update(
     return update
 
 
-@contextmanager
-def changed(module: Any, name: str, value: object) -> Iterator[None]:
-    """A module's constant set to another value for a while."""
-    before = getattr(module, name)
-    setattr(module, name, value)
-    try:
-        yield
-    finally:
-        setattr(module, name, before)
-
-
 def in_turn(actions: dict[str, Callable[[int], float]], repeats: int) -> dict[str, list[float]]:
     """Seconds of each action, repetition by repetition in turn, the first round left out."""
     found: dict[str, list[float]] = {name: [] for name in actions}
@@ -143,7 +132,7 @@ def with_constant(action: Action, module: Any, name: str, value: object) -> Call
     """Like `timed`, under another value of a module's constant."""
 
     def run(step: int) -> float:
-        with changed(module, name, value):
+        with mock.patch.object(module, name, value):
             return seconds(lambda: action(step))
 
     return run

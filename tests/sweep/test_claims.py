@@ -11,6 +11,7 @@ import pytest
 
 from chainlift.measure.finding import Finding
 from chainlift.recipe import Recipe
+from chainlift.report.claim_figure import claim_figure
 from chainlift.report.claim_table import claim_lines, markdown
 from chainlift.report.terminal import Reporter
 from chainlift.sweep import claims, grid, linear_claims, registry, scaling_claims
@@ -27,7 +28,7 @@ def runs(seeds: Sequence[int]) -> list[Recipe]:
 
 def check(finished: list[Finished]) -> list[Finding]:
     shares = by_seed(finished, lambda run: run.summary["pretrain"]["exact_long_share"], "mixture.p_cot")
-    return [Finding("long share", f"p_cot {p:g}", values, p, 0.05) for p, values in shares.items()]
+    return [Finding("long share", f"p_cot {p:g}", values, p, 0.05, x=p) for p, values in shares.items()]
 
 
 CLAIM = Claim("small", "the long share is p_cot", runs, check)
@@ -52,6 +53,11 @@ def test_a_claim_holds_and_what_is_done_is_not_done_again(tmp_path: Path, capsys
     assert told["seeds"] == [0, 1]
     assert told["findings"][0]["values"] == list(outcome.findings[0].values)
     assert (tmp_path / "claims/small.md").read_text() == markdown(outcome.findings)
+    drawn = claim_figure(outcome.findings)
+    assert drawn is not None
+    assert [ax.get_title(loc="left") for ax in drawn.axes] == ["long share"]
+    assert (tmp_path / "claims/small.png").stat().st_size > 5000
+    assert claim_figure(outcome.findings[:1]) is None  # a point is no curve
     before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*/metrics.jsonl")}
     wrong = replace(CLAIM, check=lambda found: [replace(line, predicted=0.9) for line in check(found)])
     again = claims.reproduce(wrong, [0, 1], tmp_path, Reporter())

@@ -78,6 +78,7 @@ def test_predictions_are_one_consistent_json_table():
         "greedy_length_median": 1,
         "sampled_accuracy": pytest.approx(0.625),
         "sampled_long_share": pytest.approx(0.25),
+        "go_on": pytest.approx(0.4),
         "star_next_share": pytest.approx(0.4),
         "star_rounds_to_flip": 1,
         "posttrain": {

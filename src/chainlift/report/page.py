@@ -57,6 +57,7 @@ def render(record: Record) -> str:
         reference_by_round=reference is not None and reference.by_round,
         samples=samples(record),
         preflight=preflight[-1] if preflight else None,
+        learner="A linear model" if recipe["model"].get("family") == "linear" else "A small transformer",
         recipe_text=yaml.safe_dump(recipe, sort_keys=False),
         environment_text=json.dumps(record.environment, indent=2),
         plotly=get_plotlyjs(),
