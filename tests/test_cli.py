@@ -232,3 +232,29 @@ def test_progress_is_plain_lines_without_a_terminal(finished: Path, recipe: Path
     assert "next-token prediction: 40 updates" in done.stderr
     assert "\x1b" not in done.stderr
     assert os.linesep in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["theory", "--modulus", "2.5"], "--modulus"),
+        (["theory", "--nope"], "No such option"),
+        (["nope"], "No such command"),
+        (["run"], "RECIPE"),
+        (["evaluate", "x", "--prompts", "0"], "--prompts"),
+    ],
+)
+def test_a_command_line_that_cannot_be_read_is_one_line_too(arguments: list[str], told: str) -> None:
+    done = chainlift(*arguments)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    assert told in line
+    assert "--help" in line
+
+
+def test_without_a_command_the_help_is_shown() -> None:
+    done = chainlift()
+    assert done.returncode == 2
+    assert "reproduce" in done.stdout
+    assert done.stderr == ""

@@ -230,13 +230,24 @@ def env(as_json: Json = False) -> None:
 def main() -> None:
     """Run the command line; bad input ends with status 2, a failure while running with 1, Ctrl-C with 130."""
     try:
-        app()
-    except Exception as error:
-        from chainlift.stages.failures import explain
-
-        status, line = explain(error)
-        print(line, file=sys.stderr)
-        sys.exit(status)
-    except KeyboardInterrupt:
+        sys.exit(app(standalone_mode=False))
+    except (KeyboardInterrupt, typer.Abort):
         print("interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
         sys.exit(130)
+    except Exception as error:
+        if hasattr(error, "format_message"):  # typer's own: an option that does not exist, a number that is none
+            status, line = 2, _usage(error)
+        else:
+            from chainlift.stages.failures import explain
+
+            status, line = explain(error)
+        if line:
+            print(line, file=sys.stderr)
+        sys.exit(status)
+
+
+def _usage(error: Any) -> str:
+    """A complaint of typer's in one line; empty where it has shown the help instead."""
+    message = " ".join(error.format_message().split())
+    command = error.ctx.command_path if getattr(error, "ctx", None) else "chainlift"
+    return f"error: {message.rstrip('.')}; see {command} --help" if message else ""

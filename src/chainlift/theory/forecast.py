@@ -26,6 +26,7 @@ from chainlift.theory.star import star_next_share, star_rounds_to_flip
 
 STAR_ROUNDS = 10  # told one by one
 STAR_LIMIT = 500  # looked through for a share of 99 %
+MOST_UPDATES = 10_000
 SAMPLES = (1, 4, 16, 64)  # the k of pass@k
 
 
@@ -91,8 +92,8 @@ def forecast(
     curve is that list. ValueError in one line for what is not allowed.
     """
     algorithm_named(algorithm)
-    if updates < 1:
-        raise ValueError(f"updates is {updates}; allowed: 1 and more")
+    if not 1 <= updates <= MOST_UPDATES:
+        raise ValueError(f"updates is {updates}; allowed: 1 to {MOST_UPDATES}")
     if not 0 < step < math.inf:
         raise ValueError(f"step is {step}; allowed: above 0 and finite")
     sampling: dict[str, Any] = {"marker": setting.marker, "q": setting.q, "reward": setting.reward}
