@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from chainlift.report import charts, curves, figures
 from chainlift.report.record import Record
@@ -89,9 +90,13 @@ def test_other_tasks_models_and_unfinished_runs_have_none() -> None:
 def test_figure_chart_and_csv_show_it_in_the_panel_of_rl_only() -> None:
     whole = record()
     name = references(whole)[0].name
-    axes = figures.lift(whole).axes
-    drawn = [[line for line in ax.get_lines() if line.get_label() == name] for ax in axes]
+    figure = figures.lift(whole)
+    drawn = [[line for line in ax.get_lines() if line.get_label() == "noise-free reference"] for ax in figure.axes]
     assert [len(lines) for lines in drawn] == [0, 2, 0, 0, 0, 1]
+    FigureCanvasAgg(figure).draw()
+    legend = figure.legends[0].get_window_extent()
+    assert figure.bbox.x0 <= legend.x0
+    assert legend.x1 <= figure.bbox.x1
     share = references(whole)[0]
     assert np.asarray(drawn[5][0].get_ydata()).tolist() == share.values
     shown = [trace for trace in charts.lift(whole).to_plotly_json()["data"] if trace["name"] == "reference"]

@@ -45,7 +45,7 @@ def lift(record: Record) -> Figure:
         axes[-1][column].xaxis.set_major_locator(MaxNLocator(5))
         axes[-1][column].xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     handles = {label: line for ax in axes.flat for line, label in zip(*ax.get_legend_handles_labels(), strict=True)}
-    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=5, frameon=False)
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=6, frameon=False)
     return figure
 
 
@@ -62,7 +62,10 @@ def _draw_curve(ax: Axes, record: Record, curve: curves.Curve) -> None:
 
 
 def _draw_reference(ax: Axes, reference: Reference) -> None:
-    """The reference of RL, thin and behind what was measured; solid for greedy, dashed for sampled, as there."""
+    """The reference of RL, thin and behind what was measured; solid for greedy, dashed for sampled, as there.
+
+    Which one it is stands on the page (Reference.name); here the legend must fit below the panels.
+    """
     ax.plot(
         reference.sequences,
         reference.values,
@@ -74,7 +77,7 @@ def _draw_reference(ax: Axes, reference: Reference) -> None:
         marker="D" if reference.by_round else "",
         markersize=4,
         markerfacecolor="none",
-        label=reference.name,
+        label="noise-free reference",
     )
 
 
