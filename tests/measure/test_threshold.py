@@ -60,6 +60,9 @@ def test_findings_are_judged_by_every_seed_or_by_the_mean() -> None:
     assert Finding("share", "", (0.07, 0.071), predicted=0.1, judged="interval").holds is False
     assert Finding("rounds", "", (math.inf, 3.0), predicted=3, tolerance=0).holds is False
     assert Finding("share", "", (0.1, math.nan), predicted=0.1, tolerance=1).holds is False
+    factors = Finding("count", "", (10.0, 1000.0), geometric=True)
+    assert factors.mean == pytest.approx(100)
+    assert 0 < factors.ci95[0] < 10
     free = Finding("exponent", "", (1.0, 1.2))
     assert free.holds is None
     assert verdict([near, free]) == "holds"

@@ -79,9 +79,9 @@ def test_the_table_tells_failures_and_mere_measurements() -> None:
     assert max(map(len, lines)) <= 80
     assert lines[1:] == [
         "share",
-        "  p .1                     0.1  0.11 [-0.01706, 0.2371]    0.02    0.01 FAILS",
+        "  p .1                    0.1  0.11 [-0.01706, 0.2371]    0.02     0.01 FAILS",
         "exponent",
-        "                                1.5                                     measured",
+        "                               1.5                                      measured",
         "    one seed",
     ]
 
@@ -97,6 +97,16 @@ def test_the_table_tells_failures_and_mere_measurements() -> None:
 )
 def test_the_ladder_is_read_from_its_top(kept: list[bool], needed: float) -> None:
     assert scaling_claims._first_kept([8, 16, 32, 64], kept) == pytest.approx(needed)
+
+
+def test_half_right_is_interpolated_where_slips_are_rare() -> None:
+    """q = exp(-c / steps) is 1/2 at c / log 2, wherever the rungs are."""
+    for c in (20.0, 37.0):
+        steps = [8, 16, 32, 64, 128]
+        assert scaling_claims._half_right(steps, [math.exp(-c / n) for n in steps]) == pytest.approx(c / math.log(2))
+    assert scaling_claims._half_right([8, 16], [0.1, 0.4]) == math.inf
+    assert scaling_claims._half_right([8, 16], [0.6, 0.8]) == 8
+    assert 8 < scaling_claims._half_right([8, 16], [0.0, 1.0]) < 16
 
 
 def test_ladders_double_and_reach_far_enough() -> None:

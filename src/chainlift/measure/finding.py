@@ -33,18 +33,25 @@ class Finding:
     """Where the line stands on a figure's axis; None leaves it out."""
     axis: str = "p_cot"
     """What that axis is."""
+    geometric: bool = False
+    """Mean and interval are those of the logarithms: for counts that differ by factors."""
     series: str = ""
     """Which of a figure's curves it belongs to."""
 
     @property
     def mean(self) -> float:
-        """Mean over seeds."""
-        return float(np.mean(self.values))
+        """Mean over seeds, the geometric one where it is asked for."""
+        return float(np.exp(np.mean(np.log(self.values))) if self.geometric else np.mean(self.values))
 
     @property
     def ci95(self) -> Interval:
         """Student's t interval of the mean over seeds; infinite with one seed."""
-        return mean_interval(self.values) if len(self.values) > 1 else (-math.inf, math.inf)
+        if len(self.values) < 2:
+            return -math.inf, math.inf
+        if not self.geometric:
+            return mean_interval(self.values)
+        low, high = mean_interval(np.log(self.values))
+        return math.exp(low), math.exp(high)
 
     @property
     def worst(self) -> float | None:

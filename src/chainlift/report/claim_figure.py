@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Sequence
 
 from matplotlib.axes import Axes
@@ -31,7 +32,7 @@ def claim_figure(findings: Sequence[Finding]) -> Figure | None:
     axes = figure.subplots(rows, columns, squeeze=False)
     for ax, (quantity, lines) in zip(axes.flat, panels.items(), strict=False):
         _draw(ax, lines)
-        ax.set_title(quantity, loc="left", fontsize=10)
+        ax.set_title(textwrap.fill(quantity, 44), loc="left", fontsize=10)
     for ax in axes.flat[len(panels) :]:
         ax.set_axis_off()
     handles = {label: line for ax in axes.flat for line, label in zip(*ax.get_legend_handles_labels(), strict=True)}
@@ -63,10 +64,14 @@ def _draw(ax: Axes, lines: list[Finding]) -> None:
 
 
 def _logarithmic(ax: Axes, lines: list[Finding]) -> None:
-    """Logarithms on both axes where both span a factor of ten: a power law is then a line."""
-    axes = [_place(line) for line in lines], [line.mean for line in lines]
-    if all(min(values) > 0 and max(values) >= 10 * min(values) for values in axes):
-        ax.set(xscale="log", yscale="log")
+    """Logarithms on an axis that spans a factor of ten: where both do, a power law is a line."""
+    x = sorted({_place(line) for line in lines})
+    if min(x) > 0 and max(x) >= 10 * min(x):
+        ax.set_xscale("log")
+        ax.set_xticks(x, [f"{one:.4g}" for one in x])
+        ax.set_xticks([], minor=True)
+    if lines[0].geometric:
+        ax.set_yscale("log")
 
 
 def _place(finding: Finding) -> float:

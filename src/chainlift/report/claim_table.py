@@ -9,7 +9,7 @@ from itertools import groupby
 from chainlift.measure.finding import Finding
 
 COLUMNS = ("", "predicted", "mean over seeds [95 %]", "worst", "allowed", "verdict")
-FORMAT = "{:22s}{:>8s}  {:23s}{:>8s}{:>8s} {}"
+FORMAT = "{:21s}{:>8s}  {:23s} {:>7s}{:>9s} {}"
 
 
 def claim_lines(findings: Sequence[Finding]) -> list[str]:
@@ -40,7 +40,7 @@ def _cells(finding: Finding) -> tuple[str, ...]:
     if finding.predicted is None:
         return "", measured, "", "", told
     worst = f"{finding.worst:.2g}" if len(finding.values) > 1 else ""
-    allowed = {"each": f"{finding.tolerance:g}", "mean": f"{finding.tolerance:g} (mean)", "interval": "inside"}
+    allowed = {"each": f"{finding.tolerance:g}", "mean": f"{finding.tolerance:g} mean", "interval": "inside"}
     return f"{finding.predicted:.4g}", measured, worst, allowed[finding.judged], told
 
 

@@ -55,13 +55,13 @@ def check_degree(finished: list[Finished]) -> list[Finding]:
     found = []
     for quantity in ("decision_go_on", "decision_go_on_elsewhere"):
         for p, values in by_seed(one, _after("pretrain", quantity), P).items():
-            found.append(Finding(_name(quantity), f"degree 1, p_cot {p:g}", values, p, 0.01, x=p))
+            found.append(Finding(_name(quantity), f"p_cot {p:g}", values, p, 0.01, x=p))
     for p, values in by_seed(one, _after("pretrain", "exact_accuracy"), P).items():
         predicted = linear_model.degree_1_predictions(10, 2, p)["sampled_accuracy"]
-        found.append(Finding("sampled accuracy (exact)", f"degree 1, p_cot {p:g}", values, predicted, 0.01, x=p))
+        found.append(Finding("sampled accuracy (exact), degree 1", f"p_cot {p:g}", values, predicted, 0.01, x=p))
     found += _threshold(one, linear_model.DEGREE_1_THRESHOLD)
     for p, values in by_seed(two, _after("pretrain", "greedy_length_median"), P).items():
-        found.append(Finding("greedy length", f"degree 2, p_cot {p:g}", values, 10, 0))
+        found.append(Finding("greedy length, degree 2", f"p_cot {p:g}", values, 10, 0))
     return found
 
 
@@ -143,8 +143,8 @@ def _after(stage: str, key: str) -> Callable[[Finished], float]:
 
 def _name(quantity: str) -> str:
     return {
-        "decision_go_on": "P(go on) after y_1 = x_1",
-        "decision_go_on_elsewhere": "P(go on) after y_1 != x_1",
+        "decision_go_on": "P(go on) after y_1 = x_1, degree 1",
+        "decision_go_on_elsewhere": "P(go on) after y_1 != x_1, degree 1",
     }[quantity]
 
 
