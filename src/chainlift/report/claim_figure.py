@@ -26,7 +26,7 @@ def claim_figure(findings: Sequence[Finding]) -> Figure | None:
     panels = {quantity: lines for quantity, lines in panels.items() if len(lines) > 1}
     if not panels:
         return None
-    columns = min(len(panels), COLUMNS)
+    columns = 2 if len(panels) == 4 else min(len(panels), COLUMNS)
     rows = -(-len(panels) // columns)
     figure = Figure(figsize=(4 * columns, 3.2 * rows), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False)
@@ -36,7 +36,7 @@ def claim_figure(findings: Sequence[Finding]) -> Figure | None:
     for ax in axes.flat[len(panels) :]:
         ax.set_axis_off()
     handles = {label: line for ax in axes.flat for line, label in zip(*ax.get_legend_handles_labels(), strict=True)}
-    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=5, frameon=False)
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=2 * columns, frameon=False)
     return figure
 
 
