@@ -195,7 +195,7 @@ def reproduce(
             continue
         outcome = claims.reproduce(claim, parse_seeds(seeds), out, Reporter())
         if as_json:
-            print(json.dumps(outcome.as_dict()))
+            print(json.dumps(outcome.as_dict(), allow_nan=False))
         else:
             print("\n".join([*claim_lines(outcome.findings), f"{claim.name}: {outcome.verdict}"]))
 

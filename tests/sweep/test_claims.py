@@ -86,6 +86,15 @@ def test_the_table_tells_failures_and_mere_measurements() -> None:
     ]
 
 
+def test_what_is_infinite_is_null_in_json() -> None:
+    findings = [Finding("rounds", "", (math.inf, 3.0), 3), Finding("threshold", "", (0.33,), 0.33, 0.01)]
+    told = json.loads(json.dumps(claims.Outcome(CLAIM, [0, 1], findings, 2).as_dict(), allow_nan=False))
+    assert told["findings"][0]["values"] == [None, 3]
+    assert told["findings"][0]["holds"] is False
+    assert told["findings"][1]["ci95"] == [None, None]
+    assert told["findings"][1]["holds"] is True
+
+
 @pytest.mark.parametrize(
     ("kept", "needed"),
     [

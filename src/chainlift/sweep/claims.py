@@ -47,9 +47,9 @@ class Outcome:
         return verdict(self.findings)
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain numbers that JSON can hold."""
+        """Plain numbers that JSON can hold; null stands for what is infinite or undefined."""
         lines = [
-            {**asdict(line), "mean": line.mean, "ci95": line.ci95, "worst": line.worst, "holds": line.holds}
+            _plain({**asdict(line), "mean": line.mean, "ci95": line.ci95, "worst": line.worst, "holds": line.holds})
             for line in self.findings
         ]
         about = {"claim": self.claim.name, "statement": self.claim.statement, "verdict": self.verdict}
@@ -69,7 +69,7 @@ def reproduce(claim: Claim, seeds: Sequence[int], out: Path, reporter: Reporter)
     folder = out / "claims"
     folder.mkdir(parents=True, exist_ok=True)
     told = {**outcome.as_dict(), "environment": environment.describe("cpu")}
-    write_atomically(folder / f"{claim.name}.json", json.dumps(told, indent=2) + "\n")
+    write_atomically(folder / f"{claim.name}.json", json.dumps(told, indent=2, allow_nan=False) + "\n")
     write_atomically(folder / f"{claim.name}.md", markdown(outcome.findings))
     drawn = claim_figure(outcome.findings)
     if drawn is not None:
@@ -97,3 +97,12 @@ def _at(recipe: Recipe, key: str) -> Any:
     for part in key.split("."):
         node = getattr(node, part)
     return node
+
+
+def _plain(value: Any) -> Any:
+    """The value with None for every number in it that is not finite."""
+    if isinstance(value, dict):
+        return {key: _plain(one) for key, one in value.items()}
+    if isinstance(value, tuple):
+        return [_plain(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
