@@ -45,8 +45,8 @@ class Finding:
 
     @property
     def ci95(self) -> Interval:
-        """Student's t interval of the mean over seeds; infinite with one seed."""
-        if len(self.values) < 2:
+        """Student's t interval of the mean over seeds; infinite with one seed, or where a value is not finite."""
+        if len(self.values) < 2 or not np.isfinite(self.values).all():
             return -math.inf, math.inf
         if not self.geometric:
             return mean_interval(self.values)
