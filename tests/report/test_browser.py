@@ -75,7 +75,7 @@ def test_a_browser_draws_the_page(chromium: str, finished: Path, tmp_path: Path,
     assert found["overflow"] <= 0
     assert found["charts"] >= 4
     assert found["traces"] > 10
-    assert found["rows"] == 4
+    assert found["rows"] == 5
     assert found["tokens"] > 20
     assert found["told_before"] == "none"
     assert "probability" in found["told"]
