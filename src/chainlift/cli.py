@@ -235,19 +235,9 @@ def main() -> None:
         print("interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
         sys.exit(130)
     except Exception as error:
-        if hasattr(error, "format_message"):  # typer's own: an option that does not exist, a number that is none
-            status, line = 2, _usage(error)
-        else:
-            from chainlift.stages.failures import explain
+        from chainlift.stages.failures import explain
 
-            status, line = explain(error)
+        status, line = explain(error)
         if line:
             print(line, file=sys.stderr)
         sys.exit(status)
-
-
-def _usage(error: Any) -> str:
-    """A complaint of typer's in one line; empty where it has shown the help instead."""
-    message = " ".join(error.format_message().split())
-    command = error.ctx.command_path if getattr(error, "ctx", None) else "chainlift"
-    return f"error: {message.rstrip('.')}; see {command} --help" if message else ""

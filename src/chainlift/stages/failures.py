@@ -5,6 +5,7 @@ running.
 from __future__ import annotations
 
 import errno
+from typing import Any
 
 GO_ON = "the same command goes on from the last checkpoint"
 
@@ -14,7 +15,12 @@ class Interrupted(Exception):
 
 
 def explain(error: Exception) -> tuple[int, str]:
-    """(exit status, line); an error that is none of ours is raised again, so that its traceback is seen."""
+    """(exit status, line); an error that is none of ours is raised again, so that its traceback is seen.
+
+    A command line that typer could not read is told with the way to the help; the line is empty where it has shown it.
+    """
+    if hasattr(error, "format_message"):
+        return 2, _usage(error)
     if isinstance(error, Interrupted):
         return 130, f"stopped; {GO_ON}"
     if isinstance(error, ValueError):
@@ -26,3 +32,10 @@ def explain(error: Exception) -> tuple[int, str]:
         mend = f"make room, then {GO_ON}" if full else GO_ON
         return 1, f"error: {error.filename or 'the run folder'}: {error.strerror or error}; {mend}"
     raise error
+
+
+def _usage(error: Any) -> str:
+    """A complaint of typer's in one line."""
+    message = " ".join(error.format_message().split())
+    command = error.ctx.command_path if getattr(error, "ctx", None) else "chainlift"
+    return f"error: {message.rstrip('.')}; see {command} --help" if message else ""
