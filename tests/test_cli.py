@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import chainlift
+from tests.conftest import COMMAND, chainlift
 
 COMMANDS = {"recipes", "reproduce", "run", "theory", "evaluate", "sample", "report", "export", "env"}
 
@@ -258,3 +258,16 @@ def test_without_a_command_the_help_is_shown() -> None:
     assert done.returncode == 2
     assert "reproduce" in done.stdout
     assert done.stderr == ""
+
+
+@pytest.mark.slow
+def test_a_disk_that_refuses_is_one_line_and_the_same_command_goes_on(recipe: Path, tmp_path: Path) -> None:
+    """Files may not grow beyond 8 KiB, as on a disk that is full: weights do not fit, the record does."""
+    chosen = [str(recipe), "posttrain=null", "continued_pretrain=null", "--out", str(tmp_path / "runs")]
+    limited = f'ulimit -f 8; exec "{COMMAND}" run "$@"'
+    done = subprocess.run(["bash", "-c", limited, "run", *chosen], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    line = done.stderr.splitlines()[-1]
+    assert "safetensors: File too large; make room, then the same command goes on" in line
+    assert chainlift("run", *chosen).returncode == 0

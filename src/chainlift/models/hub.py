@@ -14,10 +14,10 @@ from typing import Any
 import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
-from chainlift.models import families
+from chainlift.models import families, tensors
 from chainlift.models.families import Model
 from chainlift.models.transformer import Transformer
 from chainlift.tasks import base as tasks
@@ -29,13 +29,13 @@ WEIGHTS = "model.safetensors"
 def save(model: Model, task: Task, folder: Path) -> None:
     """Write weights and configuration, and a transformer's tokenizer, of the model and its task into a folder."""
     if not isinstance(model, Transformer):
-        save_file({name: value.detach().cpu() for name, value in model.state_dict().items()}, folder / WEIGHTS)
+        tensors.write({name: value.detach().cpu() for name, value in model.state_dict().items()}, folder / WEIGHTS)
         config = {"model_type": "chainlift-linear", "chainlift": _own(model, task)}
         (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
         return
     vocabulary = task.vocabulary
     weights = {name: value.contiguous() for name, value in _to_hub(model).items()}
-    save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
+    tensors.write(weights, folder / WEIGHTS, metadata={"format": "pt"})
     files = {
         "config.json": _config(model, task),
         "generation_config.json": {"eos_token_id": vocabulary.eos, "pad_token_id": vocabulary.eos, "do_sample": True},

@@ -19,10 +19,10 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
-from chainlift.models import hub
+from chainlift.models import hub, tensors
 from chainlift.models.families import Model
 from chainlift.tasks.base import Task
 
@@ -61,7 +61,7 @@ def save(
     def write(folder: Path) -> None:
         hub.save(model, task, folder)
         if optimiser is not None:
-            save_file(_optimiser_tensors(model, optimiser), folder / "trainer_state.safetensors")
+            tensors.write(_optimiser_tensors(model, optimiser), folder / "trainer_state.safetensors")
         (folder / "trainer_state.json").write_text(json.dumps(asdict(state), indent=2) + "\n")
 
     _write_folder(target, write)
