@@ -82,7 +82,10 @@ def test_the_figure_is_drawn(ending: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        (["--modulus", "1"], "modulus is 1; allowed: 2 and more"),
+        (["--modulus", "1"], "modulus is 1; allowed: 2 to 1000000"),
+        (["--modulus", "9" * 401], "modulus is a number of more than 12 digits; allowed: 2 to 1000000"),
+        (["--digits", "9" * 401], "d is a number of more than 12 digits"),
+        (["--temperature", "1e-310"], "temperature is 1e-310; allowed: 1e-09 to 1e+09"),
         (["--p-cot", "1.5"], "p_cot is 1.5; allowed: 0 to 1"),
         (["--p-cot", "nan"], "p_cot is nan"),
         (["--temperature", "0"], "temperature is 0.0; allowed: above 0"),

@@ -318,3 +318,13 @@ def test_bad_input_is_named_in_one_line(call, named) -> None:
     with pytest.raises(ValueError, match=named) as error:
         call()
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(("p", "temperature"), [(0.05, 0.05), (0.01, 0.1), (0.1, 0.1), (1e-17, 1.0)])
+def test_star_moves_on_where_probabilities_are_next_to_0_or_1(p: float, temperature: float) -> None:
+    """Computed from probabilities, the curve died out or stood still; its flip is that of the closed walk."""
+    setting = Setting(modulus=2, d=10, temperature=temperature)
+    curve = star_curve(ModePolicy.after_pretraining(p, setting), setting, 400)
+    assert curve.flip == star.star_rounds_to_flip(p, 2, temperature=temperature, fit_temperature=temperature)
+    assert curve.long_share[1] > curve.long_share[0]
+    assert curve.long_share[-1] > 0.99

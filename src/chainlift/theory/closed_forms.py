@@ -25,6 +25,12 @@ Reward = Literal["chain", "end_to_end"]
 REWARDS: tuple[Reward, ...] = ("chain", "end_to_end")
 
 
+MOST = 1_000_000
+"""Largest modulus and number of digits."""
+COLDEST = 1e-9
+"""Least temperature, and one over the largest."""
+
+
 @dataclass(frozen=True)
 class ResponseShares:
     """Probabilities of the long response, of the short answer x_1 and of each of the K - 1 other short answers."""
@@ -192,15 +198,28 @@ def _tempered(weights: tuple[float, float], counts: tuple[int, int], temperature
     return powers[0] / total, powers[1] / total
 
 
+def sigmoid(u: float) -> float:
+    """The probability whose log-odds are u, without cancellation at either end; u may be infinite."""
+    return 1 / (1 + math.exp(-u)) if u >= 0 else math.exp(u) / (1 + math.exp(u))
+
+
+def _short(number: int) -> str:
+    """A number for people, who may have typed hundreds of digits."""
+    return str(number) if abs(number) < 10**12 else "a number of more than 12 digits"
+
+
 def check(*, p: float = 0.5, modulus: int = 2, temperature: float = 1.0, d: int = 2, q: float = 1.0) -> None:
     """Nothing; ValueError in one line for the first argument that is not allowed."""
-    if not modulus >= 2:
-        raise ValueError(f"modulus is {modulus}; allowed: 2 and more")
+    if not 2 <= modulus <= MOST:
+        raise ValueError(f"modulus is {_short(modulus)}; allowed: 2 to {MOST}")
     if not 0 <= p <= 1:
         raise ValueError(f"p_cot is {p}; allowed: 0 to 1")
     if not 0 < temperature < math.inf:
         raise ValueError(f"temperature is {temperature}; allowed: above 0 and finite")
-    if not d >= 2:
-        raise ValueError(f"d is {d}; allowed: 2 and more (with one digit the long and the short form are the same)")
+    if not COLDEST <= temperature <= 1 / COLDEST:
+        raise ValueError(f"temperature is {temperature}; allowed: {COLDEST:g} to {1 / COLDEST:g}")
+    if not 2 <= d <= MOST:
+        told = "with one digit the long and the short form are the same"
+        raise ValueError(f"d is {_short(d)}; allowed: 2 and more, to {MOST} ({told})")
     if not 0 <= q <= 1:
         raise ValueError(f"q is {q}; allowed: 0 to 1 (the chain accuracy)")

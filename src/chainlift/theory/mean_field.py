@@ -15,6 +15,7 @@ Approximations, each of which a measured run departs from:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -82,17 +83,19 @@ def star_round(policy: ModePolicy, setting: Setting) -> ModePolicy:
     """The policy after a round of STaR that fits what it kept exactly, at the temperature that it sampled at.
 
     Kept are responses of each class with the mean over prompts of their reward: W and S with 1/K each, L with r. The
-    fit takes over the kept frequencies: f' = (S + L) / all, g' = L / (S + L). At temperature 1 its long share is
-    star.star_next_share, so that its iterates are p_n. ValueError where nothing is kept.
+    fit takes over the kept frequencies: the odds of going on, at temperature t, are multiplied by K r, those of x_1 by
+    1 - g + g K r. In log-odds at temperature 1 that adds t log(..), which loses nothing however near a probability is
+    to 0 or 1. At t = 1 its long share is star.star_next_share, so its iterates are p_n. ValueError where nothing is
+    kept.
     """
-    kept = policy.classes(setting) * setting.mean_rewards
-    if not kept.sum() > 0:
+    if not (policy.classes(setting) * setting.mean_rewards).sum() > 0:
         raise ValueError("STaR keeps nothing where all responses are long and no chain is right (p_cot 1, q 0)")
-    wrong_first, short, long = (float(weight) for weight in kept)
-    first, go_on = (short + long) / kept.sum(), long / (short + long) if short + long > 0 else 0.0
-    if setting.marker:
-        return ModePolicy(policy.first, ModePolicy.at_temperature(0.5, go_on, setting).go_on)
-    return ModePolicy.at_temperature(first if wrong_first else 1.0, go_on, setting)
+    growth = setting.modulus * float(setting.mean_rewards[2])
+    _, g = policy.probabilities(setting)
+    go_on = policy.go_on + setting.temperature * math.log(growth) if growth > 0 else -math.inf
+    kept = 1 - g + g * growth
+    first = policy.first + setting.temperature * math.log(kept) if kept > 0 else -math.inf
+    return ModePolicy(policy.first if setting.marker else first, go_on)
 
 
 def star_curve(start: ModePolicy, setting: Setting, rounds: int) -> MeanField:

@@ -22,7 +22,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from chainlift.theory.closed_forms import Reward, check, first_token_probability, go_on_probability, long_reward
+from chainlift.theory.closed_forms import (
+    Reward,
+    check,
+    first_token_probability,
+    go_on_probability,
+    long_reward,
+    sigmoid,
+)
 
 Array = NDArray[np.float64]
 
@@ -82,19 +89,13 @@ class ModePolicy:
         first, go_on = first_token_probability(p, setting.modulus), go_on_probability(p, setting.modulus)
         return cls(_log_odds(first), _log_odds(go_on))
 
-    @classmethod
-    def at_temperature(cls, first: float, go_on: float, setting: Setting) -> ModePolicy:
-        """The policy whose probabilities at the setting's temperature are `first` and `go_on`."""
-        t, others = setting.temperature, math.log(setting.modulus - 1)
-        return cls(t * (_log_odds(first) + others) - others, t * _log_odds(go_on))
-
     def probabilities(self, setting: Setting, temperature: float | None = None) -> tuple[float, float]:
         """(f, g) at a temperature, by default the setting's.
 
         The first token has K logits; x_1's exceeds each other's by first + log(K - 1), and temperature divides that.
         """
         t, others = temperature or setting.temperature, math.log(setting.modulus - 1)
-        return _sigmoid((self.first + others) / t - others), _sigmoid(self.go_on / t)
+        return sigmoid((self.first + others) / t - others), sigmoid(self.go_on / t)
 
     def classes(self, setting: Setting, temperature: float | None = None) -> Array:
         """(3,) probabilities of W, S and L."""
@@ -131,7 +132,3 @@ class ModePolicy:
 
 def _log_odds(p: float) -> float:
     return math.inf if p >= 1 else -math.inf if p <= 0 else math.log(p) - math.log1p(-p)
-
-
-def _sigmoid(u: float) -> float:
-    return 1 / (1 + math.exp(-u)) if u >= 0 else 1 - 1 / (1 + math.exp(max(u, -700.0)))

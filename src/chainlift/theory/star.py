@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 
-from chainlift.theory.closed_forms import Reward, check, greedy, long_reward
+from chainlift.theory.closed_forms import Reward, check, greedy, long_reward, sigmoid
 
 TIE = 1e-9  # log-odds closer to zero than this are a tie up to rounding
 
@@ -41,7 +41,7 @@ def star_share_after(p: float, rounds: int, modulus: int, *, q: float = 1.0, rew
     factor = modulus * long_reward(modulus, q=q, reward=reward)
     if p in (0.0, 1.0) or rounds == 0:
         return p
-    return _sigmoid(math.log(p) - math.log1p(-p) + rounds * math.log(factor)) if factor else 0.0
+    return sigmoid(math.log(p) - math.log1p(-p) + rounds * math.log(factor)) if factor else 0.0
 
 
 def star_rounds_to_share(
@@ -101,7 +101,3 @@ def star_rounds_to_flip(
             return None
         u, rounds = following, rounds + 1
     return rounds
-
-
-def _sigmoid(u: float) -> float:
-    return 1 / (1 + math.exp(-u)) if u >= 0 else math.exp(max(u, -745.0)) / (1 + math.exp(max(u, -745.0)))
