@@ -36,7 +36,6 @@ from chainlift.models.transformer import Transformer
 from chainlift.recipe import Recipe, load
 from chainlift.runs import checkpoint, environment
 from chainlift.seeding import stream
-from chainlift.tasks import base as tasks
 from chainlift.tasks import mixture
 from chainlift.tasks.base import Task
 from chainlift.tasks.mixture import MixtureBatch
@@ -45,19 +44,21 @@ OPTIMISER = OptimiserSettings(lr=1e-6, warmup=0, schedule="constant")  # the mod
 Action = Callable[[int], object]
 
 
-def batch_number(recipe: Recipe, step: int) -> MixtureBatch:
+def batch_number(recipe: Recipe, task: Task, step: int) -> MixtureBatch:
     """Batch `step` of the recipe's stage 1."""
-    task = tasks.build(recipe.task)
     return mixture.draw(task, recipe.mixture, recipe.pretrain.batch_size, seed=0, name="benchmark", step=step)
 
 
-def stage_1(recipe: Recipe, model: Transformer, eos: int, *, whole: bool = False) -> Action:
+def stage_1(recipe: Recipe, task: Task, model: Transformer, *, whole: bool = False) -> Action:
     """One update of stage 1; `whole` reads sequences from their first token on, in one padded batch."""
     optimiser = make_optimiser(model, OPTIMISER)
 
     def update(step: int) -> None:
-        batch = batch_number(recipe, step)
-        loss = padded_loss(model, batch, eos) if whole else next_token.loss(model, batch, "token_mean")[0]
+        batch = batch_number(recipe, task, step)
+        if whole:
+            loss = padded_loss(model, batch, task.vocabulary.eos)
+        else:
+            loss, _ = next_token.loss(model, batch, "token_mean")
         loss.backward()
         apply_gradients(model, optimiser, OPTIMISER, step, 10**6)
 
@@ -153,16 +154,15 @@ def measure(recipe: Recipe, run: Path, repeats: int) -> dict[str, Any]:
     size = peers.Size(
         model.settings.layers, model.settings.width, model.settings.heads, task.vocabulary.size, model.context
     )
-    eos = task.vocabulary.eos
 
     def gpt2(step: int) -> float:
-        return peers.gpt2_step(size, [batch_number(recipe, step)] * 2, eos)[0]
+        return peers.gpt2_step(size, [batch_number(recipe, task, step)] * 2, task.vocabulary.eos)[0]
 
     found: dict[str, Any] = {"environment": environment.describe("cpu"), "repeats": repeats, "shape": shape}
     found["stage 1"] = in_turn(
         {
-            "ours": timed(stage_1(recipe, model, eos)),
-            "ours, whole padded sequences": timed(stage_1(recipe, model, eos, whole=True)),
+            "ours": timed(stage_1(recipe, task, model)),
+            "ours, whole padded sequences": timed(stage_1(recipe, task, model, whole=True)),
             "transformers GPT-2, padded": gpt2,
         },
         repeats,

@@ -22,6 +22,7 @@ app = typer.Typer(
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on the last line of standard output.")]
 Out = Annotated[Path, typer.Option("--out", help="Folder that holds the run folders.")]
 Target = Annotated[Path, typer.Argument(help="A run folder, or a checkpoint folder inside one.")]
+ALGORITHM_HELP = "Of the reference curve: star, reinforce, rloo, grpo, dr_grpo, dapo, gspo or cispo."
 CheckpointArgument = Annotated[Path, typer.Argument(help="A checkpoint folder, or a run folder (its last checkpoint).")]
 
 
@@ -78,23 +79,25 @@ def run(
 
 @app.command()
 def theory(
-    modulus: Annotated[int, typer.Option(help="K: sums are taken modulo K; 2 is parity.")] = 2,
-    p_cot: Annotated[float, typer.Option(help="Share of long demonstrations.")] = 0.25,
-    temperature: Annotated[float, typer.Option(help="Of sampling, and of RL's scoring.")] = 1.0,
-    chain_accuracy: Annotated[float, typer.Option(help="Probability that a long response is right throughout.")] = 1.0,
+    modulus: Annotated[int, typer.Option(help="K, 2 and more: sums are taken modulo K; 2 is parity.")] = 2,
+    p_cot: Annotated[float, typer.Option(help="Share of long demonstrations, 0 to 1.")] = 0.25,
+    temperature: Annotated[float, typer.Option(help="Of sampling, and of RL's scoring; 1e-6 to 1e9.")] = 1.0,
+    chain_accuracy: Annotated[
+        float, typer.Option(help="q: a long response is right throughout, else it ends in a guess; 0 to 1.")
+    ] = 1.0,
     reward: Annotated[
         str, typer.Option(help="end_to_end (the answer counts) or chain (all of it does).")
     ] = "end_to_end",
-    algorithm: Annotated[str, typer.Option(help="Of the reference curve: star, reinforce, rloo, grpo, ...")] = "grpo",
+    algorithm: Annotated[str, typer.Option(help=ALGORITHM_HELP)] = "grpo",
     marker: Annotated[bool, typer.Option("--marker", help="Demonstrations open with a token of their form.")] = False,
     digits: Annotated[int, typer.Option("-d", "--digits", help="Digits of a prompt.")] = 50,
     group_size: Annotated[int, typer.Option(help="Samples per prompt.")] = 8,
-    updates: Annotated[int, typer.Option(help="Length of the reference curve.")] = 60,
-    step: Annotated[float, typer.Option(help="Log-odds that an update of the reference moves.")] = 0.1,
+    updates: Annotated[int, typer.Option(help="Length of the reference curve, but of star's.")] = 60,
+    step: Annotated[float, typer.Option(help="Log-odds that an update of it moves.")] = 0.1,
     plot: Annotated[Path | None, typer.Option(help="Draw phase diagram and curves into a .png or .pdf.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Predict what a run will find, before it starts: nothing is trained."""
+    """Predict what a run will find, before it starts: nothing is trained. The argument stands in docs/theory.md."""
     from chainlift.report.theory_table import theory_table
     from chainlift.theory.forecast import forecast
     from chainlift.theory.mode_policy import Setting
@@ -106,7 +109,7 @@ def theory(
 
         theory_figure.write(plot, setting, told)
     if as_json:
-        print(json.dumps(told))
+        print(json.dumps(told, allow_nan=False))
     else:
         Console().print(theory_table(told))
         if plot is not None:

@@ -6,7 +6,6 @@ run's identity.
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import re
@@ -24,7 +23,7 @@ from chainlift.measure.evaluate import EvaluateSettings
 from chainlift.models import families
 from chainlift.models.blocks import ModelSettings
 from chainlift.models.families import AnySettings
-from chainlift.settings import Settings
+from chainlift.settings import Settings, suggest
 from chainlift.tasks import base as tasks
 from chainlift.tasks.mixture import MixtureSettings
 from chainlift.tasks.running_sum import RunningSumSettings
@@ -150,7 +149,7 @@ def load(source: str, overrides: list[str] | None = None, *, seed: int | None = 
     known = shipped()
     path = known.get(source, Path(source))
     if source not in known and path.suffix not in (".yaml", ".yml"):
-        raise ValueError(f"no recipe {source!r}{_suggest(source, known)}; known: {', '.join(known)}, or a .yaml file")
+        raise ValueError(f"no recipe {source!r}{suggest(source, known)}; known: {', '.join(known)}, or a .yaml file")
     try:
         content = yaml.load(path.read_text(), _Loader)
     except (OSError, UnicodeDecodeError) as error:
@@ -214,7 +213,7 @@ def _one_line(error: ValidationError, kind: type[Settings] = Recipe, above: str 
     where = ".".join([above, *parts] if above else parts) or "recipe"
     if first["type"] == "extra_forbidden":
         known = _fields_at(kind, parts[:-1])
-        return f"{where}: unknown key{_suggest(parts[-1], known)}; allowed: {', '.join(known)}"
+        return f"{where}: unknown key{suggest(parts[-1], known)}; allowed: {', '.join(known)}"
     cause = first.get("ctx", {}).get("error")
     if isinstance(cause, _PartError):
         return _one_line(cause.error, cause.kind, where)
@@ -233,8 +232,3 @@ def _fields_at(settings: type[Settings], path: list[str]) -> list[str]:
         options = get_args(annotation) if get_origin(annotation) in (Union, types.UnionType) else (annotation,)
         settings = next((o for o in options if isinstance(o, type) and issubclass(o, Settings)), settings)
     return list(settings.model_fields)
-
-
-def _suggest(word: str, known: Any) -> str:
-    near = difflib.get_close_matches(word, list(known), n=1)
-    return f", did you mean {near[0]!r}?" if near else ""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, SerializationInfo, SerializerFunctionWrapHandler, model_serializer
@@ -29,3 +31,9 @@ class Settings(BaseModel):
                 if field.json_schema_extra == LATER and getattr(self, name) == field.default:
                     content.pop(name, None)
         return content
+
+
+def suggest(word: str, known: Iterable[str]) -> str:
+    """`, did you mean 'x'?` for the known word nearest to one that is not; empty where none is near."""
+    near = difflib.get_close_matches(word, list(known), n=1)
+    return f", did you mean {near[0]!r}?" if near else ""

@@ -10,6 +10,7 @@ from chainlift.measure.evaluate import answer
 from chainlift.models import families
 from chainlift.models.blocks import ModelSettings
 from chainlift.models.linear import LinearModel, LinearSettings
+from chainlift.models.protocol import split_prompts
 from chainlift.seeding import stream
 from chainlift.tasks import base as tasks
 from chainlift.tasks.running_sum import RunningSumSettings
@@ -30,7 +31,10 @@ def test_weights_written_down_come_back(modulus: int) -> None:
                 model.first[k, k] = 1.2 + math.log(2)  # two other symbols share the rest
                 model.stop[1 + k, k] = 3.4
             model.stop[0, -1] = -3.0
-    found = decision.measure(model, task, task.prompts(200, stream(0, "prompts")), rows_at_once=64)
+    chunks = task.prompts(200, stream(0, "prompts")).split(64)
+    found = decision.describe(
+        [decision.log_odds(model, task, chunk, model.prefill(split_prompts(chunk)[0])) for chunk in chunks]
+    )
     assert found["n"] == 200
     for name, value in (("first", 1.2), ("go_on", 0.4), ("go_on_elsewhere", -3.0)):
         assert found[f"{name}_log_odds"] == pytest.approx(value, abs=1e-5)
@@ -45,7 +49,7 @@ def test_a_transformer_samples_as_its_decisions_say() -> None:
     task = tasks.build(RunningSumSettings(d=3))
     model = families.build(ModelSettings(layers=1, width=16, heads=2), task).initialise(stream(0, "model"))
     prompts = task.prompts(20, stream(0, "prompts"))
-    odds = decision.log_odds(model, task, prompts)
+    odds = decision.log_odds(model, task, prompts, model.prefill(split_prompts(prompts)[0]))
     found = answer(model, task, prompts, group_size=1000, generator=stream(0, "samples"))
     started = found.rollout.responses[:, 0] == found.rollout.row_prompts[:, 0]
     went_on = found.rollout.responses[:, 1] != task.vocabulary.eos

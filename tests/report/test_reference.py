@@ -10,7 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from chainlift.report import charts, curves, figures
 from chainlift.report.record import Record
-from chainlift.report.reference import references
+from chainlift.report.reference import PLAIN, references
 from chainlift.theory import star
 from chainlift.theory.mean_field import REFERENCE_STEP, policy_gradient_curve
 from chainlift.theory.mode_policy import ModePolicy, Setting
@@ -70,13 +70,42 @@ def test_star_goes_by_rounds() -> None:
     assert share.values == pytest.approx([star.star_share_after(0.25, n, 2) for n in range(4)])
 
 
-@pytest.mark.parametrize(
-    "changed",
-    [{"kl": 0.1}, {"restart": True}, {"aggregate": "token_mean"}, {"algorithm": "new"}, {"dynamic_sampling": True}],
-)
+DEPARTURES = [
+    {"advantage": "none"},
+    {"ratio": "none"},
+    {"clip": "none"},
+    {"clip_low": 0.1},
+    {"clip_high": 0.3},
+    {"aggregate": "token_mean"},
+    {"kl": 0.1},
+    {"length_penalty": 0.1},
+    {"dynamic_sampling": True},
+    {"minibatches": 2},
+    {"restart": True},
+    {"algorithm": "new"},
+]
+
+
+@pytest.mark.parametrize("changed", DEPARTURES, ids=str)
 def test_a_recipe_that_the_reference_does_not_describe_has_none(changed: dict[str, Any]) -> None:
     assert references(record()) != []
     assert references(record(**changed)) == []
+
+
+def test_every_departure_is_tried() -> None:
+    assert {key for changed in DEPARTURES for key in changed} == {*PLAIN, "algorithm"}
+
+
+def test_temperature_reward_and_rounds_reach_the_curve() -> None:
+    found = references(record(updates=6, per_round=3, temperature=1.5, reward="chain", algorithm="dr_grpo"))
+    setting = Setting(d=8, temperature=1.5, reward="chain")
+    steps = [REFERENCE_STEP] * 3 + [REFERENCE_STEP / 2] * 3
+    start = ModePolicy.after_pretraining(0.25, setting)
+    told = policy_gradient_curve(start, setting, "dr_grpo", steps, group_size=4, prompts=16, updates_per_round=3)
+    share = next(one for one in found if one.quantity == "long_share")
+    assert share.values == told.long_share
+    plain = policy_gradient_curve(start, Setting(d=8), "dr_grpo", steps, group_size=4, prompts=16)
+    assert share.values != plain.long_share
 
 
 def test_other_tasks_models_and_unfinished_runs_have_none() -> None:

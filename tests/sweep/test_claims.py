@@ -1,5 +1,6 @@
 """A claim from its runs to its verdict, with real runs at a small size; a wrong prediction is told as failed."""
 
+import io
 import itertools
 import json
 import math
@@ -14,7 +15,7 @@ from chainlift.recipe import Recipe
 from chainlift.report.claim_figure import claim_figure
 from chainlift.report.claim_table import claim_lines, markdown
 from chainlift.report.terminal import Reporter
-from chainlift.sweep import claims, grid, linear_claims, registry, scaling_claims
+from chainlift.sweep import claims, grid, linear_claims, registry, scaling_claim
 from chainlift.sweep.claims import Claim, by_seed
 from chainlift.sweep.grid import Finished, cross
 from tests.conftest import chainlift
@@ -105,22 +106,22 @@ def test_what_is_infinite_is_null_in_json() -> None:
     ],
 )
 def test_the_ladder_is_read_from_its_top(kept: list[bool], needed: float) -> None:
-    assert scaling_claims._first_kept([8, 16, 32, 64], kept) == pytest.approx(needed)
+    assert scaling_claim._first_kept([8, 16, 32, 64], kept) == pytest.approx(needed)
 
 
 def test_half_right_is_interpolated_where_slips_are_rare() -> None:
     """q = exp(-c / steps) is 1/2 at c / log 2, wherever the rungs are."""
     for c in (20.0, 37.0):
         steps = [8, 16, 32, 64, 128]
-        assert scaling_claims._half_right(steps, [math.exp(-c / n) for n in steps]) == pytest.approx(c / math.log(2))
-    assert scaling_claims._half_right([8, 16], [0.1, 0.4]) == math.inf
-    assert scaling_claims._half_right([8, 16], [0.6, 0.8]) == 8
-    assert 8 < scaling_claims._half_right([8, 16], [0.0, 1.0]) < 16
+        assert scaling_claim._half_right(steps, [math.exp(-c / n) for n in steps]) == pytest.approx(c / math.log(2))
+    assert scaling_claim._half_right([8, 16], [0.1, 0.4]) == math.inf
+    assert scaling_claim._half_right([8, 16], [0.6, 0.8]) == 8
+    assert 8 < scaling_claim._half_right([8, 16], [0.0, 1.0]) < 16
 
 
 def test_ladders_double_and_reach_far_enough() -> None:
     for d, p in ((10, 0.1), (30, 0.02), (1000, 0.1)):
-        steps = scaling_claims.ladder(d, p)
+        steps = scaling_claim.ladder(d, p)
         assert all(later == 2 * earlier for earlier, later in itertools.pairwise(steps))
         assert 0.8 * d / p <= steps[-1] < 1.6 * d / p
 
@@ -170,3 +171,16 @@ def test_bad_input_is_one_line(arguments: list[str], told: str, tmp_path: Path) 
 def test_without_a_name_the_claims_are_listed() -> None:
     lines = chainlift("reproduce").stdout.splitlines()
     assert [line.split()[0] for line in lines] == list(registry.CLAIMS)
+
+
+def test_a_run_of_many_shows_how_far_it_is_and_nothing_else() -> None:
+    out = io.StringIO()
+    reporter = Reporter(brief=True, file=out)
+    reporter.say("theory: ...")
+    with reporter.stage("pretrain", 0, 100):
+        reporter.update({"step": 1, "loss": 2.0})
+        reporter._last_line -= 60  # as if a minute had gone by
+        reporter.update({"step": 50, "loss": 1.0})
+        reporter.update({"step": 100, "loss": 0.5})
+    assert [line.split()[:2] for line in out.getvalue().splitlines()] == [["update", "50/100"]]
+    assert "s left" in out.getvalue()

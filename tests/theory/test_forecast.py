@@ -10,6 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chainlift.theory import closed_forms, forecast, groups, star
+from chainlift.theory.expected_update import ALGORITHMS, expected_update
+from chainlift.theory.mean_field import policy_gradient_curve, star_curve
+from chainlift.theory.mode_policy import ModePolicy, Setting
 from tests.theory.blind_learner import (
     BlindLearner,
     kept_by_star,
@@ -144,3 +147,34 @@ def test_predictions_with_every_option():
 def test_where_rl_cannot_lift_no_limit_is_told():
     assert set(forecast.predictions(50, 2, 0.25, q=0.5, reward="chain")["posttrain"].values()) == {None}
     assert forecast.predictions(50, 2, 1.0, q=0.0, reward="chain")["star_next_share"] is None
+
+
+def test_every_key_of_a_forecast_is_its_own_formula():
+    setting = Setting(modulus=3, d=7, marker=True, q=0.8, reward="chain", temperature=1.5)
+    sampling = {"temperature": 1.5, "marker": True, "q": 0.8, "reward": "chain"}
+    found = forecast.forecast(setting, 0.2, algorithm="dr_grpo", group_size=4, prompts=16, updates=3, step=0.2)
+    assert found["loss_per_token"] == closed_forms.mixture_entropy(7, 3, 0.2, marker=True).token
+    assert found["pass_at_k"] == {k: groups.pass_at_k(0.2, k, 3, **sampling) for k in (1, 4, 16, 64)}
+    assert found["preflight"] == groups.preflight_forecast(0.2, 3, 4, **sampling)
+    start = ModePolicy.after_pretraining(0.2, setting)
+    drift = expected_update(start, setting, ALGORITHMS["dr_grpo"], group_size=4, prompts=16)
+    assert found["reference"]["drift"] == drift.tolist()
+    assert drift[0] != drift[1]
+    curve = policy_gradient_curve(start, setting, "dr_grpo", [0.2] * 3, group_size=4, prompts=16)
+    assert found["reference"]["long_share"] == curve.long_share
+    assert found["reference"]["accuracy"] == curve.accuracy
+    assert found["reference"]["greedy_accuracy"] == curve.greedy_accuracy
+    assert found["star_long_shares"] == star_curve(start, setting, 10).long_share
+
+
+@pytest.mark.parametrize(("p", "K"), [(0.25, 2), (0.01, 2), (0.05, 5)])
+def test_the_rounds_to_99_percent_are_those_of_the_closed_walk(p, K):
+    assert forecast.forecast(Setting(modulus=K), p)["star_rounds_to_99"] == star.star_rounds_to_share(p, 0.99, K)
+
+
+def test_star_is_forecast_with_a_fit_at_the_temperature_of_sampling():
+    """At t = .75 a fit at temperature 1 dies out from p = .05 (below 1/17), ours does not."""
+    assert star.star_rounds_to_flip(0.05, 2, temperature=0.75, fit_temperature=1) is None
+    own = star.star_rounds_to_flip(0.05, 2, temperature=0.75, fit_temperature=0.75)
+    assert own is not None
+    assert forecast.predictions(50, 2, 0.05, 0.75)["star_rounds_to_flip"] == own

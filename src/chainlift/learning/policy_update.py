@@ -44,7 +44,7 @@ class PosttrainSettings(OptimiserSettings):
     """Updates from one round's samples; default: 4 for star, else 1."""
     minibatches: int = Field(default=1, ge=1)
     """Parts into which a round's samples are shuffled, one an update."""
-    temperature: float = Field(default=1.0, gt=0)
+    temperature: float = Field(default=1.0, ge=1e-6, le=1e9)
     """Of sampling and of scoring."""
     lr: float = Field(default=2e-4, gt=0)
     """Peak learning rate."""

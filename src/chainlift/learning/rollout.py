@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from chainlift.models.protocol import SequenceModel, split_prompts
+from chainlift.models.protocol import Cache, SequenceModel, split_prompts
 
 COMPACT_BELOW = 0.75  # rows leave the batch once fewer than this share of it is still running: moving has a price
 
@@ -61,10 +61,14 @@ def sample(
     group_size: int = 1,
     temperature: float = 1.0,
     generator: torch.Generator | None = None,
+    cache: Cache | None = None,
 ) -> Rollout:
-    """Responses of at most `max_tokens` tokens to prompts (P, T), `group_size` each; greedy without a generator."""
+    """Responses of at most `max_tokens` tokens to prompts (P, T), `group_size` each; greedy without a generator.
+
+    cache: the prompts' own, where it has been computed already; it is only read.
+    """
     prefix, last = split_prompts(prompts)
-    decoder = model.decoder(model.prefill(prefix), group_size, max_tokens)
+    decoder = model.decoder(model.prefill(prefix) if cache is None else cache, group_size, max_tokens)
     rows = torch.arange(len(prompts), device=prompts.device).repeat_interleave(group_size)
     num_rows = len(rows)
     uniform = None

@@ -6,12 +6,13 @@ off the model's distribution on fresh prompts at temperature 1, with the first t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from chainlift.models.protocol import SequenceModel, split_prompts
+from chainlift.models.protocol import Cache, SequenceModel, split_prompts
 from chainlift.tasks.base import Task
 
 
@@ -21,8 +22,8 @@ def is_decided_at_the_second_token(task: Task) -> bool:
 
 
 @torch.no_grad()
-def log_odds(model: SequenceModel, task: Task, prompts: Tensor) -> dict[str, Tensor]:
-    """Log-odds (P,), double precision, on prompts (P, T) of
+def log_odds(model: SequenceModel, task: Task, prompts: Tensor, cache: Cache) -> dict[str, Tensor]:
+    """Log-odds (P,), double precision, on prompts (P, T) with the cache of their prefixes, of
 
     first: the first token of the chain, against every other token
     go_on: any token but EOS after it
@@ -30,8 +31,7 @@ def log_odds(model: SequenceModel, task: Task, prompts: Tensor) -> dict[str, Ten
     """
     eos = task.vocabulary.eos
     opening = task.gold(prompts, long=True)[:, :1]
-    prefix, last = split_prompts(prompts)
-    cache = model.prefill(prefix)
+    last = split_prompts(prompts)[1]
     found = {}
     for name, token in (("go_on", opening), ("go_on_elsewhere", (opening + 1) % eos)):
         logits = model.logits(cache, torch.cat([last, token], dim=1)).double()
@@ -41,13 +41,12 @@ def log_odds(model: SequenceModel, task: Task, prompts: Tensor) -> dict[str, Ten
     return found
 
 
-def measure(model: SequenceModel, task: Task, prompts: Tensor, rows_at_once: int) -> dict[str, Any]:
-    """{n, and of each decision the mean probability, the mean log-odds and their std over n prompts}."""
-    device = next(model.parameters()).device
-    chunks = [log_odds(model, task, chunk.to(device)) for chunk in prompts.split(rows_at_once)]
-    table: dict[str, Any] = {"n": len(prompts)}
-    for name in ("first", "go_on", "go_on_elsewhere"):
+def describe(chunks: Sequence[dict[str, Tensor]]) -> dict[str, Any]:
+    """{n, and of each decision the mean probability, the mean log-odds and their std} over chunks of n prompts."""
+    table: dict[str, Any] = {}
+    for name in chunks[0]:
         values = torch.cat([chunk[name] for chunk in chunks])
+        table["n"] = len(values)
         table[name] = float(values.sigmoid().mean())
         table[f"{name}_log_odds"] = float(values.mean())
         table[f"{name}_log_odds_std"] = float(values.std(correction=0))

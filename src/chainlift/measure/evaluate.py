@@ -19,7 +19,7 @@ from chainlift.learning.rollout import Rollout, sample
 from chainlift.measure import decision, exact
 from chainlift.measure.statistics import pass_at_k, wilson
 from chainlift.models.linear import LinearModel
-from chainlift.models.protocol import SequenceModel
+from chainlift.models.protocol import Cache, SequenceModel, split_prompts
 from chainlift.seeding import stream
 from chainlift.settings import Settings
 from chainlift.tasks.base import Task, Verdict
@@ -60,8 +60,12 @@ def answer(
     group_size: int = 1,
     temperature: float = 1.0,
     generator: torch.Generator | None = None,
+    cache: Cache | None = None,
 ) -> Answers:
-    """Greedy answers to prompts (P, T), or `group_size` sampled ones each where a generator is given."""
+    """Greedy answers to prompts (P, T), or `group_size` sampled ones each where a generator is given.
+
+    cache: see learning/rollout.py.
+    """
     device = next(model.parameters()).device
     rollout = sample(
         model,
@@ -71,10 +75,12 @@ def answer(
         group_size=group_size,
         temperature=temperature,
         generator=generator,
+        cache=cache,
     )
     return Answers(rollout, task.verify(rollout.row_prompts, rollout.responses))
 
 
+@torch.no_grad()
 def measure(
     model: SequenceModel,
     task: Task,
@@ -92,17 +98,19 @@ def measure(
     """
     prompts = task.prompts(num_prompts, stream(seed, f"{name}/prompts", step))
     draws = stream(seed, f"{name}/samples", step)
-    modes = {"greedy": None, "sampled": draws}
-    table: dict[str, Any] = {}
-    for mode, generator in modes.items():
-        chunks = [
-            answer(model, task, chunk, temperature=temperature if generator else 1.0, generator=generator)
-            for chunk in prompts.split(ROWS_AT_ONCE)
-        ]
-        table[mode] = describe([chunk.verdict for chunk in chunks])
+    device = next(model.parameters()).device
+    greedy, sampled, odds = [], [], []
+    for chunk in prompts.to(device).split(ROWS_AT_ONCE):
+        cache = model.prefill(split_prompts(chunk)[0])  # read by all three
+        greedy.append(answer(model, task, chunk, cache=cache).verdict)
+        found = answer(model, task, chunk, temperature=temperature, generator=draws, cache=cache)
+        sampled.append(found.verdict)
+        if decision.is_decided_at_the_second_token(task):
+            odds.append(decision.log_odds(model, task, chunk, cache))
+    table: dict[str, Any] = {"greedy": describe(greedy), "sampled": describe(sampled)}
     table["sampled"]["temperature"] = temperature
-    if decision.is_decided_at_the_second_token(task):
-        table["decision"] = decision.measure(model, task, prompts, ROWS_AT_ONCE)
+    if odds:
+        table["decision"] = decision.describe(odds)
     if isinstance(model, LinearModel):
         generator = stream(seed, f"{name}/exact", step)
         table["exact"] = exact.measure(model, task, num_prompts, generator=generator, temperature=temperature)

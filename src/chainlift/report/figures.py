@@ -23,6 +23,7 @@ STAGE_NAMES = {"pretrain": "after next-token prediction", "posttrain": "after RL
 def lift(record: Record) -> Figure:
     """Accuracy, length and long share over sequences; stage 1 left, RL right, theory as dotted lines."""
     panels = [panel for panel in ("stage_1", "rl") if any(c.panel == panel for c in curves.lift(record))]
+    drawn = references(record)
     figure = Figure(figsize=(10, 7.2), layout="constrained")
     axes = figure.subplots(len(QUANTITIES), len(panels), squeeze=False, sharey="row", sharex="col")
     for column, panel in enumerate(panels):
@@ -31,7 +32,7 @@ def lift(record: Record) -> Figure:
             for curve in curves.lift(record):
                 if curve.panel == panel and curve.quantity == quantity:
                     _draw_curve(ax, record, curve)
-            for reference in references(record) if panel == "rl" else ():
+            for reference in drawn if panel == "rl" else ():
                 if reference.quantity == quantity:
                     _draw_reference(ax, reference)
             _tidy(ax)

@@ -23,6 +23,11 @@ QUANTITIES = (
 )
 
 
+def column_title(stage: str) -> str:
+    """What stands above a stage's measurements in a table."""
+    return f"baseline: {STAGE_TITLES[stage]}" if stage == "continued_pretrain" else f"after {STAGE_TITLES[stage]}"
+
+
 def measured_in(stages: Iterable[dict[str, Any]]) -> list[tuple[str, str, str]]:
     """The QUANTITIES that every one of some stages' summaries has; exact ones are of linear models only."""
     held = list(stages)

@@ -8,7 +8,7 @@ import numpy as np
 from rich.table import Table
 
 from chainlift.measure.statistics import mean_interval
-from chainlift.report.names import QUANTITIES, STAGE_TITLES, measured_in
+from chainlift.report.names import STAGE_TITLES, column_title, measured_in
 
 
 def over_seeds(summaries: list[dict[str, Any]]) -> dict[str, Any]:
@@ -33,14 +33,9 @@ def seeds_table(found: dict[str, Any]) -> Table:
     """The means over seeds as a table for the terminal."""
     stages = [stage for stage in STAGE_TITLES if stage in found]
     table = Table(title=f"{found['recipe']}: means over {len(found['seeds'])} seeds, 95 % t-intervals over seeds")
-    table.add_column("")
-    for stage in stages:
-        table.add_column(
-            f"after {STAGE_TITLES[stage]}" if stage != "continued_pretrain" else "baseline: " + STAGE_TITLES[stage]
-        )
-    for key, name, _ in QUANTITIES:
-        if not all(key in found[stage] for stage in stages):
-            continue
+    for title in ("", *map(column_title, stages)):
+        table.add_column(title)
+    for key, name, _ in measured_in(found[stage] for stage in stages):
         cells = [found[stage][key] for stage in stages]
         table.add_row(name, *(f"{c['mean']:.4g} [{c['ci95'][0]:.4g}, {c['ci95'][1]:.4g}]" for c in cells))
     return table

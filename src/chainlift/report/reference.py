@@ -60,7 +60,7 @@ def references(record: Record) -> list[Reference]:
     assert record.summary is not None
     start = ModePolicy.after_pretraining(record.summary["theory"]["sampled_long_share"], setting)
     ends = {row["round"] if settings["algorithm"] == "star" else row["step"]: row["sequences"] for row in rows}
-    curve, name = _curve(start, setting, settings, rows, len(ends))
+    curve, name = _curve(start, setting, settings, rows)
     sequences = [0, *ends.values()]
     found = [("sampled", "long_share", curve.long_share), ("sampled", "accuracy", curve.accuracy)]
     found.append(("greedy", "accuracy", curve.greedy_accuracy))
@@ -71,11 +71,11 @@ STAR = "reference: STaR that fits each round exactly"
 
 
 def _curve(
-    start: ModePolicy, setting: Setting, settings: dict[str, Any], rows: list[dict[str, Any]], count: int
+    start: ModePolicy, setting: Setting, settings: dict[str, Any], rows: list[dict[str, Any]]
 ) -> tuple[MeanField, str]:
-    """(curve over `count` rounds or updates, its name)."""
+    """(curve over the rounds of STaR, or over the updates of a policy gradient, its name)."""
     if settings["algorithm"] == "star":
-        return star_curve(start, setting, count), STAR
+        return star_curve(start, setting, rows[-1]["round"]), STAR
     peak = max(settings["lr"], 1e-300)
     curve = policy_gradient_curve(
         start,

@@ -31,8 +31,11 @@ def headline(summary: dict[str, Any] | None, modulus: int) -> str:
     return told
 
 
-def expectation(theory: dict[str, Any]) -> str | None:
-    """What theory expects of a run, before it starts; None for a task without closed forms."""
+def expectation(theory: dict[str, Any], *, with_rl: bool) -> str | None:
+    """What theory expects of a run, before it starts; None for a task without closed forms.
+
+    with_rl: the run goes on with reinforcement learning.
+    """
     if theory["greedy"] is None:
         return None
     side = "above" if theory["greedy"] == "long" else "not above"
@@ -41,6 +44,8 @@ def expectation(theory: dict[str, Any]) -> str | None:
         f"answers are {theory['greedy']} (accuracy {theory['greedy_accuracy']:.3g}), and "
         f"{theory['sampled_long_share']:.1%} of the samples are long (accuracy {theory['sampled_accuracy']:.3g})"
     )
+    if not with_rl:
+        return told
     limit, rounds = theory["posttrain"]["greedy_accuracy"], theory["star_rounds_to_flip"]
     if limit is None:
         return f"{told}; RL cannot lift this"

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from chainlift.report.names import STAGE_TITLES, measured_in
+from chainlift.report.names import STAGE_TITLES, column_title, measured_in
 from chainlift.tasks.base import EOS
 
 SHOWN_ROWS = 6  # evaluations kept in sight
@@ -22,10 +22,14 @@ PLAIN_SECONDS = 10.0  # between two plain lines
 
 
 class Reporter:
-    """Tells of stages, updates and evaluations; silent where `quiet`."""
+    """Tells of stages, updates and evaluations.
 
-    def __init__(self, *, quiet: bool = False, file: TextIO | None = None) -> None:
+    `quiet`: nothing at all. `brief`, for one run of many: only how far a stage is, and nothing of it stays.
+    """
+
+    def __init__(self, *, quiet: bool = False, brief: bool = False, file: TextIO | None = None) -> None:
         self.console = Console(file=file or sys.stderr, quiet=quiet, highlight=False)
+        self.brief = brief
         self._live: Live | None = None
         self._bar: Progress | None = None
         self._evaluations: list[dict[str, Any]] = []
@@ -34,6 +38,10 @@ class Reporter:
 
     def say(self, text: str) -> None:
         """One line, whatever is going on."""
+        if not self.brief:
+            self._print(text)
+
+    def _print(self, text: str) -> None:
         self.console.print(text, markup=False, soft_wrap=True)
 
     @contextmanager
@@ -56,7 +64,7 @@ class Reporter:
             console=self.console,
         )
         self._bar.add_task(title, total=total, completed=step, rate="")
-        with Live(self._bar, console=self.console, refresh_per_second=4) as self._live:
+        with Live(self._bar, console=self.console, refresh_per_second=4, transient=self.brief) as self._live:
             yield
             self._live = None
 
@@ -67,14 +75,16 @@ class Reporter:
         rate = done / max(now - self._started, 1e-9)
         if self._bar is not None and self._live is not None:
             self._bar.update(self._bar.task_ids[0], completed=step, rate=f"{rate:.1f} updates/s")
-        elif now - self._last_line >= PLAIN_SECONDS or step == self._total:
+        elif now - self._last_line >= PLAIN_SECONDS or (step == self._total and not self.brief):
             self._last_line = now
             remaining = (self._total - step) / rate
             told = f"reward {row['reward_mean']:.3f}" if "reward_mean" in row else f"loss {row['loss']:.4f}"
-            self.say(f"  update {step}/{self._total}  {told}  {rate:.1f} updates/s  {remaining:.0f} s left")
+            self._print(f"  update {step}/{self._total}  {told}  {rate:.1f} updates/s  {remaining:.0f} s left")
 
     def evaluation(self, row: dict[str, Any]) -> None:
         """Show one metrics row of kind `evaluation`."""
+        if self.brief:
+            return
         self._evaluations = [*self._evaluations, row][-SHOWN_ROWS:]
         if self._bar is not None and self._live is not None:
             self._live.update(Group(_evaluation_table(self._evaluations), self._bar))
@@ -109,9 +119,7 @@ def summary_table(summary: dict[str, Any]) -> Table:
     stages = [stage for stage in STAGE_TITLES if stage in summary]
     table.add_column("")
     for stage in stages:
-        table.add_column(
-            f"after {STAGE_TITLES[stage]}" if stage != "continued_pretrain" else "baseline: " + STAGE_TITLES[stage]
-        )
+        table.add_column(column_title(stage))
         if stage != "continued_pretrain":
             table.add_column("theory" if stage == "pretrain" else "theory: limit", style="dim")
     for key, name, predicted in measured_in(summary[stage] for stage in stages):

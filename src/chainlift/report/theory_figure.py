@@ -25,7 +25,7 @@ from chainlift.theory.mode_policy import Setting
 ENDINGS = (".png", ".pdf")
 SHARES = np.linspace(0.002, 0.998, 250)
 MODULI = range(2, 13)
-TEMPERATURES = np.geomspace(0.25, 4, 120)
+COLD, HOT = 0.25, 4.0
 LEVELS = (0.05, 0.1, 0.25, 0.5, 0.75, 0.95)
 
 
@@ -72,19 +72,21 @@ def _moduli(figure: Figure, ax: Axes, setting: Setting, told: dict[str, Any]) ->
 def _temperatures(figure: Figure, ax: Axes, setting: Setting, told: dict[str, Any]) -> None:
     """The long share of samples over p_cot and temperature; greedy's threshold does not depend on it."""
     K, marker = setting.modulus, setting.marker
-    share = np.array([[sampled_long_share(p, K, t, marker=marker) for p in SHARES] for t in TEMPERATURES])
+    own = setting.temperature  # the axis reaches as far as the setting's own
+    temperatures = np.geomspace(min(COLD, own), max(HOT, own), 120)
+    share = np.array([[sampled_long_share(p, K, t, marker=marker) for p in SHARES] for t in temperatures])
     mesh = ax.pcolormesh(
-        SHARES, TEMPERATURES, share, cmap="viridis", vmin=0, vmax=1, shading="nearest", rasterized=True
+        SHARES, temperatures, share, cmap="viridis", vmin=0, vmax=1, shading="nearest", rasterized=True
     )
     figure.colorbar(mesh, ax=ax, label="long share of samples")
-    lines = ax.contour(SHARES, TEMPERATURES, share, levels=LEVELS, colors="white", linewidths=0.8)
+    lines = ax.contour(SHARES, temperatures, share, levels=LEVELS, colors="white", linewidths=0.8)
     ax.clabel(lines, fontsize=8)
     ax.axvline(threshold(K, marker=marker), color="black", linewidth=1.6, label="greedy turns long")
     ax.legend(loc="upper right", fontsize=9)
     ax.axhline(1, color="black", linewidth=0.8, linestyle=":")
     ax.plot(told["setting"]["p_cot"], setting.temperature, "o", **_POINT)
     ax.set_yscale("log")
-    ticks = [0.25, 0.5, 1, 2, 4]
+    ticks = sorted({0.25, 0.5, 1, 2, 4, own})
     ax.set_yticks(ticks, [f"{t:g}" for t in ticks])
     ax.minorticks_off()
     ax.set_ylabel("temperature")

@@ -22,7 +22,7 @@ def theory_table(told: dict[str, Any]) -> Table:
 
 def _title(setting: dict[str, Any]) -> str:
     extras = [f"temperature {setting['temperature']:g}", f"reward {setting['reward']}"]
-    extras += [f"chains right with probability {setting['q']:g}"] if setting["q"] < 1 else []
+    extras += [f"chains right with probability {setting['q']:g}, else ending in a guess"] if setting["q"] < 1 else []
     extras += ["a marker names the form first"] if setting["marker"] else []
     return (
         f"Sums of {setting['d']} digits modulo {setting['modulus']}; {setting['p_cot']:.4g} of the demonstrations are "
@@ -103,7 +103,7 @@ def _reference(told: dict[str, Any]) -> list[tuple[str, str, str]]:
         (
             f"{name}: direction",
             f"{found['drift'][0]:+.3g}, {found['drift'][1]:+.3g}",
-            "mean first update of the two log-odds (starting with x_1; going on after it), exact",
+            "mean first update of the two log-odds (starting with x_1; going on after it)",
         ),
     ]
 

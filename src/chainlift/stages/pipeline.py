@@ -52,7 +52,7 @@ def run(recipe: Recipe, out: Path, reporter: Reporter, *, fresh: bool = False, w
             reporter.say(f"{recipe.run_id} is done already")
         else:
             folder.write_environment(environment.describe(device.type))
-            expected = expectation(predicted(recipe))
+            expected = expectation(predicted(recipe), with_rl=recipe.posttrain is not None)
             if expected is not None:
                 reporter.say(expected)
             with stop_on_signals(context.stop):

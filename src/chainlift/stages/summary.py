@@ -26,6 +26,8 @@ MODES = {
     "exact": ("n", "enumerated", "accuracy", "long_share", "chain_exactness", "long_share_sem"),
     "decision": ("first", "go_on", "go_on_elsewhere", "first_log_odds", "go_on_log_odds"),
 }
+OF_RL = ("star_next_share", "star_rounds_to_flip", "posttrain")
+"""Predictions that depend on RL's temperature and reward; evaluations sample at temperature 1."""
 PREDICTED = ("greedy_accuracy", "greedy_length_median", "sampled_accuracy", "sampled_long_share")
 
 
@@ -77,4 +79,9 @@ def predicted(recipe: Recipe) -> dict[str, Any]:
         p_cot = closed_forms.sequence_mean_p_cot(d, p_cot)
     if isinstance(recipe.model, LinearSettings) and recipe.model.stop_degree == 1:
         return linear_model.degree_1_predictions(d, recipe.task.modulus, p_cot)
-    return forecast.predictions(d, recipe.task.modulus, p_cot)
+    told = forecast.predictions(d, recipe.task.modulus, p_cot)
+    if recipe.posttrain is None:
+        return told
+    settings = recipe.posttrain
+    rl = forecast.predictions(d, recipe.task.modulus, p_cot, settings.temperature, reward=settings.reward)
+    return told | {key: rl[key] for key in OF_RL}

@@ -87,6 +87,11 @@ def by_seed(finished: list[Finished], value: Callable[[Finished], float], *keys:
     return {setting: tuple(values[seed] for seed in sorted(values)) for setting, values in sorted(found.items())}
 
 
+def after(stage: str, key: str) -> Callable[[Finished], float]:
+    """What a run's summary tells of a stage, as a function of the run."""
+    return lambda run: float(run.summary[stage][key])
+
+
 def first_long(rows: list[dict[str, Any]]) -> float:
     """The number of the first evaluation at which greedy responses are long; infinite if there is none."""
     return next((float(n) for n, row in enumerate(rows) if row["greedy"]["length_median"] > 1), math.inf)

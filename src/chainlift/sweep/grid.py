@@ -45,15 +45,17 @@ def cross(source: str, settings: Mapping[str, Sequence[object]], seeds: Sequence
 def run_all(chosen: Sequence[Recipe], out: Path, reporter: Reporter) -> list[Finished]:
     """The finished runs of recipes, in order; each is run unless its folder under `out` holds it already.
 
-    Pages and figures are not made for each of hundreds of runs; `chainlift report` makes them of any.
+    The run that goes on shows its bar, or a line now and then. Pages and figures are not made for each of hundreds of
+    runs; `chainlift report` makes them of any.
     """
     missing = [one.run_id for one in chosen if not RunFolder(out / one.run_id).done]
     if missing:
         reporter.say(f"{len(chosen) - len(missing)} of {len(chosen)} runs are done already")
     found: list[Finished] = []
+    within = Reporter(brief=True)
     started = time.monotonic()
     for one in chosen:
-        result = pipeline.run(one, out, Reporter(quiet=True), with_page=False)
+        result = pipeline.run(one, out, within, with_page=False)
         found.append(Finished(one, result.summary, result.folder))
         if one.run_id in missing:
             number = missing.index(one.run_id) + 1

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
-
-from chainlift.sweep import linear_claims, scaling_claims, star_claims
+from chainlift.settings import suggest
+from chainlift.sweep import direct_claim, linear_claims, scaling_claim, star_claims
 from chainlift.sweep.claims import Claim
 
 CLAIMS: dict[str, Claim] = {
-    claim.name: claim for claim in (*linear_claims.CLAIMS, *scaling_claims.CLAIMS, *star_claims.CLAIMS)
+    claim.name: claim for claim in (*linear_claims.CLAIMS, *star_claims.CLAIMS, scaling_claim.CLAIM, direct_claim.CLAIM)
 }
 
 
@@ -16,7 +15,5 @@ def named(names: list[str]) -> list[Claim]:
     """The claims of these names; ValueError in one line for one that is not known."""
     for name in names:
         if name not in CLAIMS:
-            near = difflib.get_close_matches(name, CLAIMS, n=1)
-            hint = f", did you mean {near[0]!r}?" if near else ""
-            raise ValueError(f"no claim {name!r}{hint}; known: {', '.join(CLAIMS)}")
+            raise ValueError(f"no claim {name!r}{suggest(name, CLAIMS)}; known: {', '.join(CLAIMS)}")
     return [CLAIMS[name] for name in names]

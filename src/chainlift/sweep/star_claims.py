@@ -1,14 +1,39 @@
-"""The claim on STaR's rounds, on a transformer: the long share after each follows p_n."""
+"""The claims on STaR's rounds: the long share after each is p_n, for the linear model (Theorem 2) and a transformer.
+
+The prediction starts at p_cot, not at what stage 1 was found to have learned.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from chainlift.measure.finding import Finding
 from chainlift.recipe import Recipe
 from chainlift.sweep.claims import Claim, first_long
 from chainlift.sweep.grid import Finished, cross
 from chainlift.theory import star
+
+LINEAR_P = (0.1, 0.05, 0.02)
+Rounds = list[list[dict[str, Any]]]
+"""Evaluations seed by seed, round by round."""
+
+
+def linear_runs(seeds: Sequence[int]) -> list[Recipe]:
+    """linear-star over p_cot."""
+    return cross("linear-star", {"mixture.p_cot": LINEAR_P}, seeds)
+
+
+def check_linear(finished: list[Finished]) -> list[Finding]:
+    """Exact long shares within .02 of p_n in every seed, the round of the flip, and the accuracy after the last."""
+    found = []
+    for p in sorted({run.recipe.mixture.p_cot for run in finished}, reverse=True):
+        rounds = [run.evaluations("posttrain") for run in finished if run.recipe.mixture.p_cot == p]
+        for n in range(len(rounds[0])):
+            values = tuple(rows[n]["exact"]["long_share"] for rows in rounds)
+            found.append(_share("long share (exact)", p, n, values, tolerance=0.02))
+        found += _flip_and_end(rounds, p, 0.01)
+    return found
 
 
 def recursion_runs(seeds: Sequence[int]) -> list[Recipe]:
@@ -17,41 +42,45 @@ def recursion_runs(seeds: Sequence[int]) -> list[Recipe]:
 
 
 def check_recursion(finished: list[Finished]) -> list[Finding]:
-    """Sampled long share and greedy accuracy after each round; the prediction starts at p_cot, not at what was found.
+    """Sampled long shares, whose interval over seeds must hold p_n, the round of the flip, and the last accuracy.
 
     A share is a mean over 2,048 samples, so that a seed's own error is about .01.
     """
-    recipe, rounds = finished[0].recipe, [run.evaluations("posttrain") for run in finished]
-    p = recipe.mixture.p_cot
+    p, rounds = finished[0].recipe.mixture.p_cot, [run.evaluations("posttrain") for run in finished]
     found = []
     for n in range(len(rounds[0])):
-        values = tuple(rows[n]["sampled"]["long_share"] for rows in rounds)
-        inside = sum(low <= star.star_share_after(p, n, 2) <= high for low, high in _intervals(rounds, n))
-        found.append(
-            Finding(
-                "sampled long share",
-                f"p_cot {p:g}, round {n}",
-                values,
-                star.star_share_after(p, n, 2),
-                judged="interval",
-                note=f"p_n is in {inside} of {len(rounds)} seeds' own intervals",
-                x=n,
-                axis="round",
-                series=f"p_cot {p:g}",
-            )
-        )
+        sampled = [rows[n]["sampled"] for rows in rounds]
+        intervals = [one["long_share_ci95"] for one in sampled]
+        inside = sum(low <= star.star_share_after(p, n, 2) <= high for low, high in intervals)
+        note = f"p_n is in {inside} of {len(rounds)} seeds' own intervals"
+        values = tuple(one["long_share"] for one in sampled)
+        found.append(_share("sampled long share", p, n, values, judged="interval", note=note))
+    return [*found, *_flip_and_end(rounds, p, 0.02)]
+
+
+def _share(quantity: str, p: float, n: int, values: tuple[float, ...], **judgement: Any) -> Finding:
+    """The long shares after round n against p_n."""
+    name, share = f"p_cot {p:g}", star.star_share_after(p, n, 2)
+    return Finding(quantity, f"{name}, round {n}", values, share, x=n, axis="round", series=name, **judgement)
+
+
+def _flip_and_end(rounds: Rounds, p: float, tolerance: float) -> list[Finding]:
+    """The round after which greedy responses are long, exactly, and the greedy accuracy after the last one."""
     flips = tuple(first_long(rows) for rows in rounds)
-    found.append(Finding("rounds to flip", f"p_cot {p:g}", flips, star.star_rounds_to_flip(p, 2), 0))
     last = tuple(rows[-1]["greedy"]["accuracy"] for rows in rounds)
-    return [*found, Finding("greedy accuracy", "last round", last, 1.0, 0.02)]
-
-
-def _intervals(rounds: list[list[dict[str, dict[str, tuple[float, float]]]]], n: int) -> list[tuple[float, float]]:
-    """Wilson's 95 % intervals of each seed's long share after round n."""
-    return [rows[n]["sampled"]["long_share_ci95"] for rows in rounds]
+    return [
+        Finding("rounds to flip", f"p_cot {p:g}", flips, star.star_rounds_to_flip(p, 2), 0),
+        Finding("greedy accuracy", f"p_cot {p:g}, last round", last, 1.0, tolerance),
+    ]
 
 
 CLAIMS = (
+    Claim(
+        "linear-star",
+        "Theorem 2: STaR doubles the odds of a long answer each round, and greedy flips in O(log((1 - p) / p)) rounds",
+        linear_runs,
+        check_linear,
+    ),
     Claim(
         "star-recursion",
         "On a transformer, too, the long share after each round of STaR is p_n: its odds double",

@@ -12,7 +12,8 @@ taken to end in a uniform guess, so that its answer is right with 1/K (the limit
 
 At a tie, p exactly at the threshold, greedy is called short. At d = 1 both forms are one and nothing is hidden, so d
 below 2 is a ValueError, as are K < 2, p or q outside [0, 1] and a temperature that is not positive. Functions of p and
-K take (p, modulus), those that need d (d, modulus, p_cot). Source for K = 2: arXiv 2510.11495; the rest: derived here.
+K take (p, modulus), those that need d (d, modulus, p_cot). K = 2 at temperature 1: arXiv 2510.11495, as others report
+it; the rest is derived here.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ REWARDS: tuple[Reward, ...] = ("chain", "end_to_end")
 
 MOST = 1_000_000
 """Largest modulus and number of digits."""
-COLDEST = 1e-9
-"""Least temperature, and one over the largest."""
+COLDEST, HOTTEST = 1e-6, 1e9
+"""Temperatures allowed: beyond them differences of log-odds fall below rounding."""
 
 
 @dataclass(frozen=True)
@@ -198,6 +199,11 @@ def _tempered(weights: tuple[float, float], counts: tuple[int, int], temperature
     return powers[0] / total, powers[1] / total
 
 
+def log_odds(p: float) -> float:
+    """log(p / (1 - p)); infinite at 0 and 1."""
+    return math.inf if p >= 1 else -math.inf if p <= 0 else math.log(p) - math.log1p(-p)
+
+
 def sigmoid(u: float) -> float:
     """The probability whose log-odds are u, without cancellation at either end; u may be infinite."""
     return 1 / (1 + math.exp(-u)) if u >= 0 else math.exp(u) / (1 + math.exp(u))
@@ -214,12 +220,10 @@ def check(*, p: float = 0.5, modulus: int = 2, temperature: float = 1.0, d: int 
         raise ValueError(f"modulus is {_short(modulus)}; allowed: 2 to {MOST}")
     if not 0 <= p <= 1:
         raise ValueError(f"p_cot is {p}; allowed: 0 to 1")
-    if not 0 < temperature < math.inf:
-        raise ValueError(f"temperature is {temperature}; allowed: above 0 and finite")
-    if not COLDEST <= temperature <= 1 / COLDEST:
-        raise ValueError(f"temperature is {temperature}; allowed: {COLDEST:g} to {1 / COLDEST:g}")
+    if not COLDEST <= temperature <= HOTTEST:
+        raise ValueError(f"temperature is {temperature}; allowed: {COLDEST:g} to {HOTTEST:g}")
     if not 2 <= d <= MOST:
         told = "with one digit the long and the short form are the same"
-        raise ValueError(f"d is {_short(d)}; allowed: 2 and more, to {MOST} ({told})")
+        raise ValueError(f"number of digits d is {_short(d)}; allowed: 2 to {MOST} ({told})")
     if not 0 <= q <= 1:
-        raise ValueError(f"q is {q}; allowed: 0 to 1 (the chain accuracy)")
+        raise ValueError(f"chain accuracy q is {q}; allowed: 0 to 1")

@@ -31,7 +31,7 @@ def go_on_log_odds(p: float, modulus: int) -> float:
     value and b - c to minus infinity, like -log(steps) under SGD.
     """
     _open(p)
-    return math.log(modulus * p) - math.log1p(-p)
+    return math.log(modulus) + closed_forms.log_odds(p)
 
 
 def degree_1_predictions(d: int, modulus: int, p: float) -> dict[str, Any]:

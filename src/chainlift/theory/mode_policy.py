@@ -27,6 +27,7 @@ from chainlift.theory.closed_forms import (
     check,
     first_token_probability,
     go_on_probability,
+    log_odds,
     long_reward,
     sigmoid,
 )
@@ -85,9 +86,9 @@ class ModePolicy:
         """The minimiser of stage 1 at p_cot = p (closed_forms)."""
         if setting.marker:
             check(p=p)
-            return cls(math.inf, _log_odds(p))
+            return cls(math.inf, log_odds(p))
         first, go_on = first_token_probability(p, setting.modulus), go_on_probability(p, setting.modulus)
-        return cls(_log_odds(first), _log_odds(go_on))
+        return cls(log_odds(first), log_odds(go_on))
 
     def probabilities(self, setting: Setting, temperature: float | None = None) -> tuple[float, float]:
         """(f, g) at a temperature, by default the setting's.
@@ -128,7 +129,3 @@ class ModePolicy:
             "greedy_long": greedy,
             "greedy_accuracy": answer if greedy else 1 / setting.modulus,
         }
-
-
-def _log_odds(p: float) -> float:
-    return math.inf if p >= 1 else -math.inf if p <= 0 else math.log(p) - math.log1p(-p)

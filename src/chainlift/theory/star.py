@@ -4,15 +4,15 @@ A round multiplies the odds long : short by K r, where r is the probability that
 and 1/K that of a short one. So all of STaR is a walk of one log-odds. Assumed: each fit reaches its minimum, and r does
 not change from round to round, that is, the chain's steps are neither learned nor forgotten on the way.
 
-The marker option of closed_forms changes only where greedy flips, not the odds. Source for K = 2, r = 1: arXiv
-2510.11495; the rest: derived here.
+The marker option of closed_forms changes only where greedy flips, not the odds. K = 2, r = 1: arXiv
+2510.11495, as others report it; the rest is derived here.
 """
 
 from __future__ import annotations
 
 import math
 
-from chainlift.theory.closed_forms import Reward, check, greedy, long_reward, sigmoid
+from chainlift.theory.closed_forms import Reward, check, greedy, log_odds, long_reward, sigmoid
 
 TIE = 1e-9  # log-odds closer to zero than this are a tie up to rounding
 
@@ -41,7 +41,7 @@ def star_share_after(p: float, rounds: int, modulus: int, *, q: float = 1.0, rew
     factor = modulus * long_reward(modulus, q=q, reward=reward)
     if p in (0.0, 1.0) or rounds == 0:
         return p
-    return sigmoid(math.log(p) - math.log1p(-p) + rounds * math.log(factor)) if factor else 0.0
+    return sigmoid(log_odds(p) + rounds * math.log(factor)) if factor else 0.0
 
 
 def star_rounds_to_share(
@@ -60,7 +60,7 @@ def star_rounds_to_share(
         return 0
     if p == 0 or growth <= 1:
         return None
-    missing = math.log(share) - math.log1p(-share) - math.log(p) + math.log1p(-p)
+    missing = log_odds(share) - log_odds(p)
     return math.ceil(missing / math.log(growth) - TIE)
 
 
@@ -91,7 +91,7 @@ def star_rounds_to_flip(
         return 0 if p else None
     if growth == 0:
         return None
-    u = math.log(p) - math.log1p(-p) + (0.0 if marker else math.log(modulus))
+    u = log_odds(p) + (0.0 if marker else math.log(modulus))
     gain, slope, rounds = fit_temperature * math.log(growth), fit_temperature / temperature, 0
     if slope == 1:
         return math.floor((TIE - u) / gain) + 1 if gain > TIE else None

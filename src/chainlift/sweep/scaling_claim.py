@@ -1,5 +1,4 @@
-"""How many demonstrations the linear model needs, by d and by p_cot; and what the same number does for a learner that
-sees no chain.
+"""The claim on how many demonstrations the linear model needs, by d and by p_cot.
 
 A run's rate falls to zero at its end, so a run answers for its own number of demonstrations only. A ladder of runs,
 each with twice the demonstrations of the one before, answers for all. Calibration has no smooth course: what is
@@ -30,12 +29,7 @@ HALF = 0.5
 """Of the long responses are gold throughout: from there on keeping right chains makes the long share grow (q > 1/K)."""
 MANY_DIGITS = 100
 """Exponents in d are also fitted from here on, as calibration starts flat; chosen after a first look at it."""
-DIRECT_DIGITS = (2, 3, 4, 5, 6, 8, 10, 15, 20, 30)
-DIRECT_STEPS = 1500
-SMALL = 15
-"""From this d on the direct learner is claimed to be at chance."""
-CHANCE = 0.5
-NEAR_CHANCE = 0.05
+MEASURED_AT_THE_END = ("evaluate.every=1000000", "evaluate.prompts=512")
 
 
 def ladder(d: int, p: float) -> list[int]:
@@ -52,9 +46,6 @@ def scaling_runs(seeds: Sequence[int]) -> list[Recipe]:
         steps = {"pretrain.steps": ladder(d, p)}
         found += cross("linear-ntp", steps, seeds, f"task.d={d}", f"mixture.p_cot={p}", *MEASURED_AT_THE_END)
     return found
-
-
-MEASURED_AT_THE_END = ("evaluate.every=1000000", "evaluate.prompts=512")
 
 
 def check_scaling(finished: list[Finished]) -> list[Finding]:
@@ -143,37 +134,10 @@ def _exponent(x: list[float], y: tuple[float, ...]) -> float:
     return power_law(x, y) if all(map(math.isfinite, y)) else math.nan
 
 
-def direct_runs(seeds: Sequence[int]) -> list[Recipe]:
-    """A transformer on short demonstrations only, over d."""
-    fixed = ("mixture.p_cot=0", f"pretrain.steps={DIRECT_STEPS}", "pretrain.batch_size=256", *DIRECT)
-    return cross("tiny", {"task.d": DIRECT_DIGITS}, seeds, *fixed)
-
-
-DIRECT = ("posttrain=null", "continued_pretrain=null", "evaluate.every=1500")
-
-
-def check_direct(finished: list[Finished]) -> list[Finding]:
-    """Greedy accuracy over d."""
-    found = []
-    for d, values in by_seed(finished, lambda run: run.summary["pretrain"]["greedy_accuracy"], "task.d").items():
-        predicted = CHANCE if d >= SMALL else None
-        line = Finding("greedy accuracy, p_cot 0", f"d {d}", values, predicted, NEAR_CHANCE, x=d, axis="d")
-        found.append(line)
-    return found
-
-
-CLAIMS = (
-    Claim(
-        "linear-scaling",
-        "The demonstrations until the linear model is calibrated, and until its chains are right, grow like powers "
-        "of d and of 1/p",
-        scaling_runs,
-        check_scaling,
-    ),
-    Claim(
-        "direct-control",
-        "Without a single chain (p_cot = 0) a transformer stays at chance from some small d on, at the same budget",
-        direct_runs,
-        check_direct,
-    ),
+CLAIM = Claim(
+    "linear-scaling",
+    "The demonstrations until the linear model is calibrated, and until its chains are right, grow like powers of d "
+    "and of 1/p",
+    scaling_runs,
+    check_scaling,
 )
