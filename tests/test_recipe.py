@@ -69,8 +69,8 @@ def test_settings_that_came_later_leave_the_digests_of_older_runs_alone() -> Non
     [
         ("model.family=linar", "family 'linar' is not known; known: gpt2, mistral, linear"),
         ("model.family=[1]", r"family \[1\] is not known; known: gpt2, mistral, linear"),
-        ("task.name=[1]", "task: name must be one of running_sum"),
-        ("task.name={a: 1}", "task: name must be one of running_sum"),
+        ("task.name=[1]", "task: name must be one of .*running_sum"),
+        ("task.name={a: 1}", "task: name must be one of .*running_sum"),
         ("model={family: linear, layers: 2}", "model.layers: unknown key; allowed: family, stop_degree"),
         ("model={family: linear, stop_degree: 3}", "model.stop_degree: .* less than or equal to 2"),
         ("model.widht=3", "model.widht: unknown key, did you mean 'width'"),

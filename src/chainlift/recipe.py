@@ -24,7 +24,7 @@ from chainlift.models import families
 from chainlift.models.blocks import ModelSettings
 from chainlift.models.families import AnySettings
 from chainlift.settings import Settings, suggest
-from chainlift.tasks import base as tasks
+from chainlift.tasks import registry as tasks
 from chainlift.tasks.mixture import MixtureSettings
 from chainlift.tasks.running_sum import RunningSumSettings
 

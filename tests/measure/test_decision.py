@@ -12,7 +12,7 @@ from chainlift.models.blocks import ModelSettings
 from chainlift.models.linear import LinearModel, LinearSettings
 from chainlift.models.protocol import split_prompts
 from chainlift.seeding import stream
-from chainlift.tasks import base as tasks
+from chainlift.tasks import registry as tasks
 from chainlift.tasks.running_sum import RunningSumSettings
 
 

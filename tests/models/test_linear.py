@@ -11,6 +11,9 @@ from chainlift.models import families, hub
 from chainlift.models.linear import LinearModel, LinearSettings
 from chainlift.models.protocol import split_prompts
 from chainlift.seeding import stream
+from chainlift.tasks import registry
+from chainlift.tasks.permutation import PermutationSettings
+from chainlift.tasks.prefix_chain import PrefixChainSettings
 from chainlift.tasks.running_sum import RunningSum, RunningSumSettings
 
 
@@ -145,8 +148,17 @@ def test_it_starts_without_an_opinion() -> None:
     torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)
 
 
-def test_tasks_of_another_shape_are_refused() -> None:
-    _, task = make()
-    task.short_length = 2  # as if a marker opened both forms
-    with pytest.raises(ValueError, match="running sums only"):
-        families.build(LinearSettings(family="linear"), task)
+@pytest.mark.parametrize(
+    "settings",
+    [
+        RunningSumSettings(d=6, marker="both"),
+        RunningSumSettings(d=6, leap=2),
+        RunningSumSettings(d=6, noise=0.1),
+        RunningSumSettings(d=6, order="right_to_left"),
+        PermutationSettings(d=6),
+    ],
+    ids=str,
+)
+def test_tasks_that_it_has_no_predictors_for_are_refused(settings: PrefixChainSettings) -> None:
+    with pytest.raises(ValueError, match="task running_sum only, with no option set"):
+        families.build(LinearSettings(family="linear"), registry.build(settings))

@@ -7,7 +7,7 @@ import pytest
 
 from chainlift import recipe as recipes
 from chainlift.report.sentence import expectation
-from chainlift.stages.summary import predicted
+from chainlift.stages.prediction import predicted
 from chainlift.theory.forecast import predictions
 from tests.conftest import chainlift
 

@@ -45,7 +45,7 @@ BEFORE = measured(0.5, 0.48, 0.52)
     ],
 )
 def test_the_headline_tells_what_happened(after: dict[str, Any], told: str) -> None:
-    sentence = headline({"pretrain": BEFORE, "posttrain": after}, 2)
+    sentence = headline({"pretrain": BEFORE, "posttrain": after}, 1 / 2)
     assert (
         "50.0 % of fresh prompts right when decoded greedily (a coin flip), with a median response of 1 token"
         in sentence
@@ -54,10 +54,10 @@ def test_the_headline_tells_what_happened(after: dict[str, Any], told: str) -> N
 
 
 def test_the_headline_of_other_starts() -> None:
-    assert "as good as perfect" in headline({"pretrain": measured(1.0, 0.99, 1.0, 50)}, 2)
-    assert "above a blind guess" in headline({"pretrain": measured(0.7, 0.68, 0.72)}, 2)
-    assert "a blind guess" in headline({"pretrain": measured(0.33, 0.31, 0.36)}, 3)
-    assert "not finished" in headline(None, 2)
+    assert "as good as perfect" in headline({"pretrain": measured(1.0, 0.99, 1.0, 50)}, 1 / 2)
+    assert "above a blind guess" in headline({"pretrain": measured(0.7, 0.68, 0.72)}, 1 / 2)
+    assert "a blind guess" in headline({"pretrain": measured(0.33, 0.31, 0.36)}, 1 / 3)
+    assert "not finished" in headline(None, 1 / 2)
 
 
 def test_the_page_says_what_the_reference_is(finished: Path) -> None:

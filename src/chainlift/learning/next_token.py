@@ -65,14 +65,18 @@ def loss(model: SequenceModel, batch: MixtureBatch, weighting: LossWeighting) ->
     losses = []
     for i, (part, part_last) in enumerate(zip(batch.parts, last.split(sizes), strict=True)):
         cache = [(keys[i], values[i]) for keys, values in split]
-        losses.append(-log_probs(model, cache, part_last, part.responses.to(device)))
+        losses.append(-log_probs(model, cache, part_last, part.responses.to(device)) * part.mask.to(device))
+    counts = [part.mask.sum(dim=1).to(device) for part in batch.parts]
     if weighting in ("token_mean", "sequence_sum"):
         total = sum((part.sum() for part in losses), start=torch.zeros((), device=device))
-        mean = total / (sum(part.numel() for part in losses) if weighting == "token_mean" else len(prompts))
+        mean = total / (sum(int(count.sum()) for count in counts) if weighting == "token_mean" else len(prompts))
     else:
-        total = sum((part.mean(dim=1).sum() for part in losses), start=torch.zeros((), device=device))
-        mean = total / len(prompts)
-    of_part = {id(part): float(value.detach().mean()) for part, value in zip(batch.parts, losses, strict=True)}
+        means = [(part.sum(dim=1) / count).sum() for part, count in zip(losses, counts, strict=True)]
+        mean = sum(means, start=torch.zeros((), device=device)) / len(prompts)
+    of_part = {
+        id(part): float(value.detach().sum() / count.sum())
+        for part, value, count in zip(batch.parts, losses, counts, strict=True)
+    }
     metrics = {
         "loss": float(mean.detach()),
         "loss_short": of_part.get(id(batch.short)),

@@ -1,7 +1,9 @@
 """The two uncertain decisions themselves: how likely the model begins a chain, and how likely it goes on with it.
 
 Which form greedy takes is a yes or no; the probabilities behind it say how far it is from the other one. They are read
-off the model's distribution on fresh prompts at temperature 1, with the first token given: nothing is sampled.
+off the model's distribution on fresh prompts at temperature 1, with the first token given: nothing is sampled. A short
+answer of one token can look like the beginning of a chain, and then the second token decides; where the forms open with
+different tokens, the first one does.
 """
 
 from __future__ import annotations
@@ -16,16 +18,15 @@ from chainlift.models.protocol import Cache, SequenceModel, split_prompts
 from chainlift.tasks.base import Task
 
 
-def is_decided_at_the_second_token(task: Task) -> bool:
-    """The short form is a single token and the long one is longer: after one token a response stops or goes on."""
-    return task.short_length == 1 and task.long_length > 1
-
-
 @torch.no_grad()
 def log_odds(model: SequenceModel, task: Task, prompts: Tensor, cache: Cache) -> dict[str, Tensor]:
     """Log-odds (P,), double precision, on prompts (P, T) with the cache of their prefixes, of
 
-    first: the first token of the chain, against every other token
+    first: the first token of the gold chain, against every other token
+    first_lead: the same against the most likely other token alone, which is where greedy changes its mind
+
+    and, where a short answer is a single token,
+
     go_on: any token but EOS after it
     go_on_elsewhere: the same after the next symbol instead, which begins no chain.
     """
@@ -37,6 +38,9 @@ def log_odds(model: SequenceModel, task: Task, prompts: Tensor, cache: Cache) ->
         logits = model.logits(cache, torch.cat([last, token], dim=1)).double()
         if name == "go_on":
             found["first"] = _against_the_rest(logits[:, 0], opening[:, 0])
+            found["first_lead"] = _lead(logits[:, 0], opening[:, 0])
+        if task.short_length > 1:
+            break
         found[name] = -_against_the_rest(logits[:, 1], torch.full_like(opening[:, 0], eos))
     return found
 
@@ -58,3 +62,9 @@ def _against_the_rest(logits: Tensor, tokens: Tensor) -> Tensor:
     own = logits.gather(1, tokens[:, None])
     others = logits.scatter(1, tokens[:, None], -torch.inf)
     return own[:, 0] - others.logsumexp(dim=1)
+
+
+def _lead(logits: Tensor, tokens: Tensor) -> Tensor:
+    """Log-odds (N,) of tokens (N,) against the most likely other one, from logits (N, V)."""
+    own = logits.gather(1, tokens[:, None])
+    return own[:, 0] - logits.scatter(1, tokens[:, None], -torch.inf).amax(dim=1)

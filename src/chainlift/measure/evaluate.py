@@ -22,7 +22,7 @@ from chainlift.models.linear import LinearModel
 from chainlift.models.protocol import Cache, SequenceModel, split_prompts
 from chainlift.seeding import stream
 from chainlift.settings import Settings
-from chainlift.tasks.base import Task, Verdict
+from chainlift.tasks.base import Task, Verdict, held_out
 
 ROWS_AT_ONCE = 1024
 
@@ -93,9 +93,10 @@ def measure(
     pass_at_k_prompts: int = 0,
     pass_at_k_samples: int = 16,
 ) -> dict[str, Any]:
-    """{greedy, sampled} on fresh prompts from the streams `name`/... at `step`, {decision} where a response stops or
-    goes on after one token, and of a linear model {exact}.
+    """{greedy, sampled, decision}, and of a linear model {exact}, on fresh prompts: from the streams `name`/... at
+    `step`, and held-out ones where the task holds some out.
     """
+    task = held_out(task)
     prompts = task.prompts(num_prompts, stream(seed, f"{name}/prompts", step))
     draws = stream(seed, f"{name}/samples", step)
     device = next(model.parameters()).device
@@ -105,12 +106,10 @@ def measure(
         greedy.append(answer(model, task, chunk, cache=cache).verdict)
         found = answer(model, task, chunk, temperature=temperature, generator=draws, cache=cache)
         sampled.append(found.verdict)
-        if decision.is_decided_at_the_second_token(task):
-            odds.append(decision.log_odds(model, task, chunk, cache))
+        odds.append(decision.log_odds(model, task, chunk, cache))
     table: dict[str, Any] = {"greedy": describe(greedy), "sampled": describe(sampled)}
     table["sampled"]["temperature"] = temperature
-    if odds:
-        table["decision"] = decision.describe(odds)
+    table["decision"] = decision.describe(odds)
     if isinstance(model, LinearModel):
         generator = stream(seed, f"{name}/exact", step)
         table["exact"] = exact.measure(model, task, num_prompts, generator=generator, temperature=temperature)
@@ -137,6 +136,9 @@ def describe(verdicts: list[Verdict]) -> dict[str, Any]:
     right, long, length, chain = joined("answer"), joined("long"), joined("length"), joined("chain")
     n, num_long, steps = len(right), int(long.sum()), int(joined("steps").sum())
     values, counts = np.unique(length, return_counts=True)
+    digits = (
+        {} if verdicts[0].digits_right is None else {"digit_accuracy": joined("digits_right").mean(axis=0).tolist()}
+    )
     return {
         "n": n,
         "accuracy": float(right.mean()),
@@ -148,5 +150,6 @@ def describe(verdicts: list[Verdict]) -> dict[str, Any]:
         "chain_exactness": float((chain & long).sum() / num_long) if num_long else None,
         "step_accuracy": float(joined("steps_right").sum() / steps) if steps else None,
         "unfinished_share": float(1 - joined("finished").mean()),
+        **digits,
         "length_histogram": {str(v): int(c) for v, c in zip(values, counts, strict=True)},
     }

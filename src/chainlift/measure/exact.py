@@ -43,11 +43,12 @@ class Expectations:
 
 def every_prompt(task: Task) -> Tensor:
     """All prompts (K^d, d) of a task of d independent digits; ValueError above 2^20 of them."""
-    count = task.modulus**task.prompt_length
+    modulus = task.vocabulary.size - 1
+    count = modulus**task.prompt_length
     if count > 2**20:
         raise ValueError(f"{count} prompts are too many to enumerate; allowed: {2**20}")
-    places = task.modulus ** torch.arange(task.prompt_length)
-    return torch.arange(count)[:, None] // places % task.modulus
+    places = modulus ** torch.arange(task.prompt_length)
+    return torch.arange(count)[:, None] // places % modulus
 
 
 @torch.no_grad()
@@ -82,7 +83,7 @@ def measure(
     The prompts are all there are, if few, else `num_prompts` fresh ones; then `accuracy_sem` and `long_share_sem` are
     the standard errors over prompts, and there is no other randomness.
     """
-    enumerated = task.modulus**task.prompt_length <= max(num_prompts, ENUMERATED_BELOW)
+    enumerated = model.modulus**task.prompt_length <= max(num_prompts, ENUMERATED_BELOW)
     prompts = every_prompt(task) if enumerated else task.prompts(num_prompts, generator)
     found = expectations(model, task, prompts.to(model.first.device), temperature=temperature)
     n, long_share = len(prompts), float(found.long.mean())

@@ -21,7 +21,9 @@ def records(
         count = int(rollout.num_actions[row])
         response = rollout.responses[row, :count]
         gold = task.gold(prompt[None].cpu(), long=bool(verdict.long[row]))[0]
-        right = [t < len(gold) and int(token) == int(gold[t]) for t, token in enumerate(response.tolist())]
+        # A valid chain that is not the gold one has no wrong token; where it went wrong, gold is what to compare with.
+        valid = bool(verdict.chain[row])
+        right = [valid or (t < len(gold) and int(token) == int(gold[t])) for t, token in enumerate(response.tolist())]
         found.append(
             {
                 "prompt": task.vocabulary.decode(prompt),

@@ -8,6 +8,7 @@ from chainlift.models.blocks import ModelSettings
 from chainlift.models.linear import LinearModel, LinearSettings
 from chainlift.models.transformer import Transformer
 from chainlift.tasks.base import Task
+from chainlift.tasks.running_sum import RunningSum
 
 AnySettings = ModelSettings | LinearSettings
 Model = Transformer | LinearModel
@@ -32,9 +33,11 @@ def check(settings: AnySettings, task: Task) -> None:
     """ValueError if the model cannot learn the task: the linear one has predictors for plain running sums only."""
     if isinstance(settings, ModelSettings):
         return
-    shape = (task.short_length, task.long_length, task.vocabulary.size)
-    if shape != (1, task.prompt_length, task.modulus + 1):
-        raise ValueError("family linear learns running sums only: one chain token a digit, an answer of one token")
+    if not (isinstance(task, RunningSum) and task.options.is_plain):
+        raise ValueError(
+            "family linear learns the task running_sum only, with no option set: one chain token a digit, an answer of "
+            "one token"
+        )
 
 
 def build(settings: AnySettings, task: Task, context: int | None = None) -> Model:

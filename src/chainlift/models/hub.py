@@ -20,7 +20,7 @@ from torch import Tensor
 from chainlift.models import families, tensors
 from chainlift.models.families import Model
 from chainlift.models.transformer import Transformer
-from chainlift.tasks import base as tasks
+from chainlift.tasks import registry as tasks
 from chainlift.tasks.base import Task, Vocabulary
 
 WEIGHTS = "model.safetensors"

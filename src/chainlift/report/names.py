@@ -19,7 +19,7 @@ QUANTITIES = (
     ("sampled_long_share", "sampled long share", "sampled_long_share"),
     ("exact_accuracy", "sampled accuracy, exact", "sampled_accuracy"),
     ("exact_long_share", "long share, exact", "sampled_long_share"),
-    ("decision_go_on", "P(go on after x_1)", "go_on"),
+    ("decision_go_on", "P(go on after y_1)", "go_on"),
 )
 
 

@@ -13,6 +13,7 @@ from plotly.offline import get_plotlyjs
 from plotly.utils import PlotlyJSONEncoder
 
 from chainlift.report import charts, figures
+from chainlift.report.about import about, chance
 from chainlift.report.names import STAGE_TITLES, measured_in
 from chainlift.report.record import Record, read
 from chainlift.report.reference import references
@@ -43,10 +44,10 @@ def render(record: Record) -> str:
     return _template().render(
         title=recipe.get("title") or recipe["name"],
         run_id=record.folder.resolve().name,
-        headline=headline(record.summary, recipe["task"].get("modulus", 2)) if record.summary else so_far(record),
+        headline=headline(record.summary, chance(recipe, record.summary)) if record.summary else so_far(record),
         finished=record.summary is not None,
         recipe=recipe,
-        modulus=recipe["task"].get("modulus", 2),
+        about=about(recipe),
         rows=table(record.summary) if record.summary else [],
         prompts=record.summary["pretrain"]["prompts"] if record.summary else None,
         has_rl=bool(record.of("posttrain", "evaluation")),

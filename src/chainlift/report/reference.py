@@ -29,6 +29,7 @@ PLAIN: dict[str, Any] = {
     "minibatches": 1,
     "restart": False,
 }
+PLAIN_TASK = {"d_min": None, "sparse": None, "leap": 1, "noise": 0, "marker": "none"}
 # STaR's fit, taken to its minimum, is the same wherever it begins, and for every constant weight of the tokens.
 STAR_TOO: dict[str, Any] = {"restart": True, "aggregate": "sequence_sum"}
 
@@ -97,6 +98,7 @@ def _is_covered(record: Record) -> bool:
         record.summary is not None
         and recipe["task"].get("name") == "running_sum"
         and {"modulus", "d"} <= set(recipe["task"])
+        and all(recipe["task"].get(key, value) == value for key, value in PLAIN_TASK.items())
         and recipe.get("model", {}).get("stop_degree") != 1
         and needed <= set(settings)
         and settings["algorithm"] in ALGORITHMS

@@ -8,12 +8,11 @@ from chainlift.report.names import STAGE_TITLES
 from chainlift.report.record import Record
 
 
-def headline(summary: dict[str, Any] | None, modulus: int) -> str:
-    """One or two sentences on a finished run, or what an unfinished one is."""
+def headline(summary: dict[str, Any] | None, chance: float) -> str:
+    """One or two sentences on a finished run, or what an unfinished one is; `chance`: accuracy of a blind guess."""
     if summary is None:
         return "This run is not finished: the page shows what is on record so far."
     before = summary["pretrain"]
-    chance = 1 / modulus
     told = (
         f"After {before['sequences']:,} demonstrations, next-token prediction answers {_percent(before)} of fresh "
         f"prompts right when decoded greedily ({_level(before, chance)}), with {_tokens(before)}."

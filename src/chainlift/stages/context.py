@@ -24,8 +24,8 @@ from chainlift.runs.checkpoint import TrainerState
 from chainlift.runs.store import RunFolder
 from chainlift.seeding import stream
 from chainlift.stages.failures import Interrupted
-from chainlift.tasks import base as tasks
-from chainlift.tasks.base import Task
+from chainlift.tasks import registry as tasks
+from chainlift.tasks.base import Task, held_out
 
 SHOWN_RESPONSES = 8  # kept in rollouts.jsonl of each mode and occasion
 
@@ -115,7 +115,7 @@ class Context:
         row = self.record(state, "evaluation", {"final": final, **table})
         if show:
             seed = self.recipe.seed
-            prompts = self.task.prompts(SHOWN_RESPONSES, stream(seed, "shown/prompts"))
+            prompts = held_out(self.task).prompts(SHOWN_RESPONSES, stream(seed, "shown/prompts"))
             for mode, generator in (("greedy", None), ("sampled", stream(seed, "shown/samples"))):
                 with self.precision():
                     found = answer(model, self.task, prompts, generator=generator)

@@ -19,9 +19,10 @@ from chainlift.runs import checkpoint, environment, store
 from chainlift.runs.store import RunFolder
 from chainlift.stages.context import Context, stop_on_signals
 from chainlift.stages.posttrain import posttrain
+from chainlift.stages.prediction import predicted
 from chainlift.stages.pretrain import pretrain
-from chainlift.stages.summary import predicted, summarise
-from chainlift.tasks import base as tasks
+from chainlift.stages.summary import summarise
+from chainlift.tasks import registry as tasks
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from chainlift.models.linear import LinearSettings
 from chainlift.recipe import Recipe
 from chainlift.runs import checkpoint
 from chainlift.runs.store import RunFolder
-from chainlift.tasks.running_sum import RunningSumSettings
-from chainlift.theory import closed_forms, forecast, linear_model
+from chainlift.stages.prediction import predicted
+from chainlift.tasks import registry as tasks
 
 SHARED = (
     "accuracy",
@@ -19,16 +18,22 @@ SHARED = (
     "chain_exactness",
     "step_accuracy",
     "unfinished_share",
+    "digit_accuracy",
 )
 MODES = {
     "greedy": SHARED,
     "sampled": (*SHARED, "pass_at_k"),
     "exact": ("n", "enumerated", "accuracy", "long_share", "chain_exactness", "long_share_sem"),
-    "decision": ("first", "go_on", "go_on_elsewhere", "first_log_odds", "go_on_log_odds"),
+    "decision": (
+        "first",
+        "go_on",
+        "go_on_elsewhere",
+        "first_log_odds",
+        "first_lead_log_odds",
+        "go_on_log_odds",
+        "go_on_elsewhere_log_odds",
+    ),
 }
-OF_RL = ("star_next_share", "star_rounds_to_flip", "posttrain")
-"""Predictions that depend on RL's temperature and reward; evaluations sample at temperature 1."""
-PREDICTED = ("greedy_accuracy", "greedy_length_median", "sampled_accuracy", "sampled_long_share")
 
 
 def summarise(recipe: Recipe, folder: RunFolder) -> dict[str, Any]:
@@ -48,7 +53,7 @@ def summarise(recipe: Recipe, folder: RunFolder) -> dict[str, Any]:
             done = {"steps": state.step, "sequences": state.sequences}
         counts = {"tokens": state.tokens, "seconds": round(state.seconds, 1), "prompts": final[-1]["greedy"]["n"]}
         summary[stage] = done | counts | measured(final[-1])
-    summary["theory"] = predicted(recipe)
+    summary["theory"] = predicted(recipe) | {"chance": tasks.build(recipe.task).chance}
     return summary
 
 
@@ -64,24 +69,3 @@ def measured(row: dict[str, Any]) -> dict[str, Any]:
             if f"{name}_ci95" in row[mode]:
                 found[f"{mode}_{name}_ci95"] = row[mode][f"{name}_ci95"]
     return found
-
-
-def predicted(recipe: Recipe) -> dict[str, Any]:
-    """What theory predicts for the measured quantities; None for each where the task has no closed forms.
-
-    The sequence mean weights long demonstrations by their length, so its minimiser is that of another p_cot.
-    """
-    if not isinstance(recipe.task, RunningSumSettings):
-        unknown = dict.fromkeys(PREDICTED)
-        return unknown | {"threshold": None, "greedy": None, "posttrain": dict(unknown)}
-    d, p_cot = recipe.task.d, recipe.mixture.p_cot
-    if recipe.pretrain.loss_weighting == "sequence_mean":
-        p_cot = closed_forms.sequence_mean_p_cot(d, p_cot)
-    if isinstance(recipe.model, LinearSettings) and recipe.model.stop_degree == 1:
-        return linear_model.degree_1_predictions(d, recipe.task.modulus, p_cot)
-    told = forecast.predictions(d, recipe.task.modulus, p_cot)
-    if recipe.posttrain is None:
-        return told
-    settings = recipe.posttrain
-    rl = forecast.predictions(d, recipe.task.modulus, p_cot, settings.temperature, reward=settings.reward)
-    return told | {key: rl[key] for key in OF_RL}

@@ -1,3 +1,6 @@
 """WHAT is learned; importing the room registers the tasks that are shipped."""
 
+from chainlift.tasks import graph_path as graph_path
+from chainlift.tasks import multiplication as multiplication
+from chainlift.tasks import permutation as permutation
 from chainlift.tasks import running_sum as running_sum

@@ -1,15 +1,14 @@
 """The task protocol: a generator of prompts, a writer of gold responses and an exact verifier.
 
 A response is a row of token ids that ends with the first EOS; what follows that EOS is padding (also EOS). Its
-*length* counts the tokens before the EOS. A response without EOS is unfinished, and never right.
+*length* counts the tokens before the EOS. A response without EOS is unfinished, and never right. Prompts of a task
+have one width; one whose prompts differ in length fills them up on the left with a token of its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.metadata import entry_points
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -60,10 +59,17 @@ class Vocabulary:
 
 @dataclass(frozen=True)
 class Demonstrations:
-    """Prompts (B, T) with gold responses (B, R), all of one form and so of one length; EOS included."""
+    """Prompts (B, T) with responses (B, R) of one form, EOS included; shorter ones are filled up with EOS."""
 
     prompts: Tensor
     responses: Tensor
+    mask: Tensor
+    """(B, R) bool: the response's tokens up to its first EOS."""
+
+    @property
+    def num_tokens(self) -> int:
+        """Prompt and output tokens."""
+        return self.prompts.numel() + int(self.mask.sum())
 
 
 @dataclass(frozen=True)
@@ -71,9 +77,9 @@ class Verdict:
     """What the verifier says of N responses; every field has the shape (N,)."""
 
     answer: Tensor
-    """bool: finished, and the last token before EOS is the right answer."""
+    """bool: finished, and what it ends with is the right answer, whatever stands before."""
     chain: Tensor
-    """bool: the whole response is a gold one, long or short."""
+    """bool: the whole response is a gold one, long or short; where chains are not unique, any valid one."""
     finished: Tensor
     """bool: there is an EOS."""
     long: Tensor
@@ -83,7 +89,9 @@ class Verdict:
     steps: Tensor
     """int: chain steps taken, 0 for a response that is not long."""
     steps_right: Tensor
-    """int: chain steps that follow from the prompt and the response's own previous token."""
+    """int: chain steps that follow from the prompt and the response's own previous step."""
+    digits_right: Tensor | None = None
+    """(N, A) bool, of tasks whose answer has A tokens: which of them are right."""
 
 
 @runtime_checkable
@@ -98,21 +106,51 @@ class Task(Protocol):
     vocabulary: Vocabulary
     prompt_length: int
     short_length: int
+    """Tokens of the short form, of the longest one where they differ; so for the long form."""
     long_length: int
-    modulus: int
-    """Number of equally likely answers: the chance level of a blind guess is 1 / modulus."""
+    chance: float
+    """Accuracy of a blind guess."""
 
     def prompts(self, n: int, generator: torch.Generator) -> Tensor:
         """Fresh prompts (n, prompt_length)."""
         ...
 
     def gold(self, prompts: Tensor, *, long: bool) -> Tensor:
-        """Gold responses (N, long_length + 1 or short_length + 1) with their EOS."""
+        """Gold responses (N, R) with their EOS, R at most long_length + 1 or short_length + 1."""
         ...
 
     def verify(self, prompts: Tensor, responses: Tensor) -> Verdict:
         """The verdict on responses (N, R) to prompts (N, prompt_length), row by row."""
         ...
+
+
+@runtime_checkable
+class Demonstrator(Protocol):
+    """A task whose demonstrations are not its gold responses: they are drawn, or contain errors."""
+
+    def demonstrate(self, prompts: Tensor, generator: torch.Generator, *, long: bool) -> Tensor:
+        """Demonstrated responses, of the shape of gold ones."""
+        ...
+
+
+@runtime_checkable
+class HoldsOut(Protocol):
+    """A task with so few prompts that some must be kept from training to be fresh when it is measured."""
+
+    def held_out(self) -> Task:
+        """The same task, drawing only prompts that the task itself never draws."""
+        ...
+
+
+def held_out(task: Task) -> Task:
+    """The task to measure with: its held-out prompts if it has such, else itself, whose prompts are fresh by chance."""
+    return task.held_out() if isinstance(task, HoldsOut) else task
+
+
+def output_mask(responses: Tensor, eos: int) -> Tensor:
+    """(B, R) bool: the tokens of responses (B, R) up to and including the first EOS."""
+    is_eos = responses == eos
+    return (is_eos.cumsum(dim=1) - is_eos.long()) == 0
 
 
 def response_lengths(responses: Tensor, eos: int) -> tuple[Tensor, Tensor]:
@@ -121,39 +159,3 @@ def response_lengths(responses: Tensor, eos: int) -> tuple[Tensor, Tensor]:
     finished = is_eos.any(dim=1)
     first = is_eos.to(torch.int8).argmax(dim=1)
     return torch.where(finished, first, responses.shape[1]), finished
-
-
-_TASKS: dict[str, tuple[type[Settings], Callable[[Any], Task]]] = {}
-
-
-def register(name: str, settings: type[Settings], build: Callable[[Any], Task]) -> None:
-    """Make a task known under `name`: its strict settings, and how to build it from them."""
-    _TASKS[name] = (settings, build)
-
-
-def _load(name: str) -> tuple[type[Settings], Callable[[Any], Task]]:
-    """The registered task, its plug-in module imported if need be."""
-    if not isinstance(name, str):
-        raise ValueError(f"name must be one of {', '.join(names())} (got {name!r})")
-    if name not in _TASKS:
-        for point in entry_points(group="chainlift.tasks"):
-            if point.name == name:
-                point.load()  # importing the module registers the task
-    if name not in _TASKS:
-        raise ValueError(f"task {name!r} is not known; known: {', '.join(names())}")
-    return _TASKS[name]
-
-
-def names() -> list[str]:
-    """The names of all tasks: shipped ones and those that installed packages plug in."""
-    return sorted(set(_TASKS) | {point.name for point in entry_points(group="chainlift.tasks")})
-
-
-def settings_class(name: str) -> type[Settings]:
-    """The settings class of the task `name`; ValueError with the known names if there is none."""
-    return _load(name)[0]
-
-
-def build(settings: Settings) -> Task:
-    """The task that its settings describe (their field `name` chooses it)."""
-    return _load(getattr(settings, "name"))[1](settings)  # noqa: B009 (plug-in settings are typed elsewhere)

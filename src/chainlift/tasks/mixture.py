@@ -11,10 +11,11 @@ from dataclasses import dataclass
 
 import torch
 from pydantic import Field
+from torch import Tensor
 
 from chainlift.seeding import stream
 from chainlift.settings import Settings
-from chainlift.tasks.base import Demonstrations, Task
+from chainlift.tasks.base import Demonstrations, Demonstrator, Task, output_mask
 
 
 class MixtureSettings(Settings):
@@ -26,7 +27,7 @@ class MixtureSettings(Settings):
 
 @dataclass(frozen=True)
 class MixtureBatch:
-    """A batch of demonstrations in two parts, each of one length; a part may have no rows."""
+    """A batch of demonstrations in two parts, each of one form; a part may have no rows."""
 
     short: Demonstrations
     long: Demonstrations
@@ -39,16 +40,25 @@ class MixtureBatch:
     @property
     def num_tokens(self) -> int:
         """Prompt and output tokens of the whole batch."""
-        return sum(part.prompts.numel() + part.responses.numel() for part in self.parts)
+        return sum(part.num_tokens for part in self.parts)
 
 
 def draw(task: Task, settings: MixtureSettings, n: int, *, seed: int, name: str, step: int) -> MixtureBatch:
-    """Batch number `step` of n demonstrations from the streams `name`/split and `name`/prompts."""
+    """Batch number `step` of n demonstrations from the streams `name`/split, `name`/prompts and, of tasks whose
+    demonstrations are not gold, `name`/demonstrations.
+    """
     coins = torch.rand(n, generator=stream(seed, f"{name}/split", step), dtype=torch.float64)
     num_long = int((coins < settings.p_cot).sum())
     prompts = task.prompts(n, stream(seed, f"{name}/prompts", step))
-    long, short = prompts[:num_long], prompts[num_long:]
+    draws = stream(seed, f"{name}/demonstrations", step) if isinstance(task, Demonstrator) else None
+
+    def demonstrations(part: Tensor, *, long: bool) -> Demonstrations:
+        if isinstance(task, Demonstrator) and draws is not None:
+            responses = task.demonstrate(part, draws, long=long)
+        else:
+            responses = task.gold(part, long=long)
+        return Demonstrations(part, responses, output_mask(responses, task.vocabulary.eos))
+
     return MixtureBatch(
-        short=Demonstrations(short, task.gold(short, long=False)),
-        long=Demonstrations(long, task.gold(long, long=True)),
+        short=demonstrations(prompts[num_long:], long=False), long=demonstrations(prompts[:num_long], long=True)
     )

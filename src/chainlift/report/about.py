@@ -1,0 +1,88 @@
+"""What a run's task asks, in words, from the recipe on record; nothing of the task itself is imported."""
+
+from __future__ import annotations
+
+from typing import Any
+
+OPTIONS = {
+    "sparse": "only {sparse} of the {d} positions count, always the same ones, which the learner must find",
+    "leap": "a chain shows every {leap}. step only, and the last",
+    "noise": "each step of a demonstrated chain is wrong with probability {noise:g}, and the rest {builds}",
+    "d_min": "prompts have {d_min} to {d} of them",
+    "order": "chains begin at the prompt's last position",
+}
+MARKERS = {
+    "none": "",
+    "long": "a long response opens with >",
+    "both": "a long response opens with >, a short one with =",
+}
+
+
+def about(recipe: dict[str, Any]) -> str:
+    """Sentences on what is asked and what a long response shows."""
+    task = recipe["task"]
+    told = {
+        "running_sum": _running_sum,
+        "permutation": _permutation,
+        "multiplication": _multiplication,
+        "graph_path": _graph_path,
+    }.get(task["name"], _other)(task)
+    return " ".join(filter(None, (told, _options(task))))
+
+
+def chance(recipe: dict[str, Any], summary: dict[str, Any] | None) -> float:
+    """Accuracy of a blind guess: what the summary holds, or 1 / modulus for runs older than that entry."""
+    found = None if summary is None else summary["theory"].get("chance")
+    return 1 / recipe["task"].get("modulus", 2) if found is None else found
+
+
+def _running_sum(task: dict[str, Any]) -> str:
+    d, modulus = task.get("d"), task.get("modulus", 2)
+    parity = " (the parity of the bits)" if modulus == 2 else ""
+    return (
+        f"A prompt is {d} digits from 0 to {modulus - 1}; asked for is their sum modulo {modulus}{parity}. A long "
+        "response writes down the running sums, a short one only the answer, which a blind guess finds with "
+        f"probability 1/{modulus}."
+    )
+
+
+def _permutation(task: dict[str, Any]) -> str:
+    return (
+        f"A prompt is {task.get('d')} permutations of {task.get('degree', 3)} things; asked for is what they make of "
+        "them, one after the other. A long response writes down the permutation reached after each, a short one only "
+        "the last."
+    )
+
+
+def _multiplication(task: dict[str, Any]) -> str:
+    n = task.get("n")
+    return (
+        f"A prompt is a product of numbers with {n} and {task.get('m') or n} digits, the lowest digit first. A long "
+        "response writes down the partial products and running sums before the result, a short one only the result. "
+        "Pairs of factors that are measured never occur in training or RL."
+    )
+
+
+def _graph_path(task: dict[str, Any]) -> str:
+    asked = {"end": "where its paths end", "reach": "whether a second node can be reached from it"}
+    return (
+        "A prompt is the edges of a directed graph and a node; asked for is "
+        f"{asked[task.get('question', 'end')]}. A long response first walks there, by any path; a "
+        "short one only answers."
+    )
+
+
+def _other(task: dict[str, Any]) -> str:
+    return f"The task is {task['name']}."
+
+
+def _options(task: dict[str, Any]) -> str:
+    """The options of a chain of running products that are set."""
+    found = [
+        text.format(**task, builds="builds on it" if task.get("noise_follows", True) else "does not build on it")
+        for key, text in OPTIONS.items()
+        if task.get(key) not in (None, 1, 0.0, "left_to_right")
+    ]
+    found.append(MARKERS.get(task.get("marker", "none"), "") if task["name"] != "multiplication" else "")
+    sentences = [text[0].upper() + text[1:] for text in found if text]
+    return " ".join(f"{text}." for text in sentences)

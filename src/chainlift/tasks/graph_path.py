@@ -1,0 +1,174 @@
+"""Where do the paths from a node end? A chain is any walk there, so that it is not unique.
+
+The graph has `ends` components. Each has `hops` layers of `width` nodes, and one more of a single node, its end; every
+node has edges to `branching` nodes of the next layer, those of the last layer to the end. So every walk from the first
+layer arrives at its component's end after `hops` steps. Prompt: the edges in random order, two tokens each, with node
+labels drawn anew for each prompt, then a start node of some first layer.
+
+    question end      long: v_1 .. v_hops <eos>, a walk from the start          short: v_hops <eos>
+    question reach    the prompt ends with one of the ends; long: a walk, then `yes` if it has led there, else `no`;
+                      short: yes or no alone. Half of the time it is the start's own end.
+
+Ends can be told by sight, as no edge leaves them, but not which of them a start leads to: a blind guess is right
+with 1 / ends, or 1/2.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor
+from torch.nn.functional import pad
+
+from chainlift.settings import Settings
+from chainlift.tasks.base import EOS, Verdict, Vocabulary, response_lengths
+from chainlift.tasks.registry import register
+
+NODES = 400  # at most: the verifier holds an adjacency matrix for each prompt
+
+
+class GraphPathSettings(Settings):
+    """The size of the graphs and what is asked."""
+
+    name: Literal["graph_path"] = "graph_path"
+    hops: int = Field(default=3, ge=2, le=64)
+    """Steps of every walk."""
+    width: int = Field(default=3, ge=1, le=64)
+    """Nodes of a layer."""
+    branching: int = Field(default=2, ge=1, le=64)
+    """Edges that leave each node."""
+    ends: int = Field(default=2, ge=2, le=64)
+    """Components, each with its end."""
+    question: Literal["end", "reach"] = "end"
+    """Which end a start leads to, or whether it leads to a given one."""
+
+    @property
+    def nodes(self) -> int:
+        """Nodes of a graph."""
+        return self.ends * (self.hops * self.width + 1)
+
+    @model_validator(mode="after")
+    def _fits(self) -> GraphPathSettings:
+        if self.branching > self.width:
+            raise ValueError(f"branching {self.branching} must not exceed width {self.width}, the nodes of a layer")
+        if self.nodes > NODES:
+            raise ValueError(f"a graph of {self.nodes} nodes is too large; allowed: {NODES}")
+        return self
+
+
+class GraphPath:
+    """The graph task; see the module's text for its two questions."""
+
+    def __init__(self, settings: GraphPathSettings) -> None:
+        self.settings = settings
+        self.num_nodes = settings.nodes
+        self.reach = settings.question == "reach"
+        words = ("yes", "no") if self.reach else ()
+        self.vocabulary = Vocabulary((*map(str, range(self.num_nodes)), *words, EOS))
+        inner = (settings.hops - 1) * settings.width * settings.branching
+        self.num_edges = settings.ends * (inner + settings.width)
+        self.prompt_length = 2 * self.num_edges + 1 + self.reach
+        self.short_length = 1
+        self.long_length = settings.hops + self.reach
+        self.chance = 1 / 2 if self.reach else 1 / settings.ends
+
+    def prompts(self, n: int, generator: torch.Generator) -> Tensor:
+        """Prompts (n, prompt_length) of independent graphs, starts and, where it is asked for, ends."""
+        sizes = self.settings
+        component = sizes.hops * sizes.width + 1
+        columns = []
+        for first in range(0, self.num_nodes, component):
+            for layer in range(sizes.hops - 1):
+                for node in range(first + layer * sizes.width, first + (layer + 1) * sizes.width):
+                    chosen = torch.rand(n, sizes.width, generator=generator).argsort(dim=1)[:, : sizes.branching]
+                    goals = chosen + first + (layer + 1) * sizes.width
+                    columns.append(torch.stack([torch.full_like(goals, node), goals], dim=2))
+            last = torch.arange(first + component - 1 - sizes.width, first + component - 1)
+            pairs = torch.stack([last, torch.full_like(last, first + component - 1)], dim=1)
+            columns.append(pairs.expand(n, -1, -1))
+        edges = torch.cat(columns, dim=1)
+        shuffled = torch.rand(n, self.num_edges, generator=generator).argsort(dim=1)
+        edges = edges.gather(1, shuffled[:, :, None].expand(-1, -1, 2))
+        labels = torch.rand(n, self.num_nodes, generator=generator).argsort(dim=1)
+        where = torch.randint(sizes.ends, (n,), generator=generator)
+        start = where * component + torch.randint(sizes.width, (n,), generator=generator)
+        structural = [edges.flatten(1), start[:, None]]
+        if self.reach:
+            away = torch.randint(1, sizes.ends, (n,), generator=generator)
+            away = away * (torch.rand(n, generator=generator) < 0.5)
+            structural.append((((where + away) % sizes.ends + 1) * component - 1)[:, None])
+        return labels.gather(1, torch.cat(structural, dim=1))
+
+    def gold(self, prompts: Tensor, *, long: bool) -> Tensor:
+        """The walk that takes the least label each time, or the answer alone, and EOS."""
+        score = torch.arange(self.num_nodes, 0, -1, device=prompts.device).float()
+        return self._written(prompts, [score] * self.settings.hops, long=long)
+
+    def demonstrate(self, prompts: Tensor, generator: torch.Generator, *, long: bool) -> Tensor:
+        """A walk whose every step is uniform among the edges that leave, or the answer alone, and EOS."""
+        shape = (len(prompts), self.num_nodes)
+        scores = [torch.rand(shape, generator=generator).to(prompts.device) + 1 for _ in range(self.settings.hops)]
+        return self._written(prompts, scores, long=long)
+
+    def verify(self, prompts: Tensor, responses: Tensor) -> Verdict:
+        """Exact; every walk along edges of the prompt that arrives counts as a right chain."""
+        hops, eos = self.settings.hops, self.vocabulary.eos
+        length, finished = response_lengths(responses, eos)
+        last = responses.gather(1, (length - 1).clamp(min=0)[:, None])[:, 0]
+        answer = finished & (length > 0) & (last == self.gold(prompts, long=False)[:, 0])
+        long = length > self.short_length
+
+        width = min(responses.shape[1], self.long_length)
+        taken = (torch.arange(width, device=responses.device) < length[:, None]) & long[:, None]
+        is_node = responses[:, :width] < self.num_nodes
+        nodes = responses[:, :width].where(is_node, 0)
+        before = torch.cat([self._start(prompts)[:, None], nodes[:, :-1]], dim=1)
+        came_from_node = pad(is_node[:, :-1], (1, 0), value=True)
+        rows = torch.arange(len(prompts), device=prompts.device)[:, None]
+        follows = self._edges(prompts)[rows, before, nodes] & is_node & came_from_node
+        if self.reach and width > hops:
+            verdict = self._yes_or_no(nodes[:, hops - 1], prompts)
+            follows[:, hops] = (responses[:, hops] == verdict) & is_node[:, hops - 1]
+        right = follows & taken
+        exact = finished & (length == self.long_length) & (right.sum(dim=1) == self.long_length)
+        return Verdict(
+            answer=answer,
+            chain=torch.where(long, exact, answer),
+            finished=finished,
+            long=long,
+            length=length,
+            steps=taken.sum(dim=1),
+            steps_right=right.sum(dim=1),
+        )
+
+    def _written(self, prompts: Tensor, scores: list[Tensor], *, long: bool) -> Tensor:
+        """A response whose walk takes, at each step, the neighbour of the highest score ((N, nodes) or (nodes,))."""
+        edges = self._edges(prompts)
+        rows = torch.arange(len(prompts), device=prompts.device)
+        at, walk = self._start(prompts), []
+        for score in scores:
+            at = (edges[rows, at] * score).argmax(dim=1)
+            walk.append(at)
+        if self.reach:
+            walk.append(self._yes_or_no(at, prompts))
+        body = torch.stack(walk if long else walk[-1:], dim=1)
+        return pad(body, (0, 1), value=self.vocabulary.eos)
+
+    def _edges(self, prompts: Tensor) -> Tensor:
+        """Adjacency (N, nodes, nodes) bool, [from, to]."""
+        pairs = prompts[:, : 2 * self.num_edges].view(len(prompts), self.num_edges, 2)
+        flat = torch.zeros(len(prompts), self.num_nodes**2, dtype=torch.bool, device=prompts.device)
+        flat.scatter_(1, pairs[:, :, 0] * self.num_nodes + pairs[:, :, 1], True)
+        return flat.view(-1, self.num_nodes, self.num_nodes)
+
+    def _start(self, prompts: Tensor) -> Tensor:
+        return prompts[:, 2 * self.num_edges]
+
+    def _yes_or_no(self, end: Tensor, prompts: Tensor) -> Tensor:
+        """The token (N,) that says whether `end` (N,) is the one asked for."""
+        return torch.where(end == prompts[:, -1], self.num_nodes, self.num_nodes + 1)
+
+
+register("graph_path", GraphPathSettings, GraphPath)

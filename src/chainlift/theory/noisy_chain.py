@@ -1,0 +1,106 @@
+"""What the blind learner does when demonstrated chains contain slips that the rest of the chain builds on.
+
+Each of a chain's L steps is wrong with probability e, independently, and then one of the K - 1 other symbols, each as
+likely. The learner sees every step but not whether it was meant: it copies the rate of slips as it copies the share of
+long demonstrations. So samples at temperature 1 are the mixture itself, slips included, while greedy makes none: it
+takes each step right as long as that is the likeliest, 1 - e > e / (K - 1). All of it is derived here.
+
+Functions of p, K and e take (p, modulus, noise), those that need L (length, modulus, noise).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from chainlift.theory.closed_forms import Reward, check, derailed_accuracy
+
+
+def threshold(modulus: int, noise: float) -> float:
+    """The p_cot above which greedy goes long, 1 / (1 + K (1 - e)); 1 where greedy does not take the first step right.
+
+    After the right first token, long : short is p (1 - e) : (1 - p) / K (go_on_odds), and greedy begins with that token
+    as 1 - e > e / (K - 1). At e = 0 this is 1 / (K + 1).
+    """
+    _check(modulus, noise)
+    return 1 / (1 + modulus * (1 - noise)) if noise < 1 - 1 / modulus else 1.0
+
+
+def first_token_probability(p: float, modulus: int, noise: float) -> float:
+    """P(y_1 = x_1) = p (1 - e) + (1 - p) / K: chains that begin right, and the K-th part of the short answers."""
+    _check(modulus, noise, p)
+    return p * (1 - noise) + (1 - p) / modulus
+
+
+def go_on_probability(p: float, modulus: int, noise: float) -> float:
+    """P(no <eos> after y_1 = x_1): the part of such starts that are chains."""
+    first = first_token_probability(p, modulus, noise)
+    return p * (1 - noise) / first if first else 0.0
+
+
+def chain_accuracy(length: int, noise: float) -> float:
+    """q = (1 - e)^L: the probability that a sampled chain is right throughout."""
+    return (1 - noise) ** length
+
+
+def answer_accuracy(length: int, modulus: int, noise: float) -> float:
+    """Probability that a sampled chain ends in the right answer: q, and derailed ones whose slips cancel."""
+    q, mended = derailed_accuracy(length, modulus, 1 - noise)
+    return q + (1 - q) * mended
+
+
+def kept_long(length: int, modulus: int, noise: float, reward: Reward) -> float:
+    """Probability that a sampled chain earns its reward: q for "chain", the answer's accuracy for "end_to_end"."""
+    return chain_accuracy(length, noise) if reward == "chain" else answer_accuracy(length, modulus, noise)
+
+
+def sampled_accuracy(p: float, length: int, modulus: int, noise: float) -> float:
+    """Accuracy of samples at temperature 1: p times the chains' plus (1 - p) / K."""
+    _check(modulus, noise, p)
+    return p * answer_accuracy(length, modulus, noise) + (1 - p) / modulus
+
+
+def star_next_share(p: float, length: int, modulus: int, noise: float, reward: Reward) -> float:
+    """Long share after one round of STaR, p r / (p r + (1 - p) / K), r = kept_long; it grows iff r > 1/K.
+
+    With "chain" that is iff q > 1/K. Only right chains are kept then, so from the next round on r = 1.
+    """
+    _check(modulus, noise, p)
+    kept = p * kept_long(length, modulus, noise, reward)
+    if kept + (1 - p) == 0:
+        raise ValueError("STaR keeps nothing where all responses are long and no chain is right (p_cot 1, noise 1)")
+    return kept / (kept + (1 - p) / modulus)
+
+
+def predictions(length: int, modulus: int, p: float, noise: float, reward: Reward | None) -> dict[str, Any]:
+    """What forecast.predictions tells, at temperature 1; None for what is not derived.
+
+    `reward`: RL's, None where there is no RL. Its limit is told where the long share grows from the start.
+    """
+    at = threshold(modulus, noise)
+    long = p > at
+    limit = {
+        "greedy_accuracy": 1.0,
+        "greedy_length_median": length,
+        "sampled_accuracy": None,
+        "sampled_long_share": 1.0,
+    }
+    rewarded = kept_long(length, modulus, noise, reward or "end_to_end")
+    lifts = p > 0 and modulus * rewarded > 1 and noise < 1 - 1 / modulus
+    return {
+        "threshold": at,
+        "greedy": "long" if long else "short",
+        "greedy_accuracy": 1.0 if long else 1 / modulus,
+        "greedy_length_median": length if long else 1,
+        "sampled_accuracy": sampled_accuracy(p, length, modulus, noise),
+        "sampled_long_share": p,
+        "go_on": go_on_probability(p, modulus, noise),
+        "star_next_share": star_next_share(p, length, modulus, noise, reward or "end_to_end") if p < 1 else 1.0,
+        "star_rounds_to_flip": None,
+        "posttrain": limit if lifts else dict.fromkeys(limit),
+    }
+
+
+def _check(modulus: int, noise: float, p: float = 0.5) -> None:
+    check(p=p, modulus=modulus)
+    if not 0 <= noise <= 1:
+        raise ValueError(f"noise is {noise}; allowed: 0 to 1")
