@@ -25,6 +25,7 @@ from chainlift.models.blocks import ModelSettings
 from chainlift.models.families import AnySettings
 from chainlift.settings import Settings, suggest
 from chainlift.tasks import registry as tasks
+from chainlift.tasks.base import has_chains
 from chainlift.tasks.mixture import MixtureSettings
 from chainlift.tasks.running_sum import RunningSumSettings
 
@@ -77,7 +78,10 @@ class Recipe(Settings):
 
     @model_validator(mode="after")
     def _model_fits_task(self) -> Recipe:
-        families.check(self.model, tasks.build(self.task))
+        task = tasks.build(self.task)
+        families.check(self.model, task)
+        if self.mixture.p_cot > 0 and not has_chains(task):
+            raise ValueError("mixture.p_cot must be 0, as this task has no long demonstrations (task.chain is null)")
         return self
 
     @model_validator(mode="after")

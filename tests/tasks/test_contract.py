@@ -12,6 +12,8 @@ from torch import Tensor
 from chainlift.seeding import stream
 from chainlift.tasks import base, registry
 from chainlift.tasks.base import Demonstrator, Task, Verdict
+from chainlift.tasks.graph_path import GraphPath
+from chainlift.tasks.multiplication import Multiplication
 
 PROMPTS = 24
 
@@ -133,13 +135,13 @@ def test_each_change_of_the_answer_is_wrong(case: tuple[Task, Tensor, bool], dat
 def test_each_change_inside_a_chain_is_seen(case: tuple[Task, Tensor, bool], data: st.DataObject) -> None:
     task, prompts, _ = case
     gold = task.gold(prompts, long=True)
-    answer = task.short_length if task.settings.name == "multiplication" else 1  # pyright: ignore
+    answer = task.answer_length + 1 if isinstance(task, Multiplication) else 1  # with the sign that says where it is
     position = data.draw(st.integers(0, int(last_columns(task, gold).min()) - answer))
     other = data.draw(st.integers(1, task.vocabulary.size - 2))
     wrong = gold.clone()
     wrong[:, position] = (gold[:, position] + other) % (task.vocabulary.size - 1)
     verdict = task.verify(prompts, wrong)
-    if task.settings.name == "graph_path":  # pyright: ignore
+    if isinstance(task, GraphPath):
         assert (verdict.chain == (verdict.steps_right == task.long_length)).all()
     else:
         assert not verdict.chain.any()

@@ -22,7 +22,7 @@ from chainlift.models.linear import LinearModel
 from chainlift.models.protocol import Cache, SequenceModel, split_prompts
 from chainlift.seeding import stream
 from chainlift.settings import Settings
-from chainlift.tasks.base import Task, Verdict, held_out
+from chainlift.tasks.base import Task, Verdict, has_chains, held_out
 
 ROWS_AT_ONCE = 1024
 
@@ -93,8 +93,9 @@ def measure(
     pass_at_k_prompts: int = 0,
     pass_at_k_samples: int = 16,
 ) -> dict[str, Any]:
-    """{greedy, sampled, decision}, and of a linear model {exact}, on fresh prompts: from the streams `name`/... at
-    `step`, and held-out ones where the task holds some out.
+    """{greedy, sampled}, of a task with chains {decision}, of a linear model {exact}, on fresh prompts.
+
+    They come from the streams `name`/... at `step`, and are held-out ones where the task holds some out.
     """
     task = held_out(task)
     prompts = task.prompts(num_prompts, stream(seed, f"{name}/prompts", step))
@@ -106,10 +107,12 @@ def measure(
         greedy.append(answer(model, task, chunk, cache=cache).verdict)
         found = answer(model, task, chunk, temperature=temperature, generator=draws, cache=cache)
         sampled.append(found.verdict)
-        odds.append(decision.log_odds(model, task, chunk, cache))
+        if has_chains(task):
+            odds.append(decision.log_odds(model, task, chunk, cache))
     table: dict[str, Any] = {"greedy": describe(greedy), "sampled": describe(sampled)}
     table["sampled"]["temperature"] = temperature
-    table["decision"] = decision.describe(odds)
+    if odds:
+        table["decision"] = decision.describe(odds)
     if isinstance(model, LinearModel):
         generator = stream(seed, f"{name}/exact", step)
         table["exact"] = exact.measure(model, task, num_prompts, generator=generator, temperature=temperature)

@@ -91,6 +91,9 @@ def _load(target: Path) -> tuple[Model, Task]:
 def _encode(task: Task, prompt: str) -> Tensor:
     """Prompt tokens (1, T) of a text."""
     tokens = task.vocabulary.encode(prompt)
+    padding = getattr(task, "padding", None)
+    if padding is not None and 0 < len(tokens) < task.prompt_length:
+        tokens = torch.nn.functional.pad(tokens, (task.prompt_length - len(tokens), 0), value=padding)
     if len(tokens) != task.prompt_length:
         raise ValueError(f"the prompt has {len(tokens)} tokens; this model was trained on {task.prompt_length}")
     return tokens[None]

@@ -17,6 +17,7 @@ from chainlift.report.sentence import expectation
 from chainlift.report.terminal import Reporter
 from chainlift.runs import checkpoint, environment, store
 from chainlift.runs.store import RunFolder
+from chainlift.stages import cost
 from chainlift.stages.context import Context, stop_on_signals
 from chainlift.stages.posttrain import posttrain
 from chainlift.stages.prediction import predicted
@@ -66,7 +67,7 @@ def run(recipe: Recipe, out: Path, reporter: Reporter, *, fresh: bool = False, w
 
 
 def plan(recipe: Recipe, out: Path) -> str:
-    """What a run would compute and where, as YAML: the resolved recipe, then comments with its size and folder."""
+    """What a run would compute, as YAML: the resolved recipe, then comments with its size, time and folder."""
     task = tasks.build(recipe.task)
     model = families.build(recipe.model, task)
     num_parameters = sum(parameter.numel() for parameter in model.parameters())
@@ -80,6 +81,7 @@ def plan(recipe: Recipe, out: Path) -> str:
         settings = recipe.posttrain
         rounds = -(-settings.updates // settings.updates_a_round)
         lines.append(f"# RL: {rounds:,} rounds of {settings.prompts * settings.group_size:,} samples")
+    lines.append(f"# time here, from a few timed updates, without the baseline: {cost.estimate(recipe)}")
     lines.append(f"# folder: {out / recipe.run_id}")
     return "\n".join(lines)
 

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from chainlift.settings import suggest
-from chainlift.sweep import direct_claim, linear_claims, scaling_claim, star_claims
+from chainlift.sweep import direct_claim, lift_claims, linear_claims, scaling_claim, star_claims, threshold_claims
 from chainlift.sweep.claims import Claim
 
 CLAIMS: dict[str, Claim] = {
-    claim.name: claim for claim in (*linear_claims.CLAIMS, *star_claims.CLAIMS, scaling_claim.CLAIM, direct_claim.CLAIM)
+    claim.name: claim
+    for claim in (
+        *linear_claims.CLAIMS,
+        *star_claims.CLAIMS,
+        scaling_claim.CLAIM,
+        direct_claim.CLAIM,
+        *threshold_claims.CLAIMS,
+        *lift_claims.CLAIMS,
+    )
 }
 
 

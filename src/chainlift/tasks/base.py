@@ -142,6 +142,11 @@ class HoldsOut(Protocol):
         ...
 
 
+def has_chains(task: Task) -> bool:
+    """Whether the task has long demonstrations: all have, but those that say `has_chains = False`."""
+    return getattr(task, "has_chains", True)
+
+
 def held_out(task: Task) -> Task:
     """The task to measure with: its held-out prompts if it has such, else itself, whose prompts are fresh by chance."""
     return task.held_out() if isinstance(task, HoldsOut) else task

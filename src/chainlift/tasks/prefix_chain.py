@@ -95,6 +95,7 @@ class PrefixChain:
         self.short_length = 1 + (settings.marker == "both")
         self.long_length = settings.chain_length + (settings.marker != "none")
         self.chance = 1 / self.num_elements
+        self.padding = self.vocabulary.tokens.index(PAD) if settings.d_min is not None else None
         self._subset: Tensor | None = None
         if settings.sparse is not None:
             order = torch.randperm(settings.d, generator=stream(settings.subset, "task/subset"))
@@ -120,7 +121,7 @@ class PrefixChain:
             return prompts
         counts = torch.randint(shortest, self.prompt_length + 1, (n, 1), generator=generator)
         filled = torch.arange(self.prompt_length) < self.prompt_length - counts
-        return prompts.masked_fill(filled, self.vocabulary.encode(PAD).item())
+        return prompts.masked_fill(filled, self.padding or 0)
 
     def gold(self, prompts: Tensor, *, long: bool) -> Tensor:
         """The chain, or the answer alone, behind its marker if it has one, and EOS."""

@@ -1,0 +1,144 @@
+"""How long a run would take on this machine: a few of its own steps, timed, and its numbers of steps.
+
+RL and evaluations are timed as if every response were long, which is what they come to; early on they are faster. What
+is timed has the recipe's sizes, except that RL's prompts are at most MOST_PROMPTS, and the time is scaled to them.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from chainlift.learning import next_token
+from chainlift.learning.objective import sequence_weights
+from chainlift.learning.optimiser import apply_gradients, make_optimiser
+from chainlift.learning.policy_update import PolicyBatch, PosttrainSettings, accumulate_gradient
+from chainlift.learning.rollout import Rollout
+from chainlift.measure.evaluate import ROWS_AT_ONCE
+from chainlift.models import families
+from chainlift.models.families import Model
+from chainlift.models.protocol import split_prompts
+from chainlift.recipe import Recipe
+from chainlift.runs import environment
+from chainlift.seeding import stream
+from chainlift.tasks import mixture
+from chainlift.tasks import registry as tasks
+from chainlift.tasks.base import Task, has_chains, output_mask
+
+MOST_PROMPTS = 32
+REPEATS = 3  # after one that is not counted
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Seconds; RL and evaluations at most, as every response is taken to be long."""
+
+    stage_1: float
+    rl: float
+    evaluations: float
+
+    def __str__(self) -> str:
+        parts = [f"stage 1 about {_told(self.stage_1)}"]
+        if self.rl:
+            parts.append(f"RL at most {_told(self.rl)}")
+        return f"{', '.join(parts)}, evaluations at most {_told(self.evaluations)}"
+
+
+def estimate(recipe: Recipe) -> Cost:
+    """The cost of a run on this machine, its baseline left out; takes a few updates of each stage."""
+    task = tasks.build(recipe.task)
+    device = torch.device(environment.pick_device(recipe.device))
+    model = families.build(recipe.model, task).initialise(stream(0, "model")).to(device)
+    stage_1 = recipe.pretrain.steps * _stage_1_update(recipe, task, model)
+    form = has_chains(task)
+    rows = min(ROWS_AT_ONCE, recipe.evaluate.during)
+    answers = _gold_rollout(task, model, rows, 1, long=form)
+    decode = _seconds(lambda step: _decode(answers, model, task)) / rows
+    evaluated = -(-recipe.pretrain.steps // recipe.evaluate.every) * recipe.evaluate.during + recipe.evaluate.prompts
+    rl = 0.0
+    if recipe.posttrain is not None:
+        settings = recipe.posttrain
+        rounds = -(-settings.updates // settings.updates_a_round)
+        prompts = min(settings.prompts, MOST_PROMPTS)
+        rollout = _gold_rollout(task, model, prompts, settings.group_size, long=form)
+        sampled = _seconds(lambda step: _decode(rollout, model, task))
+        updated = _seconds(lambda step: _policy_update(rollout, model, settings, task))
+        rl = (rounds * sampled + settings.updates * updated) * settings.prompts / prompts
+        evaluated += (
+            -(-rounds // recipe.evaluate.posttrain_every) * recipe.evaluate.during + 2 * recipe.evaluate.prompts
+        )
+    return Cost(stage_1, rl, 2 * evaluated * decode)  # greedy and sampled
+
+
+def _stage_1_update(recipe: Recipe, task: Task, model: Model) -> float:
+    """Seconds of one update of stage 1."""
+    optimiser = make_optimiser(model, recipe.pretrain)
+
+    def update(step: int) -> None:
+        batch = mixture.draw(task, recipe.mixture, recipe.pretrain.batch_size, seed=0, name="cost", step=step)
+        loss, _ = next_token.loss(model, batch, recipe.pretrain.loss_weighting)
+        loss.backward()
+        apply_gradients(model, optimiser, recipe.pretrain, step, recipe.pretrain.steps)
+
+    return _seconds(update)
+
+
+def _gold_rollout(task: Task, model: Model, prompts: int, group_size: int, *, long: bool) -> Rollout:
+    """A rollout whose every response is the gold one."""
+    device = next(model.parameters()).device
+    asked = task.prompts(prompts, stream(0, "cost/prompts")).to(device)
+    rows = torch.arange(prompts, device=device).repeat_interleave(group_size)
+    responses = task.gold(asked, long=long)[rows]
+    num_actions = output_mask(responses, task.vocabulary.eos).sum(dim=1)
+    logp = torch.zeros(responses.shape, device=device)
+    return Rollout(asked, rows, responses, logp, num_actions, torch.zeros((), device=device))
+
+
+@torch.no_grad()
+def _decode(rollout: Rollout, model: Model, task: Task) -> None:
+    """Token by token through the rollout's responses."""
+    prefix, last = split_prompts(rollout.prompts)
+    group_size = len(rollout.rows) // len(rollout.prompts)
+    decoder = model.decoder(model.prefill(prefix), group_size, rollout.responses.shape[1])
+    tokens = last[rollout.rows, 0]
+    for column in rollout.responses.unbind(dim=1):
+        decoder.step(tokens)
+        tokens = column
+    task.verify(rollout.row_prompts, rollout.responses)
+
+
+def _policy_update(rollout: Rollout, model: Model, settings: PosttrainSettings, task: Task) -> None:
+    """The gradient of one update in which every row counts."""
+    gains = torch.ones(len(rollout.rows), device=rollout.rows.device)
+    weights = sequence_weights(
+        rollout.num_actions,
+        settings.objective.aggregate,
+        max_length=task.long_length + 1,
+        counted=torch.ones_like(gains, dtype=torch.bool),
+    )
+    batch = PolicyBatch(rollout, gains, weights, on_policy=True, start_logp=None)
+    accumulate_gradient(model, batch, settings.objective, temperature=settings.temperature, kl=0.0)
+    model.zero_grad(set_to_none=True)
+
+
+def _seconds(action: Callable[[int], None]) -> float:
+    """Median seconds of an action, after one call that is not counted."""
+    action(0)
+    found = []
+    for step in range(REPEATS):
+        started = time.perf_counter()
+        action(step + 1)
+        found.append(time.perf_counter() - started)
+    return statistics.median(found)
+
+
+def _told(seconds: float) -> str:
+    """Seconds for people."""
+    for size, unit in ((86400, "days"), (3600, "h"), (60, "min")):
+        if seconds >= 1.5 * size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.0f} s"

@@ -1,0 +1,148 @@
+"""The claims on what RL makes of demonstrations that are wrong, rare, or of another task: slips, p_cot down to .01, and
+multiplication.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from chainlift.measure.finding import Finding
+from chainlift.recipe import Recipe
+from chainlift.sweep.claims import Claim, after, by_seed
+from chainlift.sweep.grid import Finished, cross
+from chainlift.sweep.over_p import by_quantity, over_p
+from chainlift.theory import noisy_chain
+
+NOISE = (0.01, 0.035, 0.067, 0.11)
+"""At d = 10 the chains are right with probability .90, .70, .50 and .31."""
+REWARDS = ("chain", "end_to_end")
+RARE_P = (0, 0.01, 0.02, 0.05, 0.1)
+DIGITS = (2, 3)
+NO_SHORT_MARKER = "task.marker=long"
+
+
+def noisy_runs(seeds: Sequence[int]) -> list[Recipe]:
+    """The recipe `noisy-chain` over noise and both rewards."""
+    return cross("noisy-chain", {"task.noise": NOISE, "posttrain.reward": REWARDS}, seeds)
+
+
+def check_noisy(finished: list[Finished]) -> list[Finding]:
+    """Right chains after stage 1 against (1 - e)^d, and the long share after one round of STaR, for either reward."""
+    found: list[Finding] = []
+    chain = [run for run in finished if _reward(run) == "chain"]
+    d, p = getattr(finished[0].recipe.task, "d"), finished[0].recipe.mixture.p_cot  # noqa: B009
+    for noise, values in by_seed(chain, after("pretrain", "sampled_chain_exactness"), "task.noise").items():
+        q = noisy_chain.chain_accuracy(d, noise)
+        found.append(_over_noise("sampled chains that are right", noise, values, q, 0.06, ""))
+    for noise, values in by_seed(chain, after("pretrain", "sampled_long_share"), "task.noise").items():
+        found.append(_over_noise("sampled long share after next-token prediction", noise, values, p, 0.04, ""))
+    for reward in REWARDS:
+        runs = [run for run in finished if _reward(run) == reward]
+        for noise, values in by_seed(runs, after("posttrain", "sampled_long_share"), "task.noise").items():
+            share = noisy_chain.star_next_share(p, d, 2, noise, "chain" if reward == "chain" else "end_to_end")
+            found.append(_over_noise("sampled long share after a round of STaR", noise, values, share, 0.04, reward))
+    for noise, values in by_seed(chain, after("posttrain", "sampled_chain_exactness"), "task.noise").items():
+        found.append(_over_noise("right chains after a round, chain reward", noise, values, None, 0, ""))
+    return found
+
+
+def rare_runs(seeds: Sequence[int]) -> list[Recipe]:
+    """The recipe `rare-long` over p_cot down to 0."""
+    return cross("rare-long", {"mixture.p_cot": RARE_P}, seeds)
+
+
+def check_rare(finished: list[Finished]) -> list[Finding]:
+    """Greedy accuracy before RL, at chance, and after it: 1 where there was a single long demonstration in a hundred,
+    chance where there was none.
+    """
+    return [
+        *over_p(finished, "greedy_accuracy", "greedy accuracy after NTP", lambda p: 0.5, 0.05),
+        *over_p(finished, "sampled_long_share", "sampled long share after NTP", lambda p: p, 0.02),
+        *over_p(
+            finished,
+            "greedy_accuracy",
+            "greedy accuracy after RL",
+            lambda p: 1.0 if p else 0.5,
+            0.05,
+            stage="posttrain",
+        ),
+        *over_p(
+            finished,
+            "greedy_length_median",
+            "greedy length after RL",
+            lambda p: _digits(finished) if p else 1,
+            0,
+            stage="posttrain",
+        ),
+    ]
+
+
+def multiplication_runs(seeds: Sequence[int]) -> list[Recipe]:
+    """The recipes multiplication-2 and multiplication-3; and n = 2 without `####` on short answers."""
+    chosen = [one for n in DIGITS for one in cross(f"multiplication-{n}", {}, seeds)]
+    return [*chosen, *cross("multiplication-2", {}, seeds, NO_SHORT_MARKER)]
+
+
+def check_multiplication(finished: list[Finished]) -> list[Finding]:
+    """Before RL short and poor, sampled long share p_cot; after RL long and right. On held-out factors."""
+    found: list[Finding] = []
+    for n, marker in ((2, "both"), (3, "both"), (2, "long")):
+        runs = [run for run in finished if (getattr(run.recipe.task, "n"), _marker(run)) == (n, marker)]  # noqa: B009
+        p = runs[0].recipe.mixture.p_cot
+        marked = marker == "both"
+        of = f"n {n}" if marked else f"n {n}, short answers without ####"
+        lines: list[tuple[str, str, str, float | None, float]] = [
+            ("greedy accuracy after NTP", "pretrain", "greedy_accuracy", None, 0),
+            ("greedy long share after NTP", "pretrain", "greedy_long_share", 0.0 if marked else None, 0.1),
+            ("sampled long share after NTP", "pretrain", "sampled_long_share", p if marked else None, 0.08),
+            ("sampled long responses that are gold, after NTP", "pretrain", "sampled_chain_exactness", None, 0),
+            ("greedy accuracy after RL", "posttrain", "greedy_accuracy", 1.0 if marked else None, 0.1),
+            ("greedy long share after RL", "posttrain", "greedy_long_share", 1.0 if marked else None, 0.05),
+        ]
+        for quantity, stage, key, predicted, tolerance in lines:
+            values = tuple(after(stage, key)(run) for run in runs)
+            found.append(Finding(quantity, of, values, predicted, tolerance))
+    return by_quantity(found)
+
+
+def _over_noise(
+    quantity: str, noise: float, values: tuple[float, ...], predicted: float | None, tolerance: float, series: str
+) -> Finding:
+    setting = f"{series} noise {noise:g}".strip()
+    return Finding(quantity, setting, values, predicted, tolerance, x=noise, axis="noise", series=series)
+
+
+def _reward(run: Finished) -> str:
+    assert run.recipe.posttrain is not None
+    return run.recipe.posttrain.reward
+
+
+def _marker(run: Finished) -> str:
+    return getattr(run.recipe.task, "marker", "")
+
+
+def _digits(finished: list[Finished]) -> int:
+    return getattr(finished[0].recipe.task, "d")  # noqa: B009 (a task's settings are typed elsewhere)
+
+
+CLAIMS = (
+    Claim(
+        "noisy-chain",
+        "Chains with slips: a round of STaR makes long answers more frequent iff they earn their reward more often "
+        "than short ones, with the chain reward iff more than half are right",
+        noisy_runs,
+        check_noisy,
+    ),
+    Claim(
+        "rare-long",
+        "One long demonstration in a hundred is enough for RL to lift; without any it cannot",
+        rare_runs,
+        check_rare,
+    ),
+    Claim(
+        "multiplication",
+        "Multiplication of n digits: short and poor after next-token prediction, long and right after RL",
+        multiplication_runs,
+        check_multiplication,
+    ),
+)

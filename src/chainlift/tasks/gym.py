@@ -1,0 +1,210 @@
+"""Any reasoning-gym data set as a task: its questions as prompts, its scorer as verifier (extra `gym`).
+
+Characters are tokens: printable ASCII, with the blank written as an open box and the end of a line as an arrow, so that
+texts on record are unambiguous. Short form: the answer. Long form, where a function of an entry gives a chain: that
+text, the separator and the answer. Questions are filled up on the left. A hash of the question decides whether it is
+held out: training and RL never draw such a question, measurements draw nothing else.
+
+What a prompt's tokens cannot tell, the entry behind the question, is remembered from when it was drawn.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from chainlift.settings import Settings
+from chainlift.tasks.base import EOS, Verdict, Vocabulary, response_lengths
+from chainlift.tasks.registry import load_object, register
+
+PAD, BLANK, LINE, ANSWER = "░", "␣", "⏎", "→"
+SHOWN = {" ": BLANK, "\n": LINE}
+TOKENS = (*map(chr, range(0x21, 0x7F)), BLANK, LINE, PAD, ANSWER, EOS)
+REMEMBERED = 2**17  # entries
+TRIES = 50  # draws in a row without a question that fits, before that is said
+Entry = dict[str, Any]
+
+
+class GymSettings(Settings):
+    """The data set, and how long its texts may be; longer ones are not drawn."""
+
+    name: Literal["reasoning_gym"] = "reasoning_gym"
+    dataset: str = "chain_sum"
+    """Name of the data set in reasoning-gym."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """Its own options, for example {min_terms: 2, max_terms: 3}."""
+    chain: str | None = None
+    """`package.module:function`, from an entry to the text of its chain; null: short demonstrations only."""
+    question_length: int = Field(default=128, ge=1)
+    """Most characters of a question."""
+    answer_length: int = Field(default=16, ge=1)
+    """Most characters of an answer."""
+    chain_length: int = Field(default=64, ge=1)
+    """Most characters of a chain."""
+    held_out: float = Field(default=0.1, gt=0, lt=1, strict=False)
+    """Share of the questions that are kept from training and RL."""
+
+
+class GymTask:
+    """Questions of a reasoning-gym data set; see the module's text for the two forms."""
+
+    def __init__(self, settings: GymSettings) -> None:
+        self.settings, self.draws_held_out = settings, False
+        self.vocabulary = Vocabulary(TOKENS)
+        self.padding = TOKENS.index(PAD)
+        self.prompt_length = settings.question_length
+        self.short_length = settings.answer_length
+        self.has_chains = settings.chain is not None
+        self.long_length = settings.answer_length + 1 + (settings.chain_length if self.has_chains else 0)
+        self.chance = 0.0
+        self._ids = {token: i for i, token in enumerate(TOKENS)}
+        self._chain: Callable[[Entry], str] | None = load_object(settings.chain) if settings.chain else None
+        self._entries: OrderedDict[str, Entry] = OrderedDict()
+        self._scorer = self._dataset(0, 1)
+
+    def held_out(self) -> GymTask:
+        """The same task on the held-out questions; both remember all entries."""
+        other = copy.copy(self)
+        other.draws_held_out = True
+        return other
+
+    def prompts(self, n: int, generator: torch.Generator) -> Tensor:
+        """Prompts (n, question_length): questions that fit, filled up on the left."""
+        rows: list[list[int]] = []
+        idle = 0
+        while len(rows) < n:
+            seed = int(torch.randint(2**31, (1,), generator=generator))
+            dataset, before = self._dataset(seed, max(n - len(rows), 8)), len(rows)
+            for entry in dataset:
+                question = _shown(str(entry["question"]))
+                if len(rows) < n and self._may_be_drawn(question) and self._fits(question, entry):
+                    self._remember(question, entry)
+                    ids = self._encode(question)
+                    rows.append([self.padding] * (self.prompt_length - len(ids)) + ids)
+            idle = idle + 1 if len(rows) == before else 0
+            if idle == TRIES:
+                raise ValueError(
+                    f"task.dataset: hardly a question of {self.settings.dataset} fits: raise task.question_length "
+                    f"({self.prompt_length}), answer_length ({self.short_length}) or chain_length "
+                    f"({self.settings.chain_length}); texts must be ASCII"
+                )
+        return torch.tensor(rows, dtype=torch.long).view(n, self.prompt_length)
+
+    def gold(self, prompts: Tensor, *, long: bool) -> Tensor:
+        """The entry's answer, or its chain, the separator and the answer, and EOS; filled up with EOS."""
+        eos = self.vocabulary.eos
+        if long and self._chain is None and len(prompts):
+            raise ValueError("task.chain is null: this task has no long demonstrations")
+        texts = [self._gold(entry, long=long) for entry in self._entries_of(prompts)]
+        width = max((len(text) for text in texts), default=0) + 1
+        rows = [self._encode(text) + [eos] * (width - len(text)) for text in texts]
+        return torch.tensor(rows, dtype=torch.long, device=prompts.device).view(len(prompts), width)
+
+    def verify(self, prompts: Tensor, responses: Tensor) -> Verdict:
+        """By the data set's own scorer: right is a score of 1 for what stands behind the last separator, if any."""
+        length, finished = response_lengths(responses, self.vocabulary.eos)
+        pairs = zip(self._entries_of(prompts), self._texts(responses, length), strict=True)
+        rows = [self._judge(entry, text) for entry, text in pairs]
+        columns = torch.tensor(rows, dtype=torch.long, device=responses.device).view(len(rows), 5)
+        answer, chain, long, steps, steps_right = columns.unbind(dim=1)
+        return Verdict(
+            answer=answer.bool() & finished,
+            chain=chain.bool() & finished,
+            finished=finished,
+            long=long.bool(),
+            length=length,
+            steps=steps,
+            steps_right=steps_right,
+        )
+
+    def _judge(self, entry: Entry, text: str) -> tuple[bool, bool, bool, int, int]:
+        """(answer, chain, long, steps, steps right) of a response; steps are the characters of its chain."""
+        chain, separator, answer = text.rpartition(ANSWER)
+        long = self.has_chains and separator != ""
+        right = self._scorer.score_answer(_plain(answer), entry) >= 1
+        if not long:
+            return right, right and not separator, False, 0, 0
+        gold = self._gold(entry, long=True)
+        same = sum(own == other for own, other in zip(chain, gold, strict=False))
+        return right, right and text == gold, True, len(chain), min(same, len(chain))
+
+    def _gold(self, entry: Entry, *, long: bool) -> str:
+        answer = _shown(str(entry["answer"]))
+        return f"{_shown(self._chain(entry))}{ANSWER}{answer}" if long and self._chain is not None else answer
+
+    def _fits(self, question: str, entry: Entry) -> bool:
+        """The texts are short enough, and all of their characters are tokens."""
+        if entry["answer"] is None:
+            return False
+        answer = self._gold(entry, long=False)
+        chain = self._gold(entry, long=True) if self.has_chains else ""
+        allowed = self._ids.keys() - {PAD, EOS}
+        return (
+            0 < len(question) <= self.prompt_length
+            and 0 < len(answer) <= self.short_length
+            and len(chain) <= self.long_length
+            and set(question + chain + answer) <= allowed
+            and ANSWER not in question + answer
+        )
+
+    def _may_be_drawn(self, question: str) -> bool:
+        """Whether this task, or the one on held-out questions, draws the question."""
+        digest = hashlib.blake2b(question.encode(), digest_size=8).digest()
+        is_held_out = int.from_bytes(digest, "big") / 2**64 < self.settings.held_out
+        return is_held_out == self.draws_held_out
+
+    def _dataset(self, seed: int, size: int) -> Any:
+        """The data set; ValueError in one line if there is none of this name, or it has no such option."""
+        try:
+            import reasoning_gym
+        except ImportError as error:
+            raise ValueError("task reasoning_gym needs the extra gym: pip install 'chainlift[gym]'") from error
+        name = self.settings.dataset
+        try:
+            return reasoning_gym.create_dataset(name, seed=seed, size=size, **self.settings.options)
+        except (ValueError, TypeError, AssertionError, KeyError) as error:
+            told = " ".join(str(error).split())
+            raise ValueError(f"reasoning-gym cannot make the data set {name!r}: {told}") from error
+
+    def _remember(self, question: str, entry: Entry) -> None:
+        self._entries[question] = entry
+        self._entries.move_to_end(question)
+        if len(self._entries) > REMEMBERED:
+            self._entries.popitem(last=False)
+
+    def _entries_of(self, prompts: Tensor) -> list[Entry]:
+        """The entry behind each prompt; ValueError for a question that was not drawn."""
+        found = []
+        for row in prompts.tolist():
+            question = "".join(TOKENS[i] for i in row if i != self.padding)
+            if question not in self._entries:
+                raise ValueError("this question was not drawn from the data set, so that its answer is not known")
+            found.append(self._entries[question])
+        return found
+
+    def _texts(self, responses: Tensor, length: Tensor) -> list[str]:
+        rows = zip(responses.tolist(), length.tolist(), strict=True)
+        return ["".join(TOKENS[i] for i in row[:count]) for row, count in rows]
+
+    def _encode(self, text: str) -> list[int]:
+        return [self._ids[character] for character in text]
+
+
+def _shown(text: str) -> str:
+    """The text with a visible character for blanks and ends of lines."""
+    return "".join(SHOWN.get(character, character) for character in text)
+
+
+def _plain(text: str) -> str:
+    """The inverse of _shown."""
+    return text.replace(BLANK, " ").replace(LINE, "\n")
+
+
+register("reasoning_gym", GymSettings, GymTask)
