@@ -22,13 +22,16 @@ threads: 1
 """
 
 
-def chainlift(*arguments: str | Path, timeout: float = 120) -> subprocess.CompletedProcess[str]:
-    """The installed command, run to its end."""
+def chainlift(
+    *arguments: str | Path, timeout: float = 120, cwd: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    """The installed command, run to its end in the folder `cwd`."""
     return subprocess.run(
         [COMMAND, *map(str, arguments)],
         capture_output=True,
         text=True,
         timeout=timeout,
+        cwd=cwd,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
     )
 
