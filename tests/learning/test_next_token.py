@@ -3,10 +3,13 @@ import torch
 
 from chainlift.learning import next_token
 from chainlift.learning.next_token import LossWeighting
+from chainlift.models import families
+from chainlift.models.blocks import ModelSettings
 from chainlift.models.transformer import Transformer
+from chainlift.seeding import stream
 from chainlift.tasks import mixture
 from chainlift.tasks.mixture import MixtureSettings
-from chainlift.tasks.running_sum import RunningSum
+from chainlift.tasks.running_sum import RunningSum, RunningSumSettings
 
 
 def by_hand(model: Transformer, batch: mixture.MixtureBatch, weighting: LossWeighting) -> torch.Tensor:
@@ -17,8 +20,9 @@ def by_hand(model: Transformer, batch: mixture.MixtureBatch, weighting: LossWeig
             sequence = torch.cat([prompt, response])[None]
             log_p = model.logits(model.prefill(sequence[:, :0]), sequence[:, :-1]).log_softmax(dim=-1)
             targets = sequence[0, len(prompt) :]
-            sums.append(-log_p[0, len(prompt) - 1 :].gather(1, targets[:, None]).sum())
-            counts.append(len(response))
+            count = int((response == model.vocabulary_size - 1).nonzero()[0]) + 1  # up to the first EOS, the last token
+            sums.append(-log_p[0, len(prompt) - 1 :].gather(1, targets[:, None])[:count].sum())
+            counts.append(count)
     if weighting == "token_mean":
         return torch.stack(sums).sum() / sum(counts)
     return torch.stack([total / count for total, count in zip(sums, counts, strict=True)]).mean()
@@ -42,3 +46,26 @@ def test_loss_and_gradient_equal_those_without_any_saving(
     assert (metrics["loss_long"] is None) == (p_cot == 0.0)
     for one, parameter in zip(ours, model.parameters(), strict=True):
         torch.testing.assert_close(one, parameter.grad, atol=1e-6, rtol=1e-4)
+
+
+@pytest.mark.parametrize("weighting", ["token_mean", "sequence_mean"])
+def test_demonstrations_of_different_lengths_count_their_own_tokens(weighting: LossWeighting) -> None:
+    """Ragged prompts and chains against each sequence read alone: what fills a row up has no loss and no gradient."""
+    task = RunningSum(RunningSumSettings(d=7, d_min=2, noise=0.3, marker="both"))
+    settings = ModelSettings(family="mistral", layers=1, width=16, heads=2)
+    model = families.build(settings, task).initialise(stream(0, "model"))
+    assert isinstance(model, Transformer)
+    batch = mixture.draw(task, MixtureSettings(p_cot=0.6), 20, seed=0, name="test", step=0)
+    counts = batch.long.mask.sum(dim=1)
+    assert len(counts.unique()) > 2
+    assert batch.num_tokens == 20 * 7 + int(counts.sum()) + 3 * len(batch.short.prompts)
+    loss, metrics = next_token.loss(model, batch, weighting)
+    loss.backward()
+    ours = [parameter.grad for parameter in model.parameters()]
+    model.zero_grad()
+    expected = by_hand(model, batch, weighting)
+    expected.backward()
+    torch.testing.assert_close(loss, expected)
+    for own, parameter in zip(ours, model.parameters(), strict=True):
+        torch.testing.assert_close(own, parameter.grad)
+    assert metrics["loss_short"] is not None

@@ -1,6 +1,7 @@
 """The decisions against a distribution written down by hand, and against what the model is seen to sample."""
 
 import math
+from typing import Literal
 
 import pytest
 import torch
@@ -36,6 +37,7 @@ def test_weights_written_down_come_back(modulus: int) -> None:
         [decision.log_odds(model, task, chunk, model.prefill(split_prompts(chunk)[0])) for chunk in chunks]
     )
     assert found["n"] == 200
+    assert found["first_lead_log_odds"] == pytest.approx(1.2 + math.log(modulus - 1), abs=1e-5)
     for name, value in (("first", 1.2), ("go_on", 0.4), ("go_on_elsewhere", -3.0)):
         assert found[f"{name}_log_odds"] == pytest.approx(value, abs=1e-5)
         assert found[name] == pytest.approx(1 / (1 + math.exp(-value)), abs=1e-6)
@@ -59,3 +61,16 @@ def test_a_transformer_samples_as_its_decisions_say() -> None:
         error = (chance * (1 - chance)).sum().sqrt() * 1000**0.5
         assert abs(float(seen.sum()) - 1000 * float(chance.sum())) < 5 * float(error)
     assert float(odds["go_on_elsewhere"].sub(odds["go_on"]).abs().min()) > 0
+
+
+@pytest.mark.parametrize("marker", ["none", "both"])
+def test_the_lead_is_over_the_likeliest_other_token(marker: Literal["none", "both"]) -> None:
+    """Greedy opens a chain exactly where the lead is positive; with markers nothing is asked of the second token."""
+    task = tasks.build(RunningSumSettings(d=3, modulus=5, marker=marker))
+    model = families.build(ModelSettings(layers=1, width=16, heads=2), task).initialise(stream(1, "model"))
+    prompts = task.prompts(200, stream(0, "prompts"))
+    found = decision.log_odds(model, task, prompts, model.prefill(split_prompts(prompts)[0]))
+    greedy = answer(model, task, prompts).rollout.responses[:, 0]
+    assert torch.equal(found["first_lead"] > 0, greedy == task.gold(prompts, long=True)[:, 0])
+    assert (found["first_lead"] >= found["first"]).all()
+    assert ("go_on" in found) == (marker == "none")

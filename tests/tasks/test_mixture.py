@@ -39,3 +39,18 @@ def test_steps_and_seeds_give_fresh_batches() -> None:
     assert same
     assert not torch.equal(draw(1.0).long.prompts, draw(1.0, step=1).long.prompts)
     assert not torch.equal(draw(1.0).long.prompts, draw(1.0, seed=1).long.prompts)
+
+
+def test_noise_comes_from_a_stream_of_its_own() -> None:
+    """The prompts, and which of them are long, do not change with the noise; the demonstrations of a step do not
+    change from call to call.
+    """
+    noisy = RunningSum(RunningSumSettings(d=6, noise=0.5))
+    batches = [
+        mixture.draw(task, MixtureSettings(p_cot=0.5), 64, seed=0, name="test", step=3) for task in (TASK, noisy, noisy)
+    ]
+    plain, first, again = batches
+    assert torch.equal(plain.long.prompts, first.long.prompts)
+    assert torch.equal(plain.short.responses, first.short.responses)
+    assert not torch.equal(plain.long.responses, first.long.responses)
+    assert torch.equal(first.long.responses, again.long.responses)

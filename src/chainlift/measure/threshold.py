@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from chainlift.measure.statistics import Interval
+from chainlift.theory.closed_forms import sigmoid
 
 RIDGE = 1e-6
 """On the slope: where flips leave a gap between the last short and the first long, the least that makes the fit finite,
@@ -27,7 +28,7 @@ def log_odds_crossing(p: ArrayLike, log_odds: ArrayLike) -> float:
     slope, offset = np.polyfit(x, y, 1)
     if not slope > 0:
         raise ValueError("the log-odds of going on do not rise with p_cot: there is no crossing")
-    return float(1 / (1 + np.exp(offset / slope)))
+    return sigmoid(-offset / slope)
 
 
 def flip_crossing(p: ArrayLike, long: ArrayLike) -> float:
@@ -63,13 +64,16 @@ def flip_interval(
 ) -> Interval:
     """Percentile bootstrap interval of flip_crossing over seeds: long (seeds, N) at the same p (N,), whole seeds drawn.
 
-    It has no width where all seeds flip in the same gap; the grid's spacing is then the resolution.
+    It has no width where all seeds flip in the same gap; the grid's spacing is then the resolution. Not a number where
+    nothing flips.
     """
     seeds = len(long)
     found = []
     for _ in range(resamples):
         chosen = long[generator.integers(seeds, size=seeds)]
         found.append(flip_crossing(np.tile(p, seeds), chosen.ravel()))
+    if np.isnan(found).all():
+        return float("nan"), float("nan")
     low, high = np.nanquantile(found, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 

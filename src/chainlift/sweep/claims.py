@@ -88,8 +88,13 @@ def by_seed(finished: list[Finished], value: Callable[[Finished], float], *keys:
 
 
 def after(stage: str, key: str) -> Callable[[Finished], float]:
-    """What a run's summary tells of a stage, as a function of the run."""
-    return lambda run: float(run.summary[stage][key])
+    """What a run's summary tells of a stage, as a function of the run; not a number where it was not defined."""
+
+    def value(run: Finished) -> float:
+        found = run.summary[stage][key]
+        return math.nan if found is None else float(found)
+
+    return value
 
 
 def first_long(rows: list[dict[str, Any]]) -> float:

@@ -20,7 +20,7 @@ MARKERS = {"none": (2, False), "long": (2, False), "both": (2, True)}
 MARKED_P = {"none": (0.25, 0.3, 0.3667, 0.4167), "long": (0.25, 0.3, 0.3667, 0.4167), "both": (0.4, 0.46, 0.54, 0.6)}
 LEAPS = (2, 3)
 LEAP_P = (0.2, 0.28, 0.38, 0.45)
-AT_HEADLINE = ("task.leap=2", "posttrain=null", "continued_pretrain=null", "pretrain.steps=1000")
+AT_HEADLINE = ("task.leap=2", "posttrain=null", "continued_pretrain=null")
 
 
 def modulus_runs(seeds: Sequence[int]) -> list[Recipe]:
@@ -45,7 +45,7 @@ def check_modulus(finished: list[Finished]) -> list[Finding]:
     for K in MODULI:
         found += over_p(of[K], "sampled_long_share", "sampled long share", lambda p: p, 0.04, series=f"K {K}")
     for K in MODULI:
-        found += over_p(of[K], "greedy_chain_exactness", "long greedy responses that are gold", series=f"K {K}")
+        found += over_p(of[K], "sampled_chain_exactness", "sampled long responses that are gold", series=f"K {K}")
     return by_quantity(found)
 
 

@@ -1,0 +1,121 @@
+"""The checks of the claims beyond parity: a perfect blind learner passes each, and each kind of failure is seen."""
+
+from typing import Any
+
+import pytest
+
+from chainlift.measure.finding import Finding, verdict
+from chainlift.recipe import Recipe
+from chainlift.sweep import lift_claims, registry, threshold_claims
+from chainlift.sweep.over_p import by_quantity
+from tests.sweep.blind_runs import blind
+
+NAMES = ("modulus", "marker", "leap", "noisy-chain", "rare-long", "multiplication")
+SEEDS = [0, 1, 2]
+
+
+def failed(findings: list[Finding]) -> set[str]:
+    return {finding.quantity for finding in findings if finding.holds is False}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_blind_learner_passes(name: str) -> None:
+    claim = registry.CLAIMS[name]
+    findings = claim.check(blind(claim.runs(SEEDS)))
+    assert failed(findings) == set()
+    assert verdict(findings) == "holds"
+    assert all(len(finding.values) in (1, 3) for finding in findings)
+    quantities = [finding.quantity for finding in findings]
+    assert quantities == [finding.quantity for finding in by_quantity(findings)]
+
+
+@pytest.mark.parametrize("K", threshold_claims.MODULI)
+def test_a_threshold_at_a_third_for_every_modulus_fails(K: int) -> None:
+    """A learner whose going on does not know of K, as if 1/3 were a law: only K = 2 holds."""
+    claim = registry.CLAIMS["modulus"]
+
+    def parity(recipe: Recipe, summary: dict[str, Any]) -> None:
+        of_two = blind([recipe.model_copy(update={"task": recipe.task.model_copy(update={"modulus": 2})})])[0]
+        key = "decision_go_on_log_odds"
+        summary["pretrain"][key] = of_two.summary["pretrain"][key]
+
+    findings = claim.check(blind(claim.runs(SEEDS), parity))
+    line = next(f for f in findings if f.setting == f"K {K}" and f.quantity.startswith("threshold, from log-odds"))
+    assert line.mean == pytest.approx(1 / 3, abs=1e-6)
+    assert line.holds is (K == 2)
+
+
+def test_a_marker_that_changes_nothing_fails() -> None:
+    claim = registry.CLAIMS["marker"]
+
+    def unmoved(recipe: Recipe, summary: dict[str, Any]) -> None:
+        summary["pretrain"]["decision_first_lead_log_odds"] = summary["pretrain"]["decision_go_on_log_odds"]
+        summary["pretrain"]["greedy_long_share"] = float(recipe.mixture.p_cot > 1 / 3)
+
+    findings = claim.check(blind(claim.runs(SEEDS), unmoved))
+    assert {f.setting for f in findings if f.holds is False} == {"marker both"}
+
+
+def test_leaping_chains_that_generalise_below_a_third_are_told() -> None:
+    claim = registry.CLAIMS["leap"]
+
+    def sees(recipe: Recipe, summary: dict[str, Any]) -> None:
+        summary["pretrain"]["greedy_accuracy"] = 1.0
+
+    assert failed(claim.check(blind(claim.runs(SEEDS), sees))) == {
+        "greedy accuracy",
+        "d 50, leap 2: greedy accuracy",
+    }
+
+
+def test_log_odds_that_do_not_rise_are_no_threshold() -> None:
+    claim = registry.CLAIMS["leap"]
+
+    def flat(recipe: Recipe, summary: dict[str, Any]) -> None:
+        summary["pretrain"]["decision_go_on_log_odds"] = 0.3
+
+    assert "threshold, from log-odds of going on" in failed(claim.check(blind(claim.runs(SEEDS), flat)))
+
+
+def test_noise_that_the_reward_does_not_see_fails() -> None:
+    """A share that grows by the noise-free factor whatever the noise: the less noisy half still holds."""
+    claim = registry.CLAIMS["noisy-chain"]
+
+    def grows(recipe: Recipe, summary: dict[str, Any]) -> None:
+        p = recipe.mixture.p_cot
+        summary["posttrain"]["sampled_long_share"] = 2 * p / (1 + p)
+
+    lines = [f for f in claim.check(blind(claim.runs(SEEDS), grows)) if "round of STaR" in f.quantity and f.predicted]
+    fails = {f.setting for f in lines if not f.holds}
+    assert {"chain noise 0.067", "chain noise 0.11", "end_to_end noise 0.11"} <= fails
+    assert "end_to_end noise 0.01" not in fails
+
+
+@pytest.mark.parametrize(("p", "accuracy"), [(0, 1.0), (0.01, 0.8)])
+def test_a_lift_without_long_demonstrations_and_none_with_them_fail(p: float, accuracy: float) -> None:
+    claim = registry.CLAIMS["rare-long"]
+
+    def change(recipe: Recipe, summary: dict[str, Any]) -> None:
+        if recipe.mixture.p_cot == p:
+            summary["posttrain"]["greedy_accuracy"] = accuracy
+
+    findings = claim.check(blind(claim.runs(SEEDS), change))
+    assert [f.setting for f in findings if f.holds is False] == [f"p_cot {p:g}"]
+
+
+def test_multiplication_is_judged_by_its_marked_forms_alone() -> None:
+    claim = registry.CLAIMS["multiplication"]
+
+    def poor(recipe: Recipe, summary: dict[str, Any]) -> None:
+        summary["posttrain"]["greedy_accuracy"] = 0.5
+
+    findings = claim.check(blind(claim.runs(SEEDS), poor))
+    fails = [f.setting for f in findings if f.holds is False]
+    assert fails == ["n 2", "n 3"]
+    assert {f.setting for f in findings} == {"n 2", "n 3", "n 2, short answers without ####"}
+
+
+def test_the_noise_grid_is_on_both_sides_of_one_half() -> None:
+    q = [(1 - noise) ** 10 for noise in lift_claims.NOISE]
+    assert sum(one > 0.5 for one in q) >= 2
+    assert sum(one < 0.5 for one in q) >= 2
