@@ -32,6 +32,7 @@ format: install-dev
 bench: install-dev
 	$(BIN)/chainlift run headline
 	$(BIN)/python -m benchmarks.engine
+	$(BIN)/python -m benchmarks.tasks
 
 install: $(VENV)/.installed
 install-dev: $(VENV)/.installed-dev

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from chainlift import recipe as recipes
 from tests.conftest import COMMAND, chainlift
 
 COMMANDS = {"recipes", "reproduce", "run", "theory", "evaluate", "sample", "report", "export", "env"}
@@ -29,14 +30,9 @@ def test_each_command_has_help(command: str) -> None:
 
 def test_recipes_are_listed_one_a_line() -> None:
     lines = chainlift("recipes").stdout.splitlines()
-    assert [line.split()[0] for line in lines] == [
-        "headline",
-        "linear-degree",
-        "linear-ntp",
-        "linear-star",
-        "star-recursion",
-        "tiny",
-    ]
+    assert [line.split()[0] for line in lines] == list(recipes.shipped())
+    assert {"headline", "tiny", "modulus", "multiplication-2"} <= set(recipes.shipped())
+    assert all(len(line.split(maxsplit=1)[1]) > 20 for line in lines)
 
 
 def test_env_as_json() -> None:
@@ -271,3 +267,47 @@ def test_a_disk_that_refuses_is_one_line_and_the_same_command_goes_on(recipe: Pa
     line = done.stderr.splitlines()[-1]
     assert "safetensors: File too large; make room, then the same command goes on" in line
     assert chainlift("run", *chosen).returncode == 0
+
+
+@pytest.fixture(scope="session")
+def ragged(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run on prompts of 3 to 6 digits, hardly trained."""
+    out = tmp_path_factory.mktemp("ragged")
+    settings = ["task.d=6", "task.d_min=3", "posttrain=null", "continued_pretrain=null", "pretrain.steps=5"]
+    done = chainlift("run", "tiny", *settings, "evaluate.prompts=64", "--json", "--out", out)
+    assert done.returncode == 0, done.stderr
+    return out / json.loads(done.stdout.splitlines()[-1])["run_id"]
+
+
+def test_prompts_of_different_lengths_are_measured_one_by_one(ragged: Path) -> None:
+    found = json.loads(chainlift("evaluate", ragged, "--prompts", "200", "--json").stdout.splitlines()[-1])
+    for mode in ("greedy", "sampled"):
+        own = found[mode]["by_prompt_length"]
+        assert list(own) == ["3", "4", "5", "6"]
+        assert sum(one["n"] for one in own.values()) == 200
+        right = sum(one["n"] * one["accuracy"] for one in own.values())
+        assert right / 200 == pytest.approx(found[mode]["accuracy"])
+    assert "accuracy at length 5" in chainlift("evaluate", ragged, "--prompts", "200").stdout
+
+
+def test_longer_prompts_than_were_trained_on(ragged: Path, finished: Path) -> None:
+    done = chainlift("evaluate", ragged, "d=9", "d_min=9", "--prompts", "64", "--json")
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["greedy"]["n"] == 64
+    assert "by_prompt_length" not in found["greedy"]
+    for target, change, told in (
+        (ragged, "modulus=3", "modulus=3: the model knows 4 tokens, and not those of this task"),
+        (ragged, "dd=3", "task.dd: unknown key, did you mean 'd'"),
+        (ragged, "d", "task.d' is no override; write key=value"),
+        (finished, "d=400", "positions, and this model has learned"),
+    ):
+        refused = chainlift("evaluate", target, change)
+        assert refused.returncode == 2
+        assert told in refused.stderr
+        assert len(refused.stderr.strip().splitlines()) == 1
+
+
+def test_a_shorter_prompt_is_filled_up(ragged: Path) -> None:
+    shown = json.loads(chainlift("sample", ragged, "0110", "--greedy", "--json").stdout.splitlines()[-1])
+    assert shown[0]["prompt"] == "__0110"
+    assert chainlift("sample", ragged, "0110101", "--greedy").returncode == 2

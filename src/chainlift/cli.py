@@ -119,6 +119,10 @@ def theory(
 @app.command()
 def evaluate(
     target: CheckpointArgument,
+    changes: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[KEY=VALUE]...", help="Settings of the task to change, such as d=60: longer prompts."),
+    ] = None,
     prompts: Annotated[int, typer.Option(min=1, help="Fresh prompts.")] = 4096,
     temperature: Annotated[float, typer.Option(min=0.01, help="Of the sampled half.")] = 1.0,
     seed: Annotated[int, typer.Option(min=0, help="Which fresh prompts and samples.")] = 0,
@@ -128,7 +132,7 @@ def evaluate(
     from chainlift.report.terminal import evaluation_table
     from chainlift.stages import inspect
 
-    table = inspect.evaluate(target, prompts, temperature=temperature, seed=seed)
+    table = inspect.evaluate(target, prompts, temperature=temperature, seed=seed, changes=changes)
     if as_json:
         print(json.dumps(table))
     else:

@@ -178,6 +178,14 @@ def build(content: dict[str, Any]) -> Recipe:
         raise ValueError(_one_line(error)) from error
 
 
+def override(recipe: Recipe, overrides: list[str]) -> Recipe:
+    """The recipe with dotted overrides; ValueError in one line that names the key and what is allowed."""
+    content = recipe.model_dump()
+    for one in overrides:
+        _override(content, one)
+    return build(content)
+
+
 def parse_seeds(text: str) -> list[int]:
     """The seeds of `0-4` or `0,2,5`; ValueError for anything else."""
     found: list[int] = []

@@ -22,7 +22,7 @@ from chainlift.models.linear import LinearModel
 from chainlift.models.protocol import Cache, SequenceModel, split_prompts
 from chainlift.seeding import stream
 from chainlift.settings import Settings
-from chainlift.tasks.base import Task, Verdict, has_chains, held_out
+from chainlift.tasks.base import Task, Verdict, has_chains, held_out, prompt_lengths
 
 ROWS_AT_ONCE = 1024
 
@@ -101,15 +101,20 @@ def measure(
     prompts = task.prompts(num_prompts, stream(seed, f"{name}/prompts", step))
     draws = stream(seed, f"{name}/samples", step)
     device = next(model.parameters()).device
-    greedy, sampled, odds = [], [], []
+    greedy, sampled, odds, lengths = [], [], [], []
     for chunk in prompts.to(device).split(ROWS_AT_ONCE):
         cache = model.prefill(split_prompts(chunk)[0])  # read by all three
         greedy.append(answer(model, task, chunk, cache=cache).verdict)
+        lengths.append(prompt_lengths(task, chunk))
         found = answer(model, task, chunk, temperature=temperature, generator=draws, cache=cache)
         sampled.append(found.verdict)
         if has_chains(task):
             odds.append(decision.log_odds(model, task, chunk, cache))
     table: dict[str, Any] = {"greedy": describe(greedy), "sampled": describe(sampled)}
+    of_prompts = torch.cat(lengths)
+    if len(of_prompts.unique()) > 1:
+        for mode, verdicts in (("greedy", greedy), ("sampled", sampled)):
+            table[mode]["by_prompt_length"] = by_prompt_length(verdicts, of_prompts)
     table["sampled"]["temperature"] = temperature
     if odds:
         table["decision"] = decision.describe(odds)
@@ -128,6 +133,17 @@ def measure(
         table["sampled"]["pass_at_k_n"] = pass_at_k_samples
         table["sampled"]["pass_at_k_prompts"] = pass_at_k_prompts
     return table
+
+
+def by_prompt_length(verdicts: list[Verdict], lengths: Tensor) -> dict[str, dict[str, Any]]:
+    """{length: {n, accuracy, accuracy_ci95}} of verdicts on prompts of different `lengths` (N,)."""
+    right = torch.cat([verdict.answer for verdict in verdicts])
+    found = {}
+    for length in lengths.unique().tolist():
+        own = right[lengths == length]
+        count, n = int(own.sum()), len(own)
+        found[str(length)] = {"n": n, "accuracy": count / n, "accuracy_ci95": list(wilson(count, n))}
+    return found
 
 
 def describe(verdicts: list[Verdict]) -> dict[str, Any]:

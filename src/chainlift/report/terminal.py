@@ -18,6 +18,7 @@ from chainlift.report.names import STAGE_TITLES, column_title, measured_in
 from chainlift.tasks.base import EOS
 
 SHOWN_ROWS = 6  # evaluations kept in sight
+MODES = ("greedy", "sampled")
 PLAIN_SECONDS = 10.0  # between two plain lines
 
 
@@ -155,9 +156,14 @@ def evaluation_table(measured: dict[str, Any]) -> Table:
         "unfinished_share",
     )
     for name in names:
-        table.add_row(name.replace("_", " "), *(_quantity(measured[mode], name) for mode in ("greedy", "sampled")))
+        table.add_row(name.replace("_", " "), *(_quantity(measured[mode], name) for mode in MODES))
     for k, value in measured["sampled"].get("pass_at_k", {}).items():
         table.add_row(f"pass@{k}", "", f"{value:.3f}")
+    for place, pair in enumerate(zip(*(measured[mode].get("digit_accuracy", []) for mode in MODES), strict=True)):
+        table.add_row(f"answer's token {place + 1}", *(f"{value:.3f}" for value in pair))
+    for length in measured["greedy"].get("by_prompt_length", {}):
+        own = [measured[mode]["by_prompt_length"][length] for mode in MODES]
+        table.add_row(f"accuracy at length {length} (n {own[0]['n']})", *(_cell(one, "accuracy") for one in own))
     return table
 
 

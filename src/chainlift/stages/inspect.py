@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from chainlift import recipe as recipes
 from chainlift.measure.evaluate import answer, measure
 from chainlift.measure.samples import records
 from chainlift.models import hub
@@ -16,6 +17,7 @@ from chainlift.models.families import Model
 from chainlift.models.transformer import Transformer
 from chainlift.runs import checkpoint, environment
 from chainlift.seeding import stream
+from chainlift.tasks import registry
 from chainlift.tasks.base import Task
 
 MODEL_FILES = ("model.safetensors", "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json")
@@ -34,9 +36,16 @@ def find(target: Path) -> Path:
     raise ValueError(f"{target} is neither a checkpoint nor a run folder with one")
 
 
-def evaluate(target: Path, num_prompts: int, *, temperature: float, seed: int) -> dict[str, Any]:
-    """{greedy, sampled} of a checkpoint on fresh prompts that no run's own streams use."""
+def evaluate(
+    target: Path, num_prompts: int, *, temperature: float, seed: int, changes: list[str] | None = None
+) -> dict[str, Any]:
+    """{greedy, sampled} of a checkpoint on fresh prompts that no run's own streams use.
+
+    changes: `key=value` of the task, for prompts that it was not trained on, such as longer ones.
+    """
     model, task = _load(target)
+    if changes:
+        task = _changed(model, task, changes)
     table = measure(
         model,
         task,
@@ -86,6 +95,20 @@ def export(target: Path, folder: Path) -> None:
 def _load(target: Path) -> tuple[Model, Task]:
     model, task = hub.load(find(target))
     return model.to(torch.device(environment.pick_device("auto"))), task
+
+
+def _changed(model: Model, task: Task, changes: list[str]) -> Task:
+    """The task with some of its settings changed; ValueError if the model cannot read or write what it asks for."""
+    known = recipes.build({"task": task.settings.model_dump(), "mixture": {"p_cot": 0}})
+    other = registry.build(recipes.override(known, [f"task.{change}" for change in changes]).task)
+    if other.vocabulary.tokens != task.vocabulary.tokens:
+        raise ValueError(
+            f"{' '.join(changes)}: the model knows {task.vocabulary.size} tokens, and not those of this task"
+        )
+    needed = other.prompt_length + other.long_length + 1
+    if needed > model.context and not (isinstance(model, Transformer) and model.positions is None):
+        raise ValueError(f"{' '.join(changes)}: needs {needed} positions, and this model has learned {model.context}")
+    return other
 
 
 def _encode(task: Task, prompt: str) -> Tensor:

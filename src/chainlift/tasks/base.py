@@ -152,6 +152,14 @@ def held_out(task: Task) -> Task:
     return task.held_out() if isinstance(task, HoldsOut) else task
 
 
+def prompt_lengths(task: Task, prompts: Tensor) -> Tensor:
+    """(N,) tokens of prompts (N, T), without those that fill them up (a task has such if it has a `padding`)."""
+    padding = getattr(task, "padding", None)
+    if padding is None:
+        return torch.full((len(prompts),), prompts.shape[1], device=prompts.device)
+    return (prompts != padding).sum(dim=1)
+
+
 def output_mask(responses: Tensor, eos: int) -> Tensor:
     """(B, R) bool: the tokens of responses (B, R) up to and including the first EOS."""
     is_eos = responses == eos
