@@ -28,12 +28,10 @@ def by_hand(model: Transformer, batch: mixture.MixtureBatch, weighting: LossWeig
     return torch.stack([total / count for total, count in zip(sums, counts, strict=True)]).mean()
 
 
-@pytest.mark.parametrize("weighting", ["token_mean", "sequence_mean"])
-@pytest.mark.parametrize("p_cot", [0.0, 0.3, 1.0])
-def test_loss_and_gradient_equal_those_without_any_saving(
-    model: Transformer, task: RunningSum, weighting: LossWeighting, p_cot: float
-) -> None:
-    batch = mixture.draw(task, MixtureSettings(p_cot=p_cot), 12, seed=0, name="test", step=0)
+def assert_as_by_hand(
+    model: Transformer, batch: mixture.MixtureBatch, weighting: LossWeighting
+) -> dict[str, float | None]:
+    """The metrics of a loss that equals, with its gradient, that of a padded user."""
     loss, metrics = next_token.loss(model, batch, weighting)
     loss.backward()
     ours = [parameter.grad for parameter in model.parameters()]
@@ -42,10 +40,20 @@ def test_loss_and_gradient_equal_those_without_any_saving(
     expected.backward()
     torch.testing.assert_close(loss, expected)
     assert metrics["loss"] == pytest.approx(float(expected.detach()), rel=1e-5)
-    assert (metrics["loss_short"] is None) == (p_cot == 1.0)
-    assert (metrics["loss_long"] is None) == (p_cot == 0.0)
     for one, parameter in zip(ours, model.parameters(), strict=True):
         torch.testing.assert_close(one, parameter.grad, atol=1e-6, rtol=1e-4)
+    return metrics
+
+
+@pytest.mark.parametrize("weighting", ["token_mean", "sequence_mean"])
+@pytest.mark.parametrize("p_cot", [0.0, 0.3, 1.0])
+def test_loss_and_gradient_equal_those_without_any_saving(
+    model: Transformer, task: RunningSum, weighting: LossWeighting, p_cot: float
+) -> None:
+    batch = mixture.draw(task, MixtureSettings(p_cot=p_cot), 12, seed=0, name="test", step=0)
+    metrics = assert_as_by_hand(model, batch, weighting)
+    assert (metrics["loss_short"] is None) == (p_cot == 1.0)
+    assert (metrics["loss_long"] is None) == (p_cot == 0.0)
 
 
 @pytest.mark.parametrize("weighting", ["token_mean", "sequence_mean"])
@@ -59,13 +67,5 @@ def test_demonstrations_of_different_lengths_count_their_own_tokens(weighting: L
     counts = batch.long.mask.sum(dim=1)
     assert len(counts.unique()) > 2
     assert batch.num_tokens == 20 * 7 + int(counts.sum()) + 3 * len(batch.short.prompts)
-    loss, metrics = next_token.loss(model, batch, weighting)
-    loss.backward()
-    ours = [parameter.grad for parameter in model.parameters()]
-    model.zero_grad()
-    expected = by_hand(model, batch, weighting)
-    expected.backward()
-    torch.testing.assert_close(loss, expected)
-    for own, parameter in zip(ours, model.parameters(), strict=True):
-        torch.testing.assert_close(own, parameter.grad)
+    metrics = assert_as_by_hand(model, batch, weighting)
     assert metrics["loss_short"] is not None
