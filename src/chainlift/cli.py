@@ -180,6 +180,9 @@ def reproduce(
     seeds: Annotated[str, typer.Option(help="At least two: 0-4, or 0,2,5.")] = "0-4",
     out: Out = Path("runs"),
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List the runs that a claim needs; run nothing.")] = False,
+    document: Annotated[
+        Path | None, typer.Option(help="Also write a Markdown document of all claims that OUT/claims holds.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Run what a claim needs over its seeds, and print what theory says beside what was measured.
@@ -187,6 +190,7 @@ def reproduce(
     Without a name, list the claims. What is done already is not run again; tables go to OUT/claims.
     """
     from chainlift.recipe import parse_seeds
+    from chainlift.report import results_document
     from chainlift.report.claim_table import claim_lines
     from chainlift.report.terminal import Reporter
     from chainlift.sweep import claims, registry
@@ -205,6 +209,8 @@ def reproduce(
             print(json.dumps(outcome.as_dict(), allow_nan=False))
         else:
             print("\n".join([*claim_lines(outcome.findings), f"{claim.name}: {outcome.verdict}"]))
+    if document is not None and not dry_run:
+        print(f"{document}: {', '.join(results_document.write(document, out / 'claims', list(registry.CLAIMS)))}")
 
 
 @app.command()

@@ -4,6 +4,7 @@ import io
 import itertools
 import json
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from chainlift.measure.finding import Finding
 from chainlift.recipe import Recipe
+from chainlift.report import results_document
 from chainlift.report.claim_figure import claim_figure
 from chainlift.report.claim_table import claim_lines, markdown
 from chainlift.report.terminal import Reporter
@@ -124,6 +126,30 @@ def test_ladders_double_and_reach_far_enough() -> None:
         steps = scaling_claim.ladder(d, p)
         assert all(later == 2 * earlier for earlier, later in itertools.pairwise(steps))
         assert 0.8 * d / p <= steps[-1] < 1.6 * d / p
+
+
+def test_the_document_holds_every_claim_that_has_results(tmp_path: Path) -> None:
+    claims.reproduce(CLAIM, [0, 1], tmp_path, Reporter(quiet=True))
+    failing = replace(
+        CLAIM, name="wrong", check=lambda found: [replace(line, predicted=0.9, x=None) for line in check(found)]
+    )
+    claims.reproduce(failing, [0, 1], tmp_path, Reporter(quiet=True))
+    document = tmp_path / "docs/results.md"
+    assert results_document.write(document, tmp_path / "claims", ["wrong", "absent", "small"]) == ["wrong", "small"]
+    text = document.read_text()
+    assert (
+        "| [wrong](#wrong-fails-in-2-of-2-lines) | the long share is p_cot | fails in 2 of 2 lines | 0-1 | 4 |" in text
+    )
+    assert "## small: holds" in text
+    assert "chainlift reproduce small --seeds 0-1" in text
+    assert "| long share, p_cot 0.2 | 0.2 |" in text
+    assert "![the long share is p_cot](img/small.png)" in text
+    assert "img/wrong.png" not in text
+    assert (document.parent / "img/small.png").stat().st_size > 5000
+    assert re.search(r"4 runs\. \d{4}-\d\d-\d\d, chainlift .*, torch .* CPUs\. A run trained for \d+ s", text)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match="cannot write"):
+        results_document.write(tmp_path / "file/results.md", tmp_path / "claims", ["small"])
 
 
 @pytest.mark.parametrize("name", sorted(registry.CLAIMS))

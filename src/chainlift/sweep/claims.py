@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import math
+import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -68,7 +70,8 @@ def reproduce(claim: Claim, seeds: Sequence[int], out: Path, reporter: Reporter)
     outcome = Outcome(claim, list(seeds), claim.check(finished), len(finished))
     folder = out / "claims"
     folder.mkdir(parents=True, exist_ok=True)
-    told = {**outcome.as_dict(), "environment": environment.describe("cpu")}
+    made = {"date": datetime.date.today().isoformat(), "seconds": _seconds(finished)}
+    told = {**outcome.as_dict(), **made, "environment": environment.describe("cpu")}
     write_atomically(folder / f"{claim.name}.json", json.dumps(told, indent=2, allow_nan=False) + "\n")
     write_atomically(folder / f"{claim.name}.md", markdown(outcome.findings))
     drawn = claim_figure(outcome.findings)
@@ -76,6 +79,13 @@ def reproduce(claim: Claim, seeds: Sequence[int], out: Path, reporter: Reporter)
         for ending in ("pdf", "png"):
             drawn.savefig(folder / f"{claim.name}.{ending}", dpi=160)
     return outcome
+
+
+def _seconds(finished: list[Finished]) -> dict[str, float]:
+    """{median, most}: how long a run trained, all of its stages together, a shared one included."""
+    stages = ("pretrain", "posttrain", "continued_pretrain")
+    spent = [sum(run.summary[stage]["seconds"] for stage in stages if stage in run.summary) for run in finished]
+    return {"median": statistics.median(spent), "most": max(spent)}
 
 
 def by_seed(finished: list[Finished], value: Callable[[Finished], float], *keys: str) -> dict[Any, tuple[float, ...]]:
