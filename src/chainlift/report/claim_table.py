@@ -40,7 +40,7 @@ def _cells(finding: Finding) -> tuple[str, ...]:
     if finding.predicted is None:
         return "", measured, "", "", told
     worst = f"{finding.worst:.2g}" if len(finding.values) > 1 else ""
-    allowed = {"each": f"{finding.tolerance:g}", "mean": f"{finding.tolerance:g} mean", "interval": "inside"}
+    allowed = {"each": f"{finding.tolerance:.3g}", "mean": f"{finding.tolerance:.3g} mean", "interval": "inside"}
     return f"{finding.predicted:.4g}", measured, worst, allowed[finding.judged], told
 
 
