@@ -100,7 +100,8 @@ def test_a_lift_without_long_demonstrations_and_none_with_them_fail(p: float, ac
             summary["posttrain"]["greedy_accuracy"] = accuracy
 
     findings = claim.check(blind(claim.runs(SEEDS), change))
-    assert [f.setting for f in findings if f.holds is False] == [f"p_cot {p:g}"]
+    steps = ["1,600 steps", "3,200 steps"] if p == lift_claims.RAREST else ["1,600 steps"]
+    assert [f.setting for f in findings if f.holds is False] == [f"{one}, p_cot {p:g}" for one in steps]
 
 
 def test_multiplication_is_judged_by_its_marked_forms_alone() -> None:

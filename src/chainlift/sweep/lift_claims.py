@@ -5,6 +5,7 @@ multiplication.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from chainlift.measure.finding import Finding
 from chainlift.recipe import Recipe
@@ -17,6 +18,8 @@ NOISE = (0.01, 0.035, 0.067, 0.11)
 """At d = 10 the chains are right with probability .90, .70, .50 and .31."""
 REWARDS = ("chain", "end_to_end")
 RARE_P = (0, 0.01, 0.02, 0.05, 0.1)
+RAREST, LONGER = 0.01, 3200
+"""At this p_cot the recipe's 1,600 steps are too few for some seeds to have a chain at all; it is run for more, too."""
 DIGITS = (2, 3)
 NO_SHORT_MARKER = "task.marker=long"
 
@@ -47,34 +50,28 @@ def check_noisy(finished: list[Finished]) -> list[Finding]:
 
 
 def rare_runs(seeds: Sequence[int]) -> list[Recipe]:
-    """The recipe `rare-long` over p_cot down to 0."""
-    return cross("rare-long", {"mixture.p_cot": RARE_P}, seeds)
+    """The recipe `rare-long` over p_cot down to 0, and at the rarest with a longer stage 1."""
+    longer = cross("rare-long", {"mixture.p_cot": [RAREST]}, seeds, f"pretrain.steps={LONGER}")
+    return [*cross("rare-long", {"mixture.p_cot": RARE_P}, seeds), *longer]
 
 
 def check_rare(finished: list[Finished]) -> list[Finding]:
     """Greedy accuracy before RL, at chance, and after it: 1 where there was a single long demonstration in a hundred,
-    chance where there was none.
+    chance where there was none. RL can only make more of chains that stage 1 has learned: their exactness is told.
     """
-    return [
-        *over_p(finished, "greedy_accuracy", "greedy accuracy after NTP", lambda p: 0.5, 0.05),
-        *over_p(finished, "sampled_long_share", "sampled long share after NTP", lambda p: p, 0.02),
-        *over_p(
-            finished,
-            "greedy_accuracy",
-            "greedy accuracy after RL",
-            lambda p: 1.0 if p else 0.5,
-            0.05,
-            stage="posttrain",
-        ),
-        *over_p(
-            finished,
-            "greedy_length_median",
-            "greedy length after RL",
-            lambda p: _digits(finished) if p else 1,
-            0,
-            stage="posttrain",
-        ),
-    ]
+    d: int = getattr(finished[0].recipe.task, "d")  # noqa: B009 (a task's settings are typed elsewhere)
+    found: list[Finding] = []
+    for steps in sorted({run.recipe.pretrain.steps for run in finished}):
+        runs = [run for run in finished if run.recipe.pretrain.steps == steps]
+        line = partial(over_p, runs, series=f"{steps:,} steps")
+        found += line("greedy_accuracy", "greedy accuracy after NTP", lambda p: 0.5, 0.05)
+        found += line("sampled_long_share", "sampled long share after NTP", lambda p: p, 0.02)
+        found += line("sampled_chain_exactness", "sampled long responses that are gold, after NTP")
+        after_rl = "posttrain"
+        found += line("greedy_accuracy", "greedy accuracy after RL", lambda p: 1.0 if p else 0.5, 0.05, stage=after_rl)
+        found += line("greedy_length_median", "greedy length after RL", lambda p: d if p else 1, stage=after_rl)
+        found += line("sampled_chain_exactness", "sampled long responses that are gold, after RL", stage=after_rl)
+    return by_quantity(found)
 
 
 def multiplication_runs(seeds: Sequence[int]) -> list[Recipe]:
@@ -119,10 +116,6 @@ def _reward(run: Finished) -> str:
 
 def _marker(run: Finished) -> str:
     return getattr(run.recipe.task, "marker", "")
-
-
-def _digits(finished: list[Finished]) -> int:
-    return getattr(finished[0].recipe.task, "d")  # noqa: B009 (a task's settings are typed elsewhere)
 
 
 CLAIMS = (
