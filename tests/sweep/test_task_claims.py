@@ -62,10 +62,8 @@ def test_leaping_chains_that_generalise_below_a_third_are_told() -> None:
     def sees(recipe: Recipe, summary: dict[str, Any]) -> None:
         summary["pretrain"]["greedy_accuracy"] = 1.0
 
-    assert failed(claim.check(blind(claim.runs(SEEDS), sees))) == {
-        "greedy accuracy",
-        "d 50, leap 2: greedy accuracy",
-    }
+    fails = {f.setting for f in claim.check(blind(claim.runs(SEEDS), sees)) if f.holds is False}
+    assert fails == {"d 12, p_cot 0.2", "d 12, p_cot 0.28", "d 50, p_cot 0.25"}
 
 
 def test_log_odds_that_do_not_rise_are_no_threshold() -> None:
@@ -104,16 +102,14 @@ def test_a_lift_without_long_demonstrations_and_none_with_them_fail(p: float, ac
     assert [f.setting for f in findings if f.holds is False] == [f"{one}, p_cot {p:g}" for one in steps]
 
 
-def test_multiplication_is_judged_by_its_marked_forms_alone() -> None:
+def test_multiplication_that_stays_poor_fails() -> None:
     claim = registry.CLAIMS["multiplication"]
 
     def poor(recipe: Recipe, summary: dict[str, Any]) -> None:
         summary["posttrain"]["greedy_accuracy"] = 0.5
 
     findings = claim.check(blind(claim.runs(SEEDS), poor))
-    fails = [f.setting for f in findings if f.holds is False]
-    assert fails == ["n 2", "n 3"]
-    assert {f.setting for f in findings} == {"n 2", "n 3", "n 2, short answers without ####"}
+    assert [f.setting for f in findings if f.holds is False] == ["n 2", "n 3"]
 
 
 def test_the_noise_grid_is_on_both_sides_of_one_half() -> None:

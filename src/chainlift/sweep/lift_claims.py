@@ -21,7 +21,6 @@ RARE_P = (0, 0.01, 0.02, 0.05, 0.1)
 RAREST, LONGER = 0.01, 3200
 """At this p_cot the recipe's 1,600 steps are too few for some seeds to have a chain at all; it is run for more, too."""
 DIGITS = (2, 3)
-NO_SHORT_MARKER = "task.marker=long"
 
 
 def noisy_runs(seeds: Sequence[int]) -> list[Recipe]:
@@ -75,30 +74,27 @@ def check_rare(finished: list[Finished]) -> list[Finding]:
 
 
 def multiplication_runs(seeds: Sequence[int]) -> list[Recipe]:
-    """The recipes multiplication-2 and multiplication-3; and n = 2 without `####` on short answers."""
-    chosen = [one for n in DIGITS for one in cross(f"multiplication-{n}", {}, seeds)]
-    return [*chosen, *cross("multiplication-2", {}, seeds, NO_SHORT_MARKER)]
+    """The recipes multiplication-2 and multiplication-3."""
+    return [one for n in DIGITS for one in cross(f"multiplication-{n}", {}, seeds)]
 
 
 def check_multiplication(finished: list[Finished]) -> list[Finding]:
     """Before RL short and poor, sampled long share p_cot; after RL long and right. On held-out factors."""
     found: list[Finding] = []
-    for n, marker in ((2, "both"), (3, "both"), (2, "long")):
-        runs = [run for run in finished if (getattr(run.recipe.task, "n"), _marker(run)) == (n, marker)]  # noqa: B009
+    for n in DIGITS:
+        runs = [run for run in finished if run.recipe.name == f"multiplication-{n}"]
         p = runs[0].recipe.mixture.p_cot
-        marked = marker == "both"
-        of = f"n {n}" if marked else f"n {n}, short answers without ####"
         lines: list[tuple[str, str, str, float | None, float]] = [
             ("greedy accuracy after NTP", "pretrain", "greedy_accuracy", None, 0),
-            ("greedy long share after NTP", "pretrain", "greedy_long_share", 0.0 if marked else None, 0.1),
-            ("sampled long share after NTP", "pretrain", "sampled_long_share", p if marked else None, 0.08),
+            ("greedy long share after NTP", "pretrain", "greedy_long_share", 0.0, 0.1),
+            ("sampled long share after NTP", "pretrain", "sampled_long_share", p, 0.08),
             ("sampled long responses that are gold, after NTP", "pretrain", "sampled_chain_exactness", None, 0),
-            ("greedy accuracy after RL", "posttrain", "greedy_accuracy", 1.0 if marked else None, 0.1),
-            ("greedy long share after RL", "posttrain", "greedy_long_share", 1.0 if marked else None, 0.05),
+            ("greedy accuracy after RL", "posttrain", "greedy_accuracy", 1.0, 0.1),
+            ("greedy long share after RL", "posttrain", "greedy_long_share", 1.0, 0.05),
         ]
         for quantity, stage, key, predicted, tolerance in lines:
             values = tuple(after(stage, key)(run) for run in runs)
-            found.append(Finding(quantity, of, values, predicted, tolerance))
+            found.append(Finding(quantity, f"n {n}", values, predicted, tolerance))
     return by_quantity(found)
 
 
@@ -112,10 +108,6 @@ def _over_noise(
 def _reward(run: Finished) -> str:
     assert run.recipe.posttrain is not None
     return run.recipe.posttrain.reward
-
-
-def _marker(run: Finished) -> str:
-    return getattr(run.recipe.task, "marker", "")
 
 
 CLAIMS = (

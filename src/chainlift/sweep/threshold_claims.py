@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from chainlift.measure.finding import Finding
 from chainlift.recipe import Recipe
-from chainlift.sweep.claims import Claim, after
+from chainlift.sweep.claims import Claim
 from chainlift.sweep.grid import Finished, cross
 from chainlift.sweep.over_p import FIRST_LEAD, GO_ON, P, by_quantity, over_p, threshold
 from chainlift.theory import closed_forms
@@ -18,7 +18,6 @@ ALLOWED = 0.1
 """Of the predicted threshold, by which each seed's may differ."""
 MARKERS = {"none": (2, False), "long": (2, False), "both": (2, True)}
 MARKED_P = {"none": (0.25, 0.3, 0.3667, 0.4167), "long": (0.25, 0.3, 0.3667, 0.4167), "both": (0.4, 0.46, 0.54, 0.6)}
-LEAPS = (2, 3)
 LEAP_P = (0.2, 0.28, 0.38, 0.45)
 AT_HEADLINE = ("task.leap=2", "posttrain=null", "continued_pretrain=null")
 
@@ -77,40 +76,25 @@ def check_marker(finished: list[Finished]) -> list[Finding]:
 
 
 def leap_runs(seeds: Sequence[int]) -> list[Recipe]:
-    """The recipe `leap` over leaps and p_cot; and the headline's size with leap 2."""
-    small = [one for leap in LEAPS for one in cross("leap", {P: LEAP_P}, seeds, f"task.leap={leap}")]
-    return [*small, *cross("headline", {}, seeds, *AT_HEADLINE)]
+    """The recipe `leap` over p_cot; and the headline with leap 2."""
+    return [*cross("leap", {P: LEAP_P}, seeds), *cross("headline", {}, seeds, *AT_HEADLINE)]
 
 
 def check_leap(finished: list[Finished]) -> list[Finding]:
-    """The threshold for each leap against the blind learner's 1/3; accuracy below it; chains."""
-    found: list[Finding] = []
+    """The threshold against the blind learner's 1/3, accuracy below it, and whether chains are learned at all."""
     at = closed_forms.threshold(2)
-    small = {leap: [run for run in finished if _leaps(run, leap, 12)] for leap in LEAPS}
-    for leap in LEAPS:
-        found += threshold(small[leap], at, ALLOWED * at, series=f"leap {leap}")
-    for leap in LEAPS:
-        found += over_p(small[leap], "greedy_accuracy", "greedy accuracy", _below_third, 0.05, series=f"leap {leap}")
-    for leap in LEAPS:
-        found += over_p(
-            small[leap],
-            "sampled_chain_exactness",
-            "sampled long responses that are gold",
-            series=f"leap {leap}",
-        )
-    large = [run for run in finished if _leaps(run, 2, 50)]
-    for key, quantity, predicted in (
-        ("greedy_accuracy", "d 50, leap 2: greedy accuracy", 0.5),
-        ("greedy_long_share", "d 50, leap 2: greedy long share", 0.0),
-        ("sampled_chain_exactness", "d 50, leap 2: sampled long responses that are gold", None),
-    ):
-        found += [Finding(quantity, "p_cot 0.25", tuple(after("pretrain", key)(run) for run in large), predicted, 0.05)]
+    small = [run for run in finished if run.recipe.name == "leap"]
+    large = [run for run in finished if run.recipe.name == "headline"]
+    found = [
+        *threshold(small, at, ALLOWED * at, series="d 12"),
+        *over_p(small, "greedy_accuracy", "greedy accuracy", _below_third, 0.05, series="d 12"),
+        *over_p(large, "greedy_accuracy", "greedy accuracy", _below_third, 0.05, series="d 50"),
+        *over_p(small, "greedy_long_share", "greedy long share", series="d 12"),
+        *over_p(large, "greedy_long_share", "greedy long share", series="d 50"),
+        *over_p(small, "sampled_chain_exactness", "sampled long responses that are gold", series="d 12"),
+        *over_p(large, "sampled_chain_exactness", "sampled long responses that are gold", series="d 50"),
+    ]
     return by_quantity(found)
-
-
-def _leaps(run: Finished, leap: int, d: int) -> bool:
-    task = run.recipe.task
-    return getattr(task, "leap", None) == leap and getattr(task, "d", None) == d
 
 
 def _below_third(p: float) -> float | None:
@@ -133,7 +117,7 @@ CLAIMS = (
     ),
     Claim(
         "leap",
-        "Chains that show every k-th step: below 1/3 next-token prediction alone stays at chance, like a blind learner",
+        "Chains that show every second step: below 1/3 next-token prediction stays at chance, like a blind learner",
         leap_runs,
         check_leap,
     ),
