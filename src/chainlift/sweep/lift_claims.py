@@ -65,11 +65,13 @@ def check_rare(finished: list[Finished]) -> list[Finding]:
         line = partial(over_p, runs, series=f"{steps:,} steps")
         found += line("greedy_accuracy", "greedy accuracy after NTP", lambda p: 0.5, 0.05)
         found += line("sampled_long_share", "sampled long share after NTP", lambda p: p, 0.02)
-        found += line("sampled_chain_exactness", "sampled long responses that are gold, after NTP")
         after_rl = "posttrain"
         found += line("greedy_accuracy", "greedy accuracy after RL", lambda p: 1.0 if p else 0.5, 0.05, stage=after_rl)
         found += line("greedy_length_median", "greedy length after RL", lambda p: d if p else 1, stage=after_rl)
-        found += line("sampled_chain_exactness", "sampled long responses that are gold, after RL", stage=after_rl)
+        some = [run for run in runs if run.recipe.mixture.p_cot > 0]
+        for stage, when in (("pretrain", "NTP"), ("posttrain", "RL")):
+            quantity = f"sampled long responses that are gold, after {when}"
+            found += over_p(some, "sampled_chain_exactness", quantity, series=f"{steps:,} steps", stage=stage)
     return by_quantity(found)
 
 

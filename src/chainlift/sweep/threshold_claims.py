@@ -19,7 +19,6 @@ ALLOWED = 0.1
 MARKERS = {"none": (2, False), "long": (2, False), "both": (2, True)}
 MARKED_P = {"none": (0.25, 0.3, 0.3667, 0.4167), "long": (0.25, 0.3, 0.3667, 0.4167), "both": (0.4, 0.46, 0.54, 0.6)}
 LEAP_P = (0.2, 0.28, 0.38, 0.45)
-AT_HEADLINE = ("task.leap=2", "posttrain=null", "continued_pretrain=null")
 
 
 def modulus_runs(seeds: Sequence[int]) -> list[Recipe]:
@@ -76,25 +75,20 @@ def check_marker(finished: list[Finished]) -> list[Finding]:
 
 
 def leap_runs(seeds: Sequence[int]) -> list[Recipe]:
-    """The recipe `leap` over p_cot; and the headline with leap 2."""
-    return [*cross("leap", {P: LEAP_P}, seeds), *cross("headline", {}, seeds, *AT_HEADLINE)]
+    """The recipe `leap` over p_cot."""
+    return cross("leap", {P: LEAP_P}, seeds)
 
 
 def check_leap(finished: list[Finished]) -> list[Finding]:
     """The threshold against the blind learner's 1/3, accuracy below it, and whether chains are learned at all."""
     at = closed_forms.threshold(2)
-    small = [run for run in finished if run.recipe.name == "leap"]
-    large = [run for run in finished if run.recipe.name == "headline"]
-    found = [
-        *threshold(small, at, ALLOWED * at, series="d 12"),
-        *over_p(small, "greedy_accuracy", "greedy accuracy", _below_third, 0.05, series="d 12"),
-        *over_p(large, "greedy_accuracy", "greedy accuracy", _below_third, 0.05, series="d 50"),
-        *over_p(small, "greedy_long_share", "greedy long share", series="d 12"),
-        *over_p(large, "greedy_long_share", "greedy long share", series="d 50"),
-        *over_p(small, "sampled_chain_exactness", "sampled long responses that are gold", series="d 12"),
-        *over_p(large, "sampled_chain_exactness", "sampled long responses that are gold", series="d 50"),
+    return [
+        *threshold(finished, at, ALLOWED * at),
+        *over_p(finished, "greedy_accuracy", "greedy accuracy", _below_third, 0.05),
+        *over_p(finished, "greedy_long_share", "greedy long share"),
+        *over_p(finished, "sampled_long_share", "sampled long share", lambda p: p, 0.04),
+        *over_p(finished, "sampled_chain_exactness", "sampled long responses that are gold"),
     ]
-    return by_quantity(found)
 
 
 def _below_third(p: float) -> float | None:
