@@ -96,7 +96,7 @@ def check_multiplication(finished: list[Finished]) -> list[Finding]:
         ]
         for quantity, stage, key, predicted, tolerance in lines:
             values = tuple(after(stage, key)(run) for run in runs)
-            found.append(Finding(quantity, f"n {n}", values, predicted, tolerance))
+            found.append(Finding(quantity, f"n {n}", values, predicted, tolerance, x=n, axis="digits"))
     return by_quantity(found)
 
 
