@@ -192,11 +192,13 @@ def test_divergence_is_a_failure_while_running(recipe: Path, tmp_path: Path) -> 
 
 
 @pytest.mark.slow
-def test_a_disk_that_runs_full_loses_nothing(recipe: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("size", [120, 220, 260])
+def test_a_disk_that_runs_full_loses_nothing(recipe: Path, tmp_path: Path, size: int) -> None:
+    """Full at several places: while stage 1 keeps a checkpoint, while it is copied into the run, and later."""
     disk = tmp_path / "disk"
     disk.mkdir()
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=220k", "tmpfs", disk], capture_output=True, check=False
+        ["mount", "-t", "tmpfs", "-o", f"size={size}k", "tmpfs", disk], capture_output=True, check=False
     )
     if mounted.returncode:
         pytest.skip("no right to mount a small file system here")

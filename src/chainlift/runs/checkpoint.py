@@ -73,8 +73,13 @@ def save(
 
 def copy(source: Path, target: Path) -> None:
     """Copy a checkpoint folder, atomically; nothing happens if the target is there."""
+
+    def fill(folder: Path) -> None:
+        for file in source.iterdir():  # one by one: copytree would tell of a full disk in an error without a number
+            shutil.copyfile(file, folder / file.name)
+
     if not target.exists():
-        _write_folder(target, lambda folder: shutil.copytree(source, folder, dirs_exist_ok=True))
+        _write_folder(target, fill)
 
 
 def latest(checkpoints: Path, stage: str) -> Path | None:
