@@ -24,7 +24,7 @@ def test_axes(text: str, values: list[str]) -> None:
 
 @pytest.mark.parametrize("text", ["a", "=1", "a=", "a=1,,2", "a=,", "a=5..1", "a=1..100000"])
 def test_bad_axes_are_one_line(text: str) -> None:
-    with pytest.raises(ValueError, match="no axis|no value|no range") as found:
+    with pytest.raises(ValueError, match=r"no axis|no value|no range") as found:
         axes.parse(text)
     assert "\n" not in str(found.value)
 
