@@ -62,6 +62,21 @@ class RunFolder:
         """Whether the run has come to its end."""
         return (self.path / "DONE").exists()
 
+    @property
+    def failure(self) -> str | None:
+        """The last lines of what ended the run, None if nothing did."""
+        file = self.path / "FAILED"
+        return file.read_text().strip() if file.exists() else None
+
+    def fail(self, lines: str) -> None:
+        """Keep the last lines of what ended the run; a later success takes them away."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        write_atomically(self.path / "FAILED", lines + "\n")
+
+    def forget_failure(self) -> None:
+        """Take a kept failure away, before another try."""
+        (self.path / "FAILED").unlink(missing_ok=True)
+
     def finish(self, summary: dict[str, Any]) -> None:
         """Write summary.json, then the marker DONE."""
         write_atomically(self.path / "summary.json", json.dumps(summary, indent=2) + "\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,8 +37,18 @@ class Result:
     """Its page, which is there unless the run was asked to make none."""
 
 
-def run(recipe: Recipe, out: Path, reporter: Reporter, *, fresh: bool = False, with_page: bool = True) -> Result:
+def run(
+    recipe: Recipe,
+    out: Path,
+    reporter: Reporter,
+    *,
+    fresh: bool = False,
+    with_page: bool = True,
+    wait: bool = False,
+) -> Result:
     """The finished run of a recipe under `out`; what was done before, by this or another process, is not done again.
+
+    wait: for another process that is at work in the folder, instead of refusing.
 
     Raises ValueError for what the user can mend, FloatingPointError when training diverges, Interrupted after Ctrl-C;
     in each case the run folder stays as it is and the same call goes on from its last checkpoint.
@@ -48,7 +59,7 @@ def run(recipe: Recipe, out: Path, reporter: Reporter, *, fresh: bool = False, w
     if fresh:
         store.remove(out / recipe.run_id)
     folder = RunFolder.open(out / recipe.run_id, recipe.model_dump(mode="json"), recipe.digest)
-    with folder.lock(wait=False):
+    with folder.lock(wait=wait):
         context = Context(recipe, folder, reporter, device)
         if folder.done:
             reporter.say(f"{recipe.run_id} is done already")
@@ -64,6 +75,16 @@ def run(recipe: Recipe, out: Path, reporter: Reporter, *, fresh: bool = False, w
         if with_page and not report.exists():
             report = page.write(folder.path)
     return Result(folder.path, folder.summary(), report)
+
+
+def run_stage_1(recipe: Recipe, out: Path, reporter: Reporter) -> None:
+    """Stage 1 of a recipe in its shared folder under `out`, unless it is there; raises what `run` raises."""
+    device = torch.device(environment.pick_device(recipe.device))
+    if recipe.threads is not None:
+        torch.set_num_threads(recipe.threads)
+    stop = threading.Event()
+    with stop_on_signals(stop):
+        _trained_stage_1(recipe, out, reporter, device, stop)
 
 
 def plan(recipe: Recipe, out: Path) -> str:
@@ -106,26 +127,34 @@ def _shared_stage_1(context: Context, out: Path) -> Path:
     It is trained in a folder of its own, `pretrain-<digest>-s<seed>`, and copied with its records, so that a run
     folder is whole by itself. The checkpoint is copied last: where it stands, the records stand too.
     """
-    recipe, folder = context.recipe, context.folder
+    folder = context.folder
     inside = checkpoint.latest(folder.checkpoints, "pretrain")
     if inside is not None:
         return inside
-    first = recipe.stage_1
-    shared = RunFolder.open(out / first.run_id, first.model_dump(mode="json"), first.digest)
+    shared = _trained_stage_1(context.recipe, out, context.reporter, context.device, context.stop)
     with shared.lock(wait=True):
-        part = Context(first, shared, context.reporter, context.device, context.stop)
-        if not shared.done:
-            shared.write_environment(environment.describe(context.device.type))
-            pretrain(part, first.pretrain)
-            shared.finish(summarise(first, shared))
-        else:
-            context.reporter.say(f"next-token prediction: taken from {shared.path}")
         newest = checkpoint.latest(shared.checkpoints, "pretrain")
         if newest is None:
             raise ValueError(f"{shared.path} has lost its checkpoint; remove that folder and run again")
         folder.take_records(shared)
         checkpoint.copy(newest, folder.checkpoints / newest.name)
     return folder.checkpoints / newest.name
+
+
+def _trained_stage_1(
+    recipe: Recipe, out: Path, reporter: Reporter, device: torch.device, stop: threading.Event
+) -> RunFolder:
+    """The shared folder of a recipe's stage 1, trained by this process or, if it comes later, by another."""
+    first = recipe.stage_1
+    shared = RunFolder.open(out / first.run_id, first.model_dump(mode="json"), first.digest)
+    with shared.lock(wait=True):
+        if shared.done:
+            reporter.say(f"next-token prediction: taken from {shared.path}")
+            return shared
+        shared.write_environment(environment.describe(device.type))
+        pretrain(Context(first, shared, reporter, device, stop), first.pretrain)
+        shared.finish(summarise(first, shared))
+    return shared
 
 
 def _continued(recipe: Recipe, num_tokens: int) -> tuple[PretrainSettings, int]:

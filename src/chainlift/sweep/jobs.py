@@ -1,0 +1,92 @@
+"""What a launcher carries out: a run, or a stage 1 that several runs wait for; in any process, on any machine.
+
+A job is plain data. Whatever happens to the process that works on it, the run folder holds how far it came: DONE at the
+end, FAILED with the last lines of what went wrong, checkpoints in between. The same job goes on from there.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from chainlift import recipe as recipes
+from chainlift.recipe import Recipe
+from chainlift.report.terminal import Reporter
+from chainlift.runs.store import RunFolder
+from chainlift.stages import pipeline
+from chainlift.stages.failures import Interrupted, explain
+
+LAST_LINES = 20
+Status = Literal["done", "failed", "stopped"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One folder to be filled."""
+
+    run_id: str
+    content: dict[str, Any]
+    """The recipe, as keys and values."""
+    out: str
+    """Folder of run folders."""
+    stage_1_only: bool = False
+    after: str | None = None
+    """The run_id of the job whose stage 1 this one shares: it must not begin before that has ended."""
+
+    @property
+    def folder(self) -> RunFolder:
+        """Where the job's run is, or will be."""
+        return RunFolder(Path(self.out) / self.run_id)
+
+
+def plan(chosen: Sequence[Recipe], out: Path) -> list[Job]:
+    """The jobs that recipes need: one each that is not done, and before them every stage 1 that two or more share."""
+    missing = [one for one in chosen if not RunFolder(out / one.run_id).done]
+    shared = Counter(one.stage_1.run_id for one in missing if one.posttrain is not None)
+    first: dict[str, Job] = {}
+    jobs = []
+    for one in missing:
+        stage_1 = one.stage_1.run_id
+        waits = shared[stage_1] > 1 and not RunFolder(out / stage_1).done
+        if waits and stage_1 not in first:
+            first[stage_1] = Job(stage_1, _content(one), str(out), stage_1_only=True)
+        jobs.append(Job(one.run_id, _content(one), str(out), after=stage_1 if waits else None))
+    return [*first.values(), *jobs]
+
+
+def work(job: Job, *, threads: int | None = None) -> Status:
+    """`done`, or `failed` with the reason in the folder's FAILED, or `stopped` after a signal; raises nothing else."""
+    import torch
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+    try:
+        recipe = recipes.build(job.content)
+        job.folder.forget_failure()
+        if job.stage_1_only:
+            pipeline.run_stage_1(recipe, Path(job.out), Reporter(quiet=True))
+        else:
+            pipeline.run(recipe, Path(job.out), Reporter(quiet=True), with_page=False, wait=True)
+    except Interrupted:
+        return "stopped"
+    except Exception as error:
+        job.folder.fail(_last_lines(error))
+        return "failed"
+    return "done"
+
+
+def _last_lines(error: Exception) -> str:
+    """One line for what the user can mend, the end of the traceback for what is a bug."""
+    try:
+        return explain(error)[1]
+    except Exception:
+        lines = "".join(traceback.format_exception(error)).splitlines()
+        return "\n".join(lines[-LAST_LINES:])
+
+
+def _content(recipe: Recipe) -> dict[str, Any]:
+    return recipe.model_dump()

@@ -1,0 +1,91 @@
+"""A pool of processes on this machine: one process a job, threads divided among them, killed ones begun again."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import wait
+from multiprocessing.context import SpawnProcess
+
+from chainlift.sweep.jobs import Job, Status, work
+
+TRIES = 3  # of a job whose process was killed from outside
+TELL = Callable[[Job, Status, float], None]
+_EXIT: dict[Status, int] = {"done": 0, "failed": 1, "stopped": 130}
+
+
+@dataclass
+class _Running:
+    job: Job
+    process: SpawnProcess
+    since: float
+
+
+def run_jobs(jobs: Sequence[Job], tell: TELL, *, workers: int, threads: int | None = None) -> bool:
+    """Whether all was carried out (failed jobs included); False if the user stopped it. `tell` hears of each end.
+
+    A job whose stage 1 another one trains begins after that; one whose process is killed from outside (out of memory,
+    kill -9) is begun again from its checkpoint, TRIES times in all. Ctrl-C ends the processes at their next step.
+    """
+    context = multiprocessing.get_context("spawn")
+    per_worker = threads or max((os.cpu_count() or 1) // workers, 1)
+    waiting, running, tries = list(jobs), [], dict.fromkeys((job.run_id for job in jobs), 0)
+    open_ids = {job.run_id for job in jobs}
+    try:
+        while waiting or running:
+            while len(running) < workers and (job := _next(waiting, open_ids)) is not None:
+                waiting.remove(job)
+                tries[job.run_id] += 1
+                process = context.Process(target=_worker, args=(job, per_worker, os.getpid()))
+                process.start()
+                running.append(_Running(job, process, time.monotonic()))
+            wait([one.process.sentinel for one in running])
+            for one in [one for one in running if not one.process.is_alive()]:
+                running.remove(one)
+                code = one.process.exitcode
+                killed = code is not None and code < 0
+                if killed and tries[one.job.run_id] < TRIES:
+                    waiting.insert(0, one.job)
+                    continue
+                if killed:
+                    name = signal.Signals(-code).name
+                    one.job.folder.fail(f"its process was ended by {name}, {TRIES} times in a row")
+                open_ids.discard(one.job.run_id)
+                status: Status = "done" if code == 0 else "stopped" if code == _EXIT["stopped"] else "failed"
+                tell(one.job, status, time.monotonic() - one.since)
+    except KeyboardInterrupt:
+        _stop(running)
+        return False
+    return True
+
+
+def _next(waiting: Sequence[Job], open_ids: set[str]) -> Job | None:
+    """The first job that waits for no other one."""
+    return next((job for job in waiting if job.after is None or job.after not in open_ids), None)
+
+
+def _worker(job: Job, threads: int, driver: int) -> None:
+    """The life of a process: one job, and an orderly end if the driver is gone."""
+    threading.Thread(target=_end_with, args=(driver,), daemon=True).start()
+    raise SystemExit(_EXIT[work(job, threads=threads)])
+
+
+def _end_with(driver: int) -> None:
+    """Ask this process to stop at its next step once its driver is no more: nobody would be left to tell."""
+    while os.getppid() == driver:
+        time.sleep(1)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _stop(running: Sequence[_Running]) -> None:
+    """Ask all processes to keep a checkpoint and end, and see them out."""
+    for one in running:
+        if one.process.is_alive():
+            one.process.terminate()
+    for one in running:
+        one.process.join()

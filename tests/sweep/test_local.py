@@ -1,0 +1,111 @@
+"""The pool with real processes and real signals: nothing lost, nothing run twice to its end."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from chainlift import recipe as recipes
+from chainlift.sweep import axes, local
+from chainlift.sweep.jobs import Job, plan
+
+SMALL = [
+    "model.layers=1", "model.width=16", "model.heads=2", "task.d=5", "pretrain.steps=40", "pretrain.batch_size=16",
+    "pretrain.checkpoint_every=10", "evaluate.every=20", "evaluate.prompts=32", "evaluate.during=16",
+    "evaluate.pass_at_k_prompts=0", "posttrain.prompts=8", "posttrain.updates=6", "continued_pretrain=null",
+]  # fmt: skip
+
+
+def grid(out: Path, *texts: str, seeds: tuple[int, ...] = (0,)) -> list[Job]:
+    keys = {text.partition("=")[0] for text in texts}
+    rest = [text for text in SMALL if text.partition("=")[0] not in keys]
+    return plan(axes.expand("tiny", [*rest, *texts], seeds), out)
+
+
+def test_a_shared_stage_1_is_a_job_of_its_own_that_others_wait_for(tmp_path: Path) -> None:
+    jobs = grid(tmp_path, "posttrain.lr=1e-4,2e-4,3e-4", seeds=(0, 1))
+    first, rest = [job for job in jobs if job.stage_1_only], [job for job in jobs if not job.stage_1_only]
+    assert (len(first), len(rest)) == (2, 6)
+    assert jobs[:2] == first
+    assert {job.after for job in rest} == {job.run_id for job in first}
+    assert grid(tmp_path, "posttrain.lr=1e-4")[0].after is None
+
+
+@pytest.mark.slow
+def test_jobs_share_a_stage_1_and_a_failure_is_kept(tmp_path: Path) -> None:
+    jobs = grid(tmp_path, "posttrain.lr=1e-4,2e-4")
+    bad = recipes.load("tiny", [*SMALL, "pretrain.lr=1e12", "pretrain.clip_norm=1e12"], seed=0)
+    told: dict[str, str] = {}
+    everything = [*jobs, *plan([bad], tmp_path)]
+    assert local.run_jobs(everything, lambda job, status, seconds: told.update({job.run_id: status}), workers=2)
+    assert told == {job.run_id: "done" for job in jobs} | {bad.run_id: "failed"}
+    assert "training diverged" in (tmp_path / bad.run_id / "FAILED").read_text()
+    losses = [
+        [json.loads(line)["loss"] for line in (tmp_path / job.run_id / "metrics.jsonl").read_text().splitlines()[1:4]]
+        for job in jobs
+        if not job.stage_1_only
+    ]
+    assert losses[0] == losses[1]
+    assert len(list(tmp_path.glob("pretrain-*"))) == 2
+    assert plan([recipes.build(job.content) for job in jobs], tmp_path) == []
+
+
+@pytest.mark.slow
+def test_a_killed_worker_begins_again_and_ends_with_the_same_numbers(tmp_path: Path) -> None:
+    calm, killed = tmp_path / "calm", tmp_path / "killed"
+    local.run_jobs(grid(calm, "pretrain.steps=400"), lambda *told: None, workers=1)
+    jobs = grid(killed, "pretrain.steps=400")
+    victims: list[int] = []
+
+    def kill() -> None:
+        folder = killed / recipes.build(jobs[0].content).stage_1.run_id / "checkpoints"
+        while not list(folder.glob("pretrain-*/trainer_state.json")):
+            time.sleep(0.05)
+        found = subprocess.run(["pgrep", "-P", str(os.getpid()), "-f", "spawn_main"], capture_output=True, text=True)
+        victims.append(int(found.stdout.split()[0]))
+        os.kill(victims[0], signal.SIGKILL)
+
+    threading.Thread(target=kill).start()
+    told: list[str] = []
+    assert local.run_jobs(jobs, lambda job, status, seconds: told.append(status), workers=1)
+    assert victims
+    assert told == ["done"]
+    for name in ("metrics.jsonl", "rollouts.jsonl"):
+        assert (calm / jobs[0].run_id / name).read_bytes() == (killed / jobs[0].run_id / name).read_bytes()
+
+
+DRIVER = """
+import sys
+from pathlib import Path
+from tests.sweep.test_local import grid
+from chainlift.sweep import local
+if __name__ == "__main__":
+    local.run_jobs(grid(Path(sys.argv[1]), "pretrain.steps=3000"), lambda *told: None, workers=1)
+"""
+
+
+@pytest.mark.slow
+def test_workers_end_when_their_driver_is_killed(tmp_path: Path) -> None:
+    script = tmp_path / "driver.py"
+    script.write_text(DRIVER)
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), *sys.path])}
+    driver = subprocess.Popen([sys.executable, script, tmp_path / "runs"], env=environment)
+    while not list((tmp_path / "runs").glob("pretrain-*/checkpoints/pretrain-*/trainer_state.json")):
+        assert driver.poll() is None
+        time.sleep(0.05)
+    found = subprocess.run(["pgrep", "-P", str(driver.pid), "-f", "spawn_main"], capture_output=True, text=True)
+    worker = int(found.stdout.split()[0])
+    driver.kill()
+    driver.wait()
+    for _ in range(200):
+        if not Path(f"/proc/{worker}").exists():
+            break
+        time.sleep(0.1)
+    assert not Path(f"/proc/{worker}").exists()
+    assert not list((tmp_path / "runs").glob("*/DONE"))
