@@ -1,0 +1,116 @@
+"""What a figure of a claim shows, as plain numbers: drawn on paper by picture_print.py and on a page by the results page.
+
+A picture keeps every seed's own values, so that whoever looks at it may leave seeds and lines out; means and intervals
+are taken where it is drawn. Its table, a row a number, is the csv beside the figure.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Line:
+    """A curve: one value a seed at each x, or the one that is predicted."""
+
+    name: str
+    x: tuple[float, ...]
+    values: tuple[tuple[float, ...], ...]
+    """(seeds, len(x)); a single row where it is predicted. Not a number: not measured there."""
+    predicted: bool = False
+    """Theory: drawn without markers, in no seed's colour."""
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A vertical line, such as a threshold that is predicted."""
+
+    x: float
+    label: str
+
+
+@dataclass(frozen=True)
+class Lines:
+    """A panel of curves."""
+
+    title: str
+    x_label: str
+    y_label: str
+    lines: tuple[Line, ...]
+    marks: tuple[Mark, ...] = ()
+    log_x: bool = False
+    log_y: bool = False
+    y_range: tuple[float, float] | None = None
+    joined: bool = False
+    """Points are joined: x is a time. Otherwise they stand alone, as measurements of separate runs."""
+
+
+@dataclass(frozen=True)
+class Map:
+    """A panel of coloured cells: one value a seed in each row and column."""
+
+    title: str
+    row_label: str
+    column_label: str
+    rows: tuple[str, ...]
+    """Names, from the top."""
+    columns: tuple[str, ...]
+    values: tuple[tuple[tuple[float, ...], ...], ...]
+    """(seeds, rows, columns)."""
+    unit: str
+    """What a cell's value is."""
+    range: tuple[float, float]
+    """Of the colours."""
+    written: bool = False
+    """Each cell's mean stands in it."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure: panels side by side."""
+
+    name: str
+    """Of its files."""
+    title: str
+    seeds: tuple[int, ...]
+    """In the order of every panel's values."""
+    panels: tuple[Lines | Map, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON: a panel's `kind` is `lines` or `map`; null stands for what was not measured."""
+        panels = [{"kind": "lines" if isinstance(one, Lines) else "map", **asdict(one)} for one in self.panels]
+        return _plain({"name": self.name, "title": self.title, "seeds": self.seeds, "panels": panels})
+
+    def table(self) -> list[dict[str, Any]]:
+        """Rows of {panel, line, seed, x, y} that hold every number drawn; of a map, line is the row and x the column.
+
+        The seed of what is predicted is empty.
+        """
+        return [row for panel in self.panels for row in _rows(panel, self.seeds)]
+
+
+def _rows(panel: Lines | Map, seeds: tuple[int, ...]) -> list[dict[str, Any]]:
+    if isinstance(panel, Lines):
+        return [
+            {"panel": panel.title, "line": line.name, "seed": seed, "x": x, "y": y}
+            for line in panel.lines
+            for seed, values in zip(("",) if line.predicted else seeds, line.values, strict=True)
+            for x, y in zip(line.x, values, strict=True)
+        ]
+    return [
+        {"panel": panel.title, "line": row, "seed": seed, "x": column, "y": y}
+        for seed, cells in zip(seeds, panel.values, strict=True)
+        for row, values in zip(panel.rows, cells, strict=True)
+        for column, y in zip(panel.columns, values, strict=True)
+    ]
+
+
+def _plain(value: Any) -> Any:
+    """The value with None for every number in it that is not finite."""
+    if isinstance(value, dict):
+        return {key: _plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
