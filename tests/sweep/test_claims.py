@@ -14,18 +14,19 @@ import pytest
 from chainlift.measure.finding import Finding
 from chainlift.recipe import Recipe
 from chainlift.report import results_document
-from chainlift.report.claim_figure import claim_figure
 from chainlift.report.claim_table import claim_lines, markdown
 from chainlift.report.terminal import Reporter
-from chainlift.sweep import claims, grid, linear_claims, registry, scaling_claim
-from chainlift.sweep.claims import Claim, by_seed
+from chainlift.sweep import claims, registry, scaling_claim
+from chainlift.sweep import reproduce as reproducing
+from chainlift.sweep.claims import Claim, Outcome, by_seed
 from chainlift.sweep.grid import Finished, cross
+from chainlift.sweep.launchers import Options
 from tests.conftest import chainlift
 
 SMALL = ("task.d=6", "pretrain.steps=300", "evaluate.every=300", "evaluate.prompts=256")
 
 
-def runs(seeds: Sequence[int]) -> list[Recipe]:
+def runs(seeds: Sequence[int], quick: bool = False) -> list[Recipe]:
     return cross("linear-ntp", {"mixture.p_cot": [0.2, 0.5]}, seeds, *SMALL)
 
 
@@ -35,6 +36,14 @@ def check(finished: list[Finished]) -> list[Finding]:
 
 
 CLAIM = Claim("small", "the long share is p_cot", runs, check)
+
+
+def reproduce(claim: Claim, out: Path, *, quick: bool = False, quiet: bool = True) -> Outcome:
+    found: list[Outcome] = []
+    options = Options(workers=2, threads=1)
+    reporter = Reporter(quiet=quiet)
+    assert reproducing.reproduce([claim], out, reporter, options, seeds=[0, 1], quick=quick, tell=found.append) == []
+    return found[0]
 
 
 def test_the_cross_product_is_whole_and_seed_by_seed() -> None:
@@ -47,7 +56,7 @@ def test_the_cross_product_is_whole_and_seed_by_seed() -> None:
 
 
 def test_a_claim_holds_and_what_is_done_is_not_done_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    outcome = claims.reproduce(CLAIM, [0, 1], tmp_path, Reporter())
+    outcome = reproduce(CLAIM, tmp_path, quiet=False)
     assert "4/4" in capsys.readouterr().err
     assert outcome.verdict == "holds"
     assert [len(finding.values) for finding in outcome.findings] == [2, 2]
@@ -56,14 +65,16 @@ def test_a_claim_holds_and_what_is_done_is_not_done_again(tmp_path: Path, capsys
     assert told["seeds"] == [0, 1]
     assert told["findings"][0]["values"] == list(outcome.findings[0].values)
     assert (tmp_path / "claims/small.md").read_text() == markdown(outcome.findings)
-    drawn = claim_figure(outcome.findings)
-    assert drawn is not None
-    assert [ax.get_title(loc="left") for ax in drawn.axes] == ["long share"]
+    (picture,) = outcome.pictures
+    assert [panel.title for panel in picture.panels] == ["long share"]
+    assert told["pictures"] == [picture.as_dict()]
     assert (tmp_path / "claims/small.png").stat().st_size > 5000
-    assert claim_figure(outcome.findings[:1]) is None  # a point is no curve
+    table = (tmp_path / "claims/small.csv").read_text().splitlines()
+    assert table[0] == "panel,line,seed,x,y"
+    assert len(table) == 1 + 2 + 4  # two predictions, and two seeds at two places
     before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*/metrics.jsonl")}
     wrong = replace(CLAIM, check=lambda found: [replace(line, predicted=0.9) for line in check(found)])
-    again = claims.reproduce(wrong, [0, 1], tmp_path, Reporter())
+    again = reproduce(wrong, tmp_path)
     assert again.verdict == "fails in 2 of 2 lines"
     assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("*/metrics.jsonl")} == before
     assert not list(tmp_path.glob("*/report.html"))
@@ -129,11 +140,11 @@ def test_ladders_double_and_reach_far_enough() -> None:
 
 
 def test_the_document_holds_every_claim_that_has_results(tmp_path: Path) -> None:
-    claims.reproduce(CLAIM, [0, 1], tmp_path, Reporter(quiet=True))
+    reproduce(CLAIM, tmp_path)
     failing = replace(
         CLAIM, name="wrong", check=lambda found: [replace(line, predicted=0.9, x=None) for line in check(found)]
     )
-    claims.reproduce(failing, [0, 1], tmp_path, Reporter(quiet=True))
+    reproduce(failing, tmp_path)
     document = tmp_path / "docs/results.md"
     assert results_document.write(document, tmp_path / "claims", ["wrong", "absent", "small"]) == ["wrong", "small"]
     text = document.read_text()
@@ -153,29 +164,49 @@ def test_the_document_holds_every_claim_that_has_results(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("name", sorted(registry.CLAIMS))
-def test_every_claim_lists_runs_without_a_double(name: str) -> None:
-    ids = [one.run_id for one in registry.CLAIMS[name].runs([0, 1])]
-    assert len(ids) == len(set(ids)) > 0
-    assert chainlift("reproduce", name, "--dry-run", "--seeds", "0-1").stdout.count("\n") == len(ids)
+def test_every_claim_lists_runs_without_a_double_and_fewer_quick_ones(name: str) -> None:
+    claim = registry.CLAIMS[name]
+    assert len(claim.seeds) >= 3
+    whole, quick = ([one.run_id for one in claim.runs(claim.seeds, quick)] for quick in (False, True))
+    assert len(whole) == len(set(whole)) > 0
+    assert 0 < len(quick) == len(set(quick)) <= len(whole)
+    assert set(whole) != set(quick)
+
+
+def test_a_dry_run_tells_what_it_would_cost(tmp_path: Path) -> None:
+    told = chainlift(
+        "reproduce", "linear-degree", "--quick", "--dry-run", "--out", tmp_path / "runs"
+    ).stdout.splitlines()
+    assert told[0] == "linear-degree:"
+    assert len(told) == 2 + 5 * 3
+    assert re.fullmatch(r".*/linear-degree-\w{8}-s0  about \S+ (s|min)", told[1])
+    assert re.fullmatch(r"15 of 15 runs to do, about \S+ min on one worker", told[-1])
+    assert not (tmp_path / "runs").exists()
 
 
 @pytest.mark.slow
-def test_a_shipped_claim_is_checked_whole_at_a_small_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """linear-degree with fewer points and steps: every line of its check is made, and most hold."""
-    monkeypatch.setattr(linear_claims, "DEGREE_P", (0.42, 0.48, 0.52, 0.58))
-    real = grid.cross
-
-    def short(source: str, settings: dict[str, list[object]], seeds: list[int], *fixed: str) -> list[Recipe]:
-        return real(source, settings, seeds, *fixed, "pretrain.steps=600", "evaluate.every=600")
-
-    monkeypatch.setattr(linear_claims, "cross", short)
-    outcome = claims.reproduce(registry.CLAIMS["linear-degree"], [0, 1], tmp_path, Reporter(quiet=True))
+def test_a_shipped_claim_is_checked_whole_at_its_quick_size(tmp_path: Path) -> None:
+    """linear-degree: every line of its check is made, and most hold."""
+    outcome = reproduce(registry.CLAIMS["linear-degree"], tmp_path, quick=True)
     assert outcome.num_runs == 10
     assert len(outcome.findings) == 3 * 4 + 2 + 1
     held = [finding.holds for finding in outcome.findings]
     assert held.count(True) >= 12
     threshold = next(line for line in outcome.findings if line.quantity.startswith("threshold, from log-odds"))
     assert threshold.mean == pytest.approx(0.5, abs=0.01)
+    assert json.loads((tmp_path / "claims/quick/linear-degree.json").read_text())["quick"] is True
+
+
+@pytest.mark.slow
+def test_a_claim_whose_runs_fail_claims_nothing(tmp_path: Path) -> None:
+    def broken(seeds: Sequence[int], quick: bool = False) -> list[Recipe]:
+        return cross("linear-ntp", {"pretrain.lr": [1.0, 1e30]}, seeds, *SMALL, "pretrain.clip_norm=1e30")
+
+    options, told = Options(workers=2, threads=1), list[Outcome]()
+    bad = replace(CLAIM, runs=broken)
+    failed = reproducing.reproduce([bad], tmp_path, Reporter(quiet=True), options, seeds=[0, 1], tell=told.append)
+    assert (failed, told) == (["small"], [])
+    assert not (tmp_path / "claims").exists()
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,16 @@ def test_a_shared_stage_1_is_a_job_of_its_own_that_others_wait_for(tmp_path: Pat
     assert grid(tmp_path, "posttrain.lr=1e-4")[0].after is None
 
 
+def workers_of(driver: int) -> list[int]:
+    """The processes at work for a driver: children of its fork server."""
+
+    def children(process: int, *arguments: str) -> list[int]:
+        found = subprocess.run(["pgrep", "-P", str(process), *arguments], capture_output=True, text=True)
+        return [int(one) for one in found.stdout.split()]
+
+    return [worker for server in children(driver, "-f", "forkserver") for worker in children(server)]
+
+
 @pytest.mark.slow
 def test_jobs_share_a_stage_1_and_a_failure_is_kept(tmp_path: Path) -> None:
     jobs = grid(tmp_path, "posttrain.lr=1e-4,2e-4")
@@ -67,8 +77,7 @@ def test_a_killed_worker_begins_again_and_ends_with_the_same_numbers(tmp_path: P
         folder = killed / recipes.build(jobs[0].content).stage_1.run_id / "checkpoints"
         while not list(folder.glob("pretrain-*/trainer_state.json")):
             time.sleep(0.05)
-        found = subprocess.run(["pgrep", "-P", str(os.getpid()), "-f", "spawn_main"], capture_output=True, text=True)
-        victims.append(int(found.stdout.split()[0]))
+        victims.extend(workers_of(os.getpid()))
         os.kill(victims[0], signal.SIGKILL)
 
     threading.Thread(target=kill).start()
@@ -99,8 +108,7 @@ def test_workers_end_when_their_driver_is_killed(tmp_path: Path) -> None:
     while not list((tmp_path / "runs").glob("pretrain-*/checkpoints/pretrain-*/trainer_state.json")):
         assert driver.poll() is None
         time.sleep(0.05)
-    found = subprocess.run(["pgrep", "-P", str(driver.pid), "-f", "spawn_main"], capture_output=True, text=True)
-    worker = int(found.stdout.split()[0])
+    (worker,) = workers_of(driver.pid)
     driver.kill()
     driver.wait()
     for _ in range(200):

@@ -1,5 +1,6 @@
 """A real Ray cluster: two nodes on this machine, one of them killed in the middle."""
 
+import sys
 import threading
 import time
 from pathlib import Path
@@ -15,7 +16,7 @@ from tests.sweep.test_local import grid
 def test_a_lost_nodes_runs_are_begun_again_and_end_with_the_same_numbers(tmp_path: Path) -> None:
     calm, lost = tmp_path / "calm", tmp_path / "lost"
     texts = ("pretrain.steps=600", "mixture.p_cot=.2,.4")
-    local.run_jobs(grid(calm, *texts), lambda *told: None, workers=2)
+    local.run_jobs(grid(calm, *texts), lambda *told: None, workers=2, threads=1)
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
     try:
         second = cluster.add_node(num_cpus=1)
@@ -48,8 +49,14 @@ def test_a_cluster_of_its_own_and_shared_stages(tmp_path: Path) -> None:
     assert [status for _, status in told] == ["done"] * 3
 
 
-@pytest.mark.slow
-def test_an_address_where_nothing_answers_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"no Ray cluster answers at 127\.0\.0\.1:1") as found:
-        on_ray.run_jobs(grid(tmp_path), lambda *told: None, address="127.0.0.1:1")
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "nowhere", "host:port"])
+def test_an_address_where_nothing_answers_is_one_line(tmp_path: Path, address: str) -> None:
+    with pytest.raises(ValueError, match=rf"--address: .*{address}") as found:
+        on_ray.run_jobs(grid(tmp_path), lambda *told: None, address=address)
     assert "\n" not in str(found.value)
+
+
+def test_without_ray_it_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(ValueError, match=r"pip install 'chainlift\[ray\]'"):
+        on_ray.run_jobs(grid(tmp_path), lambda *told: None)

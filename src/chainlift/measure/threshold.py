@@ -6,6 +6,8 @@ loss (theory/linear_model.go_on_log_odds), a line in log(p / (1 - p)), and the t
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -17,8 +19,25 @@ RIDGE = 1e-6
 so that the crossing lies in the gap's middle."""
 
 
-def log_odds_crossing(p: ArrayLike, log_odds: ArrayLike) -> float:
-    """The p (N,) at which log-odds (N,) of going on cross zero: the root of the least-squares line in log(p / (1 - p)).
+@dataclass(frozen=True)
+class LogOddsLine:
+    """Log-odds as a line in log(p / (1 - p))."""
+
+    slope: float
+    offset: float
+
+    def at(self, p: ArrayLike) -> NDArray[np.float64]:
+        """Log-odds (N,) at p (N,)."""
+        return self.slope * _logit(p) + self.offset
+
+    @property
+    def crossing(self) -> float:
+        """The p at which they are zero."""
+        return sigmoid(-self.offset / self.slope)
+
+
+def log_odds_line(p: ArrayLike, log_odds: ArrayLike) -> LogOddsLine:
+    """The least-squares line through log-odds (N,) of going on at p (N,).
 
     ValueError for fewer than two different p, or for a line that does not rise.
     """
@@ -28,7 +47,12 @@ def log_odds_crossing(p: ArrayLike, log_odds: ArrayLike) -> float:
     slope, offset = np.polyfit(x, y, 1)
     if not slope > 0:
         raise ValueError("the log-odds of going on do not rise with p_cot: there is no crossing")
-    return sigmoid(-offset / slope)
+    return LogOddsLine(float(slope), float(offset))
+
+
+def log_odds_crossing(p: ArrayLike, log_odds: ArrayLike) -> float:
+    """The p at which log-odds (N,) of going on cross zero; ValueError where log_odds_line raises it."""
+    return log_odds_line(p, log_odds).crossing
 
 
 def flip_crossing(p: ArrayLike, long: ArrayLike) -> float:

@@ -1,4 +1,4 @@
-"""What a figure of a claim shows, as plain numbers: drawn on paper by picture_print.py and on a page by the results page.
+"""What a figure of a claim shows, as plain numbers: drawn on paper by picture_print.py, and on the page of results.
 
 A picture keeps every seed's own values, so that whoever looks at it may leave seeds and lines out; means and intervals
 are taken where it is drawn. Its table, a row a number, is the csv beside the figure.
@@ -21,6 +21,8 @@ class Line:
     """(seeds, len(x)); a single row where it is predicted. Not a number: not measured there."""
     predicted: bool = False
     """Theory: drawn without markers, in no seed's colour."""
+    fitted: bool = False
+    """Fitted to what was measured, and drawn as what is predicted is, with other dashes; `predicted` is set, too."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ class Picture:
     def as_dict(self) -> dict[str, Any]:
         """For JSON: a panel's `kind` is `lines` or `map`; null stands for what was not measured."""
         panels = [{"kind": "lines" if isinstance(one, Lines) else "map", **asdict(one)} for one in self.panels]
-        return _plain({"name": self.name, "title": self.title, "seeds": self.seeds, "panels": panels})
+        return plain({"name": self.name, "title": self.title, "seeds": self.seeds, "panels": panels})
 
     def table(self) -> list[dict[str, Any]]:
         """Rows of {panel, line, seed, x, y} that hold every number drawn; of a map, line is the row and x the column.
@@ -107,10 +109,10 @@ def _rows(panel: Lines | Map, seeds: tuple[int, ...]) -> list[dict[str, Any]]:
     ]
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """The value with None for every number in it that is not finite."""
     if isinstance(value, dict):
-        return {key: _plain(one) for key, one in value.items()}
+        return {key: plain(one) for key, one in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
+        return [plain(one) for one in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -6,13 +6,17 @@ is timed has the recipe's sizes, except that RL's prompts are at most MOST_PROMP
 
 from __future__ import annotations
 
+import functools
+import json
 import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
+from chainlift import recipe as recipes
 from chainlift.learning import next_token
 from chainlift.learning.objective import sequence_weights
 from chainlift.learning.optimiser import apply_gradients, make_optimiser
@@ -41,37 +45,79 @@ class Cost:
     rl: float
     evaluations: float
 
+    @property
+    def seconds(self) -> float:
+        """Of all of it."""
+        return self.stage_1 + self.rl + self.evaluations
+
     def __str__(self) -> str:
-        parts = [f"stage 1 about {_told(self.stage_1)}"]
+        parts = [f"stage 1 about {told(self.stage_1)}"]
         if self.rl:
-            parts.append(f"RL at most {_told(self.rl)}")
-        return f"{', '.join(parts)}, evaluations at most {_told(self.evaluations)}"
+            parts.append(f"RL at most {told(self.rl)}")
+        return f"{', '.join(parts)}, evaluations at most {told(self.evaluations)}"
 
 
 def estimate(recipe: Recipe) -> Cost:
-    """The cost of a run on this machine, its baseline left out; takes a few updates of each stage."""
-    task = tasks.build(recipe.task)
-    device = torch.device(environment.pick_device(recipe.device))
-    model = families.build(recipe.model, task).initialise(stream(0, "model")).to(device)
-    stage_1 = recipe.pretrain.steps * _stage_1_update(recipe, task, model)
-    form = has_chains(task)
-    rows = min(ROWS_AT_ONCE, recipe.evaluate.during)
-    answers = _gold_rollout(task, model, rows, 1, long=form)
-    decode = _seconds(lambda step: _decode(answers, model, task)) / rows
+    """The cost of a run on this machine, its baseline left out; takes a few updates of each stage.
+
+    What was timed is remembered for recipes of the same sizes, so that a grid over rates or seeds is timed once.
+    """
+    units = _units(_sizes(recipe))
     evaluated = -(-recipe.pretrain.steps // recipe.evaluate.every) * recipe.evaluate.during + recipe.evaluate.prompts
     rl = 0.0
     if recipe.posttrain is not None:
         settings = recipe.posttrain
         rounds = -(-settings.updates // settings.updates_a_round)
-        prompts = min(settings.prompts, MOST_PROMPTS)
-        rollout = _gold_rollout(task, model, prompts, settings.group_size, long=form)
-        sampled = _seconds(lambda step: _decode(rollout, model, task))
-        updated = _seconds(lambda step: _policy_update(rollout, model, settings, task))
-        rl = (rounds * sampled + settings.updates * updated) * settings.prompts / prompts
+        rl = rounds * units.sampled + settings.updates * units.updated / settings.minibatches
         evaluated += (
             -(-rounds // recipe.evaluate.posttrain_every) * recipe.evaluate.during + 2 * recipe.evaluate.prompts
         )
-    return Cost(stage_1, rl, 2 * evaluated * decode)  # greedy and sampled
+    return Cost(recipe.pretrain.steps * units.stage_1, rl, 2 * evaluated * units.decoded)  # greedy and sampled
+
+
+@dataclass(frozen=True)
+class _Units:
+    """Seconds of: an update of stage 1, a round's samples, an update on all of them, a decoded response."""
+
+    stage_1: float
+    sampled: float
+    updated: float
+    decoded: float
+
+
+def _sizes(recipe: Recipe) -> str:
+    """Everything in a recipe that the time of its steps depends on, as JSON of a recipe."""
+    content = recipe.model_dump(mode="json")
+    pretrain = {"batch_size": recipe.pretrain.batch_size, "loss_weighting": recipe.pretrain.loss_weighting}
+    kept: dict[str, Any] = {key: content[key] for key in ("task", "mixture", "model", "device", "dtype", "threads")}
+    kept |= {"pretrain": pretrain, "evaluate": {"during": recipe.evaluate.during}}
+    if recipe.posttrain is not None:
+        rl = recipe.posttrain
+        kept["posttrain"] = {"prompts": rl.prompts, "group_size": rl.group_size, "algorithm": rl.algorithm}
+    return json.dumps(kept, sort_keys=True)
+
+
+@functools.cache
+def _units(sizes: str) -> _Units:
+    recipe = recipes.build(json.loads(sizes))
+    task = tasks.build(recipe.task)
+    device = torch.device(environment.pick_device(recipe.device))
+    model = families.build(recipe.model, task).initialise(stream(0, "model")).to(device)
+    with torch.autocast(device.type, torch.bfloat16, enabled=recipe.dtype == "bfloat16"):
+        stage_1 = _stage_1_update(recipe, task, model)
+        form = has_chains(task)
+        rows = min(ROWS_AT_ONCE, recipe.evaluate.during)
+        answers = _gold_rollout(task, model, rows, 1, long=form)
+        decoded = _seconds(lambda step: _decode(answers, model, task)) / rows
+        if recipe.posttrain is None:
+            return _Units(stage_1, 0.0, 0.0, decoded)
+        settings = recipe.posttrain
+        prompts = min(settings.prompts, MOST_PROMPTS)
+        rollout = _gold_rollout(task, model, prompts, settings.group_size, long=form)
+        times = settings.prompts / prompts
+        sampled = _seconds(lambda step: _decode(rollout, model, task)) * times
+        updated = _seconds(lambda step: _policy_update(rollout, model, settings, task)) * times
+    return _Units(stage_1, sampled, updated, decoded)
 
 
 def _stage_1_update(recipe: Recipe, task: Task, model: Model) -> float:
@@ -136,7 +182,7 @@ def _seconds(action: Callable[[int], None]) -> float:
     return statistics.median(found)
 
 
-def _told(seconds: float) -> str:
+def told(seconds: float) -> str:
     """Seconds for people."""
     for size, unit in ((86400, "days"), (3600, "h"), (60, "min")):
         if seconds >= 1.5 * size:

@@ -14,6 +14,10 @@ class Interrupted(Exception):
     """The user asked to stop; what was done is kept."""
 
 
+class RunsFailed(Exception):
+    """Some runs of many failed; their folders say why."""
+
+
 def explain(error: Exception) -> tuple[int, str]:
     """(exit status, line); an error that is none of ours is raised again, so that its traceback is seen.
 
@@ -25,6 +29,8 @@ def explain(error: Exception) -> tuple[int, str]:
         return 130, f"stopped; {GO_ON}"
     if isinstance(error, ValueError):
         return 2, f"error: {error}"
+    if isinstance(error, RunsFailed):
+        return 1, f"error: {error}"
     if isinstance(error, FloatingPointError):
         return 1, f"error: training diverged: {error}; lower the learning rate (the last checkpoint is kept)"
     if isinstance(error, OSError):

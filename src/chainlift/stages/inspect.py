@@ -43,7 +43,7 @@ def evaluate(
 
     changes: `key=value` of the task, for prompts that it was not trained on, such as longer ones.
     """
-    model, task = _load(target)
+    model, task = load(target)
     if changes:
         task = _changed(model, task, changes)
     table = measure(
@@ -63,7 +63,7 @@ def sample(
     target: Path, prompt: str | None, *, greedy: bool, count: int, temperature: float, seed: int
 ) -> list[dict[str, Any]]:
     """`count` responses (1 if greedy) to a prompt in text, or to a fresh one; ValueError if it does not fit."""
-    model, task = _load(target)
+    model, task = load(target)
     tokens = task.prompts(1, stream(seed, "sample-command/prompt")) if prompt is None else _encode(task, prompt)
     answers = answer(
         model,
@@ -92,7 +92,8 @@ def export(target: Path, folder: Path) -> None:
         raise ValueError(f"cannot write into {folder}: {error.strerror}") from error
 
 
-def _load(target: Path) -> tuple[Model, Task]:
+def load(target: Path) -> tuple[Model, Task]:
+    """(model, task) of a checkpoint, on the best device; ValueError if it is none or damaged."""
     model, task = hub.load(find(target))
     return model.to(torch.device(environment.pick_device("auto"))), task
 

@@ -7,19 +7,29 @@ import json
 import math
 import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from chainlift.measure.finding import Finding, verdict
 from chainlift.recipe import Recipe
-from chainlift.report.claim_figure import claim_figure
+from chainlift.report import picture_print
+from chainlift.report.claim_picture import findings_picture
 from chainlift.report.claim_table import markdown
-from chainlift.report.terminal import Reporter
+from chainlift.report.picture import Mark, Picture, plain
 from chainlift.runs import environment
 from chainlift.runs.store import write_atomically
-from chainlift.sweep import grid
 from chainlift.sweep.grid import Finished
+
+LATER = ("posttrain", "continued_pretrain")
+
+
+class Runs(Protocol):
+    """The recipes that a claim needs."""
+
+    def __call__(self, seeds: Sequence[int], quick: bool = False) -> list[Recipe]:
+        """For some seeds; `quick`: smaller ones of the same shape."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -28,10 +38,15 @@ class Claim:
 
     name: str
     statement: str
-    runs: Callable[[Sequence[int]], list[Recipe]]
-    """The recipes that it needs, for some seeds."""
+    runs: Runs
     check: Callable[[list[Finished]], list[Finding]]
     """Findings from those runs."""
+    seeds: tuple[int, ...] = (0, 1, 2)
+    """Those that it is run with unless others are asked for."""
+    marks: dict[str, tuple[Mark, ...]] = field(default_factory=dict)
+    """Vertical lines in the panels of its picture, by their quantity."""
+    pictures: Callable[[list[Finished]], list[Picture]] = lambda finished: []
+    """What shows more than the findings do."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +57,8 @@ class Outcome:
     seeds: list[int]
     findings: list[Finding]
     num_runs: int
+    pictures: list[Picture] = field(default_factory=list)
+    quick: bool = False
 
     @property
     def verdict(self) -> str:
@@ -51,41 +68,47 @@ class Outcome:
     def as_dict(self) -> dict[str, Any]:
         """Plain numbers that JSON can hold; null stands for what is infinite or undefined."""
         lines = [
-            _plain({**asdict(line), "mean": line.mean, "ci95": line.ci95, "worst": line.worst, "holds": line.holds})
+            plain({**asdict(line), "mean": line.mean, "ci95": line.ci95, "worst": line.worst, "holds": line.holds})
             for line in self.findings
         ]
         about = {"claim": self.claim.name, "statement": self.claim.statement, "verdict": self.verdict}
-        return {**about, "seeds": self.seeds, "runs": self.num_runs, "findings": lines}
+        counts = {"seeds": self.seeds, "runs": self.num_runs, "quick": self.quick}
+        return {**about, **counts, "findings": lines, "pictures": [one.as_dict() for one in self.pictures]}
 
 
-def reproduce(claim: Claim, seeds: Sequence[int], out: Path, reporter: Reporter) -> Outcome:
-    """The outcome of a claim, once the runs that it lacks under `out` are made; also written to out/claims/NAME.*.
+def judge(claim: Claim, finished: list[Finished], *, quick: bool = False) -> Outcome:
+    """What the finished runs of a claim say about it."""
+    seeds = sorted({run.recipe.seed for run in finished})
+    findings = claim.check(finished)
+    whole = findings_picture(claim.name, claim.statement, seeds, findings, claim.marks)
+    pictures = [*claim.pictures(finished), *([whole] if whole else [])]
+    return Outcome(claim, seeds, findings, len(finished), pictures, quick)
 
-    ValueError for fewer than two seeds: a claim without an interval is none.
+
+def write(outcome: Outcome, finished: list[Finished], out: Path) -> None:
+    """The files of an outcome: out/claims/NAME.json and .md, and of each picture pdf, png and csv.
+
+    A quick one's stand in out/claims/quick.
     """
-    if len(set(seeds)) < 2:
-        raise ValueError("--seeds: a claim needs at least two seeds, as its intervals are over seeds")
-    reporter.say(f"{claim.name}: {claim.statement}")
-    finished = grid.run_all(claim.runs(seeds), out, reporter)
-    outcome = Outcome(claim, list(seeds), claim.check(finished), len(finished))
-    folder = out / "claims"
+    folder = out / "claims" / "quick" if outcome.quick else out / "claims"
     folder.mkdir(parents=True, exist_ok=True)
     made = {"date": datetime.date.today().isoformat(), "seconds": _seconds(finished)}
     told = {**outcome.as_dict(), **made, "environment": environment.describe("cpu")}
-    write_atomically(folder / f"{claim.name}.json", json.dumps(told, indent=2, allow_nan=False) + "\n")
-    write_atomically(folder / f"{claim.name}.md", markdown(outcome.findings))
-    drawn = claim_figure(outcome.findings)
-    if drawn is not None:
-        for ending in ("pdf", "png"):
-            drawn.savefig(folder / f"{claim.name}.{ending}", dpi=160)
-    return outcome
+    for picture in outcome.pictures:
+        picture_print.write(picture, folder)
+    write_atomically(folder / f"{outcome.claim.name}.md", markdown(outcome.findings))
+    write_atomically(folder / f"{outcome.claim.name}.json", json.dumps(told, indent=2, allow_nan=False) + "\n")
 
 
 def _seconds(finished: list[Finished]) -> dict[str, float]:
-    """{median, most}: how long a run trained, all of its stages together, a shared one included."""
-    stages = ("pretrain", "posttrain", "continued_pretrain")
-    spent = [sum(run.summary[stage]["seconds"] for stage in stages if stage in run.summary) for run in finished]
-    return {"median": statistics.median(spent), "most": max(spent)}
+    """{median, most, all}: how long a run trained, all of its stages together, a shared one included; and all runs,
+    with a shared stage counted once.
+    """
+    later = [sum(run.summary[stage]["seconds"] for stage in LATER if stage in run.summary) for run in finished]
+    first = [run.summary["pretrain"]["seconds"] for run in finished]
+    spent = [sum(both) for both in zip(first, later, strict=True)]
+    shared = {run.recipe.stage_1.run_id: seconds for run, seconds in zip(finished, first, strict=True)}
+    return {"median": statistics.median(spent), "most": max(spent), "all": sum(later) + sum(shared.values())}
 
 
 def by_seed(finished: list[Finished], value: Callable[[Finished], float], *keys: str) -> dict[Any, tuple[float, ...]]:
@@ -117,12 +140,3 @@ def _at(recipe: Recipe, key: str) -> Any:
     for part in key.split("."):
         node = getattr(node, part)
     return node
-
-
-def _plain(value: Any) -> Any:
-    """The value with None for every number in it that is not finite."""
-    if isinstance(value, dict):
-        return {key: _plain(one) for key, one in value.items()}
-    if isinstance(value, tuple):
-        return [_plain(one) for one in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

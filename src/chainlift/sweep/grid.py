@@ -1,4 +1,4 @@
-"""Many runs of one recipe: the cross product of settings and seeds; what is done already is not done again."""
+"""Many runs: the cross product of settings and seeds; what is done already is not done again, failures are kept."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from chainlift import recipe as recipes
 from chainlift.recipe import Recipe
 from chainlift.report.terminal import Reporter
 from chainlift.runs.store import RunFolder, read_rows
-from chainlift.stages import pipeline
+from chainlift.sweep import jobs, launchers
+from chainlift.sweep.jobs import Job, Status
+from chainlift.sweep.launchers import Options
 
 
 @dataclass(frozen=True)
@@ -42,23 +44,39 @@ def cross(source: str, settings: Mapping[str, Sequence[object]], seeds: Sequence
     ]
 
 
-def run_all(chosen: Sequence[Recipe], out: Path, reporter: Reporter) -> list[Finished]:
-    """The finished runs of recipes, in order; each is run unless its folder under `out` holds it already.
+def finished(recipe: Recipe, out: Path) -> Finished | None:
+    """The finished run of a recipe under `out`, None if it is not done."""
+    folder = RunFolder(out / recipe.run_id)
+    return Finished(recipe, folder.summary(), folder.path) if folder.done else None
 
-    The run that goes on shows its bar, or a line now and then. Pages and figures are not made for each of hundreds of
-    runs; `chainlift report` makes them of any.
+
+def run_all(
+    chosen: Sequence[Recipe], out: Path, reporter: Reporter, options: Options, *, retry: bool = True
+) -> list[str]:
+    """The run_ids of those recipes whose runs failed; all others are done under `out` when this returns.
+
+    retry: try runs again that failed earlier. Pages and figures are not made for each of hundreds of runs; `chainlift
+    report` makes them of any. KeyboardInterrupt after Ctrl-C, when every run has kept its checkpoint.
     """
-    missing = [one.run_id for one in chosen if not RunFolder(out / one.run_id).done]
-    if missing:
-        reporter.say(f"{len(chosen) - len(missing)} of {len(chosen)} runs are done already")
-    found: list[Finished] = []
-    within = Reporter(brief=True)
-    started = time.monotonic()
-    for one in chosen:
-        result = pipeline.run(one, out, within, with_page=False)
-        found.append(Finished(one, result.summary, result.folder))
-        if one.run_id in missing:
-            number = missing.index(one.run_id) + 1
-            remaining = (time.monotonic() - started) / number * (len(missing) - number)
-            reporter.say(f"  {number}/{len(missing)}  {one.run_id}  about {remaining:.0f} s left")
-    return found
+    wanted = [one for one in chosen if retry or RunFolder(out / one.run_id).failure is None]
+    planned = jobs.plan(wanted, out)
+    done = sum(RunFolder(out / one.run_id).done for one in chosen)
+    if done:
+        reporter.say(f"{done} of {len(chosen)} runs are done already")
+    started, ended = time.monotonic(), 0
+
+    def tell(job: Job, status: Status, seconds: float) -> None:
+        nonlocal ended
+        ended += status != "stopped"
+        spent = time.monotonic() - started
+        told = f"{status} after {seconds:.0f} s" if status != "failed" else f"failed: {_last_line(job)}"
+        remaining = f"about {spent / ended * (len(planned) - ended):.0f} s left" if ended else ""
+        reporter.say(f"  {ended}/{len(planned)}  {job.run_id}  {told}  {remaining}".rstrip())
+
+    if planned and not launchers.run(planned, tell, options):
+        raise KeyboardInterrupt
+    return [one.run_id for one in chosen if not RunFolder(out / one.run_id).done]
+
+
+def _last_line(job: Job) -> str:
+    return (job.folder.failure or "no reason on record").splitlines()[-1]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import traceback
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -21,7 +21,11 @@ from chainlift.stages import pipeline
 from chainlift.stages.failures import Interrupted, explain
 
 LAST_LINES = 20
+TRIES = 3
+"""Of a job whose process or machine was lost; one that fails by itself is not tried again."""
 Status = Literal["done", "failed", "stopped"]
+Tell = Callable[["Job", Status, float], None]
+"""Hears of a job's end: how, and after how many seconds."""
 
 
 @dataclass(frozen=True)

@@ -16,13 +16,19 @@ from chainlift.theory import closed_forms, linear_model
 NTP_P = (0.0, 0.05, 0.1, 0.25, 0.3, 0.32, 0.33, 0.34, 0.35, 0.37, 0.45)
 DEGREE_P = (0.42, 0.46, 0.48, 0.49, 0.5, 0.51, 0.52, 0.54, 0.58)
 DEGREE_2 = "model.stop_degree=2"
+QUICK_NTP_P = (0.0, 0.1, 0.25, 0.3, 0.35, 0.45)
+QUICK_NTP = ("task.d=8", "pretrain.steps=2000", "evaluate.every=1000")
+QUICK_DEGREE_P = (0.42, 0.48, 0.52, 0.58)
+QUICK_DEGREE = ("task.d=6", "pretrain.steps=1500", "evaluate.every=750")
 NEAR = 0.12
 """Points this near the predicted threshold enter its fit: there the line is the prediction's own, and points far off,
 with their slower learning, do not weigh on it."""
 
 
-def ntp_runs(seeds: Sequence[int]) -> list[Recipe]:
+def ntp_runs(seeds: Sequence[int], quick: bool = False) -> list[Recipe]:
     """linear-ntp over p_cot."""
+    if quick:
+        return cross("linear-ntp", {P: QUICK_NTP_P}, seeds, *QUICK_NTP)
     return cross("linear-ntp", {P: NTP_P}, seeds)
 
 
@@ -49,9 +55,11 @@ def check_ntp(finished: list[Finished]) -> list[Finding]:
     ]
 
 
-def degree_runs(seeds: Sequence[int]) -> list[Recipe]:
+def degree_runs(seeds: Sequence[int], quick: bool = False) -> list[Recipe]:
     """linear-degree over p_cot around 1/2; and with degree 2, at p_cot .42."""
-    return [*cross("linear-degree", {P: DEGREE_P}, seeds), *cross("linear-degree", {P: [0.42]}, seeds, DEGREE_2)]
+    shares, fixed = (QUICK_DEGREE_P, QUICK_DEGREE) if quick else (DEGREE_P, ())
+    first = cross("linear-degree", {P: shares}, seeds, *fixed)
+    return [*first, *cross("linear-degree", {P: [0.42]}, seeds, DEGREE_2, *fixed)]
 
 
 def check_degree(finished: list[Finished]) -> list[Finding]:
@@ -79,11 +87,13 @@ CLAIMS = (
         "random on short ones; greedy flips at p_cot 1/3",
         ntp_runs,
         check_ntp,
+        seeds=(0, 1, 2, 3, 4),
     ),
     Claim(
         "linear-degree",
         "With features of degree 1 the stop decision cannot see whether y_1 = x_1, and the threshold is 1/2",
         degree_runs,
         check_degree,
+        seeds=(0, 1, 2, 3, 4),
     ),
 )

@@ -7,32 +7,31 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import wait
-from multiprocessing.context import SpawnProcess
+from multiprocessing.context import ForkServerProcess
 
-from chainlift.sweep.jobs import Job, Status, work
+from chainlift.sweep.jobs import TRIES, Job, Status, Tell, work
 
-TRIES = 3  # of a job whose process was killed from outside
-TELL = Callable[[Job, Status, float], None]
 _EXIT: dict[Status, int] = {"done": 0, "failed": 1, "stopped": 130}
 
 
 @dataclass
 class _Running:
     job: Job
-    process: SpawnProcess
+    process: ForkServerProcess
     since: float
 
 
-def run_jobs(jobs: Sequence[Job], tell: TELL, *, workers: int, threads: int | None = None) -> bool:
+def run_jobs(jobs: Sequence[Job], tell: Tell, *, workers: int, threads: int | None = None) -> bool:
     """Whether all was carried out (failed jobs included); False if the user stopped it. `tell` hears of each end.
 
     A job whose stage 1 another one trains begins after that; one whose process is killed from outside (out of memory,
     kill -9) is begun again from its checkpoint, TRIES times in all. Ctrl-C ends the processes at their next step.
     """
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")  # a process that has imported everything once is copied
+    context.set_forkserver_preload(["chainlift.stages.pipeline"])
     per_worker = threads or max((os.cpu_count() or 1) // workers, 1)
     waiting, running, tries = list(jobs), [], dict.fromkeys((job.run_id for job in jobs), 0)
     open_ids = {job.run_id for job in jobs}
@@ -41,7 +40,7 @@ def run_jobs(jobs: Sequence[Job], tell: TELL, *, workers: int, threads: int | No
             while len(running) < workers and (job := _next(waiting, open_ids)) is not None:
                 waiting.remove(job)
                 tries[job.run_id] += 1
-                process = context.Process(target=_worker, args=(job, per_worker, os.getpid()))
+                process = context.Process(target=_worker, args=(job, per_worker))
                 process.start()
                 running.append(_Running(job, process, time.monotonic()))
             wait([one.process.sentinel for one in running])
@@ -53,7 +52,7 @@ def run_jobs(jobs: Sequence[Job], tell: TELL, *, workers: int, threads: int | No
                     waiting.insert(0, one.job)
                     continue
                 if killed:
-                    name = signal.Signals(-code).name
+                    name = signal.Signals(-(code or 0)).name
                     one.job.folder.fail(f"its process was ended by {name}, {TRIES} times in a row")
                 open_ids.discard(one.job.run_id)
                 status: Status = "done" if code == 0 else "stopped" if code == _EXIT["stopped"] else "failed"
@@ -69,15 +68,15 @@ def _next(waiting: Sequence[Job], open_ids: set[str]) -> Job | None:
     return next((job for job in waiting if job.after is None or job.after not in open_ids), None)
 
 
-def _worker(job: Job, threads: int, driver: int) -> None:
-    """The life of a process: one job, and an orderly end if the driver is gone."""
-    threading.Thread(target=_end_with, args=(driver,), daemon=True).start()
+def _worker(job: Job, threads: int) -> None:
+    """The life of a process: one job, and an orderly end if the driver is gone, which takes the fork server along."""
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     raise SystemExit(_EXIT[work(job, threads=threads)])
 
 
-def _end_with(driver: int) -> None:
-    """Ask this process to stop at its next step once its driver is no more: nobody would be left to tell."""
-    while os.getppid() == driver:
+def _end_with(parent: int) -> None:
+    """Ask this process to stop at its next step once its parent is no more: nobody would be left to tell."""
+    while os.getppid() == parent:
         time.sleep(1)
     os.kill(os.getpid(), signal.SIGTERM)
 

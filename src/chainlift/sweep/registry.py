@@ -1,16 +1,27 @@
-"""Every claim by its name."""
+"""Every claim by its name, the paper's first."""
 
 from __future__ import annotations
 
 from chainlift.settings import suggest
-from chainlift.sweep import direct_claim, lift_claims, linear_claims, scaling_claim, star_claims, threshold_claims
+from chainlift.sweep import (
+    direct_claim,
+    lift_claims,
+    linear_claims,
+    parity_claims,
+    posttrain_claims,
+    scaling_claim,
+    star_claims,
+    threshold_claims,
+)
 from chainlift.sweep.claims import Claim
 
 CLAIMS: dict[str, Claim] = {
     claim.name: claim
     for claim in (
-        *linear_claims.CLAIMS,
+        *parity_claims.CLAIMS,
+        *posttrain_claims.CLAIMS,
         *star_claims.CLAIMS,
+        *linear_claims.CLAIMS,
         scaling_claim.CLAIM,
         direct_claim.CLAIM,
         *threshold_claims.CLAIMS,

@@ -15,12 +15,17 @@ from chainlift.sweep.grid import Finished, cross
 from chainlift.theory import star
 
 LINEAR_P = (0.1, 0.05, 0.02)
+QUICK_LINEAR_P = (0.1,)
+QUICK_LINEAR = ("task.d=6", "pretrain.steps=6000", "posttrain.prompts=65536", "posttrain.updates=120")
+QUICK_RECURSION = ("task.d=6", "model.width=32", "pretrain.steps=800", "posttrain.prompts=4096")
 Rounds = list[list[dict[str, Any]]]
 """Evaluations seed by seed, round by round."""
 
 
-def linear_runs(seeds: Sequence[int]) -> list[Recipe]:
+def linear_runs(seeds: Sequence[int], quick: bool = False) -> list[Recipe]:
     """linear-star over p_cot."""
+    if quick:
+        return cross("linear-star", {"mixture.p_cot": QUICK_LINEAR_P}, seeds, *QUICK_LINEAR)
     return cross("linear-star", {"mixture.p_cot": LINEAR_P}, seeds)
 
 
@@ -36,9 +41,9 @@ def check_linear(finished: list[Finished]) -> list[Finding]:
     return found
 
 
-def recursion_runs(seeds: Sequence[int]) -> list[Recipe]:
+def recursion_runs(seeds: Sequence[int], quick: bool = False) -> list[Recipe]:
     """star-recursion as it is."""
-    return cross("star-recursion", {}, seeds)
+    return cross("star-recursion", {}, seeds, *(QUICK_RECURSION if quick else ()))
 
 
 def check_recursion(finished: list[Finished]) -> list[Finding]:
@@ -80,6 +85,7 @@ CLAIMS = (
         "Theorem 2: STaR doubles the odds of a long answer each round, and greedy flips in O(log((1 - p) / p)) rounds",
         linear_runs,
         check_linear,
+        seeds=(0, 1, 2, 3, 4),
     ),
     Claim(
         "star-recursion",

@@ -19,14 +19,17 @@ ALLOWED = 0.1
 MARKERS = {"none": (2, False), "long": (2, False), "both": (2, True)}
 MARKED_P = {"none": (0.25, 0.3, 0.3667, 0.4167), "long": (0.25, 0.3, 0.3667, 0.4167), "both": (0.4, 0.46, 0.54, 0.6)}
 LEAP_P = (0.2, 0.28, 0.38, 0.45)
+QUICK_MODULI = (2, 3)
+QUICK = ("task.d=6", "model.width=32", "pretrain.steps=600", "evaluate.every=600")
+QUICK_LEAP = ("task.d=6", "model.width=64", "pretrain.steps=600", "evaluate.every=600", "pretrain.lr=2e-3")
 
 
-def modulus_runs(seeds: Sequence[int]) -> list[Recipe]:
+def modulus_runs(seeds: Sequence[int], quick: bool = False) -> list[Recipe]:
     """The recipe `modulus` over K, and over p_cot around each K's threshold."""
     chosen = []
-    for modulus in MODULI:
+    for modulus in QUICK_MODULI if quick else MODULI:
         shares = [round(factor * closed_forms.threshold(modulus), 4) for factor in AROUND]
-        chosen += cross("modulus", {P: shares}, seeds, f"task.modulus={modulus}")
+        chosen += cross("modulus", {P: shares}, seeds, f"task.modulus={modulus}", *(QUICK if quick else ()))
     return chosen
 
 
@@ -34,23 +37,25 @@ def check_modulus(finished: list[Finished]) -> list[Finding]:
     """For each K the threshold, and on either side of it what greedy and sampled responses are."""
     found: list[Finding] = []
     of = {K: [run for run in finished if getattr(run.recipe.task, "modulus", None) == K] for K in MODULI}
-    for K in MODULI:
+    of = {K: runs for K, runs in of.items() if runs}
+    for K in of:
         at = closed_forms.threshold(K)
         found += threshold(of[K], at, ALLOWED * at, series=f"K {K}")
     for quantity, key in (("greedy long share", "greedy_long_share"), ("greedy accuracy", "greedy_accuracy")):
-        for K in MODULI:
+        for K in of:
             found += over_p(of[K], key, quantity, series=f"K {K}")
-    for K in MODULI:
+    for K in of:
         found += over_p(of[K], "sampled_long_share", "sampled long share", lambda p: p, 0.04, series=f"K {K}")
-    for K in MODULI:
+    for K in of:
         found += over_p(of[K], "sampled_chain_exactness", "sampled long responses that are gold", series=f"K {K}")
     return by_quantity(found)
 
 
-def marker_runs(seeds: Sequence[int]) -> list[Recipe]:
+def marker_runs(seeds: Sequence[int], quick: bool = False) -> list[Recipe]:
     """The recipe `marker` with each choice of markers, over p_cot around the predicted threshold."""
-    without = cross("modulus", {P: MARKED_P["none"]}, seeds, "task.modulus=2")  # shared with that claim
-    marked = [cross("marker", {P: MARKED_P[name]}, seeds, f"task.marker={name}") for name in ("long", "both")]
+    fixed = QUICK if quick else ()
+    without = cross("modulus", {P: MARKED_P["none"]}, seeds, "task.modulus=2", *fixed)  # shared with that claim
+    marked = [cross("marker", {P: MARKED_P[name]}, seeds, f"task.marker={name}", *fixed) for name in ("long", "both")]
     return [*without, *marked[0], *marked[1]]
 
 
@@ -74,9 +79,9 @@ def check_marker(finished: list[Finished]) -> list[Finding]:
     return by_quantity(found)
 
 
-def leap_runs(seeds: Sequence[int]) -> list[Recipe]:
+def leap_runs(seeds: Sequence[int], quick: bool = False) -> list[Recipe]:
     """The recipe `leap` over p_cot."""
-    return cross("leap", {P: LEAP_P}, seeds)
+    return cross("leap", {P: LEAP_P}, seeds, *(QUICK_LEAP if quick else ()))
 
 
 def check_leap(finished: list[Finished]) -> list[Finding]:

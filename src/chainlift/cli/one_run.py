@@ -1,29 +1,18 @@
-"""The command line: one command a verb, no logic."""
+"""Commands on one recipe, one run or one checkpoint."""
 
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
-app = typer.Typer(
-    name="chainlift",
-    help="A laboratory for one question: what does reinforcement learning add after next-token prediction?",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
-)
+from chainlift.cli.app import Json, Out, app
 
-Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on the last line of standard output.")]
-Out = Annotated[Path, typer.Option("--out", help="Folder that holds the run folders.")]
-Target = Annotated[Path, typer.Argument(help="A run folder, or a checkpoint folder inside one.")]
 ALGORITHM_HELP = "Of the reference curve: star, reinforce, rloo, grpo, dr_grpo, dapo, gspo or cispo."
-CheckpointArgument = Annotated[Path, typer.Argument(help="A checkpoint folder, or a run folder (its last checkpoint).")]
+Checkpoint = Annotated[Path, typer.Argument(help="A checkpoint folder, or a run folder (its last checkpoint).")]
 
 
 @app.command()
@@ -118,7 +107,7 @@ def theory(
 
 @app.command()
 def evaluate(
-    target: CheckpointArgument,
+    target: Checkpoint,
     changes: Annotated[
         list[str] | None,
         typer.Argument(metavar="[KEY=VALUE]...", help="Settings of the task to change, such as d=60: longer prompts."),
@@ -141,7 +130,7 @@ def evaluate(
 
 @app.command()
 def sample(
-    target: CheckpointArgument,
+    target: Checkpoint,
     prompt: Annotated[str | None, typer.Argument(help="The prompt's digits; default: a fresh prompt.")] = None,
     greedy: Annotated[bool, typer.Option("--greedy", help="The most likely tokens instead of sampled ones.")] = False,
     count: Annotated[int, typer.Option("-n", min=1, help="How many responses.")] = 4,
@@ -163,59 +152,8 @@ def sample(
 
 
 @app.command()
-def report(
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Run folders.")],
-) -> None:
-    """Write each run's report.html (one offline page) and its figures as pdf, png and csv."""
-    from chainlift.report import page
-
-    for path in paths:
-        print(page.write(path))
-
-
-@app.command()
-def reproduce(
-    names: Annotated[list[str] | None, typer.Argument(metavar="[CLAIM]...", help="Names of claims.")] = None,
-    every: Annotated[bool, typer.Option("--all", help="Every claim.")] = False,
-    seeds: Annotated[str, typer.Option(help="At least two: 0-4, or 0,2,5.")] = "0-4",
-    out: Out = Path("runs"),
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="List the runs that a claim needs; run nothing.")] = False,
-    document: Annotated[
-        Path | None, typer.Option(help="Also write a Markdown document of all claims that OUT/claims holds.")
-    ] = None,
-    as_json: Json = False,
-) -> None:
-    """Run what a claim needs over its seeds, and print what theory says beside what was measured.
-
-    Without a name, list the claims. What is done already is not run again; tables go to OUT/claims.
-    """
-    from chainlift.recipe import parse_seeds
-    from chainlift.report import results_document
-    from chainlift.report.claim_table import claim_lines
-    from chainlift.report.terminal import Reporter
-    from chainlift.sweep import claims, registry
-
-    chosen = list(registry.CLAIMS.values()) if every else registry.named(names or [])
-    if not chosen:
-        for claim in registry.CLAIMS.values():
-            print(f"{claim.name:16s} {claim.statement}")
-    for claim in chosen:
-        if dry_run:
-            for one in claim.runs(parse_seeds(seeds)):
-                print(f"{claim.name}  {out / one.run_id}")
-            continue
-        outcome = claims.reproduce(claim, parse_seeds(seeds), out, Reporter())
-        if as_json:
-            print(json.dumps(outcome.as_dict(), allow_nan=False))
-        else:
-            print("\n".join([*claim_lines(outcome.findings), f"{claim.name}: {outcome.verdict}"]))
-    if document is not None and not dry_run:
-        print(f"{document}: {', '.join(results_document.write(document, out / 'claims', list(registry.CLAIMS)))}")
-
-
-@app.command()
 def export(
-    target: CheckpointArgument,
+    target: Checkpoint,
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new or empty folder.")],
 ) -> None:
     """Write a folder that AutoModelForCausalLM and AutoTokenizer of transformers open."""
@@ -238,19 +176,3 @@ def env(as_json: Json = False) -> None:
     flat.pop("packages")
     for key, value in flat.items():
         print(f"{key:20s} {value}")
-
-
-def main() -> None:
-    """Run the command line; bad input ends with status 2, a failure while running with 1, Ctrl-C with 130."""
-    try:
-        sys.exit(app(standalone_mode=False))
-    except (KeyboardInterrupt, typer.Abort):
-        print("interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
-        sys.exit(130)
-    except Exception as error:
-        from chainlift.stages.failures import explain
-
-        status, line = explain(error)
-        if line:
-            print(line, file=sys.stderr)
-        sys.exit(status)

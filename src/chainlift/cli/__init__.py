@@ -1,0 +1,26 @@
+"""The command line: one command a verb, no logic."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from chainlift.cli import one_run, sweeps  # noqa: F401 (their commands)
+from chainlift.cli.app import app
+
+
+def main() -> None:
+    """Run the command line; bad input ends with status 2, a failure while running with 1, Ctrl-C with 130."""
+    try:
+        sys.exit(app(standalone_mode=False))
+    except (KeyboardInterrupt, typer.Abort):
+        print("interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
+        sys.exit(130)
+    except Exception as error:
+        from chainlift.stages.failures import explain
+
+        status, line = explain(error)
+        if line:
+            print(line, file=sys.stderr)
+        sys.exit(status)

@@ -1,0 +1,20 @@
+"""The application that commands join, and what several of them take."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    name="chainlift",
+    help="A laboratory for one question: what does reinforcement learning add after next-token prediction?",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on the last line of standard output.")]
+Out = Annotated[Path, typer.Option("--out", help="Folder that holds the run folders.")]

@@ -1,0 +1,153 @@
+"""Commands on many runs: sweeps, claims, reports."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from chainlift.cli.app import Json, Out, app
+
+Launcher = Annotated[str, typer.Option(help="local, ray or slurm.")]
+Workers = Annotated[int | None, typer.Option(help="local, slurm: runs at once; default here: one a core.")]
+Threads = Annotated[int | None, typer.Option(help="local: CPU threads a run; default: cores / workers.")]
+Address = Annotated[str | None, typer.Option(help="ray: HOST:PORT of a cluster; default: one is started.")]
+Cpus = Annotated[float | None, typer.Option(help="ray, slurm: CPUs a run; default 1.")]
+Gpus = Annotated[float | None, typer.Option(help="ray, slurm: GPUs a run; default 0.")]
+Partition = Annotated[str | None, typer.Option(help="slurm: where jobs are queued.")]
+Minutes = Annotated[int | None, typer.Option(help="slurm: longest time of a job; default 240.")]
+Memory = Annotated[float | None, typer.Option("--memory", help="slurm: GB a run.")]
+
+
+@app.command()
+def sweep(
+    source: Annotated[str, typer.Argument(metavar="RECIPE", help="A shipped recipe's name, or a .yaml file.")],
+    axes: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[KEY=A,B,C]...", help="Values of a key: a list a,b,c, a range 1..5, or one for all."),
+    ] = None,
+    seeds: Annotated[str, typer.Option(help="0-4, or 0,2,5.")] = "0",
+    zipped: Annotated[
+        bool, typer.Option("--zip", help="Axes side by side, like a table's columns, instead of every combination.")
+    ] = False,
+    launcher: Launcher = "local",
+    workers: Workers = None,
+    threads: Threads = None,
+    address: Address = None,
+    cpus: Cpus = None,
+    gpus: Gpus = None,
+    partition: Partition = None,
+    minutes: Minutes = None,
+    memory: Memory = None,
+    out: Out = Path("runs"),
+    retry: Annotated[bool, typer.Option("--retry", help="Try failed runs again, which are else left alone.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="List the runs to do with their expected time; run nothing.")
+    ] = False,
+    status: Annotated[bool, typer.Option("--status", help="Show how far the sweep is; run nothing.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Run a recipe over a grid of settings and seeds, here, on a Ray cluster or through Slurm.
+
+    Runs that are done are skipped, so that the same command goes on after Ctrl-C, kill -9 or a lost machine. Runs that
+    agree on next-token prediction share its checkpoint.
+    """
+    from dataclasses import asdict
+
+    from chainlift.recipe import parse_seeds
+    from chainlift.report.terminal import Reporter
+    from chainlift.stages.failures import RunsFailed
+    from chainlift.sweep import grid
+    from chainlift.sweep import status as progress
+    from chainlift.sweep.axes import expand
+    from chainlift.sweep.launchers import Options
+
+    options = Options(launcher, workers, threads, address, cpus, gpus, partition, minutes, memory)
+    chosen = expand(source, axes or [], parse_seeds(seeds), zipped=zipped)
+    if dry_run:
+        print("\n".join(progress.costs(chosen, out)))
+        return
+    failed = [] if status else grid.run_all(chosen, out, Reporter(), options, retry=retry)
+    rows = progress.rows(chosen, out)
+    print(json.dumps([asdict(row) for row in rows]) if as_json else "\n".join(progress.table(rows)))
+    if failed:
+        raise RunsFailed(f"{len(failed)} of {len(chosen)} runs failed; --retry tries them again, with the same command")
+
+
+@app.command()
+def reproduce(
+    names: Annotated[list[str] | None, typer.Argument(metavar="[CLAIM]...", help="Names of claims.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="Every claim.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Small runs of the same shape, for a first look.")] = False,
+    seeds: Annotated[
+        str | None, typer.Option(help="At least two: 0-4, or 0,2,5. Default: each claim's own, three or five.")
+    ] = None,
+    launcher: Launcher = "local",
+    workers: Workers = None,
+    threads: Threads = None,
+    address: Address = None,
+    cpus: Cpus = None,
+    gpus: Gpus = None,
+    partition: Partition = None,
+    minutes: Minutes = None,
+    memory: Memory = None,
+    out: Out = Path("runs"),
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="List the runs to do with their expected time; run nothing.")
+    ] = False,
+    document: Annotated[
+        Path | None, typer.Option(help="Also write a Markdown document of all claims that OUT/claims holds.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Run what claims need over their seeds, and print what theory says beside what was measured.
+
+    Without a name, list the claims. What is done already is not run again; tables and figures go to OUT/claims.
+    """
+    from chainlift.recipe import parse_seeds
+    from chainlift.report import results_document
+    from chainlift.report.claim_table import claim_lines
+    from chainlift.report.terminal import Reporter
+    from chainlift.stages.failures import RunsFailed
+    from chainlift.sweep import registry
+    from chainlift.sweep import reproduce as claims
+    from chainlift.sweep import status as progress
+    from chainlift.sweep.claims import Outcome
+    from chainlift.sweep.launchers import Options
+
+    options = Options(launcher, workers, threads, address, cpus, gpus, partition, minutes, memory)
+    chosen = list(registry.CLAIMS.values()) if every else registry.named(names or [])
+    numbers = parse_seeds(seeds) if seeds else None
+    if not chosen:
+        for claim in registry.CLAIMS.values():
+            print(f"{claim.name:16s} {claim.statement}")
+    if dry_run:
+        for name, wanted in claims.needed(chosen, seeds=numbers, quick=quick).items():
+            print("\n".join([f"{name}:", *progress.costs(wanted, out)]))
+        return
+
+    def tell(outcome: Outcome) -> None:
+        if as_json:
+            print(json.dumps(outcome.as_dict(), allow_nan=False), flush=True)
+        else:
+            lines = [f"{outcome.claim.name}: {outcome.claim.statement}", *claim_lines(outcome.findings)]
+            print("\n".join([*lines, f"{outcome.claim.name}: {outcome.verdict}", ""]), flush=True)
+
+    failed = claims.reproduce(chosen, out, Reporter(), options, seeds=numbers, quick=quick, tell=tell)
+    if document is not None:
+        print(f"{document}: {', '.join(results_document.write(document, out / 'claims', list(registry.CLAIMS)))}")
+    if failed:
+        raise RunsFailed(f"runs failed of: {', '.join(failed)}; the same command tries them again")
+
+
+@app.command()
+def report(
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Run folders.")],
+) -> None:
+    """Write each run's report.html (one offline page) and its figures as pdf, png and csv."""
+    from chainlift.report import page
+
+    for path in paths:
+        print(page.write(path))

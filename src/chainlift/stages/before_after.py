@@ -1,0 +1,60 @@
+"""A finished run's two models side by side: the one that RL began with, and the one that it made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from chainlift.measure.divergence import kl_by_position
+from chainlift.measure.evaluate import ROWS_AT_ONCE, answer
+from chainlift.measure.statistics import pass_at_k
+from chainlift.models.families import Model
+from chainlift.runs import checkpoint
+from chainlift.seeding import stream
+from chainlift.stages import inspect
+from chainlift.tasks.base import Task
+
+
+@dataclass(frozen=True)
+class BeforeAfter:
+    """What RL changed."""
+
+    kl: tuple[float, ...]
+    """KL(after || before) in nats at each output position, see measure/divergence.py."""
+    reached: tuple[float, ...]
+    """Share of the samples that reach each position."""
+    before: dict[int, float]
+    """pass@k by k, before RL."""
+    after: dict[int, float]
+    """pass@k by k, after it."""
+
+
+def before_after(folder: Path, *, prompts: int = 256, samples: int = 64, seed: int = 0) -> BeforeAfter:
+    """The comparison on fresh prompts that no run's own streams use; ValueError if a checkpoint is missing."""
+    base, task = _model(folder, "pretrain")
+    policy, _ = _model(folder, "posttrain")
+    asked = task.prompts(prompts, stream(seed, "before-after/prompts"))
+    kl, reached = kl_by_position(policy, base, task, asked, stream(seed, "before-after/samples"))
+    curves = [_pass_at_k(model, task, asked, samples, seed) for model in (base, policy)]
+    return BeforeAfter(tuple(kl.tolist()), tuple((reached / prompts).tolist()), *curves)
+
+
+def _model(folder: Path, stage: str) -> tuple[Model, Task]:
+    found = checkpoint.latest(folder / "checkpoints", stage)
+    if found is None:
+        raise ValueError(f"{folder} has no checkpoint of {stage}; it must be the folder of a finished run with RL")
+    return inspect.load(found)
+
+
+def _pass_at_k(model: Model, task: Task, prompts: torch.Tensor, samples: int, seed: int) -> dict[int, float]:
+    """The unbiased estimate at powers of two up to the number of samples."""
+    draws = stream(seed, "before-after/pass-at-k")
+    right = [
+        answer(model, task, chunk, group_size=samples, generator=draws).verdict.answer.view(len(chunk), -1).sum(dim=1)
+        for chunk in prompts.split(max(ROWS_AT_ONCE // samples, 1))
+    ]
+    ks = [2**i for i in range(samples.bit_length()) if 2**i <= samples]
+    return pass_at_k(np.array(torch.cat(right)), samples, ks)

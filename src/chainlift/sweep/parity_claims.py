@@ -1,0 +1,260 @@
+"""The claims on next-token prediction of parity with a transformer: it stalls below p_cot = 1/3, whatever its size, and
+RL lifts it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from chainlift.measure.finding import Finding
+from chainlift.measure.threshold import log_odds_line
+from chainlift.recipe import Recipe
+from chainlift.report.picture import Line, Lines, Map, Mark, Picture
+from chainlift.sweep.claims import Claim, after, by_seed
+from chainlift.sweep.grid import Finished, cross
+from chainlift.sweep.over_p import GO_ON, P, by_quantity, over_p, threshold
+from chainlift.theory import closed_forms
+
+SHARES = (0.1, 0.2, 0.25, 0.29, 0.32, 0.35, 0.38, 0.42, 0.5, 0.7)
+NEAR = 0.1
+"""Of 1/3: the p_cot whose log-odds give the threshold."""
+QUICK_SHARES = (0.1, 0.25, 0.3, 0.37, 0.42, 0.6)
+QUICK_MODEL = ("model.family=mistral", "model.width=32", "pretrain.lr=2e-3")
+QUICK_THRESHOLD = ("task.d=8", *QUICK_MODEL, "pretrain.steps=600", "evaluate.every=600")
+QUICK_HEADLINE = (
+    "task.d=10", *QUICK_MODEL, "pretrain.steps=700", "posttrain.prompts=64", "posttrain.lr=5e-4",
+)  # fmt: skip
+QUICK_STALLS = ("task.d=10", *QUICK_MODEL, "pretrain.steps=1500")
+LAYERS, WIDTHS = (2, 4), (128, 256)
+QUICK_LAYERS, QUICK_WIDTHS = (1, 2), (32, 64)
+QUICK_CAPACITY = ("task.d=8", "model.family=mistral", "pretrain.lr=2e-3", "pretrain.steps=500", "evaluate.every=100")
+SOON = 20
+"""Updates within which RL is claimed to lift."""
+
+
+def stalls_runs(seeds: Sequence[int], quick: bool = False) -> list[Recipe]:
+    """The recipe `ntp-stalls`: a million demonstrations."""
+    return cross("ntp-stalls", {}, seeds, *(QUICK_STALLS if quick else ()))
+
+
+def check_stalls(finished: list[Finished]) -> list[Finding]:
+    """Greedy at chance and of length 1 at the end, sampled long share p_cot, and the whole course of the accuracy."""
+    p = finished[0].recipe.mixture.p_cot
+    ends: list[tuple[str, str, float | None, float]] = [
+        ("greedy accuracy", "greedy_accuracy", 0.5, 0.05),
+        ("greedy length (median)", "greedy_length_median", 1.0, 0.0),
+        ("sampled long share", "sampled_long_share", p, 0.04),
+        ("sampled accuracy", "sampled_accuracy", closed_forms.sampled_accuracy(p, 2), 0.04),
+        ("sampled long responses that are gold", "sampled_chain_exactness", None, 0.0),
+    ]
+    found = [
+        Finding(f"{name} at the end", "", tuple(after("pretrain", key)(run) for run in finished), predicted, tolerance)
+        for name, key, predicted, tolerance in ends
+    ]
+    courses = [run.evaluations("pretrain") for run in finished]
+    for rows in zip(*courses, strict=True):
+        x = rows[0]["sequences"]
+        if x > 0:
+            values = tuple(row["greedy"]["accuracy"] for row in rows)
+            setting = f"{x:,} demonstrations"
+            found.append(Finding("greedy accuracy", setting, values, x=x, axis="demonstrations"))
+    return found
+
+
+def lifts_runs(seeds: Sequence[int], quick: bool = False) -> list[Recipe]:
+    """The recipe `headline`."""
+    return cross("headline", {}, seeds, *(QUICK_HEADLINE if quick else ()))
+
+
+def check_lifts(finished: list[Finished]) -> list[Finding]:
+    """Before RL at chance and short; soon and at the end of RL right and long; the baseline as before."""
+    d: int = getattr(finished[0].recipe.task, "d")  # noqa: B009 (a task's settings are typed elsewhere)
+    ends: list[tuple[str, str, str, float | None, float]] = [
+        ("greedy accuracy after NTP", "pretrain", "greedy_accuracy", 0.5, 0.05),
+        ("greedy length after NTP", "pretrain", "greedy_length_median", 1.0, 0.0),
+        ("greedy accuracy after RL", "posttrain", "greedy_accuracy", 1.0, 0.01),
+        ("greedy length after RL", "posttrain", "greedy_length_median", float(d), 0.0),
+        ("greedy accuracy where NTP went on instead", "continued_pretrain", "greedy_accuracy", 0.5, 0.05),
+        ("greedy length where NTP went on instead", "continued_pretrain", "greedy_length_median", 1.0, 0.0),
+    ]
+    found = [
+        Finding(name, "", tuple(after(stage, key)(run) for run in finished), predicted, tolerance)
+        for name, stage, key, predicted, tolerance in ends
+    ]
+    courses = [run.evaluations("posttrain") for run in finished]
+    for rows in zip(*courses, strict=True):
+        values = tuple(row["greedy"]["accuracy"] for row in rows)
+        predicted = 1.0 if rows[0]["step"] >= SOON else None
+        setting, x = f"{rows[0]['step']} updates", rows[0]["step"]
+        found.append(Finding("greedy accuracy during RL", setting, values, predicted, 0.01, x=x, axis="RL updates"))
+    share = tuple(run.summary["posttrain"]["rollouts"] / run.summary["pretrain"]["sequences"] for run in finished)
+    found.append(Finding("RL's samples as a share of NTP's demonstrations", "", share))
+    return found
+
+
+def lifts_pictures(finished: list[Finished]) -> list[Picture]:
+    """(a) accuracy and length over sequences, the switch marked; (d) the lengths of sampled responses over training."""
+    seeds = tuple(run.recipe.seed for run in finished)
+    switch = finished[0].summary["pretrain"]["sequences"]
+    rows = [[*run.evaluations("pretrain"), *run.evaluations("posttrain")] for run in finished]
+    x = tuple(
+        float(row["sequences"] + (switch if row["stage"] == "posttrain" else 0)) for row in rows[0]
+    )  # demonstrations, then samples
+    marks = (Mark(float(switch), "RL begins"),)
+    panels = []
+    for key, title in (("accuracy", "accuracy"), ("length_mean", "mean response length (tokens)")):
+        lines = tuple(
+            Line(mode, x, tuple(tuple(float(row[mode][key]) for row in one) for one in rows))
+            for mode in ("greedy", "sampled")
+        )
+        panels.append(Lines(title, "sequences: demonstrations, then RL's samples", title, lines, marks, joined=True))
+    headline = Picture("headline", "Next-token prediction, then RL", seeds, tuple(panels))
+    return [headline, Picture("lengths", "Response lengths over training", seeds, (_length_map(rows),))]
+
+
+def _length_map(rows: list[list[dict[str, Any]]]) -> Map:
+    """Shares of sampled responses by length (rows, longest on top) and evaluation (columns)."""
+    longest = max(int(length) for one in rows for row in one for length in row["sampled"]["length_histogram"])
+    edges = sorted({0, 1, 2, *np.linspace(2, longest, 9).round().astype(int).tolist()})
+    bins = [(low, high) for low, high in zip(edges, [*edges[1:], longest + 1], strict=True) if high > low]
+
+    def share(row: dict[str, Any], low: int, high: int) -> float:
+        counts = row["sampled"]["length_histogram"]
+        inside = sum(count for length, count in counts.items() if low <= int(length) < high)
+        return inside / sum(counts.values())
+
+    names = tuple(str(low) if high == low + 1 else f"{low} to {high - 1}" for low, high in reversed(bins))
+    stages = {"pretrain": "NTP", "posttrain": "RL"}
+    return Map(
+        title="Lengths of sampled responses over training",
+        row_label="response length (tokens)",
+        column_label="updates",
+        rows=names,
+        columns=tuple(f"{stages[row['stage']]} {row['step']}" for row in rows[0]),
+        values=tuple(tuple(tuple(share(row, *one) for row in seed) for one in reversed(bins)) for seed in rows),
+        unit="share of the samples",
+        range=(0.0, 1.0),
+    )
+
+
+def threshold_runs(seeds: Sequence[int], quick: bool = False) -> list[Recipe]:
+    """The recipe `threshold` over p_cot."""
+    if quick:
+        return cross("threshold", {P: QUICK_SHARES}, seeds, *QUICK_THRESHOLD)
+    return cross("threshold", {P: SHARES}, seeds)
+
+
+def check_threshold(finished: list[Finished]) -> list[Finding]:
+    """The threshold by both estimates, and below and above it what greedy and sampled responses are."""
+    at = closed_forms.threshold(2)
+    return [
+        *threshold(finished, at, 0.03, near=NEAR),
+        *over_p(finished, GO_ON, "log-odds of going on", _go_on, 0.2),
+        *over_p(finished, "greedy_long_share", "greedy long share", _far_from(at, 0.0, 1.0), 0.05),
+        *over_p(finished, "greedy_accuracy", "greedy accuracy", _far_from(at, 0.5, 1.0), 0.05),
+        *over_p(finished, "sampled_long_share", "sampled long share", lambda p: p, 0.04),
+        *over_p(finished, "sampled_chain_exactness", "sampled long responses that are gold"),
+    ]
+
+
+def _go_on(p: float) -> float:
+    go_on = closed_forms.go_on_probability(p, 2)
+    return closed_forms.log_odds(go_on)
+
+
+def _far_from(threshold: float, below: float, above: float) -> Callable[[float], float | None]:
+    """What is predicted away from the threshold, where a wobble of the stop decision does not flip it."""
+
+    def predicted(p: float) -> float | None:
+        return None if abs(p - threshold) < 0.06 else below if p < threshold else above
+
+    return predicted
+
+
+def threshold_pictures(finished: list[Finished]) -> list[Picture]:
+    """(b) greedy long share, accuracy and the log-odds that decide, over p_cot, with predicted and fitted curves."""
+    seeds = tuple(sorted({run.recipe.seed for run in finished}))
+    at = closed_forms.threshold(2)
+    odds = by_seed(finished, after("pretrain", GO_ON), P)
+    x = np.array(list(odds))
+    near = np.abs(x - at) <= NEAR
+    fitted = log_odds_line(x[near], np.array(list(odds.values())).mean(axis=1)[near])
+    marks = (Mark(at, "predicted: 1/3"), Mark(fitted.crossing, f"fitted: {fitted.crossing:.3f}"))
+    panels = []
+    for key, title, low in (
+        ("greedy_long_share", "greedy long share", 0.0),
+        ("greedy_accuracy", "greedy accuracy", 0.5),
+    ):
+        step = Line("predicted", (x[0], at, at, x[-1]), ((low, low, 1.0, 1.0),), predicted=True)
+        panels.append(Lines(title, "p_cot", title, (step, _measured(finished, key)), marks, y_range=(-0.03, 1.03)))
+    grid = np.linspace(x[0], x[-1], 60)
+    curves = (
+        Line("predicted", tuple(grid), (tuple(_go_on(p) for p in grid),), predicted=True),
+        Line("fitted", tuple(grid), (tuple(fitted.at(grid)),), predicted=True, fitted=True),
+        _measured(finished, GO_ON),
+    )
+    panels.append(Lines("log-odds of going on after y_1 = x_1", "p_cot", "log-odds", curves, marks))
+    return [Picture("threshold-over-p", "Greedy answers become long at p_cot = 1/3", seeds, tuple(panels))]
+
+
+def _measured(finished: list[Finished], key: str) -> Line:
+    """What a summary's key is over p_cot."""
+    values = by_seed(finished, after("pretrain", key), P)
+    return Line("measured", tuple(values), tuple(zip(*values.values(), strict=True)))
+
+
+def capacity_runs(seeds: Sequence[int], quick: bool = False) -> list[Recipe]:
+    """The recipe `capacity` over layers and width."""
+    layers, widths, fixed = (QUICK_LAYERS, QUICK_WIDTHS, QUICK_CAPACITY) if quick else (LAYERS, WIDTHS, ())
+    return cross("capacity", {"model.layers": layers, "model.width": widths}, seeds, *fixed)
+
+
+def check_capacity(finished: list[Finished]) -> list[Finding]:
+    """For each size: greedy at chance and short, sampled long share p_cot, and whether the chain is learned at all."""
+    p = finished[0].recipe.mixture.p_cot
+    lines: list[tuple[str, str, float | None, float]] = [
+        ("greedy accuracy", "greedy_accuracy", 0.5, 0.05),
+        ("greedy length (median)", "greedy_length_median", 1.0, 0.0),
+        ("sampled long share", "sampled_long_share", p, 0.04),
+        ("sampled long responses that are gold", "sampled_chain_exactness", None, 0.0),
+    ]
+    found = []
+    for quantity, key, predicted, tolerance in lines:
+        for (layers, width), values in by_seed(finished, after("pretrain", key), "model.layers", "model.width").items():
+            setting, series = f"layers {layers}, width {width}", f"layers {layers}"
+            found.append(Finding(quantity, setting, values, predicted, tolerance, x=width, axis="width", series=series))
+    return by_quantity(found)
+
+
+CLAIMS = (
+    Claim(
+        "ntp-stalls",
+        "p_cot = .25: next-token prediction alone stays at greedy accuracy 1/2 and length 1 however long it trains, "
+        "while sampled responses are long with p_cot",
+        stalls_runs,
+        check_stalls,
+    ),
+    Claim(
+        "rl-lifts",
+        "From that checkpoint, RL reaches greedy accuracy .99 and full length within about 20 updates",
+        lifts_runs,
+        check_lifts,
+        pictures=lifts_pictures,
+    ),
+    Claim(
+        "threshold",
+        "Greedy answers become long at p_cot = 1/3, and are a coin flip below",
+        threshold_runs,
+        check_threshold,
+        pictures=threshold_pictures,
+    ),
+    Claim(
+        "capacity",
+        "Deeper and wider transformers do not rescue next-token prediction below the threshold",
+        capacity_runs,
+        check_capacity,
+    ),
+)

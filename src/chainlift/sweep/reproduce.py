@@ -1,0 +1,57 @@
+"""Claims from a name to a verdict: the runs that they lack are made, all together, then each claim is judged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from chainlift.recipe import Recipe
+from chainlift.report.terminal import Reporter
+from chainlift.sweep import claims, grid
+from chainlift.sweep.claims import Claim, Outcome
+from chainlift.sweep.grid import Finished
+from chainlift.sweep.launchers import Options
+
+QUICK_SEEDS = 3
+
+
+def reproduce(
+    chosen: Sequence[Claim],
+    out: Path,
+    reporter: Reporter,
+    options: Options,
+    *,
+    seeds: Sequence[int] | None = None,
+    quick: bool = False,
+    tell: Callable[[Outcome], None] = lambda outcome: None,
+) -> list[str]:
+    """The names of claims that could not be judged because a run of theirs failed; `tell` hears of every other one.
+
+    seeds: instead of each claim's own. quick: small runs of the same shape. Outcomes are also written under out/claims.
+    ValueError for fewer than two seeds, as intervals are over seeds. KeyboardInterrupt after Ctrl-C: the same call
+    goes on.
+    """
+    wanted = needed(chosen, seeds=seeds, quick=quick)
+    every = {one.run_id: one for recipes in wanted.values() for one in recipes}
+    grid.run_all(list(every.values()), out, reporter, options)
+    failed = []
+    for claim in chosen:
+        own = [grid.finished(one, out) for one in wanted[claim.name]]
+        done = [one for one in own if isinstance(one, Finished)]
+        if len(done) < len(own):
+            reporter.say(f"{claim.name}: {len(own) - len(done)} of {len(own)} runs failed; nothing is claimed")
+            failed.append(claim.name)
+            continue
+        outcome = claims.judge(claim, done, quick=quick)
+        claims.write(outcome, done, out)
+        tell(outcome)
+    return failed
+
+
+def needed(
+    chosen: Sequence[Claim], *, seeds: Sequence[int] | None = None, quick: bool = False
+) -> dict[str, list[Recipe]]:
+    """The recipes that each claim needs, by its name; ValueError for fewer than two seeds."""
+    if seeds is not None and len(set(seeds)) < 2:
+        raise ValueError("--seeds: a claim needs at least two seeds, as its intervals are over seeds")
+    return {claim.name: claim.runs(seeds or claim.seeds[: QUICK_SEEDS if quick else None], quick) for claim in chosen}
