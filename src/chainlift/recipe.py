@@ -23,7 +23,9 @@ from chainlift.measure.evaluate import EvaluateSettings
 from chainlift.models import families
 from chainlift.models.blocks import ModelSettings
 from chainlift.models.families import AnySettings
-from chainlift.settings import Settings, suggest
+from chainlift.runs import track as trackers
+from chainlift.runs.track import TrackerName
+from chainlift.settings import ASIDE, Settings, suggest
 from chainlift.tasks import registry as tasks
 from chainlift.tasks.base import has_chains
 from chainlift.tasks.mixture import MixtureSettings
@@ -59,6 +61,15 @@ class Recipe(Settings):
     """bfloat16: autocast of the matrix products."""
     threads: int | None = Field(default=None, ge=1)
     """CPU threads; null leaves it to PyTorch. Bits of results depend on it."""
+    track: TrackerName | None = Field(default=None, json_schema_extra=ASIDE)
+    """Mirrors metrics to trackio, wandb or tensorboard; the run folder's record is kept in any case."""
+
+    @field_validator("track", mode="before")
+    @classmethod
+    def _tracker_is_there(cls, value: Any) -> Any:
+        if value is not None:
+            trackers.check(str(value))
+        return value
 
     @field_validator("task", mode="before")
     @classmethod

@@ -13,6 +13,9 @@ LATER: JsonDict = {"later": True}
 """For `Field(json_schema_extra=LATER)`: a field that came after recipes had been run. At its default it is no part of
 what identifies a run, so that runs made before keep their names."""
 
+ASIDE: JsonDict = {"aside": True}
+"""For a field that changes nothing of what is computed: it is never part of what identifies a run."""
+
 
 class Settings(BaseModel):
     """Frozen settings of one part of a recipe; fields are documented under themselves."""
@@ -20,7 +23,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
 
     def identity(self) -> dict[str, Any]:
-        """Keys and values that identify what is computed: all but LATER fields at their defaults, nested ones too."""
+        """Keys and values that identify what is computed: all but ASIDE fields, and LATER ones at their defaults."""
         return self.model_dump(context={"identity": True})
 
     @model_serializer(mode="wrap")
@@ -28,7 +31,8 @@ class Settings(BaseModel):
         content = handler(self)
         if info.context is not None and info.context.get("identity"):
             for name, field in type(self).model_fields.items():
-                if field.json_schema_extra == LATER and getattr(self, name) == field.default:
+                is_default = getattr(self, name) == field.default
+                if field.json_schema_extra == ASIDE or (field.json_schema_extra == LATER and is_default):
                     content.pop(name, None)
         return content
 

@@ -12,6 +12,12 @@ from chainlift.sweep import local, on_ray
 from tests.sweep.test_local import grid
 
 
+@pytest.fixture(autouse=True)
+def _settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    for key, value in on_ray.SETTINGS.items():
+        monkeypatch.setenv(key, value)
+
+
 @pytest.mark.slow
 def test_a_lost_nodes_runs_are_begun_again_and_end_with_the_same_numbers(tmp_path: Path) -> None:
     calm, lost = tmp_path / "calm", tmp_path / "lost"

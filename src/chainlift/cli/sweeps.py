@@ -151,3 +151,32 @@ def report(
 
     for path in paths:
         print(page.write(path))
+
+
+@app.command()
+def watch(
+    out: Annotated[Path, typer.Argument(metavar="[RUNS]", help="Folder that holds the run folders.")] = Path("runs"),
+    every: Annotated[float, typer.Option(min=0.1, help="Seconds between two looks.")] = 2.0,
+    once: Annotated[bool, typer.Option("--once", help="Look once, and end.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show running sweeps in the terminal: how far each run is, and what it last measured. Ends with Ctrl-C.
+
+    It only reads, so that it can be started, ended and started again at any time, also on another machine that sees
+    the folder. --json looks once.
+    """
+    import time
+    from dataclasses import asdict
+
+    from rich.console import Console
+
+    from chainlift.report import watch as watching
+    from chainlift.runs.progress import Watcher
+
+    watcher = Watcher(out)
+    if as_json:
+        print(json.dumps([asdict(one) for one in watcher.look()]))
+    elif once:
+        Console().print(watching.table(watcher.look(), watching.Pace(), time.monotonic()))
+    else:
+        watching.watch(watcher, Console(), every)

@@ -22,6 +22,7 @@ from chainlift.report.terminal import Reporter
 from chainlift.runs import checkpoint
 from chainlift.runs.checkpoint import TrainerState
 from chainlift.runs.store import RunFolder
+from chainlift.runs.track import Mirror
 from chainlift.seeding import stream
 from chainlift.stages.failures import Interrupted
 from chainlift.tasks import registry as tasks
@@ -42,6 +43,21 @@ class Context:
 
     def __post_init__(self) -> None:
         self.task: Task = tasks.build(self.recipe.task)
+        self.mirror: Mirror | None = None
+
+    @contextmanager
+    def mirrored(self) -> Iterator[None]:
+        """Mirror what is recorded to the tracker that the recipe names, if any."""
+        if self.recipe.track is not None:
+            config = self.recipe.model_dump(mode="json")
+            self.mirror = Mirror(self.folder, self.recipe.track, config, self.reporter.say)
+        try:
+            yield
+            if self.mirror is not None:
+                self.mirror.update()  # what no checkpoint of this run followed: records that it took over
+        finally:
+            if self.mirror is not None:
+                self.mirror.close()
 
     def new_model(self) -> Model:
         """A freshly initialised model on the device, its weights from the stream `model`."""
@@ -78,6 +94,8 @@ class Context:
         state.seconds += now - since
         state.lengths = self.folder.lengths()
         checkpoint.save(self.folder.checkpoints, state, model, self.task, optimiser)
+        if self.mirror is not None:
+            self.mirror.update()
         return now
 
     def record(self, state: TrainerState, kind: str, metrics: dict[str, Any]) -> dict[str, Any]:

@@ -68,7 +68,7 @@ def run(
             expected = expectation(predicted(recipe), with_rl=recipe.posttrain is not None)
             if expected is not None:
                 reporter.say(expected)
-            with stop_on_signals(context.stop):
+            with stop_on_signals(context.stop), context.mirrored():
                 _train(context, out)
             folder.finish(summarise(recipe, folder))
         report = folder.path / "report.html"
@@ -152,7 +152,9 @@ def _trained_stage_1(
             reporter.say(f"next-token prediction: taken from {shared.path}")
             return shared
         shared.write_environment(environment.describe(device.type))
-        pretrain(Context(first, shared, reporter, device, stop), first.pretrain)
+        part = Context(first, shared, reporter, device, stop)
+        with part.mirrored():
+            pretrain(part, first.pretrain)
         shared.finish(summarise(first, shared))
     return shared
 

@@ -17,7 +17,12 @@ from chainlift.sweep.jobs import TRIES, Job, Status, Tell, work
 
 ANSWERS_WITHIN = 5.0
 """Seconds for a cluster to accept a connection. Ray itself would try for minutes."""
-QUIET = {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0", "RAY_DEDUP_LOGS": "0", "RAY_USAGE_STATS_ENABLED": "0"}
+SETTINGS = {
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_worker_niceness": "0",  # by default Ray's workers give way to everything else on the machine
+}
+"""Of a cluster that is started here, unless the environment says otherwise."""
 
 
 def run_jobs(jobs: Sequence[Job], tell: Tell, *, address: str | None = None, cpus: float = 1, gpus: float = 0) -> bool:
@@ -73,7 +78,8 @@ def _status(ray: Any, reference: Any, job: Job) -> Status:
 
 def _connect(address: str | None, cpus: float) -> Any:
     """The module ray, connected."""
-    os.environ.update({key: value for key, value in QUIET.items() if key not in os.environ})
+    for key, value in SETTINGS.items():
+        os.environ.setdefault(key, value)
     try:
         import ray
     except ImportError as error:

@@ -1,0 +1,140 @@
+"""How far runs are, from their folders alone: nothing is written, and no lock is touched."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from chainlift.runs.store import RunFolder
+
+State = Literal["running", "stopped", "failed", "done"]
+LOCKS = Path("/proc/locks")
+TAIL = 1 << 17  # bytes at the end of metrics.jsonl in which the newest rows are looked for
+LATELY = 120.0
+"""Seconds: where the system does not list locks, a run whose record grew this lately is taken to be running."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A run as its folder shows it."""
+
+    run_id: str
+    state: State
+    stage: str = ""
+    """pretrain, posttrain or continued_pretrain; empty before the first update."""
+    step: int = 0
+    total: int | None = None
+    """Updates of the stage; None where it is not known beforehand."""
+    greedy_accuracy: float | None = None
+    """At the last evaluation, as the length."""
+    greedy_length: float | None = None
+    changed: float = 0.0
+    """When the record last grew, in seconds since 1970."""
+    note: str = ""
+    """The last line of what ended it."""
+
+
+class Watcher:
+    """Looks at a folder of runs again and again; what has not changed is not read again."""
+
+    def __init__(self, out: Path) -> None:
+        if not out.is_dir():
+            raise ValueError(f"{out} is no folder; name the one that holds run folders, as given to --out")
+        self.out = out
+        self._seen: dict[str, tuple[tuple[float, int], Progress]] = {}
+
+    def look(self) -> list[Progress]:
+        """The runs, those at work first and then those that changed last; damaged folders are left out."""
+        locked = _locked()
+        found = []
+        for entry in os.scandir(self.out):
+            if entry.is_dir() and not entry.name.startswith("."):
+                one = self._one(Path(entry.path), locked)
+                if one is not None:
+                    found.append(one)
+        return sorted(found, key=lambda one: (one.state != "running", -one.changed))
+
+    def _one(self, path: Path, locked: set[int] | None) -> Progress | None:
+        folder = RunFolder(path)
+        try:
+            if not (path / "recipe.yaml").exists():
+                return None
+            state, note = _state(folder, locked)
+            stamp = _stamp(path / "metrics.jsonl")
+            seen = self._seen.get(path.name)
+            if seen is None or seen[0] != stamp or seen[1].state != state:
+                seen = stamp, _read(path, state, note, stamp[0])
+                self._seen[path.name] = seen
+            return seen[1]
+        except (OSError, ValueError, KeyError, yaml.YAMLError):  # it is being made or taken away
+            return None
+
+
+def _state(folder: RunFolder, locked: set[int] | None) -> tuple[State, str]:
+    if folder.done:
+        return "done", ""
+    lock = folder.path / ".lock"
+    if lock.exists():
+        metrics = folder.path / "metrics.jsonl"
+        grew = metrics.exists() and time.time() - metrics.stat().st_mtime < LATELY
+        if (grew and folder.failure is None) if locked is None else lock.stat().st_ino in locked:
+            return "running", ""
+    if folder.failure is not None:
+        return "failed", folder.failure.splitlines()[-1]
+    return "stopped", ""
+
+
+def _read(path: Path, state: State, note: str, changed: float) -> Progress:
+    rows = _last_rows(path / "metrics.jsonl")
+    recipe = yaml.load((path / "recipe.yaml").read_text(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    changed = changed or (path / "recipe.yaml").stat().st_mtime
+    if not rows:
+        return Progress(path.name, state, changed=changed, note=note)
+    newest = rows[-1]
+    evaluated: dict[str, Any] = next((row["greedy"] for row in reversed(rows) if row["kind"] == "evaluation"), {})
+    totals = {"pretrain": recipe["pretrain"]["steps"], "posttrain": (recipe.get("posttrain") or {}).get("updates")}
+    return Progress(
+        run_id=path.name,
+        state=state,
+        stage=newest["stage"],
+        step=newest["step"],
+        total=totals.get(newest["stage"]),
+        greedy_accuracy=evaluated.get("accuracy"),
+        greedy_length=evaluated.get("length_median"),
+        changed=changed,
+        note=note,
+    )
+
+
+def _last_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows at the end of an appended file, a half-written last one left out."""
+    if not path.exists():
+        return []
+    with path.open("rb") as handle:
+        size = handle.seek(0, os.SEEK_END)
+        handle.seek(max(size - TAIL, 0))
+        lines = handle.read().split(b"\n")
+    whole = lines[1 if size > TAIL else 0 : -1]
+    return [json.loads(line) for line in whole]
+
+
+def _stamp(path: Path) -> tuple[float, int]:
+    """(time of the last change, size); zeros where there is no such file."""
+    if not path.exists():
+        return 0.0, 0
+    found = path.stat()
+    return found.st_mtime, found.st_size
+
+
+def _locked() -> set[int] | None:
+    """The inodes that some process on this machine has locked; None where the system does not tell."""
+    if not LOCKS.exists():
+        return None
+    fields = (line.split() for line in LOCKS.read_text().splitlines())
+    return {int(one[5].rpartition(":")[2]) for one in fields if len(one) > 5 and one[1] in ("FLOCK", "OFDLCK")}
