@@ -76,7 +76,7 @@ function showPicture(place, picture, t95) {
   const show = fieldset("Show", [checkbox("each seed", false, on => { chosen.each = on; redraw(); })]);
   const hasLines = lines.length > 0;
   place.append(element("div", {className: "controls"}, ...(hasLines ? [fieldset("Lines", lines)] : []), seeds, ...(hasLines ? [show] : [])),
-    status, element("div", {className: "panels"}, ...panels.map(({panel, chart}) =>
+    status, element("div", {className: panels.length === 4 ? "panels four" : "panels"}, ...panels.map(({panel, chart}) =>
       element("figure", {}, element("figcaption", {}, panel.title), chart))), table);
 
   function redraw() {
@@ -151,7 +151,6 @@ function showPicture(place, picture, t95) {
     const cells = panel.rows.map((_, r) => panel.columns.map((_, c) => at(r, c)));
     const text = cells.map((row, r) => row.map((cell, c) => hovered(panel.rows[r],
       `${panel.column_label} ${panel.columns[c]}`, cell, bySeed(s => panel.values[s][r][c]))));
-    const label = name => ({text: safe(name), font: {size: 12}});
     return {data: [{type: "heatmap", z: cells.map(row => row.map(cell => cell.mean)), x: panel.columns, y: panel.rows,
       zmin: panel.range[0], zmax: panel.range[1], colorscale: "Cividis", xgap: 1, ygap: 1, hovertext: text,
       hovertemplate: "%{hovertext}<extra></extra>", texttemplate: panel.written ? "%{z:.2f}" : undefined,
@@ -162,12 +161,13 @@ function showPicture(place, picture, t95) {
 
   function layout(panel) {
     const places = [...new Set(panel.lines.flatMap(line => line.x))].sort((a, b) => a - b);
+    const ticks = panel.log_y ? logTicks(panel) : {};
     const range = panel.y_range && panel.y_range.map(y => panel.log_y ? Math.log10(y) : y);
     const found = themed({...common(), showlegend: false,
-      xaxis: {title: {text: safe(panel.x_label)}, type: panel.log_x ? "log" : "linear", automargin: true,
+      xaxis: {title: label(panel.x_label), type: panel.log_x ? "log" : "linear", automargin: true,
         ...(panel.log_x && places.length < 12 ? {tickvals: places, ticktext: places.map(shown)} : {})},
-      yaxis: {title: {text: safe(panel.y_label)}, type: panel.log_y ? "log" : "linear", automargin: true,
-        ...(range ? {range} : {}), exponentformat: "power"},
+      yaxis: {title: label(panel.y_label), type: panel.log_y ? "log" : "linear", automargin: true,
+        ...(range ? {range} : {}), ...ticks},
       annotations: panel.marks.map(mark => ({x: panel.log_x ? Math.log10(mark.x) : mark.x, y: 1, yref: "paper",
         yanchor: "top", xanchor: "right", text: safe(mark.label), textangle: -90, showarrow: false, font: {size: 11}}))});
     found.shapes = panel.marks.map(mark => ({type: "line", x0: mark.x, x1: mark.x, y0: 0, y1: 1, yref: "paper",
@@ -175,6 +175,17 @@ function showPicture(place, picture, t95) {
     return found;
   }
 
+  // 1, 2 and 5 of every power of ten, or the powers alone where they are many: plotly writes every digit.
+  function logTicks(panel) {
+    const found = panel.lines.flatMap(line => line.values.flat()).filter(y => y > 0);
+    if (!found.length) return {};
+    const low = Math.floor(Math.log10(Math.min(...found))) - 1, high = Math.ceil(Math.log10(Math.max(...found))) + 1;
+    const powers = Array.from({length: high - low + 1}, (_, i) => 10 ** (low + i));
+    const tickvals = powers.length > 6 ? powers : powers.flatMap(one => [one, 2 * one, 5 * one]);
+    return {tickvals, ticktext: tickvals.map(shown)};
+  }
+
+  const label = name => ({text: safe(name), font: {size: 13}});
   const common = () => ({margin: {l: 48, r: 14, t: 12, b: 44}, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
     font: {family: "system-ui, sans-serif", size: 13}, hovermode: "closest", hoverlabel: {align: "left"},
     dragmode: matchMedia("(pointer: coarse)").matches ? false : "zoom"});
