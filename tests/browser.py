@@ -135,9 +135,8 @@ class Page:
             if event.get("sessionId") != self._session:
                 continue
             told = json.dumps(event["params"])
-            if event["method"] in ("Runtime.exceptionThrown", "Log.entryAdded"):
-                found.append(told)
-            elif event["method"] == "Runtime.consoleAPICalled" and event["params"]["type"] in ("error", "warning"):
+            said = event["method"] == "Runtime.consoleAPICalled" and event["params"]["type"] in ("error", "warning")
+            if said or event["method"] in ("Runtime.exceptionThrown", "Log.entryAdded"):
                 found.append(told)
             elif event["method"] == "Network.requestWillBeSent":
                 url = event["params"]["request"]["url"]

@@ -1,4 +1,4 @@
-"""A real browser, and a folder of runs and claims as sweeps leave them, made from one small run that was really trained."""
+"""A real browser, and a folder of runs and claims as sweeps leave them, made from one small run that was trained."""
 
 import json
 import os
@@ -90,7 +90,9 @@ def write_claims(folder: Path) -> None:
     """Claims as `chainlift reproduce` writes them: with pictures, without, failing, and one damaged file."""
     folder.mkdir()
     checked = [
-        Finding(f"accuracy & <b>{q}</b>", f"{kind}, p_cot {p}", tuple(p + s / 50 for s in SEEDS), p, 0.05, x=p, series=kind)
+        Finding(
+            f"accuracy & <b>{q}</b>", f"{kind}, p_cot {p}", tuple(p + s / 50 for s in SEEDS), p, 0.05, x=p, series=kind
+        )
         for q in "ab"
         for kind in ("star", "grpo")
         for p in (0.1, 0.2, 0.4)
@@ -110,6 +112,10 @@ def picture() -> Picture:
     star = Line("star", times, ((1.0, 2.0, 4.0), (2.0, 4.0, 8.0), (4.0, 8.0, 16.0), (1.0, 1.0, nan)))
     grpo = Line("grpo", times, ((3.0, 3.0, 3.0),) * 4)
     theory = Line("star, predicted", times, ((2.0, 3.0, 6.0),), predicted=True)
-    curves = Lines("growth", "updates", "length", (theory, star, grpo), (Mark(10.0, "threshold"),), True, True, None, True)
-    cells = Map("plane", "p_cot", "K", ("0.1", "0.2"), ("2", "3"), (((0.0, 1.0), (0.5, 0.25)),) * 4, "share", (0, 1), True)
+    curves = Lines(
+        "growth", "updates", "length", (theory, star, grpo), (Mark(10.0, "threshold"),), True, True, None, True
+    )
+    cells = Map(
+        "plane", "p_cot", "K", ("0.1", "0.2"), ("2", "3"), (((0.0, 1.0), (0.5, 0.25)),) * 4, "share", (0, 1), True
+    )
     return Picture("with-pictures", "Growth and plane", SEEDS, (curves, cells))

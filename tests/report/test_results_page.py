@@ -89,7 +89,11 @@ def test_damage_of_any_file_leaves_the_page_whole(few: Path, tmp_path: Path) -> 
     (shutil.copytree(few / "small-00000002-s2", folder / "bad-dir") / "rollouts.jsonl").unlink()
     (folder / "bad-dir/rollouts.jsonl").mkdir()
     found = {run.run_id: run for run in map(results_data.run, results_data.run_folders(folder))}
-    assert [name for name, run in found.items() if run.status == "damaged"] == ["bad-dir", "bad-recipe.yaml", "bad-summary.json"]
+    assert [name for name, run in found.items() if run.status == "damaged"] == [
+        "bad-dir",
+        "bad-recipe.yaml",
+        "bad-summary.json",
+    ]
     assert all(run.reason for run in found.values() if run.status == "damaged")
     assert "bad-dir" in results_page.write(folder).read_text()
 
@@ -173,6 +177,6 @@ def test_damage_of_the_old_page_is_not_possible(few: Path, monkeypatch: pytest.M
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(results_page, "write_atomically", full)
-    with pytest.raises(ValueError, match="cannot write into .*: No space left on device"):
+    with pytest.raises(ValueError, match=r"cannot write into .*: No space left on device"):
         results_page.write(few)
     assert (few / "index.html").read_text() == text

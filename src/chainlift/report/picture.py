@@ -1,4 +1,4 @@
-"""What a figure of a claim shows, as plain numbers: drawn on paper by picture_print.py and on a page by the results page.
+"""What a figure of a claim shows, as plain numbers: drawn on paper by picture_print.py, and on the page of results.
 
 A picture keeps every seed's own values, so that whoever looks at it may leave seeds and lines out; means and intervals
 are taken where it is drawn. Its table, a row a number, is the csv beside the figure.

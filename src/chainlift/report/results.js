@@ -59,6 +59,11 @@ function show(name, view) {
   detail.append(toolbar(name), content.content);
   document.title = `${name.replace("=", " ")} · ${pageTitle}`;
   if (!values.has(name)) return;
+  if (window.Plotly) showValues(name);
+  else requestAnimationFrame(() => setTimeout(() => { if (open === name) showValues(name); }));  // the text is there first
+}
+
+function showValues(name) {
   const held = JSON.parse(values.get(name).textContent);
   if (held.lift || held.pictures?.length) startPlotly();
   if (held.lift) drawn.push(showLift(detail.querySelector(".lift"), held.lift));

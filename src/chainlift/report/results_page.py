@@ -1,4 +1,4 @@
-"""One offline page for all runs of a folder: claims with interactive figures, a table of runs, and each run behind it."""
+"""One offline page for all runs of a folder: claims with interactive figures, a table of runs, each run behind it."""
 
 from __future__ import annotations
 

@@ -17,9 +17,7 @@ TRIES = 3  # of a job whose node or process was lost
 TELL = Callable[[Job, Status, float], None]
 
 
-def run_jobs(
-    jobs: Sequence[Job], tell: TELL, *, address: str | None = None, cpus: float = 1, gpus: float = 0
-) -> bool:
+def run_jobs(jobs: Sequence[Job], tell: TELL, *, address: str | None = None, cpus: float = 1, gpus: float = 0) -> bool:
     """Whether all was carried out (failed jobs included); False if the user stopped it. `tell` hears of each end.
 
     cpus, gpus: what Ray reserves for each job; a job computes with as many threads as it has CPUs. ValueError in one
