@@ -124,6 +124,12 @@ class Page:
             self.send("Input.dispatchKeyEvent", type="keyDown", text=text, **about)
             self.send("Input.dispatchKeyEvent", type="keyUp", **about)
 
+    def point(self, element: str, x: float = 0.5, y: float = 0.5) -> None:
+        """Move the mouse over an element, to a share of its width and height."""
+        box = self.ask(f"(({element}).scrollIntoView(), ({element}).getBoundingClientRect().toJSON())")
+        place = {"x": box["x"] + x * box["width"], "y": box["y"] + y * box["height"]}
+        self.send("Input.dispatchMouseEvent", type="mouseMoved", **place)
+
     def type(self, text: str) -> None:
         """Type into what has the focus."""
         self.send("Input.insertText", text=text)

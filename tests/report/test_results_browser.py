@@ -183,6 +183,16 @@ def test_seeds_and_lines_decide_what_is_drawn(tab: Page, index: Path) -> None:
     tab.wait("document.querySelectorAll('.picture details tbody tr').length === 6")
 
 
+def test_pointing_tells_values_number_and_interval(tab: Page, index: Path) -> None:
+    visit_claim(tab, index, "holds-here")
+    tab.point("document.querySelectorAll('.panels .scatterlayer .trace')[2].querySelectorAll('.point')[1]")
+    tab.wait("document.querySelectorAll('.hoverlayer .hovertext').length > 0")
+    told = tab.ask("document.querySelector('.hoverlayer .hovertext').textContent")
+    low, high = mean_interval([0.2, 0.22, 0.24, 0.3])
+    for text in ("star", "mean 0.24", f"95 %: {low:.4g} to {high:.4g}", "n = 4 of 4 seeds", "seed 5: 0.3"):
+        assert text in told
+
+
 def test_a_band_a_mark_and_a_map_are_drawn(tab: Page, index: Path) -> None:
     visit_claim(tab, index, "with-pictures")
     curves, plane = (f"document.querySelectorAll('.panels .chart')[{i}]" for i in range(2))

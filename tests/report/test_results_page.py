@@ -12,6 +12,7 @@ import pytest
 from chainlift.report import results_data, results_page
 from chainlift.report.page import table
 from chainlift.report.record import read
+from tests.conftest import chainlift
 from tests.report.conftest import ODD, SEEDS, TITLE, fill, picture
 
 
@@ -83,9 +84,14 @@ def test_a_runs_chart_is_that_of_its_own_page(few: Path) -> None:
 def test_damage_of_any_file_leaves_the_page_whole(few: Path, tmp_path: Path) -> None:
     folder = tmp_path / "runs"
     shutil.copytree(few / "small-00000002-s2", folder / "fine")
-    for name, content in (("recipe.yaml", "name: x\n"), ("summary.json", '{"pretrain": {}, "theory": {}}')):
+    summary = json.loads((few / "small-00000002-s2/summary.json").read_text())
+    summary["posttrain"]["sampled_accuracy"] = "high"
+    bad = {"recipe.yaml": "name: x\n", "summary.json": '{"pretrain": {}, "theory": {}}'}
+    for name, content in bad.items():
         shutil.copytree(few / "small-00000002-s2", folder / f"bad-{name}")
         (folder / f"bad-{name}" / name).write_text(content)
+    shutil.copytree(few / "small-00000002-s2", folder / "bad-word")
+    (folder / "bad-word/summary.json").write_text(json.dumps(summary))
     (shutil.copytree(few / "small-00000002-s2", folder / "bad-dir") / "rollouts.jsonl").unlink()
     (folder / "bad-dir/rollouts.jsonl").mkdir()
     found = {run.run_id: run for run in map(results_data.run, results_data.run_folders(folder))}
@@ -93,7 +99,9 @@ def test_damage_of_any_file_leaves_the_page_whole(few: Path, tmp_path: Path) -> 
         "bad-dir",
         "bad-recipe.yaml",
         "bad-summary.json",
+        "bad-word",
     ]
+    assert found["bad-word"].reason == "summary.json is damaged: sampled accuracy is 'high'"
     assert all(run.reason for run in found.values() if run.status == "damaged")
     assert "bad-dir" in results_page.write(folder).read_text()
 
@@ -164,6 +172,16 @@ def test_a_run_folder_still_gets_its_own_page(few: Path, tmp_path: Path) -> None
     copy = shutil.copytree(few / "small-00000002-s2", tmp_path / "small-00000002-s2")
     assert results_page.write_any(copy) == copy / "report.html"
     assert (copy / "figures/lift.pdf").exists()
+
+
+@pytest.mark.slow
+def test_the_command_takes_both_kinds_of_folder(few: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "runs"
+    run = shutil.copytree(few / "small-00000002-s2", folder / "small-00000002-s2")
+    done = chainlift("report", folder, run)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == [str(folder / "index.html"), str(run / "report.html")]
+    assert '<h2 id="claims-title"' not in (folder / "index.html").read_text()
 
 
 @pytest.mark.parametrize("name", ["", "nowhere"])

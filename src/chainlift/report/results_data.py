@@ -113,9 +113,9 @@ def claim(file: Path) -> ClaimView:
 
 def _finding(told: dict[str, Any]) -> Finding:
     """A finding from its JSON, in which null stands for what is not finite."""
-    found = {one.name: told[one.name] for one in fields(Finding) if one.name in told}
-    values = tuple(math.nan if value is None else value for value in told["values"])
-    return Finding(**(found | {"values": values}))
+    found: dict[str, Any] = {one.name: told[one.name] for one in fields(Finding) if one.name in told}
+    found["values"] = tuple(math.nan if value is None else value for value in told["values"])
+    return Finding(**found)
 
 
 def _row(finding: Finding, holds: bool | None) -> dict[str, Any]:
@@ -163,7 +163,7 @@ def run(folder: Path) -> RunView:
             headline=headline(record.summary, chance(record.recipe, record.summary))
             if record.summary
             else so_far(record),
-            table=table(record.summary) if record.summary else [],
+            table=_table(record.summary) if record.summary else [],
             recipe_text=(folder / "recipe.yaml").read_text(),
             values={"lift": _lift(record), "samples": _samples(record)},
             report=own_page,
@@ -199,6 +199,17 @@ def _columns(record: Record) -> dict[str, Any]:
         "seconds": sum(stage["seconds"] for stage in stages) if stages else None,
         **measured,
     }
+
+
+def _table(summary: dict[str, Any]) -> list[dict[str, Any]]:
+    """The before/after table; ValueError where it holds anything but numbers, which the page could not show."""
+    found = table(summary)
+    for row in found:
+        for cell in row["cells"]:
+            for number in (cell["value"], cell["theory"], *(cell["interval"] or ())):
+                if not isinstance(number, int | float | None):
+                    raise ValueError(f"summary.json is damaged: {row['name']} is {number!r}")
+    return found
 
 
 def _lift(record: Record) -> dict[str, Any] | None:
