@@ -1,19 +1,16 @@
 """The page in a real browser, at the width of a desk and of a telephone: drawn whole, nothing too wide, no error."""
 
 import json
-import os
 import re
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "microsoft-edge")
-FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run")
-FLAGS += ("--disable-background-networking", "--disable-component-update", "--disable-sync")
-FLAGS += ("--enable-logging=stderr", "--virtual-time-budget=8000", "--window-size=1400,3000")
+from tests import browser
+
+FLAGS = (*browser.FLAGS, "--enable-logging=stderr", "--virtual-time-budget=8000", "--window-size=1400,3000")
 
 # Run in the page once it is drawn. A full row of tokens is made, whose last one is the hardest place for a probability.
 PROBE = """
@@ -42,17 +39,6 @@ FRAME = """
   document.getElementById('found').textContent = JSON.stringify(e.data) })</script>
 <iframe src='page.html' width=WIDTH height=3000></iframe></body>
 """
-
-
-@pytest.fixture(scope="session")
-def chromium() -> str:
-    """A Chromium; there is always one in CI, and where there is none the test fails rather than passes unseen."""
-    found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
-    if found is None:
-        pytest.fail(
-            "no Chromium found: install one, set CHROMIUM to it, or leave out these tests with -m 'not browser'"
-        )
-    return found
 
 
 def probe(chromium: str, page: Path, folder: Path, width: int) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import json
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,22 +41,36 @@ def in_tensorboard(folder: Path) -> dict[str, list[tuple[int, float]]]:
 
 
 def in_wandb(folder: Path) -> list[dict[str, float]]:
+    """The history in an offline run's file: a LevelDB log of protocol buffers, after a header of seven bytes."""
     from wandb.proto import wandb_internal_pb2
-    from wandb.sdk.internal.datastore import DataStore
 
     found: list[dict[str, float]] = []
     for file in sorted(folder.glob("wandb/offline-run-*/*.wandb")):
-        store = DataStore()
-        store.open_for_scan(str(file))
-        while (data := store.scan_data()) is not None:
+        for data in leveldb_records(file.read_bytes()):
             record = wandb_internal_pb2.Record()
             record.ParseFromString(data)
             if record.WhichOneof("record_type") == "history":
-                items = {
-                    "/".join(item.nested_key) or item.key: json.loads(item.value_json) for item in record.history.item
-                }
-                found.append({key: value for key, value in items.items() if not key.startswith("_")})
+                items = {item.key or "/".join(item.nested_key): item.value_json for item in record.history.item}
+                found.append({key: json.loads(value) for key, value in items.items() if not key.startswith("_")})
     return found
+
+
+def leveldb_records(data: bytes) -> Iterator[bytes]:
+    """Records of a LevelDB log: blocks of 32 KiB, each piece behind 4 bytes checksum, 2 length, 1 kind (1: whole,
+    2, 3, 4: first, middle, last).
+    """
+    place, pieces = 7, b""
+    while place + 7 <= len(data):
+        left = 32768 - place % 32768
+        if left < 7:
+            place += left
+            continue
+        length, kind = int.from_bytes(data[place + 4 : place + 6], "little"), data[place + 6]
+        pieces += data[place + 7 : place + 7 + length]
+        place += 7 + length
+        if kind in (1, 4):
+            yield pieces
+            pieces = b""
 
 
 def in_trackio(home: Path, run_id: str) -> list[dict[str, float]]:

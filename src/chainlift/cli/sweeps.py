@@ -144,13 +144,19 @@ def reproduce(
 
 @app.command()
 def report(
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Run folders.")],
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="PATH...", help="Run folders, or folders that hold them, such as runs.")
+    ],
 ) -> None:
-    """Write each run's report.html (one offline page) and its figures as pdf, png and csv."""
-    from chainlift.report import page
+    """Write an offline page: report.html of a run folder, index.html of a folder that holds runs.
+
+    A run's page comes with its figures as pdf, png and csv. The page of a folder has its claims with interactive
+    figures, a table of its runs that can be searched and sorted, and every run behind it.
+    """
+    from chainlift.report import results_page
 
     for path in paths:
-        print(page.write(path))
+        print(results_page.write_any(path))
 
 
 @app.command()

@@ -18,7 +18,7 @@ def claim_lines(findings: Sequence[Finding]) -> list[str]:
     for quantity, lines in groupby(findings, key=lambda finding: finding.quantity):
         told.append(quantity)
         for finding in lines:
-            told.append(FORMAT.format(f"  {finding.setting}", *_cells(finding)).rstrip())
+            told.append(FORMAT.format(f"  {finding.setting}", *cells(finding)).rstrip())
             if finding.note:
                 told.append(f"    {finding.note}")
     return told
@@ -27,11 +27,11 @@ def claim_lines(findings: Sequence[Finding]) -> list[str]:
 def markdown(findings: Sequence[Finding]) -> str:
     """The findings as a Markdown table."""
     lines = [("quantity", *COLUMNS[1:]), ("---",) * len(COLUMNS)]
-    lines += [(", ".join(filter(None, (f.quantity, f.setting, f.note))), *_cells(f)) for f in findings]
+    lines += [(", ".join(filter(None, (f.quantity, f.setting, f.note))), *cells(f)) for f in findings]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
 
 
-def _cells(finding: Finding) -> tuple[str, ...]:
+def cells(finding: Finding) -> tuple[str, ...]:
     """Everything but the names: predicted, mean and interval, distance of the worst seed, tolerance, verdict."""
     told = {True: "holds", False: "FAILS", None: "measured"}[finding.holds]
     low, high = finding.ci95

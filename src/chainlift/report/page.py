@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from functools import cache
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ def render(record: Record) -> str:
     drawn = charts.all_charts(record)
     preflight = record.of("posttrain", "preflight")
     reference = next(iter(references(record)), None)
-    return _template().render(
+    return template("page.html.jinja").render(
         title=recipe.get("title") or recipe["name"],
         run_id=record.folder.resolve().name,
         headline=headline(record.summary, chance(recipe, record.summary)) if record.summary else so_far(record),
@@ -61,6 +62,7 @@ def render(record: Record) -> str:
         learner="A linear model" if recipe["model"].get("family") == "linear" else "A small transformer",
         recipe_text=yaml.safe_dump(recipe, sort_keys=False),
         environment_text=json.dumps(record.environment, indent=2),
+        drawing=script("drawing.js"),
         plotly=get_plotlyjs(),
     )
 
@@ -105,8 +107,8 @@ def _tokens(response: dict[str, Any]) -> dict[str, Any]:
 
 
 @cache
-def _template() -> Any:
-    """The page's template; every value is escaped unless the template says otherwise."""
+def template(name: str) -> Any:
+    """A page's template; every value is escaped unless the template says otherwise."""
     environment = Environment(
         loader=PackageLoader("chainlift.report", "."),
         autoescape=select_autoescape(default=True),
@@ -114,4 +116,9 @@ def _template() -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("page.html.jinja")
+    return environment.get_template(name)
+
+
+def script(name: str) -> str:
+    """The text of a script beside this file, for a page to hold."""
+    return (resources.files("chainlift.report") / name).read_text()

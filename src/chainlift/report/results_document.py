@@ -46,7 +46,7 @@ def render(told: Sequence[dict[str, Any]], tables: dict[str, str], drawn: set[st
     lines = ["| claim | | verdict | seeds | runs |", "|---|---|---|---|---|"]
     for one in told:
         link = f"[{one['claim']}](#{_anchor(_title(one))})"
-        lines.append(f"| {link} | {one['statement']} | {one['verdict']} | {_seeds(one['seeds'])} | {one['runs']} |")
+        lines.append(f"| {link} | {one['statement']} | {one['verdict']} | {seed_range(one['seeds'])} | {one['runs']} |")
     sections = [_section(one, tables[one["claim"]], one["claim"] in drawn) for one in told]
     return HEAD + "\n".join(lines) + "\n\n" + "\n".join(sections)
 
@@ -57,7 +57,7 @@ def _section(one: dict[str, Any], table: str, has_figure: bool) -> str:
     parts = [
         f"## {_title(one)}",
         f"{one['statement']}.",
-        f"    chainlift reproduce {name} --seeds {_seeds(one['seeds'])}",
+        f"    chainlift reproduce {name} --seeds {seed_range(one['seeds'])}",
     ]
     parts.append(_circumstances(one))
     if has_figure:
@@ -88,7 +88,7 @@ def _anchor(title: str) -> str:
     return "".join(c for c in title.lower().replace(" ", "-") if c.isalnum() or c in "-_")
 
 
-def _seeds(seeds: Sequence[int]) -> str:
+def seed_range(seeds: Sequence[int]) -> str:
     """0-4 for a range, else 0,2,5."""
     is_range = list(seeds) == list(range(seeds[0], seeds[-1] + 1)) and len(seeds) > 1
     return f"{seeds[0]}-{seeds[-1]}" if is_range else ",".join(map(str, seeds))

@@ -47,13 +47,13 @@ class Mirror:
     """Sends a folder's metrics to a tracker, from where it ended before."""
 
     def __init__(self, folder: RunFolder, name: str, config: dict[str, Any], warn: Callable[[str], None]) -> None:
-        self.folder, self.name, self.warn = folder, name, warn
+        self.folder, self.name, self.config, self.warn = folder, name, config, warn
         self.tracker: Tracker | None = None
-        self._try(lambda: self._open(config))
+        self.is_off = False
 
     def update(self) -> None:
         """Send the rows that came since the last time, and remember how far that was."""
-        if self.tracker is not None:
+        if not self.is_off:
             self._try(self._send)
 
     def close(self) -> None:
@@ -62,11 +62,9 @@ class Mirror:
             self._try(self.tracker.close)
             self.tracker = None
 
-    def _open(self, config: dict[str, Any]) -> None:
-        self.tracker = BACKENDS[self.name](self.folder.path, config)
-
     def _send(self) -> None:
-        assert self.tracker is not None
+        if self.tracker is None:  # not before there is something to send: a shared stage 1 has a run of its own first
+            self.tracker = BACKENDS[self.name](self.folder.path, self.config)
         file = self.folder.path / "metrics.jsonl"
         seen = self._seen()
         sent = seen.get(self.name, 0)
@@ -88,7 +86,7 @@ class Mirror:
         except Exception as error:  # a tracker may fail in any way; the run goes on
             told = " ".join(str(error).split())[:200]
             self.warn(f"{self.name} is off from here on, the run is not: {type(error).__name__}: {told}")
-            self.tracker = None
+            self.tracker, self.is_off = None, True
 
 
 def numbers(row: dict[str, Any]) -> dict[str, float]:

@@ -1,0 +1,234 @@
+"""What the page of results holds: claims and runs of a folder, read one by one; what is damaged is told, not raised."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass, field, fields
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from chainlift.measure.finding import Finding
+from chainlift.report import charts
+from chainlift.report.about import about, chance
+from chainlift.report.claim_picture import findings_picture
+from chainlift.report.claim_table import cells
+from chainlift.report.names import STAGE_TITLES
+from chainlift.report.page import table
+from chainlift.report.record import Record, read
+from chainlift.report.results_document import seed_range
+from chainlift.report.sentence import headline, so_far
+from chainlift.runs.store import RunFolder
+
+SHARED = "pretrain-"  # names of folders that hold a stage 1 which several runs begin with
+SHOWN = 2  # sampled responses of a run on either side of RL
+DIGITS = 5  # of a measured number on the page: more than any interval asks for
+MEASURED = ("greedy_accuracy", "greedy_length_median", "sampled_accuracy", "sampled_long_share")
+PICTURE = ("name", "title", "seeds", "panels")  # keys of Picture.as_dict()
+# What a folder with parsable files that do not fit together raises somewhere on the way.
+UNREADABLE = (ValueError, OSError, KeyError, TypeError, AttributeError, IndexError)
+
+
+@dataclass(frozen=True)
+class ClaimView:
+    """A claim as the page shows it."""
+
+    name: str
+    statement: str
+    verdict: str
+    """holds, fails in .. lines, measured; or why the claim's file cannot be read."""
+    state: str
+    """holds, fails, measured or damaged."""
+    seeds: str = ""
+    num_runs: int = 0
+    quick: bool = False
+    quantities: list[dict[str, Any]] = field(default_factory=list)
+    """{name, rows}; a row is a finding: {setting, note, cells, holds}."""
+    pictures: list[dict[str, Any]] = field(default_factory=list)
+    """Picture.as_dict() of each figure."""
+
+
+@dataclass(frozen=True)
+class RunView:
+    """A run as the page shows it: a row of the table, and what opens behind it."""
+
+    run_id: str
+    status: str
+    """done, failed, unfinished or damaged."""
+    reason: str = ""
+    """Why it is failed or damaged."""
+    row: dict[str, Any] = field(default_factory=dict)
+    """recipe, seed, p_cot, d, modulus, algorithm, reward, seconds, and of each stage the MEASURED ones."""
+    title: str = ""
+    about: str = ""
+    headline: str = ""
+    table: list[dict[str, Any]] = field(default_factory=list)
+    recipe_text: str = ""
+    values: dict[str, Any] = field(default_factory=dict)
+    """{lift: plotly figure or None, samples}, for the script."""
+    report: str | None = None
+    """The run's own page, seen from the folder of runs."""
+
+    @property
+    def is_shared(self) -> bool:
+        """A stage 1 by itself, which runs begin with."""
+        return self.run_id.startswith(SHARED)
+
+
+def run_folders(folder: Path) -> list[Path]:
+    """The run folders that a folder holds, by name."""
+    return sorted(file.parent for file in folder.glob("*/recipe.yaml"))
+
+
+def claims(folder: Path) -> list[ClaimView]:
+    """The claims that `chainlift reproduce` left in folder/claims, by name, then those at their quick sizes."""
+    files = [*sorted((folder / "claims").glob("*.json")), *sorted((folder / "claims" / "quick").glob("*.json"))]
+    return [claim(file) for file in files]
+
+
+def claim(file: Path) -> ClaimView:
+    """One claim; a damaged file gives one that says so."""
+    try:
+        told = json.loads(file.read_text())
+        findings = [_finding(one) for one in told["findings"]]
+        rows = [_row(finding, one["holds"]) for finding, one in zip(findings, told["findings"], strict=True)]
+        pairs = groupby(zip(findings, rows, strict=True), key=lambda pair: pair[0].quantity)
+        derived = findings_picture(told["claim"], told["statement"], told["seeds"], findings)
+        pictures = told.get("pictures") or ([derived.as_dict()] if derived else [])
+        state = str(told["verdict"]).split()[0]
+        return ClaimView(
+            name=file.stem,
+            statement=str(told["statement"]),
+            verdict=str(told["verdict"]),
+            state=state if state in ("holds", "fails") else "measured",
+            seeds=seed_range(told["seeds"]),
+            num_runs=told["runs"],
+            quick=bool(told.get("quick")),
+            quantities=[{"name": name, "rows": [row for _, row in group]} for name, group in pairs],
+            pictures=[rounded({key: one[key] for key in PICTURE}) for one in pictures],
+        )
+    except UNREADABLE as error:
+        return ClaimView(file.stem, "", f"cannot be read: {_told(error)}", "damaged")
+
+
+def _finding(told: dict[str, Any]) -> Finding:
+    """A finding from its JSON, in which null stands for what is not finite."""
+    found: dict[str, Any] = {one.name: told[one.name] for one in fields(Finding) if one.name in told}
+    found["values"] = tuple(math.nan if value is None else value for value in told["values"])
+    return Finding(**found)
+
+
+def _row(finding: Finding, holds: bool | None) -> dict[str, Any]:
+    return {"setting": finding.setting, "note": finding.note, "cells": cells(finding)[:-1], "holds": holds}
+
+
+def run(folder: Path) -> RunView:
+    """One run; a damaged folder gives one that says so."""
+    own_page = f"{folder.name}/report.html" if (folder / "report.html").exists() else None
+    try:
+        record = read(folder)
+        status, reason = _status(RunFolder(folder))
+        return RunView(
+            run_id=folder.name,
+            status=status,
+            reason=reason,
+            row=_columns(record),
+            title=str(record.recipe.get("title") or record.recipe["name"]),
+            about=about(record.recipe),
+            headline=headline(record.summary, chance(record.recipe, record.summary))
+            if record.summary
+            else so_far(record),
+            table=_table(record.summary) if record.summary else [],
+            recipe_text=(folder / "recipe.yaml").read_text(),
+            values={"lift": _lift(record), "samples": _samples(record)},
+            report=own_page,
+        )
+    except UNREADABLE as error:
+        return RunView(folder.name, "damaged", _told(error, folder), report=own_page)
+
+
+def _status(folder: RunFolder) -> tuple[str, str]:
+    """(done, failed or unfinished; the last line of what made it fail)."""
+    if folder.done:
+        return "done", ""
+    failure = folder.failure
+    return ("unfinished", "") if failure is None else ("failed", (failure.splitlines() or [""])[-1].strip())
+
+
+def _columns(record: Record) -> dict[str, Any]:
+    """The row of the table; None where a run has no such thing."""
+    recipe, summary = record.recipe, record.summary or {}
+    task, rl = recipe["task"], recipe.get("posttrain") or {}
+    stages = [summary[stage] for stage in STAGE_TITLES if stage in summary]
+    measured = {
+        f"{stage}_{key}": summary.get(stage, {}).get(key) for stage in ("pretrain", "posttrain") for key in MEASURED
+    }
+    return {
+        "recipe": str(recipe["name"]),
+        "seed": recipe.get("seed"),
+        "p_cot": recipe["mixture"].get("p_cot"),
+        "d": task.get("d", task.get("n")),
+        "modulus": task.get("modulus"),
+        "algorithm": rl.get("algorithm"),
+        "reward": rl.get("reward"),
+        "seconds": sum(stage["seconds"] for stage in stages) if stages else None,
+        **measured,
+    }
+
+
+def _table(summary: dict[str, Any]) -> list[dict[str, Any]]:
+    """The before/after table; ValueError where it holds anything but numbers, which the page could not show."""
+    found = table(summary)
+    for row in found:
+        for cell in row["cells"]:
+            for number in (cell["value"], cell["theory"], *(cell["interval"] or ())):
+                if not isinstance(number, int | float | None):
+                    raise ValueError(f"summary.json is damaged: {row['name']} is {number!r}")
+    return found
+
+
+def _lift(record: Record) -> dict[str, Any] | None:
+    """The chart of the run's own page, with fewer digits; None before the first evaluation."""
+    return rounded(charts.lift(record).to_plotly_json()) if record.of("pretrain", "evaluation") else None
+
+
+def _samples(record: Record) -> list[dict[str, Any]]:
+    """A few sampled responses before and after RL: {title, responses: [{prompt, told, tokens: [[text, p, right]]}]}."""
+    found = []
+    for title, stage in (("Before RL", "pretrain"), ("After RL", "posttrain")):
+        responses = [_response(one) for one in record.shown(stage, "sampled", last=True)[:SHOWN]]
+        if responses:
+            found.append({"title": title, "responses": responses})
+    return found
+
+
+def _response(one: dict[str, Any]) -> dict[str, Any]:
+    told = "right answer" if one["answer"] else "wrong answer" if one["finished"] else "unfinished"
+    right = [int(is_right) for is_right in one["token_right"]]
+    tokens = [list(token) for token in zip(one["response"], rounded(one["probabilities"]), right, strict=True)]
+    return {"prompt": one["prompt"], "told": f"{told}, length {one['length']}", "tokens": tokens}
+
+
+def rounded(value: Any) -> Any:
+    """The value with DIGITS digits of every number in it, None for one that is not finite, and lists for tuples."""
+    if isinstance(value, dict):
+        return {key: rounded(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [rounded(one) for one in value]
+    if not isinstance(value, float):
+        return value
+    if not math.isfinite(value):
+        return None
+    short = float(f"{value:.{DIGITS}g}")
+    return int(short) if short.is_integer() else short
+
+
+def _told(error: Exception, folder: Path | None = None) -> str:
+    """An error in one line, without the path that the reader knows."""
+    if isinstance(error, ValueError):
+        text = str(error).replace(f"{folder}/", "") if folder else str(error)
+        return " ".join(text.split())
+    if isinstance(error, OSError):
+        return str(error.strerror or error)
+    return f"its files do not fit together ({type(error).__name__}: {error})"

@@ -1,0 +1,64 @@
+"""One offline page for all runs of a folder: claims with interactive figures, a table of runs, each run behind it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from plotly.offline import get_plotlyjs
+
+from chainlift.measure.statistics import t_quantile
+from chainlift.report import page, results_data
+from chainlift.report.page import script, template
+from chainlift.report.results_data import ClaimView, RunView
+from chainlift.runs.store import write_atomically
+
+SCRIPTS = ("drawing.js", "pictures.js", "results.js")
+
+
+def write_any(path: Path) -> Path:
+    """The page of a path: report.html of a run folder, index.html of a folder that holds run folders or claims."""
+    return page.write(path) if (path / "recipe.yaml").is_file() else write(path)
+
+
+def write(folder: Path) -> Path:
+    """index.html of a folder of runs; ValueError if it holds none, or cannot be written into."""
+    runs = [results_data.run(one) for one in results_data.run_folders(folder)]
+    claims = results_data.claims(folder)
+    if not runs and not claims:
+        raise ValueError(
+            f"{folder} is not a run folder and holds none: give a run folder, or the folder that `chainlift run` "
+            "writes into (--out, by default: runs)"
+        )
+    index = folder / "index.html"
+    try:
+        write_atomically(index, render(folder, claims, runs))
+    except OSError as error:
+        raise ValueError(f"cannot write into {folder}: {error.strerror}") from error
+    return index
+
+
+def render(folder: Path, claims: list[ClaimView], runs: list[RunView]) -> str:
+    """The page as text."""
+    shown = [run for run in runs if not run.is_shared]
+    most_seeds = max((len(picture["seeds"]) for claim in claims for picture in claim.pictures), default=2)
+    return template("results.html.jinja").render(
+        folder=folder.resolve().name,
+        claims=claims,
+        runs=runs,
+        num_shown=len(shown),
+        num_shared=len(runs) - len(shown),
+        recipes=sorted({run.row["recipe"] for run in runs if run.row}),
+        statuses=sorted({run.status for run in runs}),
+        # By the number of seeds that are left: the script takes intervals of those that the reader selects.
+        t95=json.dumps([None, None, *(round(t_quantile(n - 1), 5) for n in range(2, most_seeds + 1))]),
+        embed=_embed,
+        scripts="\n".join(map(script, SCRIPTS)),
+        plotly=get_plotlyjs(),
+    )
+
+
+def _embed(value: Any) -> str:
+    """JSON that may stand inside a script element, whatever text it holds."""
+    return json.dumps(value, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")

@@ -1,0 +1,121 @@
+"""A real browser, and a folder of runs and claims as sweeps leave them, made from one small run that was trained."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from chainlift.measure.finding import Finding
+from chainlift.report.picture import Line, Lines, Map, Mark, Picture
+from chainlift.sweep.claims import Claim, Outcome
+from tests.browser import NAMES, Browser, Page
+
+FILES = ("recipe.yaml", "environment.json", "metrics.jsonl", "rollouts.jsonl", "summary.json", "DONE")
+SEEDS = (0, 1, 2, 5)
+ODD = "odd &<i>'\"-s0"  # a folder's name may hold anything
+TITLE = "<script>document.title = 'taken'</script>"
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """A Chromium; there is always one in CI, and where there is none the test fails rather than passes unseen."""
+    found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
+    if found is None:
+        pytest.fail(
+            "no Chromium found: install one, set CHROMIUM to it, or leave out these tests with -m 'not browser'"
+        )
+    return found
+
+
+@pytest.fixture(scope="session")
+def browser(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """A browser that tests share; each opens tabs of its own."""
+    opened = Browser(chromium, tmp_path_factory.mktemp("profile"))
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def tab(browser: Browser) -> Iterator[Page]:
+    """A tab; the console must stay empty and the network unused, whatever the test does."""
+    page = browser.page()
+    yield page
+    assert not page.complaints()
+
+
+def copy_run(source: Path, folder: Path, *, p_cot: float = 0.25, recipe: str = "small", without: str = "") -> Path:
+    """A run folder's files under another name, p_cot and recipe, all but the file `without`."""
+    folder.mkdir(parents=True)
+    for file in FILES:
+        if file != without:
+            shutil.copyfile(source / file, folder / file)
+    text = (source / "recipe.yaml").read_text()
+    assert "name: small" in text
+    assert "p_cot: 0.25" in text
+    text = text.replace("name: small", f"name: {recipe}").replace("p_cot: 0.25", f"p_cot: {p_cot}")
+    (folder / "recipe.yaml").write_text(text)
+    return folder
+
+
+def fill(folder: Path, source: Path, count: int) -> Path:
+    """`count` runs in a folder, of which one failed, one is unfinished, one is damaged and one has odd names; besides,
+    a shared stage 1 and the claims.
+    """
+    for i in range(count - 4):
+        recipe = "small" if i % 4 else "other"
+        copy_run(source, folder / f"{recipe}-{i:08x}-s{i % 5}", p_cot=round(0.01 * (1 + i % 40), 2), recipe=recipe)
+    failed = copy_run(source, folder / "small-failed00-s0", without="DONE")
+    (failed / "summary.json").unlink()
+    (failed / "FAILED").write_text("Traceback\nerror: training diverged: loss is not finite\n")
+    copy_run(source, folder / "small-halfway0-s0", without="DONE")
+    (folder / "small-halfway0-s0/summary.json").unlink()
+    damaged = copy_run(source, folder / "small-damaged0-s0")
+    (damaged / "metrics.jsonl").write_text("[1]\n")
+    odd = copy_run(source, folder / ODD)
+    text = (odd / "recipe.yaml").read_text().replace("title: small", f"title: {json.dumps(TITLE)}")
+    (odd / "recipe.yaml").write_text(text)
+    shared = next(source.parent.glob("pretrain-*"))
+    (folder / shared.name).mkdir()
+    for file in FILES:
+        shutil.copyfile(shared / file, folder / shared.name / file)
+    write_claims(folder / "claims")
+    return folder
+
+
+def write_claims(folder: Path) -> None:
+    """Claims as `chainlift reproduce` writes them: with pictures, without, failing, and one damaged file."""
+    folder.mkdir()
+    checked = [
+        Finding(
+            f"accuracy & <b>{q}</b>", f"{kind}, p_cot {p}", tuple(p + s / 50 for s in SEEDS), p, 0.05, x=p, series=kind
+        )
+        for q in "ab"
+        for kind in ("star", "grpo")
+        for p in (0.1, 0.2, 0.4)
+    ]
+    fine = [replace(one, tolerance=1.0) for one in checked]
+    for name, findings in (("fails-here", checked), ("holds-here", fine), ("with-pictures", fine)):
+        told = Outcome(Claim(name, f"What {name} says", lambda seeds: [], lambda runs: []), list(SEEDS), findings, 8)
+        pictures = {"pictures": [picture().as_dict()]} if name == "with-pictures" else {}
+        (folder / f"{name}.json").write_text(json.dumps(told.as_dict() | pictures))
+    (folder / "torn.json").write_text('{"claim": ')
+
+
+def picture() -> Picture:
+    """Curves over time on logarithms, a prediction, a mark, and a map; one value was not measured."""
+    nan = float("nan")
+    times = (1.0, 10.0, 100.0)
+    star = Line("star", times, ((1.0, 2.0, 4.0), (2.0, 4.0, 8.0), (4.0, 8.0, 16.0), (1.0, 1.0, nan)))
+    grpo = Line("grpo", times, ((3.0, 3.0, 3.0),) * 4)
+    theory = Line("star, predicted", times, ((2.0, 3.0, 6.0),), predicted=True)
+    curves = Lines(
+        "growth", "updates", "length", (theory, star, grpo), (Mark(10.0, "threshold"),), True, True, None, True
+    )
+    cells = Map(
+        "plane", "p_cot", "K", ("0.1", "0.2"), ("2", "3"), (((0.0, 1.0), (0.5, 0.25)),) * 4, "share", (0, 1), True
+    )
+    return Picture("with-pictures", "Growth and plane", SEEDS, (curves, cells))
