@@ -99,7 +99,9 @@ def write_claims(folder: Path) -> None:
     ]
     fine = [replace(one, tolerance=1.0) for one in checked]
     for name, findings in (("fails-here", checked), ("holds-here", fine), ("with-pictures", fine)):
-        told = Outcome(Claim(name, f"What {name} says", lambda seeds: [], lambda runs: []), list(SEEDS), findings, 8)
+        told = Outcome(
+            Claim(name, f"What {name} says", lambda seeds, quick=False: [], lambda runs: []), list(SEEDS), findings, 8
+        )
         pictures = {"pictures": [picture().as_dict()]} if name == "with-pictures" else {}
         (folder / f"{name}.json").write_text(json.dumps(told.as_dict() | pictures))
     (folder / "torn.json").write_text('{"claim": ')

@@ -157,6 +157,7 @@ def test_seeds_and_lines_decide_what_is_drawn(tab: Page, index: Path) -> None:
         assert f"n = {len(chosen)} of 4 seeds" in tab.ask(f"{star}.hovertext[1]")
 
     drawn(values)
+    assert tab.ask(f"{star}.x") == pytest.approx([0.097, 0.197, 0.397])  # beside the other line's, which are equal
     tick(tab, "5")
     drawn(values[:3])
     tick(tab, "0")
@@ -175,6 +176,7 @@ def test_seeds_and_lines_decide_what_is_drawn(tab: Page, index: Path) -> None:
     assert tab.ask(f"{chart}.data.length") == traces + 2 * 4
     tick(tab, "each seed")
     tick(tab, "grpo")  # its prediction goes with it
+    assert tab.ask(f"{star}.x") == [0.1, 0.2, 0.4]
     assert tab.ask(f"{chart}.data.length") == traces - 2
     tick(tab, "predicted")
     assert tab.ask(f"{chart}.data.map(trace => trace.name)") == ["star"]

@@ -83,7 +83,8 @@ function showPicture(place, picture, t95) {
     for (const paint of swatches) paint();
     const n = chosen.seeds.size;
     status.textContent = n === 0 ? "No seed is selected." : n === 1 ? "One seed: no interval." :
-      `Means over ${n} of ${picture.seeds.length} seeds with 95 % Student t intervals; point at one for its numbers.`;
+      `Means over ${n} of ${picture.seeds.length} seeds with 95 % Student t intervals; point at one for its numbers.`
+      + (names.length > 1 ? " Lines that meet at a place are drawn side by side there." : "");
     for (const {panel, chart} of panels) {
       const {data, layout} = panel.kind === "map" ? map(panel) : curves(panel);
       Plotly.react(chart, data, layout, {responsive: true, displaylogo: false, displayModeBar: false});
@@ -112,10 +113,23 @@ function showPicture(place, picture, t95) {
         marker: {color: THEORY, symbol: "line-ew-open", size: 16, line: {width: 2}},
         hovertemplate: `<b>${safe(line.name)}</b><br>${safe(panel.x_label)} %{x}<br>%{y:.4g}<extra></extra>`});
     }
-    for (const line of panel.lines.filter(line => !line.predicted && isShown(line))) {
-      data.push(...measured(panel, {...line, geometric: panel.log_y}, look(names.indexOf(line.name))));
+    const lines = panel.lines.filter(line => !line.predicted && isShown(line));
+    for (const line of lines) {
+      const told = {...line, geometric: panel.log_y, drawnAt: sideBySide(panel, lines, line)};
+      data.push(...measured(panel, told, look(names.indexOf(line.name))));
     }
     return {data, layout: layout(panel)};
+  }
+
+  // Where a line's points are drawn: beside those of other lines at the same x, by about a marker, so that none is hidden.
+  function sideBySide(panel, lines, line) {
+    if (panel.joined) return line.x;
+    const scale = panel.log_x ? Math.log : x => x, back = panel.log_x ? Math.exp : x => x;
+    const all = panel.lines.flatMap(one => one.x).map(scale), step = 0.02 * (Math.max(...all) - Math.min(...all));
+    return line.x.map(x => {
+      const there = lines.filter(one => one.x.includes(x));
+      return there.length < 2 ? x : back(scale(x) + step * (there.indexOf(line) - (there.length - 1) / 2));
+    });
   }
 
   // A predicted line that is named after a measured one comes and goes with it.
@@ -133,9 +147,9 @@ function showPicture(place, picture, t95) {
       y: [...bounded.map(one => one.low), ...bounded.map(one => one.high).reverse()],
       fill: "toself", mode: "lines", line: {width: 0}, fillcolor: colour, opacity: .18, hoverinfo: "skip"});
     if (chosen.each) for (const row of picked(line.values)) data.push({
-      x: line.x, y: row, mode: panel.joined ? "lines" : "markers", opacity: .45, hoverinfo: "skip",
+      x: line.drawnAt, y: row, mode: panel.joined ? "lines" : "markers", opacity: .45, hoverinfo: "skip",
       line: {color: colour, width: 1}, marker: {color: colour, symbol: marker, size: 5}});
-    data.push({x: places.map(one => one.x), y: places.map(one => one.mean), name: line.name,
+    data.push({x: places.map(one => line.drawnAt[one.i]), y: places.map(one => one.mean), name: line.name,
       mode: !panel.joined ? "markers" : places.length > 30 ? "lines" : "lines+markers",
       line: {color: colour, width: 2, dash}, marker: {color: colour, symbol: marker, size: 8},
       error_y: panel.joined ? undefined : {type: "data", symmetric: false, color: colour, thickness: 1.5, width: 4,
