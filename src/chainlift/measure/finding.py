@@ -37,6 +37,8 @@ class Finding:
     """Mean and interval are those of the logarithms: for counts that differ by factors."""
     series: str = ""
     """Which of a figure's curves it belongs to."""
+    share: bool = False
+    """The values are shares: the interval is cut to [0, 1]."""
 
     @property
     def mean(self) -> float:
@@ -49,7 +51,7 @@ class Finding:
         if len(self.values) < 2 or not np.isfinite(self.values).all():
             return -math.inf, math.inf
         if not self.geometric:
-            return mean_interval(self.values)
+            return mean_interval(self.values, bounds=(0.0, 1.0) if self.share else (-math.inf, math.inf))
         low, high = mean_interval(np.log(self.values))
         return math.exp(low), math.exp(high)
 

@@ -51,6 +51,7 @@ def _panel(quantity: str, findings: list[Finding], marks: tuple[Mark, ...]) -> L
         marks=marks,
         log_x=len(x) > 1 and x[0] > 0 and x[-1] >= 10 * x[0],
         log_y=findings[0].geometric,
+        share=findings[0].share,
     )
 
 

@@ -84,7 +84,7 @@ def _draw_measured(ax: Axes, line: Line, number: int, panel: Lines) -> None:
     """Mean and interval of each place, and the seeds' own values, faint."""
     colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
     values = np.array(line.values, dtype=float)
-    means, low, high = _over_seeds(values, geometric=panel.log_y)
+    means, low, high = _over_seeds(values, panel)
     if panel.joined:
         ax.plot(line.x, means, color=colour, label=line.name)
         ax.fill_between(line.x, low, high, color=colour, alpha=0.15, linewidth=0)
@@ -97,14 +97,15 @@ def _draw_measured(ax: Axes, line: Line, number: int, panel: Lines) -> None:
         ax.plot(line.x, row, marker, color=colour, markersize=3, alpha=0.35)
 
 
-def _over_seeds(values: np.ndarray, *, geometric: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _over_seeds(values: np.ndarray, panel: Lines) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(means, lower ends, upper ends) of Student's t intervals at each place; the mean itself where there is none."""
+    geometric, bounds = panel.log_y, (0.0, 1.0) if panel.share else (-np.inf, np.inf)
     found = np.log(values) if geometric else values
     means = found.mean(axis=0)
     ends = np.stack([means, means])
     for place in np.flatnonzero(np.isfinite(found).all(axis=0)):
         if len(found) > 1:
-            ends[:, place] = mean_interval(found[:, place].tolist())
+            ends[:, place] = mean_interval(found[:, place].tolist(), bounds=bounds)
     return (np.exp(means), *np.exp(ends)) if geometric else (means, *ends)
 
 

@@ -27,14 +27,15 @@ function shown(number) {
 
 // {n, mean, low, high} of one place's values; low and high are null for a single one. On a logarithmic axis mean and
 // interval are those of the logarithms, as in the claim's table.
-function overSeeds(values, geometric, t95) {
+function overSeeds(values, geometric, t95, share = false) {
   const found = values.filter(v => v !== null && (!geometric || v > 0)).map(v => geometric ? Math.log(v) : v);
   const n = found.length, back = v => geometric ? Math.exp(v) : v;
   if (!n) return {n, mean: null, low: null, high: null};
   const mean = found.reduce((a, b) => a + b) / n;
   if (n < 2) return {n, mean: back(mean), low: null, high: null};
   const half = t95[n] * Math.sqrt(found.reduce((sum, v) => sum + (v - mean) ** 2, 0) / (n - 1) / n);
-  return {n, mean: back(mean), low: back(mean - half), high: back(mean + half)};
+  const low = back(mean - half), high = back(mean + half);
+  return {n, mean: back(mean), low: share ? Math.max(low, 0) : low, high: share ? Math.min(high, 1) : high};
 }
 
 // The measured lines' names in the order of their first coming: their place gives colour, marker and dash in all panels.
@@ -95,7 +96,7 @@ function showPicture(place, picture, t95) {
   }
 
   const picked = values => values.filter((_, i) => chosen.seeds.has(i));
-  const at = (line, i) => overSeeds(picked(line.values).map(row => row[i]), line.geometric, t95);
+  const at = (line, i) => overSeeds(picked(line.values).map(row => row[i]), line.geometric, t95, line.share);
 
   function hovered(name, x, place, values) {
     const told = [`<b>${safe(name)}</b>`, safe(x), `mean ${shown(place.mean)}`];
@@ -115,7 +116,7 @@ function showPicture(place, picture, t95) {
     }
     const lines = panel.lines.filter(line => !line.predicted && isShown(line));
     for (const line of lines) {
-      const told = {...line, geometric: panel.log_y, drawnAt: sideBySide(panel, lines, line)};
+      const told = {...line, geometric: panel.log_y, share: panel.share, drawnAt: sideBySide(panel, lines, line)};
       data.push(...measured(panel, told, look(names.indexOf(line.name))));
     }
     return {data, layout: layout(panel)};
@@ -212,7 +213,7 @@ function showPicture(place, picture, t95) {
       if (panel.kind === "map") panel.rows.forEach((row, r) => panel.columns.forEach((column, c) => rows.push([panel.title,
         row, column, overSeeds(picked(panel.values).map(cells => cells[r][c]), false, t95)])));
       else for (const line of panel.lines.filter(isShown)) line.x.forEach((x, i) => rows.push([panel.title, line.name, shown(x),
-        line.predicted ? {n: "", mean: line.values[0][i], low: null, high: null} : at({...line, geometric: panel.log_y}, i)]));
+        line.predicted ? {n: "", mean: line.values[0][i], low: null, high: null} : at({...line, geometric: panel.log_y, share: panel.share}, i)]));
     }
     const head = element("tr", {}, ...["panel", "line", "at", "mean", "95 %", "seeds"].map(name => element("th", {scope: "col"}, name)));
     const body = rows.map(([title, name, x, one]) => element("tr", {}, ...[title, name, x, shown(one.mean),

@@ -1,10 +1,11 @@
-"""The document of results: every claim that was reproduced, with its verdict, table, figure and how it was made."""
+"""The document of results: every claim that was reproduced, with its verdict, table, figures and how it was made."""
 
 from __future__ import annotations
 
 import json
 import shutil
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,64 +19,110 @@ Intervals are Student's t, 95 %, over seeds. "Worst" is the seed farthest from t
 line without a prediction is a measurement. A verdict that fails is shown as failing.
 
 """
+QUICK = """## At quick sizes
+
+    chainlift reproduce --all --quick
+
+The same claims with small runs of the same shape, for a first look on a laptop.
+
+"""
+
+
+@dataclass(frozen=True)
+class _Told:
+    """A claim's files."""
+
+    content: dict[str, Any]
+    table: str
+    pictures: list[Path]
 
 
 def write(document: Path, results: Path, names: Sequence[str]) -> list[str]:
-    """The names of the claims now in `document`: those of `names` whose results are in the folder `results`.
+    """The names of the claims now in `document`: those of `names` whose results are in `results` or `results`/quick.
 
-    Figures are copied into `img` beside the document. ValueError in one line if it cannot be written.
+    Figures of full results are copied into `img` beside the document. ValueError in one line if it cannot be written.
     """
-    told = [json.loads((results / f"{name}.json").read_text()) for name in names if (results / f"{name}.json").exists()]
+    whole, quick = (_read(folder, names) for folder in (results, results / "quick"))
     try:
         pictures = document.parent / "img"
         pictures.mkdir(parents=True, exist_ok=True)
-        for one in told:
-            picture = results / f"{one['claim']}.png"
-            if picture.exists():
+        for told in whole:
+            for picture in told.pictures:
                 shutil.copyfile(picture, pictures / picture.name)
-        tables = {one["claim"]: (results / f"{one['claim']}.md").read_text() for one in told}
-        drawn = {one["claim"] for one in told if (results / f"{one['claim']}.png").exists()}
-        write_atomically(document, render(told, tables, drawn))
+        write_atomically(document, _render(whole, quick))
     except OSError as error:
         raise ValueError(f"cannot write {document}: {error.strerror}") from error
-    return [one["claim"] for one in told]
+    there = {told.content["claim"] for told in (*whole, *quick)}
+    return [name for name in names if name in there]
 
 
-def render(told: Sequence[dict[str, Any]], tables: dict[str, str], drawn: set[str]) -> str:
+def _read(folder: Path, names: Sequence[str]) -> list[_Told]:
+    found = []
+    for name in names:
+        if (folder / f"{name}.json").exists():
+            content = json.loads((folder / f"{name}.json").read_text())
+            # Files from before claims had several figures have one, of the claim's own name.
+            drawn = [one["name"] for one in content.get("pictures", [{"name": name}])]
+            pictures = [folder / f"{one}.png" for one in drawn if (folder / f"{one}.png").exists()]
+            found.append(_Told(content, (folder / f"{name}.md").read_text(), pictures))
+    return found
+
+
+def _render(whole: list[_Told], quick: list[_Told]) -> str:
     """The document as Markdown."""
-    lines = ["| claim | | verdict | seeds | runs |", "|---|---|---|---|---|"]
-    for one in told:
-        link = f"[{one['claim']}](#{_anchor(_title(one))})"
-        lines.append(f"| {link} | {one['statement']} | {one['verdict']} | {seed_range(one['seeds'])} | {one['runs']} |")
-    sections = [_section(one, tables[one["claim"]], one["claim"] in drawn) for one in told]
-    return HEAD + "\n".join(lines) + "\n\n" + "\n".join(sections)
+    text = HEAD + _overview([told.content for told in whole], linked=True)
+    text += "\n".join(_section(told) for told in whole)
+    if quick:
+        text += "\n" + QUICK + _circumstances([told.content for told in quick]) + "\n\n"
+        text += _overview([told.content for told in quick], linked=False)
+        text += "\n".join(_lines(told, f"{told.content['claim']}: all") for told in quick)
+    return text
 
 
-def _section(one: dict[str, Any], table: str, has_figure: bool) -> str:
+def _overview(contents: list[dict[str, Any]], *, linked: bool) -> str:
+    """A row a claim."""
+    lines = ["| claim | | verdict | seeds | runs | minutes of training |", "|---|---|---|---|---|---|"]
+    for one in contents:
+        name = f"[{one['claim']}](#{_anchor(_title(one))})" if linked else one["claim"]
+        minutes = f"{one['seconds']['all'] / 60:.0f}" if "all" in one.get("seconds", {}) else ""
+        cells = (name, one["statement"], one["verdict"], seed_range(one["seeds"]), one["runs"], minutes)
+        lines.append("| " + " | ".join(map(str, cells)) + " |")
+    return "\n".join(lines) + "\n\n"
+
+
+def _section(told: _Told) -> str:
     """A claim's part of the document."""
-    name = one["claim"]
+    one = told.content
     parts = [
         f"## {_title(one)}",
         f"{one['statement']}.",
-        f"    chainlift reproduce {name} --seeds {seed_range(one['seeds'])}",
+        f"    chainlift reproduce {one['claim']} --seeds {seed_range(one['seeds'])}",
+        _circumstances([one]),
     ]
-    parts.append(_circumstances(one))
-    if has_figure:
-        parts.append(f"![{one['statement']}](img/{name}.png)")
-    lines = len(one["findings"])
-    parts.append(f"<details><summary>All {lines} lines</summary>\n\n{table.strip()}\n\n</details>")
-    return "\n\n".join(parts) + "\n"
+    parts += [f"![{one['statement']}](img/{picture.name})" for picture in told.pictures]
+    return "\n\n".join([*parts, _lines(told, "All")])
 
 
-def _circumstances(one: dict[str, Any]) -> str:
-    """When, where and with what it was measured, and how long it took."""
-    where, seconds = one["environment"], one.get("seconds")
+def _lines(told: _Told, title: str) -> str:
+    """Every finding, folded."""
+    summary = f"{title} {len(told.content['findings'])} lines"
+    return f"<details><summary>{summary}</summary>\n\n{told.table.strip()}\n\n</details>\n"
+
+
+def _circumstances(contents: list[dict[str, Any]]) -> str:
+    """When, where and with what claims were measured, and how long their runs took."""
+    last = contents[-1]
+    where = last["environment"]
     commit = f", commit {where['commit'][:7]}" if where.get("commit") else ""
     versions = f"chainlift {where['chainlift']}{commit}, torch {where['packages']['torch']}, Python {where['python']}"
-    date = one.get("date", "Date not on record")
-    told = f"{one['runs']} runs. {date}, {versions}; {where['processor']}, {where['cpus']} CPUs."
-    if seconds:
-        told += f" A run trained for {seconds['median']:.0f} s (median), at most {seconds['most']:.0f} s."
+    date = last.get("date", "Date not on record")
+    runs = sum(one["runs"] for one in contents)
+    told = f"{runs} runs. {date}, {versions}; {where['processor']}, {where['cpus']} CPUs."
+    seconds = [one["seconds"] for one in contents if "seconds" in one]
+    if len(seconds) == 1:
+        told += f" A run trained for {seconds[0]['median']:.0f} s (median), at most {seconds[0]['most']:.0f} s."
+    elif seconds:
+        told += f" The longest run trained for {max(one['most'] for one in seconds):.0f} s."
     return told
 
 

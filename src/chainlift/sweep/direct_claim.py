@@ -36,7 +36,7 @@ def check(finished: list[Finished]) -> list[Finding]:
     found = []
     for d, values in by_seed(finished, after("pretrain", "greedy_accuracy"), "task.d").items():
         predicted = CHANCE if d >= SMALL else None
-        line = Finding("greedy accuracy, p_cot 0", f"d {d}", values, predicted, NEAR, x=d, axis="d")
+        line = Finding("greedy accuracy, p_cot 0", f"d {d}", values, predicted, NEAR, x=d, axis="d", share=True)
         found.append(line)
     return found
 

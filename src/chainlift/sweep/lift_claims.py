@@ -23,10 +23,10 @@ RAREST, LONGER = 0.01, 3200
 DIGITS = (2, 3)
 QUICK_NOISE = (0.02, 0.15)
 """At d = 6 the chains are right with probability .89 and .38."""
-QUICK_NOISY = ("task.d=6", "model.width=32", "pretrain.steps=600", "evaluate.every=600")
+QUICK_NOISY = ("task.d=6", "model.width=32", "pretrain.steps=600", "evaluate.every=600", "posttrain.prompts=2048")
 QUICK_RARE_P = (0, 0.02, 0.1)
-QUICK_RARE = ("task.d=6", "model.width=32", "pretrain.steps=800", "posttrain.updates=120", "posttrain.lr=5e-4")
-QUICK_MULTIPLICATION = ("pretrain.steps=600", "posttrain.updates=40", "evaluate.every=600")
+QUICK_RARE = ("task.d=6", "model.width=32", "pretrain.steps=700", "posttrain.updates=80", "posttrain.lr=5e-4")
+QUICK_MULTIPLICATION = ("pretrain.steps=500", "posttrain.updates=30", "evaluate.every=500")
 
 
 def noisy_runs(seeds: Sequence[int], quick: bool = False) -> list[Recipe]:
@@ -109,7 +109,7 @@ def check_multiplication(finished: list[Finished]) -> list[Finding]:
         ]
         for quantity, stage, key, predicted, tolerance in lines:
             values = tuple(after(stage, key)(run) for run in runs)
-            found.append(Finding(quantity, f"n {n}", values, predicted, tolerance, x=n, axis="digits"))
+            found.append(Finding(quantity, f"n {n}", values, predicted, tolerance, x=n, axis="digits", share=True))
     return by_quantity(found)
 
 
@@ -117,7 +117,7 @@ def _over_noise(
     quantity: str, noise: float, values: tuple[float, ...], predicted: float | None, tolerance: float, series: str
 ) -> Finding:
     setting = f"{series} noise {noise:g}".strip()
-    return Finding(quantity, setting, values, predicted, tolerance, x=noise, axis="noise", series=series)
+    return Finding(quantity, setting, values, predicted, tolerance, x=noise, axis="noise", series=series, share=True)
 
 
 def _reward(run: Finished) -> str:

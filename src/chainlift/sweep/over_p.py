@@ -30,7 +30,9 @@ def over_p(
     """A finding for each p_cot: what the runs measured after a stage, in every seed, against a function of p_cot."""
     name = f"{series}, " if series else ""
     return [
-        Finding(quantity, f"{name}p_cot {p:g}", values, predicted(p), tolerance, x=p, series=series)
+        Finding(
+            quantity, f"{name}p_cot {p:g}", values, predicted(p), tolerance, x=p, series=series, share=is_share(key)
+        )
         for p, values in by_seed(finished, after(stage, key), P).items()
     ]
 
@@ -70,6 +72,11 @@ def _crossing(p: np.ndarray, log_odds: np.ndarray) -> float:
         return log_odds_crossing(p, log_odds)
     except ValueError:
         return math.nan
+
+
+def is_share(key: str) -> bool:
+    """Whether a summary's key holds a share of prompts or responses."""
+    return key.endswith(("accuracy", "share", "exactness"))
 
 
 def by_quantity(findings: list[Finding]) -> list[Finding]:

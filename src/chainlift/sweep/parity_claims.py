@@ -15,19 +15,19 @@ from chainlift.recipe import Recipe
 from chainlift.report.picture import Line, Lines, Map, Mark, Picture
 from chainlift.sweep.claims import Claim, after, by_seed
 from chainlift.sweep.grid import Finished, cross
-from chainlift.sweep.over_p import GO_ON, P, by_quantity, over_p, threshold
+from chainlift.sweep.over_p import GO_ON, P, by_quantity, is_share, over_p, threshold
 from chainlift.theory import closed_forms
 
 SHARES = (0.1, 0.2, 0.25, 0.29, 0.32, 0.35, 0.38, 0.42, 0.5, 0.7)
 NEAR = 0.1
 """Of 1/3: the p_cot whose log-odds give the threshold."""
-QUICK_SHARES = (0.1, 0.25, 0.3, 0.37, 0.42, 0.6)
+QUICK_SHARES = (0.1, 0.25, 0.3, 0.37, 0.42)
 QUICK_MODEL = ("model.family=mistral", "model.width=32", "pretrain.lr=2e-3")
-QUICK_THRESHOLD = ("task.d=8", *QUICK_MODEL, "pretrain.steps=600", "evaluate.every=600")
+QUICK_THRESHOLD = ("task.d=8", *QUICK_MODEL, "pretrain.steps=500", "evaluate.every=500")
 QUICK_HEADLINE = (
     "task.d=10", *QUICK_MODEL, "pretrain.steps=700", "posttrain.prompts=64", "posttrain.lr=5e-4",
 )  # fmt: skip
-QUICK_STALLS = ("task.d=10", *QUICK_MODEL, "pretrain.steps=1500")
+QUICK_STALLS = ("task.d=10", *QUICK_MODEL, "pretrain.steps=1200")
 LAYERS, WIDTHS = (2, 4), (128, 256)
 QUICK_LAYERS, QUICK_WIDTHS = (1, 2), (32, 64)
 QUICK_CAPACITY = ("task.d=8", "model.family=mistral", "pretrain.lr=2e-3", "pretrain.steps=500", "evaluate.every=100")
@@ -51,7 +51,14 @@ def check_stalls(finished: list[Finished]) -> list[Finding]:
         ("sampled long responses that are gold", "sampled_chain_exactness", None, 0.0),
     ]
     found = [
-        Finding(f"{name} at the end", "", tuple(after("pretrain", key)(run) for run in finished), predicted, tolerance)
+        Finding(
+            f"{name} at the end",
+            "",
+            tuple(after("pretrain", key)(run) for run in finished),
+            predicted,
+            tolerance,
+            share=is_share(key),
+        )
         for name, key, predicted, tolerance in ends
     ]
     courses = [run.evaluations("pretrain") for run in finished]
@@ -60,7 +67,7 @@ def check_stalls(finished: list[Finished]) -> list[Finding]:
         if x > 0:
             values = tuple(row["greedy"]["accuracy"] for row in rows)
             setting = f"{x:,} demonstrations"
-            found.append(Finding("greedy accuracy", setting, values, x=x, axis="demonstrations"))
+            found.append(Finding("greedy accuracy", setting, values, x=x, axis="demonstrations", share=True))
     return found
 
 
@@ -81,7 +88,7 @@ def check_lifts(finished: list[Finished]) -> list[Finding]:
         ("greedy length where NTP went on instead", "continued_pretrain", "greedy_length_median", 1.0, 0.0),
     ]
     found = [
-        Finding(name, "", tuple(after(stage, key)(run) for run in finished), predicted, tolerance)
+        Finding(name, "", tuple(after(stage, key)(run) for run in finished), predicted, tolerance, share=is_share(key))
         for name, stage, key, predicted, tolerance in ends
     ]
     courses = [run.evaluations("posttrain") for run in finished]
@@ -89,7 +96,9 @@ def check_lifts(finished: list[Finished]) -> list[Finding]:
         values = tuple(row["greedy"]["accuracy"] for row in rows)
         predicted = 1.0 if rows[0]["step"] >= SOON else None
         setting, x = f"{rows[0]['step']} updates", rows[0]["step"]
-        found.append(Finding("greedy accuracy during RL", setting, values, predicted, 0.01, x=x, axis="RL updates"))
+        found.append(
+            Finding("greedy accuracy during RL", setting, values, predicted, 0.01, x=x, axis="RL updates", share=True)
+        )
     share = tuple(run.summary["posttrain"]["rollouts"] / run.summary["pretrain"]["sequences"] for run in finished)
     found.append(Finding("RL's samples as a share of NTP's demonstrations", "", share))
     return found
@@ -225,7 +234,19 @@ def check_capacity(finished: list[Finished]) -> list[Finding]:
     for quantity, key, predicted, tolerance in lines:
         for (layers, width), values in by_seed(finished, after("pretrain", key), "model.layers", "model.width").items():
             setting, series = f"layers {layers}, width {width}", f"layers {layers}"
-            found.append(Finding(quantity, setting, values, predicted, tolerance, x=width, axis="width", series=series))
+            found.append(
+                Finding(
+                    quantity,
+                    setting,
+                    values,
+                    predicted,
+                    tolerance,
+                    x=width,
+                    axis="width",
+                    series=series,
+                    share=is_share(key),
+                )
+            )
     return by_quantity(found)
 
 

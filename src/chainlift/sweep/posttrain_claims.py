@@ -12,7 +12,7 @@ from chainlift.report.picture import Line, Lines, Map, Picture
 from chainlift.stages.before_after import BeforeAfter, before_after
 from chainlift.sweep.claims import Claim, after, by_seed
 from chainlift.sweep.grid import Finished, cross
-from chainlift.sweep.over_p import by_quantity
+from chainlift.sweep.over_p import by_quantity, is_share
 from chainlift.sweep.parity_claims import QUICK_MODEL, lifts_runs
 from chainlift.theory.groups import pass_at_k
 from chainlift.theory.reweighting import mode_kl
@@ -65,7 +65,7 @@ def check_algorithms(finished: list[Finished]) -> list[Finding]:
             known = None if setting == HARD else predicted
             note = "reported to fail" if setting == HARD and predicted is not None else ""
             name = f"{algorithm}, {reward}, temperature {temperature:g}"
-            found.append(Finding(quantity, name, values, known, tolerance, note=note))
+            found.append(Finding(quantity, name, values, known, tolerance, note=note, share="length" not in quantity))
     return by_quantity(found)
 
 
@@ -152,13 +152,24 @@ def check_switch(finished: list[Finished]) -> list[Finding]:
         ("sampled length after RL", "posttrain", "sampled_length_mean", {}, 0.0),
     ]  # fmt: skip
     found = [
-        Finding("sampled long responses that are gold, before RL", f"{steps} updates", values, x=steps, axis="switch")
+        Finding(
+            "sampled long responses that are gold, before RL",
+            f"{steps} updates",
+            values,
+            x=steps,
+            axis="switch",
+            share=True,
+        )
         for steps, values in exact.items()
     ]
     for quantity, stage, key, predicted, tolerance in lines:
         for steps, values in by_seed(finished, after(stage, key), SWITCH).items():
             told = predicted.get(steps)
-            found.append(Finding(quantity, f"{steps} updates", values, told, tolerance, x=steps, axis="switch"))
+            found.append(
+                Finding(
+                    quantity, f"{steps} updates", values, told, tolerance, x=steps, axis="switch", share=is_share(key)
+                )
+            )
     return found
 
 
@@ -200,14 +211,22 @@ def check_reweighting(finished: list[Finished]) -> list[Finding]:
     ]
     gold = after("pretrain", "sampled_chain_exactness"), after("posttrain", "sampled_chain_exactness")
     for name, value in zip(("before RL", "after RL"), gold, strict=True):
-        lines.append(Finding("sampled long responses that are gold", name, tuple(map(value, finished)), 1.0, 0.05))
+        lines.append(
+            Finding("sampled long responses that are gold", name, tuple(map(value, finished)), 1.0, 0.05, share=True)
+        )
     for k in found[0].before:
         values = tuple(one.before[k] for one in found)
         predicted = pass_at_k(p, k, 2)
-        lines.append(Finding("pass@k", f"before RL, k {k}", values, predicted, 0.05, x=k, axis="k", series="before RL"))
+        lines.append(
+            Finding(
+                "pass@k", f"before RL, k {k}", values, predicted, 0.05, x=k, axis="k", series="before RL", share=True
+            )
+        )
     for k in found[0].after:
         values = tuple(one.after[k] for one in found)
-        lines.append(Finding("pass@k", f"after RL, k {k}", values, 1.0, 0.02, x=k, axis="k", series="after RL"))
+        lines.append(
+            Finding("pass@k", f"after RL, k {k}", values, 1.0, 0.02, x=k, axis="k", series="after RL", share=True)
+        )
     return lines
 
 

@@ -16,8 +16,8 @@ from chainlift.theory import star
 
 LINEAR_P = (0.1, 0.05, 0.02)
 QUICK_LINEAR_P = (0.1,)
-QUICK_LINEAR = ("task.d=6", "pretrain.steps=6000", "posttrain.prompts=65536", "posttrain.updates=120")
-QUICK_RECURSION = ("task.d=6", "model.width=32", "pretrain.steps=800", "posttrain.prompts=4096")
+QUICK_LINEAR = ("task.d=6", "pretrain.steps=3000", "posttrain.prompts=16384", "posttrain.updates=120")
+QUICK_RECURSION = ("task.d=6", "model.width=32", "pretrain.steps=800", "posttrain.prompts=2048")
 Rounds = list[list[dict[str, Any]]]
 """Evaluations seed by seed, round by round."""
 
@@ -66,7 +66,9 @@ def check_recursion(finished: list[Finished]) -> list[Finding]:
 def _share(quantity: str, p: float, n: int, values: tuple[float, ...], **judgement: Any) -> Finding:
     """The long shares after round n against p_n."""
     name, share = f"p_cot {p:g}", star.star_share_after(p, n, 2)
-    return Finding(quantity, f"{name}, round {n}", values, share, x=n, axis="round", series=name, **judgement)
+    return Finding(
+        quantity, f"{name}, round {n}", values, share, x=n, axis="round", series=name, share=True, **judgement
+    )
 
 
 def _flip_and_end(rounds: Rounds, p: float, tolerance: float) -> list[Finding]:
@@ -75,7 +77,7 @@ def _flip_and_end(rounds: Rounds, p: float, tolerance: float) -> list[Finding]:
     last = tuple(rows[-1]["greedy"]["accuracy"] for rows in rounds)
     return [
         Finding("rounds to flip", f"p_cot {p:g}", flips, star.star_rounds_to_flip(p, 2), 0),
-        Finding("greedy accuracy", f"p_cot {p:g}, last round", last, 1.0, tolerance),
+        Finding("greedy accuracy", f"p_cot {p:g}, last round", last, 1.0, tolerance, share=True),
     ]
 
 

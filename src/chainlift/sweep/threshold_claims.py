@@ -20,8 +20,8 @@ MARKERS = {"none": (2, False), "long": (2, False), "both": (2, True)}
 MARKED_P = {"none": (0.25, 0.3, 0.3667, 0.4167), "long": (0.25, 0.3, 0.3667, 0.4167), "both": (0.4, 0.46, 0.54, 0.6)}
 LEAP_P = (0.2, 0.28, 0.38, 0.45)
 QUICK_MODULI = (2, 3)
-QUICK = ("task.d=6", "model.width=32", "pretrain.steps=600", "evaluate.every=600")
-QUICK_LEAP = ("task.d=6", "model.width=64", "pretrain.steps=600", "evaluate.every=600", "pretrain.lr=2e-3")
+QUICK = ("task.d=6", "model.width=32", "pretrain.steps=500", "evaluate.every=500")
+QUICK_LEAP = ("task.d=6", "model.width=64", "pretrain.steps=500", "evaluate.every=500", "pretrain.lr=2e-3")
 
 
 def modulus_runs(seeds: Sequence[int], quick: bool = False) -> list[Recipe]:
