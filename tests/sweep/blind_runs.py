@@ -19,8 +19,30 @@ def blind(recipes: list[Recipe], change: Change = lambda recipe, summary: None) 
     for recipe in recipes:
         summary = _summary(recipe)
         change(recipe, summary)
-        found.append(Finished(recipe, summary, Path()))
+        found.append(Blind(recipe, summary, Path()))
     return found
+
+
+class Blind(Finished):
+    """A run whose evaluations are its summary's: in stage 1 at the end, in RL the summary of before, then of after."""
+
+    def evaluations(self, stage: str) -> list[dict[str, Any]]:
+        """Rows as a run records them."""
+        if stage == "pretrain":
+            return [_row("pretrain", self.recipe.pretrain.steps, self.summary["pretrain"])]
+        assert self.recipe.posttrain is not None
+        steps = (0, 20, self.recipe.posttrain.updates)
+        stages = ("pretrain", "posttrain", "posttrain")
+        return [_row("posttrain", at, self.summary[one]) for at, one in zip(steps, stages, strict=True)]
+
+
+def _row(stage: str, step: int, summary: dict[str, Any]) -> dict[str, Any]:
+    modes = {}
+    for mode in ("greedy", "sampled"):
+        own = {key.removeprefix(f"{mode}_"): value for key, value in summary.items() if key.startswith(mode)}
+        share, length = own["long_share"] or 0.0, max(int(own["length_mean"]), 2)
+        modes[mode] = own | {"length_histogram": {"1": 1000 - round(1000 * share), str(length): round(1000 * share)}}
+    return {"stage": stage, "step": step, "sequences": 256 * step, **modes}
 
 
 def _summary(recipe: Recipe) -> dict[str, Any]:
@@ -37,7 +59,11 @@ def _summary(recipe: Recipe) -> dict[str, Any]:
         share = 1.0 if p > 0 else 0.0
     after = _stage(p > 0, told["posttrain"]["greedy_length_median"] if p > 0 else 1, share, modulus)
     after["sampled_chain_exactness"] = 1.0
-    return {"pretrain": before, "posttrain": after, "theory": told}
+    sequences = recipe.pretrain.steps * recipe.pretrain.batch_size
+    before |= {"sequences": sequences, "seconds": 1.0}
+    after |= {"rollouts": 1024, "seconds": 1.0}
+    found = {"pretrain": before, "posttrain": after, "theory": told}
+    return found | ({"continued_pretrain": before} if recipe.continued_pretrain else {})
 
 
 def _stage(long: bool, length: float | None, share: float | None, modulus: int) -> dict[str, Any]:
@@ -47,4 +73,7 @@ def _stage(long: bool, length: float | None, share: float | None, modulus: int) 
         "greedy_long_share": float(long),
         "greedy_chain_exactness": 1.0 if long else None,
         "sampled_long_share": share,
+        "sampled_accuracy": (share or 0.0) + (1 - (share or 0.0)) / modulus,
+        "greedy_length_mean": length,
+        "sampled_length_mean": length,
     }

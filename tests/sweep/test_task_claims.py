@@ -6,11 +6,16 @@ import pytest
 
 from chainlift.measure.finding import Finding, verdict
 from chainlift.recipe import Recipe
+from chainlift.report import picture_print
 from chainlift.sweep import lift_claims, registry, threshold_claims
 from chainlift.sweep.over_p import by_quantity
+from chainlift.theory import closed_forms
 from tests.sweep.blind_runs import blind
 
-NAMES = ("modulus", "marker", "leap", "noisy-chain", "rare-long", "multiplication")
+NAMES = (
+    "modulus", "marker", "leap", "noisy-chain", "rare-long", "multiplication", "ntp-stalls", "rl-lifts", "threshold",
+    "capacity", "algorithms", "switch-time",
+)  # fmt: skip
 SEEDS = [0, 1, 2]
 
 
@@ -19,9 +24,15 @@ def failed(findings: list[Finding]) -> set[str]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_blind_learner_passes(name: str) -> None:
+@pytest.mark.parametrize("quick", [False, True])
+def test_a_blind_learner_passes(name: str, quick: bool) -> None:
     claim = registry.CLAIMS[name]
-    findings = claim.check(blind(claim.runs(SEEDS)))
+    finished = blind(claim.runs(SEEDS, quick))
+    findings = claim.check(finished)
+    for picture in claim.pictures(finished):
+        assert picture.seeds == (0, 1, 2)
+        assert picture_print.draw(picture).axes
+        assert len(picture.table()) > 3
     assert failed(findings) == set()
     assert verdict(findings) == "holds"
     assert all(len(finding.values) in (1, 3) for finding in findings)
@@ -116,3 +127,62 @@ def test_the_noise_grid_is_on_both_sides_of_one_half() -> None:
     q = [(1 - noise) ** 10 for noise in lift_claims.NOISE]
     assert sum(one > 0.5 for one in q) >= 2
     assert sum(one < 0.5 for one in q) >= 2
+
+
+def test_next_token_prediction_that_generalises_below_a_third_fails() -> None:
+    """A learner that sees the parity: greedy and sampled short answers are right, too."""
+
+    def sees(recipe: Recipe, summary: dict[str, Any]) -> None:
+        summary["pretrain"]["greedy_accuracy"] = 1.0
+
+    for name in ("ntp-stalls", "rl-lifts", "threshold", "capacity"):
+        claim = registry.CLAIMS[name]
+        assert any("greedy accuracy" in quantity for quantity in failed(claim.check(blind(claim.runs(SEEDS), sees))))
+
+
+def test_a_threshold_that_is_off_by_more_than_003_fails() -> None:
+    claim = registry.CLAIMS["threshold"]
+
+    def shifted(by: float) -> set[str]:
+        def change(recipe: Recipe, summary: dict[str, Any]) -> None:
+            p = min(max(recipe.mixture.p_cot + by, 0.001), 0.999)
+            summary["pretrain"]["decision_go_on_log_odds"] = closed_forms.log_odds(closed_forms.go_on_probability(p, 2))
+
+        return failed(claim.check(blind(claim.runs(SEEDS), change)))
+
+    name = "threshold, from log-odds of going on"
+    assert name in shifted(0.05)
+    assert name in shifted(-0.05)
+    assert name not in shifted(0.02)
+
+
+def test_an_algorithm_that_does_not_lift_is_named_and_the_reported_failure_is_only_measured() -> None:
+    claim = registry.CLAIMS["algorithms"]
+
+    def stuck(recipe: Recipe, summary: dict[str, Any]) -> None:
+        if (
+            recipe.posttrain is not None
+            and recipe.posttrain.algorithm == "star"
+            and recipe.posttrain.temperature == 1.5
+        ):
+            summary["posttrain"] |= {"greedy_accuracy": 0.5, "greedy_length_median": 1}
+
+    fails = {finding.setting for finding in claim.check(blind(claim.runs(SEEDS), stuck)) if finding.holds is False}
+    assert fails == {"star, chain, temperature 1.5"}
+
+
+def test_an_early_switch_is_predicted_to_give_no_accuracy() -> None:
+    claim = registry.CLAIMS["switch-time"]
+
+    def early(recipe: Recipe, summary: dict[str, Any]) -> None:
+        if recipe.pretrain.steps <= 100:
+            summary["pretrain"]["sampled_chain_exactness"] = 0.0
+
+    def helped(recipe: Recipe, summary: dict[str, Any]) -> None:
+        early(recipe, summary)
+        if recipe.pretrain.steps <= 100:
+            summary["posttrain"]["greedy_accuracy"] = 0.5
+
+    runs = claim.runs(SEEDS)
+    assert "greedy accuracy after RL" in failed(claim.check(blind(runs, early)))  # it became right all the same
+    assert failed(claim.check(blind(runs, helped))) == set()
