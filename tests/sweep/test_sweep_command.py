@@ -115,7 +115,7 @@ def test_ctrl_c_keeps_checkpoints_and_says_how_to_go_on(tmp_path: Path) -> None:
     driver.send_signal(signal.SIGINT)
     _, told = driver.communicate(timeout=60)
     assert driver.returncode == 130
-    assert told.splitlines()[-1] == "interrupted; the same command goes on from the last checkpoint"
+    assert told.splitlines()[-1] == "stopped; the same command goes on from the last checkpoint"
     assert not workers_of(driver.pid)
 
 

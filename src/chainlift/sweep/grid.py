@@ -13,6 +13,7 @@ from chainlift import recipe as recipes
 from chainlift.recipe import Recipe
 from chainlift.report.terminal import Reporter
 from chainlift.runs.store import RunFolder, read_rows
+from chainlift.stages.failures import Interrupted
 from chainlift.sweep import jobs, launchers
 from chainlift.sweep.jobs import Job, Status
 from chainlift.sweep.launchers import Options
@@ -56,7 +57,7 @@ def run_all(
     """The run_ids of those recipes whose runs failed; all others are done under `out` when this returns.
 
     retry: try runs again that failed earlier. Pages and figures are not made for each of hundreds of runs; `chainlift
-    report` makes them of any. KeyboardInterrupt after Ctrl-C, when every run has kept its checkpoint.
+    report` makes them of any. Interrupted after Ctrl-C, when every run has kept its checkpoint.
     """
     wanted = [one for one in chosen if retry or RunFolder(out / one.run_id).failure is None]
     planned = jobs.plan(wanted, out)
@@ -74,7 +75,7 @@ def run_all(
         reporter.say(f"  {ended}/{len(planned)}  {job.run_id}  {told}  {remaining}".rstrip())
 
     if planned and not launchers.run(planned, tell, options):
-        raise KeyboardInterrupt
+        raise Interrupted
     return [one.run_id for one in chosen if not RunFolder(out / one.run_id).done]
 
 

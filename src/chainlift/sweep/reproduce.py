@@ -28,7 +28,7 @@ def reproduce(
     """The names of claims that could not be judged because a run of theirs failed; `tell` hears of every other one.
 
     seeds: instead of each claim's own. quick: small runs of the same shape. Outcomes are also written under out/claims.
-    ValueError for fewer than two seeds, as intervals are over seeds. KeyboardInterrupt after Ctrl-C: the same call
+    ValueError for fewer than two seeds, as intervals are over seeds. Interrupted after Ctrl-C: the same call
     goes on.
     """
     wanted = needed(chosen, seeds=seeds, quick=quick)
