@@ -20,9 +20,12 @@ from chainlift.report.picture import Line, Lines, Map, Picture
 
 COLOURS = (SAMPLED, "#0072B2", "#E69F00", "#56B4E9", "#000000", "#CC79A7", "#009E73")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+FITTED = "#555555"
 COLUMNS = 3
 PANEL = (4.0, 3.2)  # inches
 CELL = (0.62, 0.42)
+LETTERS = 28  # below a map
+DASHES = ("-", "--", "-.", ":")
 COLOUR_MAP = "cividis"
 
 
@@ -45,7 +48,7 @@ def draw(picture: Picture) -> Figure:
             _draw_lines(ax, panel)
         else:
             _draw_map(figure, ax, panel)
-        ax.set_title(textwrap.fill(panel.title, int(11 * width)), loc="left", fontsize=10)
+        ax.set_title(textwrap.fill(panel.title, int(8.5 * width)), loc="left", fontsize=10)
     for ax in axes.flat[count:]:
         ax.set_axis_off()
     handles = {label: line for ax in axes.flat for line, label in zip(*ax.get_legend_handles_labels(), strict=True)}
@@ -59,12 +62,13 @@ def _draw_lines(ax: Axes, panel: Lines) -> None:
     measured = [line for line in panel.lines if not line.predicted]
     for line in panel.lines:
         if line.predicted:
-            style, label = ("-.", "fitted") if line.fitted else ("--", "predicted")
-            ax.plot(line.x, line.values[0], style, color=THEORY, label=label, zorder=1)
+            style, colour, label = ("-.", FITTED, "fitted") if line.fitted else ("--", THEORY, "predicted")
+            ax.plot(line.x, line.values[0], style, color=colour, label=label, zorder=1)
     for number, line in enumerate(measured):
         _draw_measured(ax, line, number, panel)
     for number, mark in enumerate(panel.marks):
-        ax.axvline(mark.x, color=THEORY, linestyle=":-"[number % 2], linewidth=1.2, label=mark.label, zorder=0)
+        colour, style = ((THEORY, ":"), (FITTED, "-."))[number % 2]
+        ax.axvline(mark.x, color=colour, linestyle=style, linewidth=1.2, label=mark.label, zorder=0)
     if panel.log_x:
         places = sorted({x for line in panel.lines for x in line.x})
         ax.set_xscale("log")
@@ -75,7 +79,8 @@ def _draw_lines(ax: Axes, panel: Lines) -> None:
     if panel.y_range:
         ax.set_ylim(*panel.y_range)
     ax.set_xlabel(panel.x_label)
-    ax.set_ylabel(panel.y_label)
+    if panel.y_label != panel.title:
+        ax.set_ylabel(panel.y_label)
     ax.grid(alpha=0.25, linewidth=0.6)
     ax.spines[["top", "right"]].set_visible(False)
 
@@ -86,7 +91,8 @@ def _draw_measured(ax: Axes, line: Line, number: int, panel: Lines) -> None:
     values = np.array(line.values, dtype=float)
     means, low, high = _over_seeds(values, panel)
     if panel.joined:
-        ax.plot(line.x, means, color=colour, label=line.name)
+        dashes = DASHES[number % len(DASHES)]
+        ax.plot(line.x, means, dashes, color=colour, label=line.name)
         ax.fill_between(line.x, low, high, color=colour, alpha=0.15, linewidth=0)
         for row in values:
             ax.plot(line.x, row, color=colour, alpha=0.35, linewidth=0.7)
@@ -114,20 +120,21 @@ def _draw_map(figure: Figure, ax: Axes, panel: Map) -> None:
     means = np.nanmean(np.array(panel.values, dtype=float), axis=0)
     low, high = panel.range
     image = ax.imshow(means, aspect="auto", cmap=COLOUR_MAP, vmin=low, vmax=high)
-    ax.set_xticks(*_ticks(panel.columns))
-    ax.set_yticks(*_ticks(panel.rows))
+    ax.set_xticks(*_ticks(panel.columns, LETTERS))
+    ax.set_yticks(*_ticks(panel.rows, LETTERS * max(map(len, panel.rows))))
     ax.set_xlabel(panel.column_label)
     ax.set_ylabel(panel.row_label)
     if panel.written:
         for (row, column), mean in np.ndenumerate(means):
             dark = mean < (low + high) / 2
-            ax.text(column, row, f"{mean:.2f}", ha="center", va="center", fontsize=8, color="w" if dark else "k")
-    figure.colorbar(image, ax=ax, label=panel.unit)
+            told = f"{mean:.2f}" if high <= 1 else f"{mean:.3g}"
+            ax.text(column, row, told, ha="center", va="center", fontsize=8, color="w" if dark else "k")
+    figure.colorbar(image, ax=ax, label="" if panel.unit == panel.title else panel.unit)
 
 
-def _ticks(names: tuple[str, ...]) -> tuple[list[int], list[str]]:
-    """(places, names) of at most a dozen ticks."""
-    step = -(-len(names) // 12)
+def _ticks(names: tuple[str, ...], letters: int) -> tuple[list[int], list[str]]:
+    """(places, names) of at most a dozen ticks, with about so many letters altogether."""
+    step = max(-(-len(names) // 12), -(-sum(len(name) + 1 for name in names) // letters))
     return list(range(0, len(names), step)), list(names[::step])
 
 

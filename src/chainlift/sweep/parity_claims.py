@@ -114,12 +114,14 @@ def lifts_pictures(finished: list[Finished]) -> list[Picture]:
     )  # demonstrations, then samples
     marks = (Mark(float(switch), "RL begins"),)
     panels = []
-    for key, title in (("accuracy", "accuracy"), ("length_mean", "mean response length (tokens)")):
+    d: int = getattr(finished[0].recipe.task, "d")  # noqa: B009
+    for key, title, top in (("accuracy", "accuracy", 1.02), ("length_mean", "mean response length (tokens)", 1.02 * d)):
         lines = tuple(
             Line(mode, x, tuple(tuple(float(row[mode][key]) for row in one) for one in rows))
             for mode in ("greedy", "sampled")
         )
-        panels.append(Lines(title, "sequences: demonstrations, then RL's samples", title, lines, marks, joined=True))
+        unit, share = "sequences: demonstrations, then RL's samples", key == "accuracy"
+        panels.append(Lines(title, unit, title, lines, marks, joined=True, share=share, y_range=(0.0, top)))
     headline = Picture("headline", "Next-token prediction, then RL", seeds, tuple(panels))
     return [headline, Picture("lengths", "Response lengths over training", seeds, (_length_map(rows),))]
 
@@ -198,7 +200,9 @@ def threshold_pictures(finished: list[Finished]) -> list[Picture]:
         ("greedy_accuracy", "greedy accuracy", 0.5),
     ):
         step = Line("predicted", (x[0], at, at, x[-1]), ((low, low, 1.0, 1.0),), predicted=True)
-        panels.append(Lines(title, "p_cot", title, (step, _measured(finished, key)), marks, y_range=(-0.03, 1.03)))
+        panels.append(
+            Lines(title, "p_cot", title, (step, _measured(finished, key)), marks, y_range=(-0.03, 1.03), share=True)
+        )
     grid = np.linspace(x[0], x[-1], 60)
     curves = (
         Line("predicted", tuple(grid), (tuple(_go_on(p) for p in grid),), predicted=True),
@@ -263,6 +267,7 @@ CLAIMS = (
         "From that checkpoint, RL reaches greedy accuracy .99 and full length within about 20 updates",
         lifts_runs,
         check_lifts,
+        seeds=(0, 1, 2, 3, 4),
         pictures=lifts_pictures,
     ),
     Claim(

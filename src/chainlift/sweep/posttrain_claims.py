@@ -74,29 +74,27 @@ def algorithms_pictures(finished: list[Finished]) -> list[Picture]:
     seeds = tuple(sorted({run.recipe.seed for run in finished}))
     d: int = getattr(finished[0].recipe.task, "d")  # noqa: B009
     maps = [
-        _setting_map(finished, key, unit, top)
-        for key, unit, top in (
-            ("greedy_accuracy", "greedy accuracy", 1.0),
-            ("greedy_length_median", "greedy length (median, tokens)", float(d)),
-            ("sampled_chain_exactness", "sampled long responses that are gold", 1.0),
+        _setting_map(finished, key, unit, (low, top))
+        for key, unit, low, top in (
+            ("greedy_accuracy", "greedy accuracy", 0.5, 1.0),
+            ("greedy_length_median", "greedy length (tokens)", 0.0, float(d)),
+            ("sampled_chain_exactness", "sampled long responses that are gold", 0.0, 1.0),
         )
     ]
+    temperatures = sorted({_setting(run)[2] for run in finished})
     courses = []
     for reward in REWARDS:
-        lines = tuple(
-            _course(finished, f"{algorithm}, τ {temperature:g}", (algorithm, reward, temperature))
-            for algorithm in ALGORITHMS
-            for temperature in sorted({run.recipe.posttrain.temperature for run in finished if run.recipe.posttrain})
-        )
-        title = f"greedy accuracy during RL, reward {reward}"
-        courses.append(Lines(title, "RL updates", "greedy accuracy", lines, joined=True, y_range=(0.4, 1.02)))
+        for algorithm in ALGORITHMS:
+            lines = tuple(_course(finished, f"temperature {t:g}", (algorithm, reward, t)) for t in temperatures)
+            told = f"{algorithm}, reward {reward}", "RL updates", "greedy accuracy"
+            courses.append(Lines(*told, lines, joined=True, share=True, y_range=(0.4, 1.02)))
     return [
         Picture("algorithms-grid", "Algorithms, rewards and temperatures from one checkpoint", seeds, tuple(maps)),
         Picture("algorithms-courses", "Greedy accuracy during RL", seeds, tuple(courses)),
     ]
 
 
-def _setting_map(finished: list[Finished], key: str, unit: str, top: float) -> Map:
+def _setting_map(finished: list[Finished], key: str, unit: str, colours: tuple[float, float]) -> Map:
     """After RL: algorithm and reward in rows, temperature in columns."""
     values = by_seed(finished, after("posttrain", key), *SETTING)
     temperatures = sorted({temperature for _, _, temperature in values})
@@ -104,14 +102,14 @@ def _setting_map(finished: list[Finished], key: str, unit: str, top: float) -> M
     cells = [[values[(*row, temperature)] for temperature in temperatures] for row in rows]
     num_seeds = len(cells[0][0])
     return Map(
-        title=f"{unit} after RL",
+        title=unit,
         row_label="",
         column_label="sampling temperature",
         rows=tuple(f"{algorithm}, {reward}" for algorithm, reward in rows),
         columns=tuple(f"{temperature:g}" for temperature in temperatures),
         values=tuple(tuple(tuple(cell[seed] for cell in row) for row in cells) for seed in range(num_seeds)),
         unit=unit,
-        range=(0.0, top),
+        range=colours,
         written=True,
     )
 
@@ -245,7 +243,7 @@ def reweighting_pictures(finished: list[Finished]) -> list[Picture]:
         Line("before RL", ks, tuple(tuple(one.before.values()) for one in found)),
         Line("after RL", ks, tuple(tuple(one.after.values()) for one in found)),
     )
-    rates = Lines("pass@k before and after RL", "k", "pass@k", lines, log_x=True, y_range=(0.45, 1.02))
+    rates = Lines("pass@k before and after RL", "k", "pass@k", lines, log_x=True, share=True, y_range=(0.45, 1.02))
     return [Picture("kl-and-pass-at-k", "RL changes the mode, not the skill", seeds, (kl, rates))]
 
 
@@ -276,6 +274,7 @@ CLAIMS = (
         "the base's pass@k reaches what RL makes the first answer",
         lifts_runs,
         check_reweighting,
+        seeds=(0, 1, 2, 3, 4),
         pictures=reweighting_pictures,
     ),
 )
