@@ -95,5 +95,5 @@ def test_what_is_drawn() -> None:
     figure = picture_print.draw(PICTURE)
     lines, cells = figure.axes[:2]
     assert {line.get_label() for line in lines.lines} >= {"predicted", "fitted", "measured", "here"}
-    assert [text.get_text() for text in cells.texts] == ["0.00", "1.00", "2.00", "4.00"]
+    assert [text.get_text() for text in cells.texts] == ["0", "1", "2", "4"]
     assert [label.get_text() for label in cells.get_yticklabels()] == ["a", "b"]

@@ -21,11 +21,10 @@ RARE_P = (0, 0.01, 0.02, 0.05, 0.1)
 RAREST, LONGER = 0.01, 3200
 """At this p_cot the recipe's 1,600 steps are too few for some seeds to have a chain at all; it is run for more, too."""
 DIGITS = (2, 3)
-QUICK_NOISE = (0.02, 0.15)
-"""At d = 6 the chains are right with probability .89 and .38."""
-QUICK_NOISY = ("task.d=6", "model.width=32", "pretrain.steps=600", "evaluate.every=600", "posttrain.prompts=2048")
-QUICK_RARE_P = (0, 0.02, 0.1)
-QUICK_RARE = ("task.d=6", "model.width=32", "pretrain.steps=700", "posttrain.updates=80", "posttrain.lr=5e-4")
+QUICK_NOISE = (0.01, 0.11)
+QUICK_NOISY = ("pretrain.steps=700", "evaluate.every=700", "posttrain.prompts=4096")
+QUICK_RARE_P = (0, 0.05)
+QUICK_RARE = ("model.width=32", "pretrain.steps=700", "posttrain.updates=80", "posttrain.lr=5e-4")
 QUICK_MULTIPLICATION = ("pretrain.steps=500", "posttrain.updates=30", "evaluate.every=500")
 
 

@@ -5,32 +5,28 @@ RL lifts it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
-
-import numpy as np
 
 from chainlift.measure.finding import Finding
-from chainlift.measure.threshold import log_odds_line
 from chainlift.recipe import Recipe
-from chainlift.report.picture import Line, Lines, Map, Mark, Picture
 from chainlift.sweep.claims import Claim, after, by_seed
 from chainlift.sweep.grid import Finished, cross
 from chainlift.sweep.over_p import GO_ON, P, by_quantity, is_share, over_p, threshold
+from chainlift.sweep.parity_pictures import NEAR, lifts_pictures, threshold_pictures
 from chainlift.theory import closed_forms
+from chainlift.theory.linear_model import go_on_log_odds
 
 SHARES = (0.1, 0.2, 0.25, 0.29, 0.32, 0.35, 0.38, 0.42, 0.5, 0.7)
-NEAR = 0.1
-"""Of 1/3: the p_cot whose log-odds give the threshold."""
-QUICK_SHARES = (0.1, 0.25, 0.3, 0.37, 0.42)
+QUICK_SHARES = (0.15, 0.26, 0.41, 0.5)
 QUICK_MODEL = ("model.family=mistral", "model.width=32", "pretrain.lr=2e-3")
-QUICK_THRESHOLD = ("task.d=8", *QUICK_MODEL, "pretrain.steps=500", "evaluate.every=500")
+QUICK_THRESHOLD = ("task.d=12", *QUICK_MODEL, "pretrain.steps=500", "evaluate.every=500")
 QUICK_HEADLINE = (
-    "task.d=10", *QUICK_MODEL, "pretrain.steps=700", "posttrain.prompts=64", "posttrain.lr=5e-4",
+    "task.d=12", *QUICK_MODEL, "pretrain.steps=600", "posttrain.prompts=64", "posttrain.updates=30",
+    "posttrain.lr=5e-4",
 )  # fmt: skip
-QUICK_STALLS = ("task.d=10", *QUICK_MODEL, "pretrain.steps=1200")
+QUICK_STALLS = ("task.d=12", *QUICK_MODEL, "pretrain.steps=1200")
 LAYERS, WIDTHS = (2, 4), (128, 256)
-QUICK_LAYERS, QUICK_WIDTHS = (1, 2), (32, 64)
-QUICK_CAPACITY = ("task.d=8", "model.family=mistral", "pretrain.lr=2e-3", "pretrain.steps=500", "evaluate.every=100")
+QUICK_LAYERS, QUICK_WIDTHS = (2,), (32, 64)
+QUICK_CAPACITY = ("task.d=12", "model.family=mistral", "pretrain.lr=2e-3", "pretrain.steps=500", "evaluate.every=100")
 SOON = 20
 """Updates within which RL is claimed to lift."""
 
@@ -104,53 +100,6 @@ def check_lifts(finished: list[Finished]) -> list[Finding]:
     return found
 
 
-def lifts_pictures(finished: list[Finished]) -> list[Picture]:
-    """(a) accuracy and length over sequences, the switch marked; (d) the lengths of sampled responses over training."""
-    seeds = tuple(run.recipe.seed for run in finished)
-    switch = finished[0].summary["pretrain"]["sequences"]
-    rows = [[*run.evaluations("pretrain"), *run.evaluations("posttrain")] for run in finished]
-    x = tuple(
-        float(row["sequences"] + (switch if row["stage"] == "posttrain" else 0)) for row in rows[0]
-    )  # demonstrations, then samples
-    marks = (Mark(float(switch), "RL begins"),)
-    panels = []
-    d: int = getattr(finished[0].recipe.task, "d")  # noqa: B009
-    for key, title, top in (("accuracy", "accuracy", 1.02), ("length_mean", "mean response length (tokens)", 1.02 * d)):
-        lines = tuple(
-            Line(mode, x, tuple(tuple(float(row[mode][key]) for row in one) for one in rows))
-            for mode in ("greedy", "sampled")
-        )
-        unit, share = "sequences: demonstrations, then RL's samples", key == "accuracy"
-        panels.append(Lines(title, unit, title, lines, marks, joined=True, share=share, y_range=(0.0, top)))
-    headline = Picture("headline", "Next-token prediction, then RL", seeds, tuple(panels))
-    return [headline, Picture("lengths", "Response lengths over training", seeds, (_length_map(rows),))]
-
-
-def _length_map(rows: list[list[dict[str, Any]]]) -> Map:
-    """Shares of sampled responses by length (rows, longest on top) and evaluation (columns)."""
-    longest = max(int(length) for one in rows for row in one for length in row["sampled"]["length_histogram"])
-    edges = sorted({0, 1, 2, *np.linspace(2, longest, 9).round().astype(int).tolist()})
-    bins = [(low, high) for low, high in zip(edges, [*edges[1:], longest + 1], strict=True) if high > low]
-
-    def share(row: dict[str, Any], low: int, high: int) -> float:
-        counts = row["sampled"]["length_histogram"]
-        inside = sum(count for length, count in counts.items() if low <= int(length) < high)
-        return inside / sum(counts.values())
-
-    names = tuple(str(low) if high == low + 1 else f"{low} to {high - 1}" for low, high in reversed(bins))
-    stages = {"pretrain": "NTP", "posttrain": "RL"}
-    return Map(
-        title="Lengths of sampled responses over training",
-        row_label="response length (tokens)",
-        column_label="updates",
-        rows=names,
-        columns=tuple(f"{stages[row['stage']]} {row['step']}" for row in rows[0]),
-        values=tuple(tuple(tuple(share(row, *one) for row in seed) for one in reversed(bins)) for seed in rows),
-        unit="share of the samples",
-        range=(0.0, 1.0),
-    )
-
-
 def threshold_runs(seeds: Sequence[int], quick: bool = False) -> list[Recipe]:
     """The recipe `threshold` over p_cot."""
     if quick:
@@ -163,17 +112,12 @@ def check_threshold(finished: list[Finished]) -> list[Finding]:
     at = closed_forms.threshold(2)
     return [
         *threshold(finished, at, 0.03, near=NEAR),
-        *over_p(finished, GO_ON, "log-odds of going on", _go_on, 0.2),
+        *over_p(finished, GO_ON, "log-odds of going on", lambda p: go_on_log_odds(p, 2), 0.2),
         *over_p(finished, "greedy_long_share", "greedy long share", _far_from(at, 0.0, 1.0), 0.05),
         *over_p(finished, "greedy_accuracy", "greedy accuracy", _far_from(at, 0.5, 1.0), 0.05),
         *over_p(finished, "sampled_long_share", "sampled long share", lambda p: p, 0.04),
         *over_p(finished, "sampled_chain_exactness", "sampled long responses that are gold"),
     ]
-
-
-def _go_on(p: float) -> float:
-    go_on = closed_forms.go_on_probability(p, 2)
-    return closed_forms.log_odds(go_on)
 
 
 def _far_from(threshold: float, below: float, above: float) -> Callable[[float], float | None]:
@@ -183,40 +127,6 @@ def _far_from(threshold: float, below: float, above: float) -> Callable[[float],
         return None if abs(p - threshold) < 0.06 else below if p < threshold else above
 
     return predicted
-
-
-def threshold_pictures(finished: list[Finished]) -> list[Picture]:
-    """(b) greedy long share, accuracy and the log-odds that decide, over p_cot, with predicted and fitted curves."""
-    seeds = tuple(sorted({run.recipe.seed for run in finished}))
-    at = closed_forms.threshold(2)
-    odds = by_seed(finished, after("pretrain", GO_ON), P)
-    x = np.array(list(odds))
-    near = np.abs(x - at) <= NEAR
-    fitted = log_odds_line(x[near], np.array(list(odds.values())).mean(axis=1)[near])
-    marks = (Mark(at, "predicted: 1/3"), Mark(fitted.crossing, f"fitted: {fitted.crossing:.3f}"))
-    panels = []
-    for key, title, low in (
-        ("greedy_long_share", "greedy long share", 0.0),
-        ("greedy_accuracy", "greedy accuracy", 0.5),
-    ):
-        step = Line("predicted", (x[0], at, at, x[-1]), ((low, low, 1.0, 1.0),), predicted=True)
-        panels.append(
-            Lines(title, "p_cot", title, (step, _measured(finished, key)), marks, y_range=(-0.03, 1.03), share=True)
-        )
-    grid = np.linspace(x[0], x[-1], 60)
-    curves = (
-        Line("predicted", tuple(grid), (tuple(_go_on(p) for p in grid),), predicted=True),
-        Line("fitted", tuple(grid), (tuple(fitted.at(grid)),), predicted=True, fitted=True),
-        _measured(finished, GO_ON),
-    )
-    panels.append(Lines("log-odds of going on after y_1 = x_1", "p_cot", "log-odds", curves, marks))
-    return [Picture("threshold-over-p", "Greedy answers become long at p_cot = 1/3", seeds, tuple(panels))]
-
-
-def _measured(finished: list[Finished], key: str) -> Line:
-    """What a summary's key is over p_cot."""
-    values = by_seed(finished, after("pretrain", key), P)
-    return Line("measured", tuple(values), tuple(zip(*values.values(), strict=True)))
 
 
 def capacity_runs(seeds: Sequence[int], quick: bool = False) -> list[Recipe]:

@@ -9,6 +9,7 @@ from chainlift.sweep import (
     linear_claims,
     parity_claims,
     posttrain_claims,
+    reweighting_claim,
     scaling_claim,
     star_claims,
     threshold_claims,
@@ -20,6 +21,7 @@ CLAIMS: dict[str, Claim] = {
     for claim in (
         *parity_claims.CLAIMS,
         *posttrain_claims.CLAIMS,
+        reweighting_claim.CLAIM,
         *star_claims.CLAIMS,
         *linear_claims.CLAIMS,
         scaling_claim.CLAIM,

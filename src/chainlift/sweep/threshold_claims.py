@@ -19,16 +19,19 @@ ALLOWED = 0.1
 MARKERS = {"none": (2, False), "long": (2, False), "both": (2, True)}
 MARKED_P = {"none": (0.25, 0.3, 0.3667, 0.4167), "long": (0.25, 0.3, 0.3667, 0.4167), "both": (0.4, 0.46, 0.54, 0.6)}
 LEAP_P = (0.2, 0.28, 0.38, 0.45)
-QUICK_MODULI = (2, 3)
-QUICK = ("task.d=6", "model.width=32", "pretrain.steps=500", "evaluate.every=500")
-QUICK_LEAP = ("task.d=6", "model.width=64", "pretrain.steps=500", "evaluate.every=500", "pretrain.lr=2e-3")
+QUICK_MODULI, QUICK_AROUND = (2, 3), (0.8, 1.2)
+QUICK_MARKED_P = {"none": (0.2667, 0.4), "long": (0.2667, 0.4), "both": (0.4, 0.6)}
+QUICK_LEAP_P = (0.25, 0.42)
+QUICK = ("model.width=32", "pretrain.steps=600", "evaluate.every=600")
+QUICK_LEAP = ("model.width=64", "pretrain.steps=600", "evaluate.every=600", "pretrain.lr=2e-3")
 
 
 def modulus_runs(seeds: Sequence[int], quick: bool = False) -> list[Recipe]:
     """The recipe `modulus` over K, and over p_cot around each K's threshold."""
     chosen = []
     for modulus in QUICK_MODULI if quick else MODULI:
-        shares = [round(factor * closed_forms.threshold(modulus), 4) for factor in AROUND]
+        around = QUICK_AROUND if quick else AROUND
+        shares = [round(factor * closed_forms.threshold(modulus), 4) for factor in around]
         chosen += cross("modulus", {P: shares}, seeds, f"task.modulus={modulus}", *(QUICK if quick else ()))
     return chosen
 
@@ -53,9 +56,9 @@ def check_modulus(finished: list[Finished]) -> list[Finding]:
 
 def marker_runs(seeds: Sequence[int], quick: bool = False) -> list[Recipe]:
     """The recipe `marker` with each choice of markers, over p_cot around the predicted threshold."""
-    fixed = QUICK if quick else ()
-    without = cross("modulus", {P: MARKED_P["none"]}, seeds, "task.modulus=2", *fixed)  # shared with that claim
-    marked = [cross("marker", {P: MARKED_P[name]}, seeds, f"task.marker={name}", *fixed) for name in ("long", "both")]
+    shares, fixed = (QUICK_MARKED_P, QUICK) if quick else (MARKED_P, ())
+    without = cross("modulus", {P: shares["none"]}, seeds, "task.modulus=2", *fixed)  # shared with that claim
+    marked = [cross("marker", {P: shares[name]}, seeds, f"task.marker={name}", *fixed) for name in ("long", "both")]
     return [*without, *marked[0], *marked[1]]
 
 
@@ -81,7 +84,7 @@ def check_marker(finished: list[Finished]) -> list[Finding]:
 
 def leap_runs(seeds: Sequence[int], quick: bool = False) -> list[Recipe]:
     """The recipe `leap` over p_cot."""
-    return cross("leap", {P: LEAP_P}, seeds, *(QUICK_LEAP if quick else ()))
+    return cross("leap", {P: QUICK_LEAP_P}, seeds, *QUICK_LEAP) if quick else cross("leap", {P: LEAP_P}, seeds)
 
 
 def check_leap(finished: list[Finished]) -> list[Finding]:

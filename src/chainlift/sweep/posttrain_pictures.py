@@ -1,0 +1,93 @@
+"""The figures of the claims on RL: a grid of settings, their courses, and the map of when RL began."""
+
+from __future__ import annotations
+
+from chainlift.report.picture import Line, Lines, Map, Picture
+from chainlift.sweep.claims import after, by_seed
+from chainlift.sweep.grid import Finished
+
+ALGORITHMS = ("star", "reinforce", "grpo")
+REWARDS = ("end_to_end", "chain")
+SETTING = ("posttrain.algorithm", "posttrain.reward", "posttrain.temperature")
+
+
+def algorithms_pictures(finished: list[Finished]) -> list[Picture]:
+    """(c) algorithms and rewards against temperature, and the courses of greedy accuracy."""
+    seeds = tuple(sorted({run.recipe.seed for run in finished}))
+    d: int = getattr(finished[0].recipe.task, "d")  # noqa: B009
+    maps = [
+        _setting_map(finished, key, unit, (low, top))
+        for key, unit, low, top in (
+            ("greedy_accuracy", "greedy accuracy", 0.5, 1.0),
+            ("greedy_length_median", "greedy length (tokens)", 0.0, float(d)),
+            ("sampled_chain_exactness", "sampled long responses that are gold", 0.0, 1.0),
+        )
+    ]
+    temperatures = sorted({_setting(run)[2] for run in finished})
+    courses = []
+    for reward in REWARDS:
+        for algorithm in ALGORITHMS:
+            lines = tuple(_course(finished, f"temperature {t:g}", (algorithm, reward, t)) for t in temperatures)
+            told = f"{algorithm}, reward {reward}", "RL updates", "greedy accuracy"
+            courses.append(Lines(*told, lines, joined=True, share=True, y_range=(0.4, 1.02)))
+    return [
+        Picture("algorithms-grid", "Algorithms, rewards and temperatures from one checkpoint", seeds, tuple(maps)),
+        Picture("algorithms-courses", "Greedy accuracy during RL", seeds, tuple(courses)),
+    ]
+
+
+def _setting_map(finished: list[Finished], key: str, unit: str, colours: tuple[float, float]) -> Map:
+    """After RL: algorithm and reward in rows, temperature in columns."""
+    values = by_seed(finished, after("posttrain", key), *SETTING)
+    temperatures = sorted({temperature for _, _, temperature in values})
+    rows = [(algorithm, reward) for algorithm in ALGORITHMS for reward in REWARDS]
+    cells = [[values[(*row, temperature)] for temperature in temperatures] for row in rows]
+    num_seeds = len(cells[0][0])
+    return Map(
+        title=unit,
+        row_label="",
+        column_label="sampling temperature",
+        rows=tuple(f"{algorithm}, {reward}" for algorithm, reward in rows),
+        columns=tuple(f"{temperature:g}" for temperature in temperatures),
+        values=tuple(tuple(tuple(cell[seed] for cell in row) for row in cells) for seed in range(num_seeds)),
+        unit=unit,
+        range=colours,
+        written=True,
+    )
+
+
+def _course(finished: list[Finished], name: str, setting: tuple[str, str, float]) -> Line:
+    """Greedy accuracy over the updates of one setting's runs."""
+    own = sorted((run for run in finished if _setting(run) == setting), key=lambda run: run.recipe.seed)
+    rows = [run.evaluations("posttrain") for run in own]
+    x = tuple(float(row["step"]) for row in rows[0])
+    return Line(name, x, tuple(tuple(row["greedy"]["accuracy"] for row in one) for one in rows))
+
+
+def _setting(run: Finished) -> tuple[str, str, float]:
+    settings = run.recipe.posttrain
+    assert settings is not None
+    return settings.algorithm, settings.reward, settings.temperature
+
+
+def switch_pictures(finished: list[Finished]) -> list[Picture]:
+    """(e) greedy accuracy and length, by the update at which RL began and the updates of RL since."""
+    d: int = getattr(finished[0].recipe.task, "d")  # noqa: B009
+    seeds = tuple(sorted({run.recipe.seed for run in finished}))
+    at = {(run.recipe.pretrain.steps, run.recipe.seed): run.evaluations("posttrain") for run in finished}
+    switches = sorted({steps for steps, _ in at}, reverse=True)
+    columns = tuple(str(row["step"]) for row in at[switches[0], seeds[0]])
+    panels = []
+    for mode, key, unit, top in (
+        ("greedy", "accuracy", "greedy accuracy", 1.0),
+        ("greedy", "length_mean", "mean greedy length (tokens)", float(d)),
+        ("sampled", "length_mean", "mean sampled length (tokens)", float(d)),
+    ):
+        values = tuple(
+            tuple(tuple(float(row[mode][key]) for row in at[switch, seed]) for switch in switches) for seed in seeds
+        )
+        names = tuple(map(str, switches))
+        low = 0.5 if key == "accuracy" else 0.0
+        label = "updates of NTP before RL"
+        panels.append(Map(unit, label, "updates of RL", names, columns, values, unit, (low, top)))
+    return [Picture("switch-map", "RL from early and late checkpoints", seeds, tuple(panels))]
