@@ -7,15 +7,14 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import wait
 from multiprocessing.context import SpawnProcess
 
-from chainlift.sweep.jobs import Job, Status, work
+from chainlift.sweep.jobs import TRIES, Job, Status, Tell, ready, work
 
-TRIES = 3  # of a job whose process was killed from outside
-TELL = Callable[[Job, Status, float], None]
 _EXIT: dict[Status, int] = {"done": 0, "failed": 1, "stopped": 130}
 
 
@@ -26,7 +25,7 @@ class _Running:
     since: float
 
 
-def run_jobs(jobs: Sequence[Job], tell: TELL, *, workers: int, threads: int | None = None) -> bool:
+def run_jobs(jobs: Sequence[Job], tell: Tell, *, workers: int, threads: int | None = None) -> bool:
     """Whether all was carried out (failed jobs included); False if the user stopped it. `tell` hears of each end.
 
     A job whose stage 1 another one trains begins after that; one whose process is killed from outside (out of memory,
@@ -38,11 +37,12 @@ def run_jobs(jobs: Sequence[Job], tell: TELL, *, workers: int, threads: int | No
     open_ids = {job.run_id for job in jobs}
     try:
         while waiting or running:
-            while len(running) < workers and (job := _next(waiting, open_ids)) is not None:
+            while len(running) < workers and (job := ready(waiting, open_ids)) is not None:
                 waiting.remove(job)
                 tries[job.run_id] += 1
                 process = context.Process(target=_worker, args=(job, per_worker, os.getpid()))
-                process.start()
+                with _without_ctrl_c():
+                    process.start()
                 running.append(_Running(job, process, time.monotonic()))
             wait([one.process.sentinel for one in running])
             for one in [one for one in running if not one.process.is_alive()]:
@@ -64,11 +64,6 @@ def run_jobs(jobs: Sequence[Job], tell: TELL, *, workers: int, threads: int | No
     return True
 
 
-def _next(waiting: Sequence[Job], open_ids: set[str]) -> Job | None:
-    """The first job that waits for no other one."""
-    return next((job for job in waiting if job.after is None or job.after not in open_ids), None)
-
-
 def _worker(job: Job, threads: int, driver: int) -> None:
     """The life of a process: one job, and an orderly end if the driver is gone."""
     threading.Thread(target=_end_with, args=(driver,), daemon=True).start()
@@ -80,6 +75,19 @@ def _end_with(driver: int) -> None:
     while os.getppid() == driver:
         time.sleep(1)
     os.kill(os.getpid(), signal.SIGTERM)
+
+
+@contextmanager
+def _without_ctrl_c() -> Iterator[None]:
+    """A process started within never hears of Ctrl-C, which a terminal sends to all: its driver will tell it, once.
+
+    Twice would mean: end at once, without a checkpoint.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _stop(running: Sequence[_Running]) -> None:

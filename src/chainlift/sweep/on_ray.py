@@ -1,87 +1,108 @@
 """The jobs of a sweep on a Ray cluster: one that is there (`address`), or one started here for as long as it takes.
 
-Every node must see the same folder of runs. A run on a node that is lost is begun again on another one, from its last
-checkpoint, by Ray's own retries.
+Every node must see the same folder of runs. The driver hands a job to Ray only when it may begin, so that one that
+waits for another's stage 1 occupies nothing. A job whose node or process is lost is handed out again, and goes on from
+its last checkpoint on whatever node Ray finds; Ray's own retries are off, so that there is one count and one record.
+If the lost node was only cut off and still computes, the lock of the run folder keeps the second try waiting.
 """
 
 from __future__ import annotations
 
-import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from chainlift.sweep.jobs import Job, Status, work
+from chainlift.sweep import ray_cluster
+from chainlift.sweep.jobs import TRIES, Job, Status, Tell, ready, timed_work
 
-TRIES = 3  # of a job whose node or process was lost
-TELL = Callable[[Job, Status, float], None]
+SEEN_SECONDS = 60.0  # until a file written on another node is seen here, through a network file system's cache
+STOP_SECONDS = 60.0  # for a run to end its step and keep a checkpoint, after Ctrl-C
 
 
 def run_jobs(
-    jobs: Sequence[Job], tell: TELL, *, address: str | None = None, cpus: float = 1, gpus: float = 0
+    jobs: Sequence[Job],
+    tell: Tell,
+    *,
+    address: str | None = None,
+    workers: int | None = None,
+    cpus: float = 1,
+    gpus: float = 0,
+    threads: int | None = None,
 ) -> bool:
     """Whether all was carried out (failed jobs included); False if the user stopped it. `tell` hears of each end.
 
-    cpus, gpus: what Ray reserves for each job; a job computes with as many threads as it has CPUs. ValueError in one
-    line if Ray is not installed or its cluster does not answer.
+    workers: at most so many at once (None: as many as the cluster holds). cpus, gpus: what Ray reserves for each; a job
+    computes with as many threads as it has CPUs unless `threads` says otherwise. Ctrl-C ends the runs at their next
+    step, with a checkpoint; a second one ends at once. ValueError in one line if Ray is not installed, its cluster does
+    not answer, or no node of it has what a job needs.
     """
-    ray = _connect(address)
+    ray = ray_cluster.connect(address, cpus=cpus, gpus=gpus)
     try:
-        return _carry_out(ray, jobs, tell, cpus=cpus, gpus=gpus)
+        remote = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=0)(timed_work)
+        return _carry_out(ray, remote, jobs, tell, workers=workers, threads=threads or max(int(cpus), 1))
     finally:
         ray.shutdown()
 
 
-def _carry_out(ray: Any, jobs: Sequence[Job], tell: TELL, *, cpus: float, gpus: float) -> bool:
-    remote = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=TRIES)(_work)
-    started = time.monotonic()
-    references: dict[str, Any] = {}
-    pending: dict[Any, Job] = {}
-    for job in jobs:  # those that others wait for come first
-        before = references.get(job.after) if job.after else None
-        reference = remote.options(name=job.run_id).remote(job, max(int(cpus), 1), before)
-        references[job.run_id] = reference
-        pending[reference] = job
+def _carry_out(
+    ray: Any, remote: Any, jobs: Sequence[Job], tell: Tell, *, workers: int | None, threads: int
+) -> bool:
+    waiting = list(jobs)
+    running: dict[Any, Job] = {}
+    since: dict[str, float] = {}
+    tries = dict.fromkeys((job.run_id for job in jobs), 0)
+    open_ids = set(tries)
     try:
-        while pending:
-            ended, _ = ray.wait(list(pending), num_returns=1)
-            job = pending.pop(ended[0])
-            tell(job, _status(ray, ended[0], job), time.monotonic() - started)
+        while waiting or running:
+            while (workers is None or len(running) < workers) and (job := ready(waiting, open_ids)) is not None:
+                waiting.remove(job)
+                tries[job.run_id] += 1
+                since.setdefault(job.run_id, time.monotonic())
+                running[remote.options(name=job.run_id).remote(job, threads)] = job
+            (reference,), _ = ray.wait(list(running), num_returns=1)
+            job = running.pop(reference)
+            status, seconds, lost = _outcome(ray, reference, job)
+            if lost is not None and tries[job.run_id] < TRIES:
+                waiting.insert(0, job)
+                continue
+            if lost is not None:
+                job.folder.fail(f"lost by Ray {TRIES} times: {lost}")
+            open_ids.discard(job.run_id)
+            tell(job, status, seconds or time.monotonic() - since[job.run_id])
     except KeyboardInterrupt:
-        for reference in pending:
-            ray.cancel(reference)
+        _stop(ray, running)
         return False
     return True
 
 
-def _work(job: Job, threads: int, _after: Any) -> Status:
-    """In a Ray worker: the job, once Ray has the result of the one that it waits for."""
-    return work(job, threads=threads)
-
-
-def _status(ray: Any, reference: Any, job: Job) -> Status:
-    """How a job ended; one whose nodes were lost too often has failed, and its folder says so."""
+def _outcome(ray: Any, reference: Any, job: Job) -> tuple[Status, float | None, str | None]:
+    """(how a job ended, its seconds if they are known, what Ray says if it was lost on the way)."""
     try:
-        return ray.get(reference)
+        status, seconds = ray.get(reference)
+    except ray.exceptions.RayTaskError as error:  # chainlift itself is missing on the node, or another version
+        job.folder.fail(f"the Ray worker could not begin: {str(error.cause or error).strip().splitlines()[-1]}")
+        return "failed", None, None
+    except ray.exceptions.TaskCancelledError:
+        return "stopped", None, None
     except ray.exceptions.RayError as error:
-        job.folder.fail(f"lost by Ray {TRIES + 1} times: {str(error).splitlines()[0]}")
-        return "failed"
+        return "failed", None, str(error).strip().splitlines()[0]
+    if status == "done" and not _is_seen(job):
+        job.folder.fail("it has ended on another node, but not in this folder: all nodes must see the same --out")
+        status = "failed"
+    return status, seconds, None
 
 
-def _connect(address: str | None) -> Any:
-    """The module ray, connected."""
-    try:
-        import ray
-    except ImportError as error:
-        raise ValueError("--launcher ray needs the extra ray: pip install 'chainlift[ray]'") from error
-    try:
-        ray.init(
-            address=address or "local",
-            include_dashboard=None if address else False,
-            logging_level=logging.ERROR,
-            log_to_driver=False,
-        )
-    except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
-        told = " ".join(str(error).split())[:200]
-        raise ValueError(f"--address: no Ray cluster answers at {address}: {told}") from error
-    return ray
+def _is_seen(job: Job) -> bool:
+    """Whether the folder of a job that has ended somewhere shows that, at last."""
+    patience = time.monotonic() + SEEN_SECONDS
+    while not job.folder.done and time.monotonic() < patience:
+        time.sleep(0.2)
+    return job.folder.done
+
+
+def _stop(ray: Any, running: dict[Any, Job]) -> None:
+    """Ask all jobs to keep a checkpoint and end, and see them out."""
+    for reference in running:
+        ray.cancel(reference)  # in the worker: Ctrl-C
+    if running:
+        ray.wait(list(running), num_returns=len(running), timeout=STOP_SECONDS)
