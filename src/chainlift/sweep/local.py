@@ -48,7 +48,8 @@ def run_jobs(jobs: Sequence[Job], tell: Tell, *, workers: int, threads: int | No
             for one in [one for one in running if not one.process.is_alive()]:
                 running.remove(one)
                 code = one.process.exitcode
-                killed = code is not None and code < 0
+                assert code is not None
+                killed = code < 0
                 if killed and tries[one.job.run_id] < TRIES:
                     waiting.insert(0, one.job)
                     continue

@@ -44,9 +44,7 @@ def run_jobs(
         ray.shutdown()
 
 
-def _carry_out(
-    ray: Any, remote: Any, jobs: Sequence[Job], tell: Tell, *, workers: int | None, threads: int
-) -> bool:
+def _carry_out(ray: Any, remote: Any, jobs: Sequence[Job], tell: Tell, *, workers: int | None, threads: int) -> bool:
     waiting = list(jobs)
     running: dict[Any, Job] = {}
     since: dict[str, float] = {}

@@ -9,11 +9,14 @@ import contextlib
 import logging
 import os
 import socket
+import sys
 from typing import Any
 
 ANSWER_SECONDS = 5.0  # for an address to be reached, and again for it to speak as Ray does
 STORE_BYTES = 100_000_000  # a job returns a word and a number
-_GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + b"\x04" + bytes(5)  # HTTP/2 (RFC 9113, 3.4), which gRPC is on
+_GREETING = (
+    b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + b"\x04" + bytes(5)
+)  # HTTP/2 (RFC 9113, 3.4), which gRPC is on
 _SETTINGS = 4  # the kind of frame that answers it
 
 
@@ -45,6 +48,8 @@ def connect(address: str | None, *, cpus: float, gpus: float) -> Any:
         told = " ".join(str(error).split())[:200]
         where = f"--address: no Ray cluster can be used at {address}" if address else "Ray could not be started here"
         raise ValueError(f"{where}: {told}") from error
+    if (worker := sys.modules.get("ray._private.worker")) is not None:
+        vars(worker)["_worker_logs_enabled"] = False  # it would print of lost nodes, whatever log_to_driver says
     try:
         _must_fit(ray, cpus, gpus)
     except ValueError:
