@@ -1,68 +1,159 @@
-"""A real Ray cluster: two nodes on this machine, one of them killed in the middle."""
+"""Real Ray clusters, on loopback: two nodes of which one is killed in the middle, one of our own, and Ctrl-C."""
 
+import os
+import signal
+import socket
+import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
 
 import pytest
-from ray.cluster_utils import Cluster
 
-from chainlift.sweep import local, on_ray
-from tests.sweep.test_local import grid
+RAY = {  # read when ray is imported, and by the processes that it starts
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # everything listens on loopback
+    "RAY_USAGE_STATS_ENABLED": "0",
+    # A lost node is noticed in seconds; by default that takes up to half a minute.
+    "RAY_health_check_initial_delay_ms": "1000",
+    "RAY_health_check_period_ms": "500",
+    "RAY_health_check_failure_threshold": "10",
+}
+os.environ.update(RAY)
 
+from chainlift.sweep import local, on_ray  # noqa: E402
+from chainlift.sweep.jobs import Job  # noqa: E402
+from tests.sweep.test_local import grid  # noqa: E402
 
-@pytest.fixture(autouse=True)
-def _settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    for key, value in on_ray.SETTINGS.items():
-        monkeypatch.setenv(key, value)
+NODE = {"num_cpus": 1, "object_store_memory": 80_000_000, "node_ip_address": "127.0.0.1", "include_dashboard": False}
 
 
 @pytest.mark.slow
-def test_a_lost_nodes_runs_are_begun_again_and_end_with_the_same_numbers(tmp_path: Path) -> None:
+def test_a_lost_nodes_runs_are_begun_again_and_end_with_the_same_numbers(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from ray.cluster_utils import Cluster
+
     calm, lost = tmp_path / "calm", tmp_path / "lost"
-    texts = ("pretrain.steps=600", "mixture.p_cot=.2,.4")
-    local.run_jobs(grid(calm, *texts), lambda *told: None, workers=2, threads=1)
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    texts = ("pretrain.steps=400", "mixture.p_cot=.2,.4")
+    local.run_jobs(grid(calm, *texts), lambda *told: None, workers=2)
+    cluster = Cluster(initialize_head=True, head_node_args=NODE)
     try:
-        second = cluster.add_node(num_cpus=1)
+        second = cluster.add_node(**NODE)
         jobs = grid(lost, *texts)
+        killed: list[bool] = []
 
         def kill() -> None:
             while len(list(lost.glob("pretrain-*/checkpoints/pretrain-*/trainer_state.json"))) < 2:
                 time.sleep(0.05)
             cluster.remove_node(second, allow_graceful=False)
+            killed.append(True)
 
-        killer = threading.Thread(target=kill)
+        killer = threading.Thread(target=kill, daemon=True)
         killer.start()
         told: list[str] = []
+        capfd.readouterr()
         assert on_ray.run_jobs(jobs, lambda job, status, seconds: told.append(status), address=cluster.address)
-        killer.join()
+        assert capfd.readouterr() == ("", "")
     finally:
         cluster.shutdown()
+    assert killed
     assert told == ["done", "done"]
     for job in jobs:
         for name in ("metrics.jsonl", "rollouts.jsonl"):
             assert (calm / job.run_id / name).read_bytes() == (lost / job.run_id / name).read_bytes()
 
 
+def descendants(process: int) -> list[int]:
+    """The processes that a process started, and those that they started."""
+    found = subprocess.run(["pgrep", "-P", str(process)], capture_output=True, text=True).stdout.split()
+    return [one for child in map(int, found) for one in (child, *descendants(child))]
+
+
+def listening(processes: list[int]) -> set[str]:
+    """The addresses at which processes listen, as /proc/net writes them."""
+    sockets = set()
+    for process in processes:
+        for handle in Path(f"/proc/{process}/fd").glob("*"):
+            try:
+                sockets.add(os.readlink(handle))
+            except OSError:  # closed meanwhile
+                continue
+    rows = [row.split() for table in ("tcp", "tcp6") for row in Path(f"/proc/net/{table}").read_text().splitlines()[1:]]
+    return {row[1].partition(":")[0] for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in sockets}
+
+
 @pytest.mark.slow
-def test_a_cluster_of_its_own_and_shared_stages(tmp_path: Path) -> None:
+def test_a_cluster_of_its_own_hears_this_machine_only_and_is_gone_afterwards(tmp_path: Path) -> None:
     jobs = grid(tmp_path, "posttrain.lr=1e-4,2e-4")
     told: list[tuple[bool, str]] = []
-    assert on_ray.run_jobs(jobs, lambda job, status, seconds: told.append((job.stage_1_only, status)))
-    assert told[0] == (True, "done")
-    assert [status for _, status in told] == ["done"] * 3
+    heard: set[str] = set()
+
+    def tell(job: Job, status: str, seconds: float) -> None:
+        told.append((job.stage_1_only, status))
+        heard.update(listening([os.getpid(), *descendants(os.getpid())]))
+
+    assert on_ray.run_jobs(jobs, tell)
+    assert told == [(True, "done"), (False, "done"), (False, "done")]
+    assert heard <= {"0100007F", "0000000000000000FFFF00000100007F", "00000000000000000000000001000000"}
+    assert heard
+    left = [Path(f"/proc/{one}/cmdline").read_text() for one in descendants(os.getpid())]
+    assert not [line for line in left if "raylet" in line or "gcs_server" in line]
 
 
-@pytest.mark.parametrize("address", ["127.0.0.1:1", "nowhere", "host:port"])
-def test_an_address_where_nothing_answers_is_one_line(tmp_path: Path, address: str) -> None:
-    with pytest.raises(ValueError, match=rf"--address: .*{address}") as found:
-        on_ray.run_jobs(grid(tmp_path), lambda *told: None, address=address)
-    assert "\n" not in str(found.value)
+DRIVER = """
+import sys
+from pathlib import Path
+from chainlift.sweep.launchers import Options, run
+from tests.sweep.test_local import grid
+if __name__ == "__main__":
+    jobs = grid(Path(sys.argv[1]), "pretrain.steps=100000", "pretrain.checkpoint_every=100000", "seed=0,1")
+    print(run(jobs, lambda job, status, seconds: print(status), Options(launcher=sys.argv[2], workers=1)))
+"""
 
 
-def test_without_ray_it_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(ValueError, match=r"pip install 'chainlift\[ray\]'"):
-        on_ray.run_jobs(grid(tmp_path), lambda *told: None)
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", ["local", "ray"])
+def test_ctrl_c_in_a_terminal_leaves_a_checkpoint_of_the_step_that_was_reached(tmp_path: Path, launcher: str) -> None:
+    script = tmp_path / "driver.py"
+    script.write_text(DRIVER)
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), *sys.path])}
+    driver = subprocess.Popen(
+        [sys.executable, script, tmp_path / "runs", launcher],
+        env=environment,
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        while not [file for file in (tmp_path / "runs").glob("pretrain-*/metrics.jsonl") if file.stat().st_size > 5000]:
+            assert driver.poll() is None
+            time.sleep(0.05)
+        os.killpg(driver.pid, signal.SIGINT)  # as a terminal does: to all processes
+        output, errors = driver.communicate(timeout=50)
+    finally:
+        driver.kill()
+    assert (output, errors) == ("False\n", "")
+    assert len(list((tmp_path / "runs").glob("pretrain-*/checkpoints/pretrain-*/trainer_state.json"))) == 1
+
+
+def test_an_address_where_nothing_or_something_else_answers_is_one_line(tmp_path: Path) -> None:
+    started = time.monotonic()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        for address, message in {
+            "127.0.0.1:1": r"no Ray cluster answers at 127\.0\.0\.1:1: Connection refused",
+            f"127.0.0.1:{silent.getsockname()[1]}": "it says nothing",
+            "nowhere.invalid:6379": "no Ray cluster answers at nowhere.invalid:6379",
+            "somewhere": "'somewhere' is no address; write HOST:PORT",
+        }.items():
+            with pytest.raises(ValueError, match=message) as found:
+                on_ray.run_jobs(grid(tmp_path), lambda *told: None, address=address)
+            assert "\n" not in str(found.value)
+    assert time.monotonic() - started < 20
+
+
+@pytest.mark.slow
+def test_a_job_larger_than_every_node_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no node of the Ray cluster has --cpus 1 and --gpus 64; there are nodes of"):
+        on_ray.run_jobs(grid(tmp_path), lambda *told: None, gpus=64)

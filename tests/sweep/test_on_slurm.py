@@ -1,9 +1,8 @@
-"""submitit's real local executor: processes of its own, as Slurm's would be."""
+"""Slurm's launcher on submitit's own executor, with real processes and signals; and what it asks Slurm for."""
 
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -13,83 +12,120 @@ import pytest
 from chainlift import recipe as recipes
 from chainlift.sweep import local, on_slurm
 from chainlift.sweep.jobs import plan
-from chainlift.sweep.on_slurm import Resources
 from tests.sweep.test_local import SMALL, grid
 
 
 @pytest.fixture(autouse=True)
-def _importable(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Jobs are unpickled in processes that must find this package."""
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parents[2]), *sys.path]))
-    monkeypatch.setattr(on_slurm, "LOOK_EVERY", 0.1)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(on_slurm, "POLL_SECONDS", 0.1)
+    monkeypatch.setattr(on_slurm, "RESULT_SECONDS", 1.0)
+
+
+def same(one: Path, other: Path) -> bool:
+    return all((one / name).read_bytes() == (other / name).read_bytes() for name in ("metrics.jsonl", "rollouts.jsonl"))
+
+
+def working(out: Path) -> int:
+    """The process that has kept a checkpoint of a stage 1 under `out`, once there is one."""
+    while not list(out.glob("pretrain-*/checkpoints/pretrain-*/trainer_state.json")):
+        time.sleep(0.05)
+    found = subprocess.run(["pgrep", "-f", f"submitit.core._submit {out}/slurm"], capture_output=True, text=True)
+    return int(found.stdout.split()[0])
 
 
 @pytest.mark.slow
-def test_an_array_shares_stage_1_keeps_failures_and_has_the_pools_numbers(tmp_path: Path) -> None:
-    calm, queued = tmp_path / "calm", tmp_path / "queued"
-    local.run_jobs(grid(calm, "posttrain.lr=1e-4,2e-4"), lambda *told: None, workers=2, threads=1)
-    jobs = grid(queued, "posttrain.lr=1e-4,2e-4")
+def test_runs_end_with_the_numbers_of_the_local_launcher_and_a_failure_is_kept(tmp_path: Path) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    local.run_jobs(grid(here, "posttrain.lr=1e-4,2e-4"), lambda *told: None, workers=2)
+    jobs = grid(there, "posttrain.lr=1e-4,2e-4")
     bad = recipes.load("tiny", [*SMALL, "pretrain.lr=1e12", "pretrain.clip_norm=1e12"], seed=0)
     told: dict[str, str] = {}
-    everything = [*jobs, *plan([bad], queued)]
-    done = on_slurm.run_jobs(
-        everything, lambda job, status, seconds: told.update({job.run_id: status}), Resources(), cluster="local"
+    everything = [*jobs, *plan([bad], there)]
+    assert on_slurm.run_jobs(
+        everything, lambda job, status, seconds: told.update({job.run_id: status}), executor="local", workers=2
     )
-    assert done
     assert told == {job.run_id: "done" for job in jobs} | {bad.run_id: "failed"}
-    assert "training diverged" in (queued / bad.run_id / "FAILED").read_text()
-    for job in jobs:
-        if not job.stage_1_only:
-            for name in ("metrics.jsonl", "rollouts.jsonl"):
-                assert (calm / job.run_id / name).read_bytes() == (queued / job.run_id / name).read_bytes()
+    assert "training diverged" in (there / bad.run_id / "FAILED").read_text()
+    assert all(same(here / job.run_id, there / job.run_id) for job in jobs if not job.stage_1_only)
+    assert len(list((there / "slurm").glob("*_log.out"))) == 4
 
 
 @pytest.mark.slow
-def test_a_killed_job_is_submitted_again_and_ends_with_the_same_numbers(tmp_path: Path) -> None:
+def test_a_killed_job_is_told_and_the_same_call_completes_it(tmp_path: Path) -> None:
     calm, killed = tmp_path / "calm", tmp_path / "killed"
-    local.run_jobs(grid(calm, "pretrain.steps=400"), lambda *told: None, workers=1, threads=1)
-    jobs = grid(killed, "pretrain.steps=400")
-    victims: list[int] = []
-
-    def kill() -> None:
-        while not list(killed.glob("pretrain-*/checkpoints/pretrain-*/trainer_state.json")):
-            time.sleep(0.05)
-        found = subprocess.run(["pgrep", "-f", f"submitit.core._submit {killed}"], capture_output=True, text=True)
-        victims.extend(map(int, found.stdout.split()))
-        for victim in victims:
-            os.kill(victim, signal.SIGKILL)
-
-    threading.Thread(target=kill).start()
+    local.run_jobs(grid(calm, "pretrain.steps=250"), lambda *told: None, workers=1)
+    (job,) = grid(killed, "pretrain.steps=250")
+    threading.Thread(target=lambda: os.kill(working(killed), signal.SIGKILL), daemon=True).start()
     told: list[str] = []
-    assert on_slurm.run_jobs(jobs, lambda job, status, seconds: told.append(status), Resources(), cluster="local")
-    assert victims
+    assert on_slurm.run_jobs([job], lambda job, status, seconds: told.append(status), executor="local")
+    assert told == ["failed"]
+    assert "was ended from outside; the logs are" in (killed / job.run_id / "FAILED").read_text()
+    assert on_slurm.run_jobs([job], lambda job, status, seconds: told.append(status), executor="local")
+    assert told == ["failed", "done"]
+    assert not (killed / job.run_id / "FAILED").exists()
+    assert same(calm / job.run_id, killed / job.run_id)
+
+
+@pytest.mark.slow
+def test_a_warned_job_keeps_a_checkpoint_and_is_queued_again(tmp_path: Path) -> None:
+    calm, warned = tmp_path / "calm", tmp_path / "warned"
+    local.run_jobs(grid(calm, "pretrain.steps=250"), lambda *told: None, workers=1)
+    (job,) = grid(warned, "pretrain.steps=250")
+    threading.Thread(target=lambda: os.kill(working(warned), signal.SIGUSR2), daemon=True).start()
+    told: list[str] = []
+    assert on_slurm.run_jobs([job], lambda job, status, seconds: told.append(status), executor="local")
     assert told == ["done"]
-    for name in ("metrics.jsonl", "rollouts.jsonl"):
-        assert (calm / jobs[0].run_id / name).read_bytes() == (killed / jobs[0].run_id / name).read_bytes()
+    log = (
+        next((warned / "slurm").glob("*_log.*err")).read_text() + next((warned / "slurm").glob("*_log.out")).read_text()
+    )
+    assert "Requeued job" in log
+    assert same(calm / job.run_id, warned / job.run_id)
 
 
-def test_what_slurm_is_asked_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The parameters of the array, as submitit turns them into Slurm's."""
-    import submitit
-    from submitit.slurm.slurm import SlurmExecutor
-
-    monkeypatch.setattr(SlurmExecutor, "affinity", classmethod(lambda cls: 2))
-    asked = Resources(cpus=4, gpus=1, partition="gpu", minutes=90, memory_gb=16, at_once=3)
-    executor = on_slurm._executor(tmp_path, asked, None)
-    assert isinstance(executor, submitit.AutoExecutor)
-    found = executor._executor.parameters
-    assert found["time"] == 90
-    assert found["cpus_per_task"] == 4
-    assert found["gpus_per_node"] == 1
-    assert found["partition"] == "gpu"
-    assert found["array_parallelism"] == 3
-    assert found["mem"] == "16GB"
+SBATCH = """#!/bin/bash
+n=$(cat {folder}/count 2>/dev/null || echo 100)
+echo $((n + 1)) > {folder}/count
+cp "$1" {folder}/$n.sh
+echo "Submitted batch job $n"
+"""
+SACCT = """#!/bin/bash
+echo "JobID|State|NodeList"
+for job in 100 101_0 101_1; do echo "$job|PENDING|None assigned"; done
+"""
 
 
-def test_without_slurm_or_submitit_it_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ValueError, match="no sbatch on this machine") as found:
-        on_slurm.run_jobs(grid(tmp_path), lambda *told: None, Resources())
+def test_what_slurm_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two arrays, the second after the first; what is still in the queue is not submitted again."""
+    commands, out = tmp_path / "bin", tmp_path / "runs"
+    commands.mkdir()
+    for name, text in {"sbatch": SBATCH.format(folder=commands), "srun": "#!/bin/bash\n", "sacct": SACCT}.items():
+        (commands / name).write_text(text)
+        (commands / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{commands}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setattr(on_slurm, "_outcome", lambda one: (_ for _ in ()).throw(KeyboardInterrupt))
+    jobs = grid(out, "posttrain.lr=1e-4,2e-4")
+    for extra in ([], grid(out, "mixture.p_cot=.7")):
+        assert not on_slurm.run_jobs(
+            [*jobs, *extra], lambda *told: None, partition="gpu", gpus=1, cpus=2.5, workers=7, memory_gb=1.5, minutes=30
+        )
+    first, rest, later = ((commands / f"{number}.sh").read_text() for number in (100, 101, 102))
+    assert not (commands / "103.sh").exists()
+    assert "--dependency" not in first
+    assert "#SBATCH --dependency=afterany:100" in rest
+    assert "#SBATCH --array=0-1%2" in rest
+    assert "--array" not in later
+    asked = ("partition=gpu", "gpus-per-node=1", "cpus-per-task=3", "mem=1536MB", "time=30", "signal=USR2@90")
+    assert all(f"#SBATCH --{text}" in script for text in asked for script in (first, rest, later))
+
+
+def test_without_slurm_or_where_it_refuses_there_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ValueError, match="--launcher slurm: there is no sbatch here") as found:
+        on_slurm.run_jobs(grid(tmp_path), lambda *told: None)
     assert "\n" not in str(found.value)
-    monkeypatch.setitem(sys.modules, "submitit", None)
-    with pytest.raises(ValueError, match=r"pip install 'chainlift\[slurm\]'"):
-        on_slurm.run_jobs(grid(tmp_path), lambda *told: None, Resources())
+    for name in ("sbatch", "srun"):
+        (tmp_path / name).write_text("#!/bin/sh\necho 'sbatch: error: invalid partition specified: gpu' >&2; exit 1\n")
+        (tmp_path / name).chmod(0o755)
+    with pytest.raises(ValueError, match="Slurm does not take the jobs: sbatch: error: invalid partition") as found:
+        on_slurm.run_jobs(grid(tmp_path), lambda *told: None, partition="gpu")
+    assert "\n" not in str(found.value)

@@ -11,14 +11,14 @@ import typer
 from chainlift.cli.app import Json, Out, app
 
 Launcher = Annotated[str, typer.Option(help="local, ray or slurm.")]
-Workers = Annotated[int | None, typer.Option(help="local, slurm: runs at once; default here: one a core.")]
-Threads = Annotated[int | None, typer.Option(help="local: CPU threads a run; default: cores / workers.")]
+Workers = Annotated[int | None, typer.Option(help="Runs at once; default: one a core, on a cluster as many as fit.")]
+Threads = Annotated[int | None, typer.Option(help="CPU threads a run; default: cores / workers, or --cpus.")]
 Address = Annotated[str | None, typer.Option(help="ray: HOST:PORT of a cluster; default: one is started.")]
-Cpus = Annotated[float | None, typer.Option(help="ray, slurm: CPUs a run; default 1.")]
-Gpus = Annotated[float | None, typer.Option(help="ray, slurm: GPUs a run; default 0.")]
+Cpus = Annotated[float, typer.Option(help="ray, slurm: CPUs a run.")]
+Gpus = Annotated[float, typer.Option(help="ray, slurm: GPUs a run.")]
 Partition = Annotated[str | None, typer.Option(help="slurm: where jobs are queued.")]
 Minutes = Annotated[int | None, typer.Option(help="slurm: longest time of a job; default 240.")]
-Memory = Annotated[float | None, typer.Option("--memory", help="slurm: GB a run.")]
+Memory = Annotated[float | None, typer.Option("--memory-gb", help="slurm: GB a run.")]
 
 
 @app.command()
@@ -36,8 +36,8 @@ def sweep(
     workers: Workers = None,
     threads: Threads = None,
     address: Address = None,
-    cpus: Cpus = None,
-    gpus: Gpus = None,
+    cpus: Cpus = 1,
+    gpus: Gpus = 0,
     partition: Partition = None,
     minutes: Minutes = None,
     memory: Memory = None,
@@ -88,8 +88,8 @@ def reproduce(
     workers: Workers = None,
     threads: Threads = None,
     address: Address = None,
-    cpus: Cpus = None,
-    gpus: Gpus = None,
+    cpus: Cpus = 1,
+    gpus: Gpus = 0,
     partition: Partition = None,
     minutes: Minutes = None,
     memory: Memory = None,

@@ -3,6 +3,13 @@
 Rows are appended and flushed one by one; a checkpoint remembers how long the files were, and going on from it cuts them
 back to that length. So what a killed process wrote after its last checkpoint is written again, the same, and never
 twice.
+
+Only the holder of the lock works in a folder. It is a lock of the operating system (flock), which ends with the process
+that holds it, however that ends, so a killed run leaves nothing to clear away. Between machines it is as good as the
+folder's file system. NFS 4 and parallel file systems that are mounted with cluster-wide locks keep it; a machine that
+goes down while it holds one sets it free when the server gives the machine up (about 90 seconds with NFS 4, only after
+its return with NFS 3). Where locks stay on one machine (NFS with local_lock, Lustre with localflock), nothing but the
+launcher keeps two machines apart: start one sweep at a time there.
 """
 
 from __future__ import annotations
@@ -11,7 +18,9 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,6 +28,7 @@ from typing import Any
 import yaml
 
 APPENDED = ("metrics.jsonl", "rollouts.jsonl")
+LOCK_SECONDS = 0.25  # between two tries to get a lock that another process holds
 
 
 class RunFolder:
@@ -34,12 +44,15 @@ class RunFolder:
         folder = cls(path)
         try:
             folder.checkpoints.mkdir(parents=True, exist_ok=True)
-            marker = path / ".identity"
+            marker, readable = path / ".identity", path / "recipe.yaml"
+            # Several processes may come at once: a recipe is looked for before its marker, and written after it.
+            has_recipe = readable.exists()
             if not marker.exists():
-                if (path / "recipe.yaml").exists():
+                if has_recipe:
                     raise ValueError(f"{path} holds files of another run; choose another --out or use --fresh")
-                write_atomically(path / "recipe.yaml", yaml.safe_dump(recipe, sort_keys=False))
                 write_atomically(marker, identity)
+            if not has_recipe and marker.read_text() == identity:
+                write_atomically(readable, yaml.safe_dump(recipe, sort_keys=False))
             found = marker.read_text()
         except OSError as error:
             raise ValueError(f"cannot write into {path}: {error.strerror}; choose another --out") from error
@@ -48,13 +61,22 @@ class RunFolder:
         return folder
 
     @contextmanager
-    def lock(self, *, wait: bool) -> Iterator[None]:
-        """Hold the folder for this process, until it ends; ValueError if another holds it and `wait` is off."""
+    def lock(self, *, wait: bool, meanwhile: Callable[[], None] | None = None) -> Iterator[None]:
+        """Hold the folder for this process, until it ends; ValueError if another holds it and `wait` is off.
+
+        meanwhile: called again and again while waiting; what it raises ends the waiting.
+        """
         with (self.path / ".lock").open("w") as handle:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-            except BlockingIOError as error:
-                raise ValueError(f"another process is at work in {self.path}") from error
+            while True:  # not one blocking call: that would go on through a signal that asks to stop
+                try:
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError as error:
+                    if not wait:
+                        raise ValueError(f"another process is at work in {self.path}") from error
+                if meanwhile is not None:
+                    meanwhile()
+                time.sleep(LOCK_SECONDS)
             yield
 
     @property
@@ -144,7 +166,7 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 
 def write_atomically(path: Path, text: str) -> None:
     """Write a text file so that a reader, or a crash, sees the old content or the new and nothing between."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}")  # process ids repeat between machines
     try:
         with temporary.open("w") as handle:
             handle.write(text)

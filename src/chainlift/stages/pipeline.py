@@ -132,7 +132,7 @@ def _shared_stage_1(context: Context, out: Path) -> Path:
     if inside is not None:
         return inside
     shared = _trained_stage_1(context.recipe, out, context.reporter, context.device, context.stop)
-    with shared.lock(wait=True):
+    with shared.lock(wait=True, meanwhile=context.stop_if_asked):
         newest = checkpoint.latest(shared.checkpoints, "pretrain")
         if newest is None:
             raise ValueError(f"{shared.path} has lost its checkpoint; remove that folder and run again")
@@ -147,14 +147,14 @@ def _trained_stage_1(
     """The shared folder of a recipe's stage 1, trained by this process or, if it comes later, by another."""
     first = recipe.stage_1
     shared = RunFolder.open(out / first.run_id, first.model_dump(mode="json"), first.digest)
-    with shared.lock(wait=True):
+    context = Context(first, shared, reporter, device, stop)
+    with shared.lock(wait=True, meanwhile=context.stop_if_asked):
         if shared.done:
             reporter.say(f"next-token prediction: taken from {shared.path}")
             return shared
         shared.write_environment(environment.describe(device.type))
-        part = Context(first, shared, reporter, device, stop)
-        with part.mirrored():
-            pretrain(part, first.pretrain)
+        with context.mirrored():
+            pretrain(context, first.pretrain)
         shared.finish(summarise(first, shared))
     return shared
 

@@ -1,11 +1,13 @@
 """What a launcher carries out: a run, or a stage 1 that several runs wait for; in any process, on any machine.
 
 A job is plain data. Whatever happens to the process that works on it, the run folder holds how far it came: DONE at the
-end, FAILED with the last lines of what went wrong, checkpoints in between. The same job goes on from there.
+end, FAILED with the last lines of what went wrong, checkpoints in between. The same job goes on from there, and two
+processes that are given the same job do it once: the folder's lock lets one wait until the other has ended.
 """
 
 from __future__ import annotations
 
+import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -24,8 +26,6 @@ LAST_LINES = 20
 TRIES = 3
 """Of a job whose process or machine was lost; one that fails by itself is not tried again."""
 Status = Literal["done", "failed", "stopped"]
-Tell = Callable[["Job", Status, float], None]
-"""Hears of a job's end: how, and after how many seconds."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,13 @@ class Job:
         return RunFolder(Path(self.out) / self.run_id)
 
 
+Tell = Callable[[Job, Status, float], None]
+"""Who hears of each job's end: (job, how it ended, seconds that it took)."""
+
+
 def plan(chosen: Sequence[Recipe], out: Path) -> list[Job]:
     """The jobs that recipes need: one each that is not done, and before them every stage 1 that two or more share."""
+    out = out.absolute()  # other processes, on other machines, stand elsewhere
     missing = [one for one in chosen if not RunFolder(out / one.run_id).done]
     shared = Counter(one.stage_1.run_id for one in missing if one.posttrain is not None)
     first: dict[str, Job] = {}
@@ -60,6 +65,11 @@ def plan(chosen: Sequence[Recipe], out: Path) -> list[Job]:
             first[stage_1] = Job(stage_1, _content(one), str(out), stage_1_only=True)
         jobs.append(Job(one.run_id, _content(one), str(out), after=stage_1 if waits else None))
     return [*first.values(), *jobs]
+
+
+def ready(waiting: Sequence[Job], open_ids: set[str]) -> Job | None:
+    """The first job that waits for none of those that are still open (run_ids), None if there is none."""
+    return next((job for job in waiting if job.after is None or job.after not in open_ids), None)
 
 
 def work(job: Job, *, threads: int | None = None) -> Status:
@@ -80,7 +90,14 @@ def work(job: Job, *, threads: int | None = None) -> Status:
     except Exception as error:
         job.folder.fail(_last_lines(error))
         return "failed"
+    job.folder.forget_failure()  # of another process that tried at the same time
     return "done"
+
+
+def timed_work(job: Job, threads: int) -> tuple[Status, float]:
+    """How a job ended, as `work` says it, and the seconds that it took."""
+    started = time.monotonic()
+    return work(job, threads=threads), time.monotonic() - started
 
 
 def _last_lines(error: Exception) -> str:

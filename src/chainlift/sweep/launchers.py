@@ -1,80 +1,105 @@
-"""Who carries out the jobs of a sweep: a pool of processes here, a Ray cluster, or Slurm."""
+"""Who carries out the jobs of a sweep: processes of this machine, a Ray cluster or Slurm; all in the same way.
+
+Each launcher is a function `run_jobs(jobs, tell, ...)` of a file of its own. The numbers do not depend on which one it
+is, because a job computes with one thread unless more are asked for: sums in another order end in other digits.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import Literal, get_args
 
 from chainlift.settings import suggest
-from chainlift.sweep import local
+from chainlift.sweep import local, on_ray, on_slurm
 from chainlift.sweep.jobs import Job, Tell
 
-OWN = {"workers": ("local", "slurm"), "threads": ("local",), "address": ("ray",), "cpus": ("ray", "slurm"),
-       "gpus": ("ray", "slurm"), "partition": ("slurm",), "minutes": ("slurm",), "memory_gb": ("slurm",)}  # fmt: skip
-"""Which launchers an option is for."""
+Launcher = Literal["local", "ray", "slurm"]
+_ONLY: dict[str, tuple[Launcher, ...]] = {
+    "address": ("ray",),
+    "cpus": ("ray", "slurm"),
+    "gpus": ("ray", "slurm"),
+    "partition": ("slurm",),
+    "minutes": ("slurm",),
+    "memory_gb": ("slurm",),
+}
 
 
 @dataclass(frozen=True)
 class Options:
-    """A launcher and what it is told; ValueError in one line for what does not fit together."""
+    """What a launcher is told; ValueError in one line, when it is made, for what does not go together."""
 
     launcher: str = "local"
     """local, ray or slurm."""
     workers: int | None = None
-    """Runs at once; default: one a core on this machine, as many as Slurm gives."""
+    """At most so many jobs at once; None: one a core (local), as many as the cluster has room for (Ray, Slurm)."""
     threads: int | None = None
-    """CPU threads of each local run; default: the cores divided among the workers."""
+    """Of each job; None: the cores divided among the workers (local), as many as it has CPUs (Ray, Slurm)."""
     address: str | None = None
-    """Of a Ray cluster that is there, HOST:PORT; default: one is started here, and ended."""
-    cpus: float | None = None
-    """Each run's, on Ray and Slurm; default 1."""
-    gpus: float | None = None
-    """Each run's, on Ray and Slurm; default 0."""
+    """Of the Ray cluster; None starts one here."""
+    cpus: float = 1
+    """Reserved for each job; Slurm gives whole ones."""
+    gpus: float = 0
+    """Reserved for each job; a part of one only with Ray."""
     partition: str | None = None
-    """Of Slurm."""
+    """Of Slurm; None: its default."""
     minutes: int | None = None
-    """Longest time of a Slurm job; default 240."""
+    """After which Slurm ends a job and queues it again; None: on_slurm.MINUTES."""
     memory_gb: float | None = None
-    """Of a Slurm job; default: the partition's."""
+    """That Slurm reserves for each job; None: its default."""
 
     def __post_init__(self) -> None:
-        known = ("local", "ray", "slurm")
+        known = get_args(Launcher)
         if self.launcher not in known:
-            told = f"{suggest(self.launcher, known)}; known: {', '.join(known)}"
-            raise ValueError(f"--launcher: no launcher {self.launcher!r}{told}")
-        for one in fields(self)[1:]:
-            value, name = getattr(self, one.name), one.name.removesuffix("_gb")
-            if value is None:
-                continue
-            if self.launcher not in OWN[one.name]:
-                raise ValueError(f"--{name} is for --launcher {' or '.join(OWN[one.name])}")
-            lowest = 0 if name == "gpus" else 1
-            if isinstance(value, int | float) and value < lowest:
-                raise ValueError(f"--{name} is {value:g}; allowed: {lowest} and more")
+            guess = suggest(self.launcher, known)
+            raise ValueError(f"--launcher: {self.launcher!r} is none of {', '.join(known)}{guess}")
+        for name in ("workers", "threads", "minutes"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"--{name} must be 1 or more, not {value}")
+        if self.cpus <= 0:
+            raise ValueError(f"--cpus must be more than 0, not {self.cpus:g}")
+        if self.gpus < 0:
+            raise ValueError(f"--gpus must be 0 or more, not {self.gpus:g}")
+        if self.memory_gb is not None and self.memory_gb <= 0:
+            raise ValueError(f"--memory-gb must be more than 0, not {self.memory_gb:g}")
+        if self.launcher == "slurm" and self.gpus != int(self.gpus):
+            raise ValueError(f"--gpus must be a whole number with --launcher slurm, not {self.gpus:g}")
+        defaults = {field.name: field.default for field in fields(self)}
+        for name, launchers in _ONLY.items():
+            if getattr(self, name) != defaults[name] and self.launcher not in launchers:
+                option, fitting = name.replace("_", "-"), " or ".join(launchers)
+                raise ValueError(f"--{option} goes with --launcher {fitting} only, not with {self.launcher}")
 
 
 def run(jobs: Sequence[Job], tell: Tell, options: Options) -> bool:
-    """Whether all jobs were carried out (failed ones included); False if the user stopped them.
+    """Whether all was carried out (failed jobs included); False if the user stopped it. `tell` hears of each end.
 
-    `tell` hears of each job's end. ValueError in one line if the launcher's extra is not installed, or its cluster does
-    not answer.
+    ValueError in one line for what the user can mend: an extra that is not installed, a cluster that is not there.
     """
+    if not jobs:
+        return True
     if options.launcher == "ray":
-        from chainlift.sweep import on_ray
-
-        return on_ray.run_jobs(jobs, tell, address=options.address, cpus=options.cpus or 1, gpus=options.gpus or 0)
-    if options.launcher == "slurm":
-        from chainlift.sweep import on_slurm
-
-        resources = on_slurm.Resources(
-            cpus=int(options.cpus or 1),
-            gpus=int(options.gpus or 0),
-            partition=options.partition,
-            minutes=options.minutes or on_slurm.Resources.minutes,
-            memory_gb=options.memory_gb,
-            at_once=options.workers,
+        return on_ray.run_jobs(
+            jobs,
+            tell,
+            address=options.address,
+            workers=options.workers,
+            cpus=options.cpus,
+            gpus=options.gpus,
+            threads=options.threads,
         )
-        return on_slurm.run_jobs(jobs, tell, resources)
-    workers = options.workers or os.cpu_count() or 1
-    return local.run_jobs(jobs, tell, workers=workers, threads=options.threads)
+    if options.launcher == "slurm":
+        return on_slurm.run_jobs(
+            jobs,
+            tell,
+            workers=options.workers,
+            cpus=options.cpus,
+            gpus=int(options.gpus),
+            threads=options.threads,
+            partition=options.partition,
+            minutes=options.minutes or on_slurm.MINUTES,
+            memory_gb=options.memory_gb,
+        )
+    return local.run_jobs(jobs, tell, workers=options.workers or os.cpu_count() or 1, threads=options.threads)

@@ -7,12 +7,13 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerProcess
 
-from chainlift.sweep.jobs import TRIES, Job, Status, Tell, work
+from chainlift.sweep.jobs import TRIES, Job, Status, Tell, ready, work
 
 _EXIT: dict[Status, int] = {"done": 0, "failed": 1, "stopped": 130}
 
@@ -37,22 +38,24 @@ def run_jobs(jobs: Sequence[Job], tell: Tell, *, workers: int, threads: int | No
     open_ids = {job.run_id for job in jobs}
     try:
         while waiting or running:
-            while len(running) < workers and (job := _next(waiting, open_ids)) is not None:
+            while len(running) < workers and (job := ready(waiting, open_ids)) is not None:
                 waiting.remove(job)
                 tries[job.run_id] += 1
                 process = context.Process(target=_worker, args=(job, per_worker))
-                process.start()
+                with _without_ctrl_c():
+                    process.start()
                 running.append(_Running(job, process, time.monotonic()))
             wait([one.process.sentinel for one in running])
             for one in [one for one in running if not one.process.is_alive()]:
                 running.remove(one)
                 code = one.process.exitcode
-                killed = code is not None and code < 0
+                assert code is not None
+                killed = code < 0
                 if killed and tries[one.job.run_id] < TRIES:
                     waiting.insert(0, one.job)
                     continue
                 if killed:
-                    name = signal.Signals(-(code or 0)).name
+                    name = signal.Signals(-code).name
                     one.job.folder.fail(f"its process was ended by {name}, {TRIES} times in a row")
                 open_ids.discard(one.job.run_id)
                 status: Status = "done" if code == 0 else "stopped" if code == _EXIT["stopped"] else "failed"
@@ -61,11 +64,6 @@ def run_jobs(jobs: Sequence[Job], tell: Tell, *, workers: int, threads: int | No
         _stop(running)
         return False
     return True
-
-
-def _next(waiting: Sequence[Job], open_ids: set[str]) -> Job | None:
-    """The first job that waits for no other one."""
-    return next((job for job in waiting if job.after is None or job.after not in open_ids), None)
 
 
 def _worker(job: Job, threads: int) -> None:
@@ -79,6 +77,19 @@ def _end_with(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(1)
     os.kill(os.getpid(), signal.SIGTERM)
+
+
+@contextmanager
+def _without_ctrl_c() -> Iterator[None]:
+    """A process started within never hears of Ctrl-C, which a terminal sends to all: its driver will tell it, once.
+
+    Twice would mean: end at once, without a checkpoint.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _stop(running: Sequence[_Running]) -> None:

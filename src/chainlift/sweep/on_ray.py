@@ -1,117 +1,106 @@
 """The jobs of a sweep on a Ray cluster: one that is there (`address`), or one started here for as long as it takes.
 
-Every node must see the same folder of runs. A run on a node that is lost is begun again on another one, from its last
-checkpoint, by Ray's own retries.
+Every node must see the same folder of runs. The driver hands a job to Ray only when it may begin, so that one that
+waits for another's stage 1 occupies nothing. A job whose node or process is lost is handed out again, and goes on from
+its last checkpoint on whatever node Ray finds; Ray's own retries are off, so that there is one count and one record.
+If the lost node was only cut off and still computes, the lock of the run folder keeps the second try waiting.
 """
 
 from __future__ import annotations
 
-import logging
-import os
-import socket
 import time
 from collections.abc import Sequence
 from typing import Any
 
-from chainlift.sweep.jobs import TRIES, Job, Status, Tell, work
+from chainlift.sweep import ray_cluster
+from chainlift.sweep.jobs import TRIES, Job, Status, Tell, ready, timed_work
 
-ANSWERS_WITHIN = 5.0
-"""Seconds for a cluster to accept a connection. Ray itself would try for minutes."""
-SETTINGS = {
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_worker_niceness": "0",  # by default Ray's workers give way to everything else on the machine
-}
-"""Of a cluster that is started here, unless the environment says otherwise."""
+SEEN_SECONDS = 60.0  # until a file written on another node is seen here, through a network file system's cache
+STOP_SECONDS = 60.0  # for a run to end its step and keep a checkpoint, after Ctrl-C
 
 
-def run_jobs(jobs: Sequence[Job], tell: Tell, *, address: str | None = None, cpus: float = 1, gpus: float = 0) -> bool:
+def run_jobs(
+    jobs: Sequence[Job],
+    tell: Tell,
+    *,
+    address: str | None = None,
+    workers: int | None = None,
+    cpus: float = 1,
+    gpus: float = 0,
+    threads: int | None = None,
+) -> bool:
     """Whether all was carried out (failed jobs included); False if the user stopped it. `tell` hears of each end.
 
-    cpus, gpus: what Ray reserves for each job; a job computes with as many threads as it has CPUs. ValueError in one
-    line if Ray is not installed or its cluster does not answer.
+    workers: at most so many at once (None: as many as the cluster holds). cpus, gpus: what Ray reserves for each; a job
+    computes with as many threads as it has CPUs unless `threads` says otherwise. Ctrl-C ends the runs at their next
+    step, with a checkpoint; a second one ends at once. ValueError in one line if Ray is not installed, its cluster does
+    not answer, or no node of it has what a job needs.
     """
-    ray = _connect(address, cpus)
+    ray = ray_cluster.connect(address, cpus=cpus, gpus=gpus)
     try:
-        return _carry_out(ray, jobs, tell, cpus=cpus, gpus=gpus)
+        remote = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=0)(timed_work)
+        return _carry_out(ray, remote, jobs, tell, workers=workers, threads=threads or max(int(cpus), 1))
     finally:
         ray.shutdown()
 
 
-def _carry_out(ray: Any, jobs: Sequence[Job], tell: Tell, *, cpus: float, gpus: float) -> bool:
-    """Hand out every job whose stage 1 is there, until none is left: what waits takes up no CPU."""
-    remote = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=TRIES - 1)(_work)
-    started = time.monotonic()
-    waiting, pending = list(jobs), {}
-    open_ids = {job.run_id for job in jobs}
+def _carry_out(ray: Any, remote: Any, jobs: Sequence[Job], tell: Tell, *, workers: int | None, threads: int) -> bool:
+    waiting = list(jobs)
+    running: dict[Any, Job] = {}
+    since: dict[str, float] = {}
+    tries = dict.fromkeys((job.run_id for job in jobs), 0)
+    open_ids = set(tries)
     try:
-        while waiting or pending:
-            for job in [job for job in waiting if job.after not in open_ids]:
+        while waiting or running:
+            while (workers is None or len(running) < workers) and (job := ready(waiting, open_ids)) is not None:
                 waiting.remove(job)
-                pending[remote.options(name=job.run_id).remote(job, max(int(cpus), 1))] = job
-            ended, _ = ray.wait(list(pending), num_returns=1)
-            job = pending.pop(ended[0])
-            status = _status(ray, ended[0], job)
+                tries[job.run_id] += 1
+                since.setdefault(job.run_id, time.monotonic())
+                running[remote.options(name=job.run_id).remote(job, threads)] = job
+            (reference,), _ = ray.wait(list(running), num_returns=1)
+            job = running.pop(reference)
+            status, seconds, lost = _outcome(ray, reference, job)
+            if lost is not None and tries[job.run_id] < TRIES:
+                waiting.insert(0, job)
+                continue
+            if lost is not None:
+                job.folder.fail(f"lost by Ray {TRIES} times: {lost}")
             open_ids.discard(job.run_id)
-            tell(job, status, time.monotonic() - started)
+            tell(job, status, seconds or time.monotonic() - since[job.run_id])
     except KeyboardInterrupt:
-        for reference in pending:
-            ray.cancel(reference)
-        ray.wait(list(pending), num_returns=len(pending), timeout=30)  # each keeps a checkpoint
+        _stop(ray, running)
         return False
     return True
 
 
-def _work(job: Job, threads: int) -> Status:
-    """In a Ray worker."""
-    return work(job, threads=threads)
-
-
-def _status(ray: Any, reference: Any, job: Job) -> Status:
-    """How a job ended; one whose nodes were lost too often has failed, and its folder says so."""
+def _outcome(ray: Any, reference: Any, job: Job) -> tuple[Status, float | None, str | None]:
+    """(how a job ended, its seconds if they are known, what Ray says if it was lost on the way)."""
     try:
-        return ray.get(reference)
+        status, seconds = ray.get(reference)
+    except ray.exceptions.RayTaskError as error:  # chainlift itself is missing on the node, or another version
+        job.folder.fail(f"the Ray worker could not begin: {str(error.cause or error).strip().splitlines()[-1]}")
+        return "failed", None, None
+    except ray.exceptions.TaskCancelledError:
+        return "stopped", None, None
     except ray.exceptions.RayError as error:
-        job.folder.fail(f"lost by Ray {TRIES} times: {str(error).splitlines()[0]}")
-        return "failed"
+        return "failed", None, str(error).strip().splitlines()[0]
+    if status == "done" and not _is_seen(job):
+        job.folder.fail("it has ended on another node, but not in this folder: all nodes must see the same --out")
+        status = "failed"
+    return status, seconds, None
 
 
-def _connect(address: str | None, cpus: float) -> Any:
-    """The module ray, connected."""
-    for key, value in SETTINGS.items():
-        os.environ.setdefault(key, value)
-    try:
-        import ray
-    except ImportError as error:
-        raise ValueError("--launcher ray needs the extra ray: pip install 'chainlift[ray]'") from error
-    if address is not None and address != "auto":
-        _reach(address)
-    try:
-        ray.init(
-            address=address or "local",
-            include_dashboard=None if address else False,
-            logging_level=logging.ERROR,
-            log_to_driver=False,
-        )
-    except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
-        told = " ".join(str(error).split())[:200]
-        raise ValueError(f"--address: no Ray cluster answers at {address}: {told}") from error
-    most = max((node["Resources"].get("CPU", 0) for node in ray.nodes() if node["Alive"]), default=0)
-    if cpus > most:
-        ray.shutdown()
-        raise ValueError(f"--cpus is {cpus:g}, and the largest node of the Ray cluster has {most:g}")
-    return ray
+def _is_seen(job: Job) -> bool:
+    """Whether the folder of a job that has ended somewhere shows that, at last."""
+    patience = time.monotonic() + SEEN_SECONDS
+    while not job.folder.done and time.monotonic() < patience:
+        time.sleep(0.2)
+    return job.folder.done
 
 
-def _reach(address: str) -> None:
-    """ValueError in one line if nothing accepts a connection at HOST:PORT."""
-    host, colon, port = address.removeprefix("ray://").rpartition(":")
-    if not colon or not port.isdigit():
-        raise ValueError(f"--address: {address!r} is no address; write HOST:PORT, as `ray start --head` shows it")
-    try:
-        socket.create_connection((host, int(port)), ANSWERS_WITHIN).close()
-    except OSError as error:
-        hint = "start one with `ray start --head`, or leave --address out"
-        raise ValueError(
-            f"--address: no Ray cluster answers at {address} ({error.strerror or error}); {hint}"
-        ) from error
+def _stop(ray: Any, running: dict[Any, Job]) -> None:
+    """Ask all jobs to keep a checkpoint and end, and see them out."""
+    for reference in running:
+        ray.cancel(reference)  # in the worker: Ctrl-C
+    if running:
+        ray.wait(list(running), num_returns=len(running), timeout=STOP_SECONDS)

@@ -1,123 +1,194 @@
-"""The jobs of a sweep as Slurm job arrays, through submitit.
+"""The jobs of a sweep as job arrays of Slurm, through submitit; the driver only submits and watches.
 
-First an array of the shared stage 1s, then, when that has ended, one of the runs. Every node must see the same folder
-of runs. Where this process ends, submitted jobs go on; the same command later skips what is done, and a second job of a
-run that is still at work waits for the run's lock and then finds it done. A lock goes with its process, so that a
-killed holder leaves none behind.
+Two arrays: the stages 1 that runs share, then all runs, which Slurm holds back until the first array has ended. So
+everything goes on when the driver is gone, by Ctrl-C too. The same command given again watches what is still in the
+queue and submits the rest. Where it cannot tell (no accounting, another executor) it submits a job a second time; that
+is harmless: the second one waits for the lock of the run folder, then finds DONE and ends.
+
+Before a time limit, or a preemption, Slurm sends the signal that submitit asked for. The run then ends its step, keeps
+a checkpoint, and is put into the queue again. Logs are in the folder `slurm` beside the run folders.
 """
 
 from __future__ import annotations
 
+import math
+import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from chainlift.sweep.jobs import TRIES, Job, Status, Tell, work
+from chainlift.runs.store import write_atomically
+from chainlift.sweep.jobs import LAST_LINES, Job, Status, Tell, ready
+from chainlift.sweep.slurm_task import Task
 
-LOOK_EVERY = 1.0  # seconds
-
-
-@dataclass(frozen=True)
-class Resources:
-    """What each job asks Slurm for."""
-
-    cpus: int = 1
-    gpus: int = 0
-    partition: str | None = None
-    minutes: int = 240
-    memory_gb: float | None = None
-    at_once: int | None = None
-    """Jobs of an array at work at the same time; None: as many as Slurm gives."""
+MINUTES = 240  # of a job before Slurm ends it and it is queued again
+REQUEUES = 100  # after a time limit; preemptions do not count
+LONGEST_ARRAY = 1000  # Slurm's default limit is 1001
+POLL_SECONDS = 1.0
+RESULT_SECONDS = 15.0  # for the result of a job that has ended to come through a network file system
+WARN_SECONDS = 90  # between the signal and the end
+Executor = Literal["slurm", "local"]
+_IN_QUEUE = ("PENDING", "RUNNING", "REQUEUED", "COMPLETING", "CONFIGURING", "SUSPENDED", "PREEMPTED", "RESIZING")
 
 
-class Work:
-    """A job as submitit takes it: it is submitted again, and goes on, where Slurm preempts it or its time is up."""
-
-    def __call__(self, job: Job, threads: int) -> Status:
-        """Carry the job out."""
-        return work(job, threads=threads)
-
-    def checkpoint(self, job: Job, threads: int) -> Any:
-        """What is submitted in its place: the same, as the run folder holds how far it came."""
-        from submitit.helpers import DelayedSubmission
-
-        return DelayedSubmission(self, job, threads)
+@dataclass
+class _Watched:
+    job: Job
+    submitted: Any
+    """submitit's handle."""
+    since: float
+    ended: float | None = None
+    """When Slurm was first seen to know it no more, without a result."""
 
 
-def run_jobs(jobs: Sequence[Job], tell: Tell, resources: Resources, *, cluster: str | None = None) -> bool:
-    """Whether all was carried out (failed jobs included); False if the user stopped waiting. `tell` hears of each end.
+def run_jobs(
+    jobs: Sequence[Job],
+    tell: Tell,
+    *,
+    workers: int | None = None,
+    cpus: float = 1,
+    gpus: int = 0,
+    threads: int | None = None,
+    partition: str | None = None,
+    minutes: float = MINUTES,
+    memory_gb: float | None = None,
+    executor: Executor = "slurm",
+    warn_seconds: int = WARN_SECONDS,
+) -> bool:
+    """Whether all was carried out (failed jobs included); False after Ctrl-C, which leaves the jobs in the queue.
 
-    cluster: `local` has submitit start processes here instead (for tests); None: Slurm. Ctrl-C cancels what was
-    submitted. ValueError in one line if submitit is not installed, or there is no Slurm on this machine.
+    workers: at most so many of an array at once (of each thousand jobs). cpus (rounded up), gpus, memory_gb, minutes:
+    of each job. executor: `local` is submitit's own, processes of this machine. ValueError in one line if submitit or
+    Slurm is not there, or Slurm refuses the jobs.
     """
     if not jobs:
         return True
-    executor = _executor(Path(jobs[0].out) / "slurm", resources, cluster)
-    stages = [job for job in jobs if job.stage_1_only], [job for job in jobs if not job.stage_1_only]
-    return all(_carry_out(executor, array, tell, resources) for array in stages if array)
-
-
-def _carry_out(executor: Any, jobs: list[Job], tell: Tell, resources: Resources) -> bool:
-    """Submit one array and see it out; what is lost from outside is submitted again, TRIES times in all."""
-    started = time.monotonic()
-    for left in reversed(range(TRIES)):
-        pending = list(zip(executor.map_array(Work(), jobs, [resources.cpus] * len(jobs)), jobs, strict=True))
-        jobs = []
-        try:
-            while pending:
-                for one in [one for one in pending if one[0].done()]:
-                    pending.remove(one)
-                    status, why = _status(*one)
-                    if status is None and left:
-                        jobs.append(one[1])
-                        continue
-                    if status is None:
-                        one[1].folder.fail(f"lost by Slurm {TRIES} times: {why}")
-                    tell(one[1], status or "failed", time.monotonic() - started)
-                time.sleep(LOOK_EVERY if pending else 0)
-        except KeyboardInterrupt:
-            for submitted, _ in pending:
-                submitted.cancel()
-            return False
-        if not jobs:
-            break
+    submitit = _submitit(executor)
+    logs = Path(jobs[0].out).absolute() / "slurm"
+    threads = threads or max(int(cpus), 1)
+    shared = {"signal_delay_s": warn_seconds, "gpus_per_node": gpus or None, "cpus_per_task": math.ceil(cpus)}
+    if executor == "slurm":
+        made = submitit.SlurmExecutor(logs, max_num_timeout=REQUEUES)
+        memory = None if memory_gb is None else f"{math.ceil(memory_gb * 1024)}MB"
+        most = {} if workers is None else {"array_parallelism": workers}
+        _set(made, shared | most, job_name="chainlift", partition=partition, time=math.ceil(minutes), mem=memory)
+        watched, waiting = _submit_all(submitit, made, jobs, threads), []
+    else:
+        made = submitit.LocalExecutor(logs, max_num_timeout=REQUEUES)
+        _set(made, shared, timeout_min=minutes)
+        watched, waiting = [], list(jobs)
+    open_ids = {job.run_id for job in jobs}
+    try:
+        while waiting or watched:
+            while (workers is None or len(watched) < workers) and (job := ready(waiting, open_ids)) is not None:
+                waiting.remove(job)
+                watched += _submit(made, [job], threads)
+            for one in list(watched):
+                if (outcome := _outcome(one)) is not None:
+                    watched.remove(one)
+                    open_ids.discard(one.job.run_id)
+                    tell(one.job, *outcome)
+            if watched:
+                time.sleep(POLL_SECONDS)
+    except KeyboardInterrupt:
+        return False
     return True
 
 
-def _status(submitted: Any, job: Job) -> tuple[Status | None, str]:
-    """(how a job ended, why); None where its process or node was lost before it could say."""
-    from submitit.core.utils import FailedJobError, FailedSubmissionError, UncompletedJobError
-
-    try:
-        return submitted.result(), ""
-    except (FailedJobError, FailedSubmissionError, UncompletedJobError) as error:
-        if job.folder.done:
-            return "done", ""
-        lines = [line for line in str(error).splitlines() if line.strip()]
-        return None, lines[-1] if lines else "no reason on record"
-
-
-def _executor(logs: Path, resources: Resources, cluster: str | None) -> Any:
-    """submitit's executor with the resources set."""
+def _submitit(executor: Executor) -> Any:
+    """The module submitit; ValueError if it, or Slurm, is not there."""
     try:
         import submitit
     except ImportError as error:
         raise ValueError("--launcher slurm needs the extra slurm: pip install 'chainlift[slurm]'") from error
-    try:
-        executor = submitit.AutoExecutor(folder=logs / "%j", cluster=cluster or "slurm")
-    except RuntimeError as error:
-        raise ValueError(
-            "--launcher slurm: no sbatch on this machine; run this on a login node of the cluster"
-        ) from error
-    executor.update_parameters(
-        name="chainlift",
-        timeout_min=resources.minutes,
-        cpus_per_task=resources.cpus,
-        gpus_per_node=resources.gpus,
-        **({"mem_gb": resources.memory_gb} if resources.memory_gb else {}),
-        **({"slurm_partition": resources.partition} if resources.partition else {}),
-        **({"slurm_array_parallelism": resources.at_once} if resources.at_once else {}),
-    )
-    return executor
+    missing = [command for command in ("sbatch", "srun") if shutil.which(command) is None]
+    if executor == "slurm" and missing:
+        raise ValueError(f"--launcher slurm: there is no {missing[0]} here; give it on a login node of the cluster")
+    return submitit
+
+
+def _set(made: Any, shared: dict[str, Any], **own: Any) -> None:
+    """Set an executor's parameters, those that are None left out."""
+    made.update_parameters(**{key: value for key, value in (shared | own).items() if value is not None})
+
+
+def _submit_all(submitit: Any, made: Any, jobs: Sequence[Job], threads: int) -> list[_Watched]:
+    """All jobs in Slurm's queue: those that are there already, the shared stages 1, and the rest to follow them."""
+    watched = _in_queue(submitit, made.folder, jobs)
+    there = {one.job.run_id for one in watched}
+    new = [job for job in jobs if job.run_id not in there]
+    watched += _submit(made, [job for job in new if job.stage_1_only], threads)
+    before = {str(one.submitted.job_id).split("_")[0] for one in watched if one.job.stage_1_only}
+    if before:
+        made.update_parameters(dependency="afterany:" + ":".join(sorted(before)))
+    return watched + _submit(made, [job for job in new if not job.stage_1_only], threads)
+
+
+def _submit(made: Any, jobs: Sequence[Job], threads: int) -> list[_Watched]:
+    """The jobs, submitted, each with its number in a file beside the logs; ValueError if Slurm refuses them."""
+    from submitit.core.utils import FailedJobError, FailedSubmissionError
+
+    watched = []
+    for start in range(0, len(jobs), LONGEST_ARRAY):
+        some = jobs[start : start + LONGEST_ARRAY]
+        try:
+            submitted = made.submit_array([Task(job, threads) for job in some])
+        except (FailedJobError, FailedSubmissionError) as error:
+            lines = [line.strip() for line in str(error).splitlines() if "error" in line] or [str(error)]
+            raise ValueError(f"Slurm does not take the jobs: {lines[0]}") from error
+        for job, handle in zip(some, submitted, strict=True):
+            write_atomically(_number_file(made.folder, job), handle.job_id)
+            watched.append(_Watched(job, handle, time.monotonic()))
+    return watched
+
+
+def _in_queue(submitit: Any, logs: Path, jobs: Sequence[Job]) -> list[_Watched]:
+    """Those jobs that an earlier driver submitted and Slurm has not ended yet, as far as its accounting says."""
+    numbers = [(job, _number_file(logs, job)) for job in jobs]
+    found = [
+        _Watched(job, submitit.SlurmJob(logs, file.read_text().strip()), time.monotonic())
+        for job, file in numbers
+        if file.exists()
+    ]
+    if found:
+        submitit.SlurmJob.watcher.update()  # all in one question
+    return [one for one in found if _state(one) in _IN_QUEUE]
+
+
+def _number_file(logs: Path, job: Job) -> Path:
+    return logs / f"{job.run_id}.job"
+
+
+def _state(one: _Watched) -> str:
+    """What is known of a submitted job, without asking Slurm again, in one word."""
+    submitted = one.submitted
+    known = submitted.watcher.get_state(submitted.job_id, "cache") if hasattr(submitted, "watcher") else ""
+    return known.split()[0].rstrip("+") if known else "UNKNOWN"
+
+
+def _outcome(one: _Watched) -> tuple[Status, float] | None:
+    """How a job ended and its seconds, None while it has not; what is lost or broken leaves FAILED in its folder."""
+    result = one.submitted.paths.result_pickle
+    if not result.exists():
+        if not one.submitted.done():
+            return None
+        one.ended = one.ended or time.monotonic()
+        if time.monotonic() - one.ended < RESULT_SECONDS and not result.exists():
+            return None
+    seconds = time.monotonic() - one.since
+    if result.exists():
+        error = one.submitted.exception()
+        if error is None:
+            return one.submitted.result()
+        lines = [line for line in str(error).splitlines() if line.strip("- ")]
+        lines = [line for line in lines if "job.stderr" not in line and "  - " not in line]
+    elif one.job.folder.done:  # killed between its end and its result
+        return "done", seconds
+    else:
+        log = one.submitted.stderr() or one.submitted.stdout() or ""
+        told = f"its job {one.submitted.job_id} was ended from outside; the logs are {one.submitted.paths.stderr}"
+        lines = [told, *log.splitlines()[-LAST_LINES + 1 :]]
+    one.job.folder.fail("\n".join(lines[-LAST_LINES:]))
+    return "failed", seconds
