@@ -1,6 +1,7 @@
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -70,12 +71,28 @@ def test_a_folder_that_another_process_holds_is_refused(folder: RunFolder) -> No
         assert process.stdout.readline() == "held\n"
         with pytest.raises(ValueError, match="another process is at work"), folder.lock(wait=False):
             pass
+        calls = iter([False, False, True])
+
+        def give_up() -> None:
+            if next(calls):
+                raise InterruptedError
+
+        with pytest.raises(InterruptedError), folder.lock(wait=True, meanwhile=give_up):
+            pass
     finally:
         process.kill()
         process.communicate()
     start = time.monotonic()
     with folder.lock(wait=True):  # a killed process holds nothing
         assert time.monotonic() - start < 10
+
+
+def test_many_processes_may_open_a_folder_at_the_same_time(tmp_path: Path) -> None:
+    for number in range(20):
+        with ThreadPoolExecutor(8) as pool:
+            opened = [pool.submit(RunFolder.open, tmp_path / str(number), RECIPE, "abc") for _ in range(8)]
+        assert all(one.result().path.exists() for one in opened)
+        assert {file.name for file in (tmp_path / str(number)).iterdir()} == {"recipe.yaml", ".identity", "checkpoints"}
 
 
 def test_a_write_that_fails_leaves_the_old_content(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:

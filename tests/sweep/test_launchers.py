@@ -1,7 +1,11 @@
-"""One function for all launchers: what does not go together is one line."""
+"""One function for all launchers: what does not go together is one line, and Ctrl-C loses nothing."""
 
+import os
 import re
+import signal
+import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -54,3 +58,40 @@ def test_by_default_there_is_one_process_a_core(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(launchers.local, "run_jobs", lambda jobs, tell, **options: bool(given.update(options)) or True)
     assert run(grid(tmp_path), lambda *told: None, Options())
     assert given == {"workers": 6, "threads": None}
+
+
+DRIVER = """
+import sys
+from pathlib import Path
+from chainlift.sweep.launchers import Options, run
+from tests.sweep.test_local import grid
+if __name__ == "__main__":
+    jobs = grid(Path(sys.argv[1]), "pretrain.steps=100000", "pretrain.checkpoint_every=100000", "seed=0,1")
+    print(run(jobs, lambda job, status, seconds: print(status), Options(launcher=sys.argv[2], workers=1)))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", ["local", "ray"])
+def test_ctrl_c_in_a_terminal_leaves_a_checkpoint_of_the_step_that_was_reached(tmp_path: Path, launcher: str) -> None:
+    script = tmp_path / "driver.py"
+    script.write_text(DRIVER)
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), *sys.path])}
+    driver = subprocess.Popen(
+        [sys.executable, script, tmp_path / "runs", launcher],
+        env=environment,
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        while not [file for file in (tmp_path / "runs").glob("pretrain-*/metrics.jsonl") if file.stat().st_size > 5000]:
+            assert driver.poll() is None
+            time.sleep(0.05)
+        os.killpg(driver.pid, signal.SIGINT)  # as a terminal does: to all processes
+        output, errors = driver.communicate(timeout=50)
+    finally:
+        driver.kill()
+    assert (output, errors) == ("False\n", "")
+    assert len(list((tmp_path / "runs").glob("pretrain-*/checkpoints/pretrain-*/trainer_state.json"))) == 1

@@ -1,10 +1,8 @@
 """Real Ray clusters, on loopback: two nodes of which one is killed in the middle, one of our own, and Ctrl-C."""
 
 import os
-import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -99,43 +97,6 @@ def test_a_cluster_of_its_own_hears_this_machine_only_and_is_gone_afterwards(tmp
     assert heard
     left = [Path(f"/proc/{one}/cmdline").read_text() for one in descendants(os.getpid())]
     assert not [line for line in left if "raylet" in line or "gcs_server" in line]
-
-
-DRIVER = """
-import sys
-from pathlib import Path
-from chainlift.sweep.launchers import Options, run
-from tests.sweep.test_local import grid
-if __name__ == "__main__":
-    jobs = grid(Path(sys.argv[1]), "pretrain.steps=100000", "pretrain.checkpoint_every=100000", "seed=0,1")
-    print(run(jobs, lambda job, status, seconds: print(status), Options(launcher=sys.argv[2], workers=1)))
-"""
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("launcher", ["local", "ray"])
-def test_ctrl_c_in_a_terminal_leaves_a_checkpoint_of_the_step_that_was_reached(tmp_path: Path, launcher: str) -> None:
-    script = tmp_path / "driver.py"
-    script.write_text(DRIVER)
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), *sys.path])}
-    driver = subprocess.Popen(
-        [sys.executable, script, tmp_path / "runs", launcher],
-        env=environment,
-        start_new_session=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        while not [file for file in (tmp_path / "runs").glob("pretrain-*/metrics.jsonl") if file.stat().st_size > 5000]:
-            assert driver.poll() is None
-            time.sleep(0.05)
-        os.killpg(driver.pid, signal.SIGINT)  # as a terminal does: to all processes
-        output, errors = driver.communicate(timeout=50)
-    finally:
-        driver.kill()
-    assert (output, errors) == ("False\n", "")
-    assert len(list((tmp_path / "runs").glob("pretrain-*/checkpoints/pretrain-*/trainer_state.json"))) == 1
 
 
 def test_an_address_where_nothing_or_something_else_answers_is_one_line(tmp_path: Path) -> None:

@@ -40,14 +40,14 @@ def test_runs_end_with_the_numbers_of_the_local_launcher_and_a_failure_is_kept(t
     jobs = grid(there, "posttrain.lr=1e-4,2e-4")
     bad = recipes.load("tiny", [*SMALL, "pretrain.lr=1e12", "pretrain.clip_norm=1e12"], seed=0)
     told: dict[str, str] = {}
-    everything = [*jobs, *plan([bad], there)]
+    everything = [*jobs, jobs[-1], *plan([bad], there)]  # one of them twice, at the same time
     assert on_slurm.run_jobs(
         everything, lambda job, status, seconds: told.update({job.run_id: status}), executor="local", workers=2
     )
     assert told == {job.run_id: "done" for job in jobs} | {bad.run_id: "failed"}
     assert "training diverged" in (there / bad.run_id / "FAILED").read_text()
     assert all(same(here / job.run_id, there / job.run_id) for job in jobs if not job.stage_1_only)
-    assert len(list((there / "slurm").glob("*_log.out"))) == 4
+    assert len(list((there / "slurm").glob("*_log.out"))) == 5
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerProcess
 
@@ -85,6 +86,7 @@ def _without_ctrl_c() -> Iterator[None]:
 
     Twice would mean: end at once, without a checkpoint.
     """
+    resource_tracker.ensure_running()  # else start() begins it, and takes the block away
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
