@@ -168,8 +168,8 @@ function showPicture(place, picture, t95) {
       `${panel.column_label} ${panel.columns[c]}`, cell, bySeed(s => panel.values[s][r][c]))));
     return {data: [{type: "heatmap", z: cells.map(row => row.map(cell => cell.mean)), x: panel.columns, y: panel.rows,
       zmin: panel.range[0], zmax: panel.range[1], colorscale: "Cividis", xgap: 1, ygap: 1, hovertext: text,
-      hovertemplate: "%{hovertext}<extra></extra>", texttemplate: panel.written ? "%{z:.2f}" : undefined,
-      colorbar: {title: {text: safe(panel.unit), side: "right"}, thickness: 12, outlinewidth: 0}}],
+      hovertemplate: "%{hovertext}<extra></extra>", texttemplate: panel.written ? (panel.range[1] <= 1 ? "%{z:.2f}" : "%{z:.3~r}") : undefined,
+      colorbar: {title: {text: panel.unit === panel.title ? "" : safe(panel.unit), side: "right"}, thickness: 12, outlinewidth: 0}}],
     layout: themed({...common(), xaxis: {type: "category", title: label(panel.column_label), automargin: true},
       yaxis: {type: "category", title: label(panel.row_label), autorange: "reversed", automargin: true}})};
   }
