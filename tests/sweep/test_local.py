@@ -69,8 +69,8 @@ def test_jobs_share_a_stage_1_and_a_failure_is_kept(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_killed_worker_begins_again_and_ends_with_the_same_numbers(tmp_path: Path) -> None:
     calm, killed = tmp_path / "calm", tmp_path / "killed"
-    local.run_jobs(grid(calm, "pretrain.steps=400"), lambda *told: None, workers=1)
-    jobs = grid(killed, "pretrain.steps=400")
+    local.run_jobs(grid(calm, "pretrain.steps=200"), lambda *told: None, workers=1)
+    jobs = grid(killed, "pretrain.steps=200")
     victims: list[int] = []
 
     def kill() -> None:

@@ -99,6 +99,7 @@ def test_a_cluster_of_its_own_hears_this_machine_only_and_is_gone_afterwards(tmp
     assert not [line for line in left if "raylet" in line or "gcs_server" in line]
 
 
+@pytest.mark.slow  # one address is silent for five seconds
 def test_an_address_where_nothing_or_something_else_answers_is_one_line(tmp_path: Path) -> None:
     started = time.monotonic()
     with socket.create_server(("127.0.0.1", 0)) as silent:

@@ -53,8 +53,8 @@ def test_runs_end_with_the_numbers_of_the_local_launcher_and_a_failure_is_kept(t
 @pytest.mark.slow
 def test_a_killed_job_is_told_and_the_same_call_completes_it(tmp_path: Path) -> None:
     calm, killed = tmp_path / "calm", tmp_path / "killed"
-    local.run_jobs(grid(calm, "pretrain.steps=250"), lambda *told: None, workers=1)
-    (job,) = grid(killed, "pretrain.steps=250")
+    local.run_jobs(grid(calm, "pretrain.steps=200"), lambda *told: None, workers=1)
+    (job,) = grid(killed, "pretrain.steps=200")
     threading.Thread(target=lambda: os.kill(working(killed), signal.SIGKILL), daemon=True).start()
     told: list[str] = []
     assert on_slurm.run_jobs([job], lambda job, status, seconds: told.append(status), executor="local")
@@ -69,8 +69,8 @@ def test_a_killed_job_is_told_and_the_same_call_completes_it(tmp_path: Path) -> 
 @pytest.mark.slow
 def test_a_warned_job_keeps_a_checkpoint_and_is_queued_again(tmp_path: Path) -> None:
     calm, warned = tmp_path / "calm", tmp_path / "warned"
-    local.run_jobs(grid(calm, "pretrain.steps=250"), lambda *told: None, workers=1)
-    (job,) = grid(warned, "pretrain.steps=250")
+    local.run_jobs(grid(calm, "pretrain.steps=200"), lambda *told: None, workers=1)
+    (job,) = grid(warned, "pretrain.steps=200")
     threading.Thread(target=lambda: os.kill(working(warned), signal.SIGUSR2), daemon=True).start()
     told: list[str] = []
     assert on_slurm.run_jobs([job], lambda job, status, seconds: told.append(status), executor="local")
