@@ -17,13 +17,13 @@ from chainlift.theory.linear_model import go_on_log_odds
 
 SHARES = (0.1, 0.2, 0.25, 0.29, 0.32, 0.35, 0.38, 0.42, 0.5, 0.7)
 QUICK_SHARES = (0.15, 0.26, 0.41, 0.5)
-QUICK_MODEL = ("model.family=mistral", "model.width=32", "pretrain.lr=2e-3")
+QUICK_MODEL = ("model.family=mistral", "model.width=64", "pretrain.lr=2e-3")
 QUICK_THRESHOLD = ("task.d=12", *QUICK_MODEL, "pretrain.steps=500", "evaluate.every=500")
 QUICK_HEADLINE = (
-    "task.d=12", *QUICK_MODEL, "pretrain.steps=600", "posttrain.prompts=64", "posttrain.updates=30",
+    "task.d=12", *QUICK_MODEL, "pretrain.steps=800", "posttrain.prompts=64", "posttrain.updates=30",
     "posttrain.lr=5e-4",
 )  # fmt: skip
-QUICK_STALLS = ("task.d=12", *QUICK_MODEL, "pretrain.steps=1200")
+QUICK_STALLS = ("task.d=12", *QUICK_MODEL, "pretrain.steps=1000")
 LAYERS, WIDTHS = (2, 4), (128, 256)
 QUICK_LAYERS, QUICK_WIDTHS = (2,), (32, 64)
 QUICK_CAPACITY = ("task.d=12", "model.family=mistral", "pretrain.lr=2e-3", "pretrain.steps=500", "evaluate.every=100")

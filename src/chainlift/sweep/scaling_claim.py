@@ -21,7 +21,7 @@ DIGITS = (10, 30, 100, 300, 1000)
 P_AT_DIGITS = 0.25
 P_COT = (0.02, 0.05, 0.1, 0.2, 0.3)
 DIGITS_AT_P = 30
-QUICK_DIGITS, QUICK_P_COT = (10, 30, 100), (0.1, 0.2, 0.3)
+QUICK_DIGITS, QUICK_P_COT = (10, 30), (0.1, 0.3)
 FIRST_RUNG = 8
 """Updates of the shortest run."""
 CALIBRATED = 0.02
