@@ -1,6 +1,7 @@
 """The real trackers, offline: each holds the numbers of metrics.jsonl, once, also after a kill."""
 
 import json
+import os
 import sqlite3
 import subprocess
 import sys
@@ -30,6 +31,16 @@ def rows_of(folder: Path) -> list[dict[str, float]]:
 
 def run(out: Path, *overrides: str) -> Path:
     return pipeline.run(recipes.load("tiny", [*SMALL, *overrides]), out, Reporter(quiet=True), with_page=False).folder
+
+
+def in_a_process_of_its_own(out: Path, *overrides: str) -> Path:
+    """Trackers read their environment when they are imported, which another test may have done before."""
+    code = "import sys; from pathlib import Path; from tests.runs.test_track import run; "
+    code += "print(run(Path(sys.argv[1]), *sys.argv[2:]))"
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), *sys.path])}
+    command = [sys.executable, "-c", code, str(out), *overrides]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    return Path(done.stdout.splitlines()[-1])
 
 
 def in_tensorboard(folder: Path) -> dict[str, list[tuple[int, float]]]:
@@ -83,7 +94,7 @@ def in_trackio(home: Path, run_id: str) -> list[dict[str, float]]:
 def test_every_tracker_is_a_mirror_and_changes_nothing(tmp_path: Path) -> None:
     plain = run(tmp_path / "plain")
     for name in ("tensorboard", "wandb", "trackio"):
-        folder = run(tmp_path / name, f"track={name}")
+        folder = in_a_process_of_its_own(tmp_path / name, f"track={name}")
         assert folder.name == plain.name
         for file in ("metrics.jsonl", "rollouts.jsonl"):
             assert (folder / file).read_bytes() == (plain / file).read_bytes()
