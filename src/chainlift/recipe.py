@@ -198,14 +198,14 @@ def override(recipe: Recipe, overrides: list[str]) -> Recipe:
 
 
 def parse_seeds(text: str) -> list[int]:
-    """The seeds of `0-4` or `0,2,5`; ValueError for anything else."""
+    """The seeds of `0-4` or `0,2,5`, in order and each once; ValueError for anything else."""
     found: list[int] = []
     for piece in text.split(","):
         match = re.fullmatch(r"\s*(\d+)(?:-(\d+))?\s*", piece)
         if match is None or (match[2] and int(match[2]) < int(match[1])):
             raise ValueError(f"--seeds: {text!r} is neither a range like 0-4 nor a list like 0,2,5")
         found += range(int(match[1]), int(match[2] or match[1]) + 1)
-    return found
+    return sorted(set(found))
 
 
 def _override(content: dict[str, Any], override: str) -> None:

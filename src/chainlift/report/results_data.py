@@ -98,7 +98,7 @@ def claim(file: Path) -> ClaimView:
         pictures = told.get("pictures") or ([derived.as_dict()] if derived else [])
         state = str(told["verdict"]).split()[0]
         return ClaimView(
-            name=file.stem,
+            name=f"quick/{file.stem}" if told.get("quick") else file.stem,
             statement=str(told["statement"]),
             verdict=str(told["verdict"]),
             state=state if state in ("holds", "fails") else "measured",

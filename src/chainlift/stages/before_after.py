@@ -32,7 +32,7 @@ class BeforeAfter:
     """pass@k by k, after it."""
 
 
-def before_after(folder: Path, *, prompts: int = 256, samples: int = 64, seed: int = 0) -> BeforeAfter:
+def before_after(folder: Path, *, prompts: int = 256, samples: int = 16, seed: int = 0) -> BeforeAfter:
     """The comparison on fresh prompts that no run's own streams use; ValueError if a checkpoint is missing."""
     base, task = _model(folder, "pretrain")
     policy, _ = _model(folder, "posttrain")

@@ -1,4 +1,4 @@
-"""A grid as people write it: `posttrain.lr=1e-4,3e-4 seed=0..4`, crossed or zipped, into recipes."""
+"""A grid as people write it: `posttrain.lr=1e-4,3e-4 task.d=8..12`, crossed or zipped, into recipes."""
 
 from __future__ import annotations
 
@@ -34,6 +34,8 @@ def expand(source: str, texts: Sequence[str], seeds: Sequence[int], *, zipped: b
     """
     axes = [parse(text) for text in texts]
     keys = [key for key, _ in axes]
+    if "seed" in keys:
+        raise ValueError("seed is no axis of a grid: give the seeds by --seeds, for example --seeds 0-4")
     doubled = [key for key in keys if keys.count(key) > 1]
     if doubled:
         raise ValueError(f"{doubled[0]} is given twice; put all of its values into one axis, {doubled[0]}=a,b,c")

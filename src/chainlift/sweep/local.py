@@ -68,15 +68,19 @@ def run_jobs(jobs: Sequence[Job], tell: Tell, *, workers: int, threads: int | No
 
 
 def _worker(job: Job, threads: int) -> None:
-    """The life of a process: one job, and an orderly end if the driver is gone, which takes the fork server along."""
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    """The life of a process: one job, and an orderly end if the driver is gone."""
+    threading.Thread(target=_end_with_driver, daemon=True).start()
     raise SystemExit(_EXIT[work(job, threads=threads)])
 
 
-def _end_with(parent: int) -> None:
-    """Ask this process to stop at its next step once its parent is no more: nobody would be left to tell."""
-    while os.getppid() == parent:
-        time.sleep(1)
+def _end_with_driver() -> None:
+    """Ask this process to stop at its next step once its driver is no more: nobody would be left to tell.
+
+    The driver is not the process that forked this one: the fork server lives as long as its children do.
+    """
+    driver = multiprocessing.parent_process()
+    assert driver is not None
+    driver.join()
     os.kill(os.getpid(), signal.SIGTERM)
 
 
@@ -99,5 +103,9 @@ def _stop(running: Sequence[_Running]) -> None:
     for one in running:
         if one.process.is_alive():
             one.process.terminate()
-    for one in running:
-        one.process.join()
+    try:
+        for one in running:
+            one.process.join()
+    except KeyboardInterrupt:  # a second time: at once
+        for one in running:
+            one.process.kill()
