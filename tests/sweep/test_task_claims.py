@@ -156,6 +156,18 @@ def test_a_threshold_that_is_off_by_more_than_003_fails() -> None:
     assert name not in shifted(0.02)
 
 
+def test_a_threshold_that_is_nowhere_is_drawn_without_its_line() -> None:
+    claim = registry.CLAIMS["threshold"]
+
+    def falling(recipe: Recipe, summary: dict[str, Any]) -> None:
+        summary["pretrain"]["decision_go_on_log_odds"] = -recipe.mixture.p_cot
+
+    finished = blind(claim.runs(SEEDS), falling)
+    assert "threshold, from log-odds of going on" in failed(claim.check(finished))
+    (picture,) = claim.pictures(finished)
+    assert not any(row["line"] == "fitted" for row in picture.table())
+
+
 def test_an_algorithm_that_does_not_lift_is_named_and_the_reported_failure_is_only_measured() -> None:
     claim = registry.CLAIMS["algorithms"]
 

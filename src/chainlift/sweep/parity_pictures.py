@@ -72,8 +72,13 @@ def threshold_pictures(finished: list[Finished]) -> list[Picture]:
     odds = by_seed(finished, after("pretrain", GO_ON), P)
     x = np.array(list(odds))
     near = np.abs(x - at) <= NEAR
-    fitted = log_odds_line(x[near], np.array(list(odds.values())).mean(axis=1)[near])
-    marks = (Mark(at, "predicted: 1/3"), Mark(fitted.crossing, f"fitted: {fitted.crossing:.3f}"))
+    marks: tuple[Mark, ...] = (Mark(at, "predicted: 1/3"),)
+    try:
+        fitted = log_odds_line(x[near], np.array(list(odds.values())).mean(axis=1)[near])
+    except ValueError:  # they do not rise: nothing to draw, and the check says so
+        fitted = None
+    if fitted is not None:
+        marks += (Mark(fitted.crossing, f"fitted: {fitted.crossing:.3f}"),)
     panels = []
     for key, title, low in (
         ("greedy_long_share", "greedy long share", 0.0),
@@ -84,12 +89,13 @@ def threshold_pictures(finished: list[Finished]) -> list[Picture]:
             Lines(title, "p_cot", title, (step, _measured(finished, key)), marks, y_range=(-0.03, 1.03), share=True)
         )
     grid = np.linspace(x[0], x[-1], 60)
-    curves = (
+    curves = [
         Line("predicted", tuple(grid), (tuple(go_on_log_odds(p, 2) for p in grid),), predicted=True),
-        Line("fitted", tuple(grid), (tuple(fitted.at(grid)),), predicted=True, fitted=True),
         _measured(finished, GO_ON),
-    )
-    panels.append(Lines("log-odds of going on after y_1 = x_1", "p_cot", "log-odds", curves, marks))
+    ]
+    if fitted is not None:
+        curves.append(Line("fitted", tuple(grid), (tuple(fitted.at(grid)),), predicted=True, fitted=True))
+    panels.append(Lines("log-odds of going on after y_1 = x_1", "p_cot", "log-odds", tuple(curves), marks))
     return [Picture("threshold-over-p", "Greedy answers become long at p_cot = 1/3", seeds, tuple(panels))]
 
 
