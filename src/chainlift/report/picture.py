@@ -45,10 +45,10 @@ class Lines:
     log_x: bool = False
     log_y: bool = False
     y_range: tuple[float, float] | None = None
-    share: bool = False
-    """Values are shares: intervals are cut to [0, 1]."""
     joined: bool = False
     """Points are joined: x is a time. Otherwise they stand alone, as measurements of separate runs."""
+    share: bool = False
+    """Values are shares: intervals are cut to [0, 1]."""
 
 
 @dataclass(frozen=True)
