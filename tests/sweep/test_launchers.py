@@ -66,7 +66,7 @@ from pathlib import Path
 from chainlift.sweep.launchers import Options, run
 from tests.sweep.test_local import grid
 if __name__ == "__main__":
-    jobs = grid(Path(sys.argv[1]), "pretrain.steps=100000", "pretrain.checkpoint_every=100000", "seed=0,1")
+    jobs = grid(Path(sys.argv[1]), "pretrain.steps=100000", "pretrain.checkpoint_every=100000", seeds=(0, 1))
     print(run(jobs, lambda job, status, seconds: print(status), Options(launcher=sys.argv[2], workers=1)))
 """
 
