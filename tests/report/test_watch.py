@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -87,6 +88,23 @@ def test_a_system_that_lists_no_locks_is_judged_by_what_grew(out: Path, monkeypa
     assert states["pretrain-s2"] == "stopped"
 
 
+def test_a_run_on_another_machine_is_judged_by_what_grew(out: Path, tmp_path: Path) -> None:
+    """Its lock is not in this machine's list."""
+    killed = next(path for path in out.glob("pretrain-*-s1"))
+    copy = tmp_path / killed.name
+    shutil.copytree(killed, copy)
+    (copy / "metrics.jsonl").touch()
+    (one,) = Watcher(tmp_path).look()
+    assert one.state == "stopped"
+    environment = json.loads((copy / "environment.json").read_text())
+    (copy / "environment.json").write_text(json.dumps(environment | {"host": "another"}))
+    (one,) = Watcher(tmp_path).look()
+    assert one.state == "running"
+    os.utime(copy / "metrics.jsonl", (0, 0))
+    (one,) = Watcher(tmp_path).look()
+    assert one.state == "stopped"
+
+
 def test_a_half_written_row_and_a_damaged_folder_do_no_harm(tmp_path: Path, out: Path) -> None:
     done = next(path for path in out.glob("tiny-*") if (path / "DONE").exists())
     copy = tmp_path / "runs" / done.name
@@ -106,6 +124,10 @@ def test_time_left_comes_from_the_pace_seen() -> None:
     assert pace.seconds_left(Progress("a", "running", "pretrain", 100, 500), 10.0) is None
     assert pace.seconds_left(Progress("a", "running", "pretrain", 200, 500), 20.0) == pytest.approx(30)
     assert pace.seconds_left(Progress("a", "running", "posttrain", 1, None), 20.0) is None
+
+    assert pace.seconds_left(Progress("a", "stopped", "pretrain", 250, 500), 30.0) is None
+    assert pace.seconds_left(Progress("a", "running", "pretrain", 250, 500), 1000.0) is None  # goes on after a pause
+    assert pace.seconds_left(Progress("a", "running", "pretrain", 300, 500), 1010.0) == pytest.approx(40)
 
 
 def test_the_table_fits_the_screen() -> None:

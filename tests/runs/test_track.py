@@ -1,5 +1,6 @@
 """The real trackers, offline: each holds the numbers of metrics.jsonl, once, also after a kill."""
 
+import importlib
 import json
 import os
 import sqlite3
@@ -43,22 +44,27 @@ def in_a_process_of_its_own(out: Path, *overrides: str) -> Path:
     return Path(done.stdout.splitlines()[-1])
 
 
+def mirror_of(folder: Path, tracker: str) -> Path:
+    """Where a tracker keeps a run's mirror, or a path whose last part is the mirror's name."""
+    return folder / tracker / json.loads((folder / track.MARK).read_text())[tracker]["name"]
+
+
 def in_tensorboard(folder: Path) -> dict[str, list[tuple[int, float]]]:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    events = EventAccumulator(str(folder / "tensorboard"), size_guidance={"scalars": 0})
+    events = EventAccumulator(str(mirror_of(folder, "tensorboard")), size_guidance={"scalars": 0})
     events.Reload()
     return {tag: [(one.step, one.value) for one in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
 
 
 def in_wandb(folder: Path) -> list[dict[str, float]]:
     """The history in an offline run's file: a LevelDB log of protocol buffers, after a header of seven bytes."""
-    from wandb.proto import wandb_internal_pb2
+    messages = importlib.import_module("wandb.proto.wandb_internal_pb2")  # its types depend on protobuf's version
 
     found: list[dict[str, float]] = []
     for file in sorted(folder.glob("wandb/offline-run-*/*.wandb")):
         for data in leveldb_records(file.read_bytes()):
-            record = wandb_internal_pb2.Record()
+            record = messages.Record()
             record.ParseFromString(data)
             if record.WhichOneof("record_type") == "history":
                 items = {item.key or "/".join(item.nested_key): item.value_json for item in record.history.item}
@@ -84,11 +90,14 @@ def leveldb_records(data: bytes) -> Iterator[bytes]:
             pieces = b""
 
 
-def in_trackio(home: Path, run_id: str) -> list[dict[str, float]]:
+def in_trackio(home: Path, folder: Path) -> list[dict[str, float]]:
     (database,) = home.glob("chainlift*.db")
+    name, like = mirror_of(folder, "trackio").name, f"{folder.name}%"
     with sqlite3.connect(database) as connection:
-        rows = connection.execute("select metrics from metrics where run_name = ? order by step", (run_id,)).fetchall()
-    return [json.loads(row[0]) for row in rows]
+        rows = connection.execute("select run_name, metrics from metrics where run_name like ? order by step", (like,))
+        found = rows.fetchall()
+    assert {row[0] for row in found} == {name}  # nothing is left of a mirror that was cut off
+    return [json.loads(row[1]) for row in found]
 
 
 def test_every_tracker_is_a_mirror_and_changes_nothing(tmp_path: Path) -> None:
@@ -107,47 +116,98 @@ def test_every_tracker_is_a_mirror_and_changes_nothing(tmp_path: Path) -> None:
                 wanted = [(int(row[f"{key.split('/')[0]}/step"]), row[key]) for row in expected if key in row]
                 assert [(step, pytest.approx(value, rel=1e-6)) for step, value in wanted] == found[key]
         else:
-            got = in_wandb(folder) if name == "wandb" else in_trackio(tmp_path / "trackio", folder.name)
+            got = in_wandb(folder) if name == "wandb" else in_trackio(tmp_path / "trackio", folder)
             assert len(got) == len(expected)
             for mirrored, row in zip(got, expected, strict=True):
                 assert {key: mirrored[key] for key in row} == pytest.approx(row)
 
 
-def test_a_run_that_goes_on_mirrors_each_step_once(tmp_path: Path) -> None:
-    """Killed by SIGKILL from within, at an update behind which no checkpoint stands."""
-    code = f"""
+KILLED = """
 import os, signal, sys
 from pathlib import Path
+from chainlift.runs import track
 from chainlift.runs.store import RunFolder
 from tests.runs.test_track import run
-real, seen = RunFolder.append, []
-def append(self, file, rows):
+
+out, tracker, point = sys.argv[1:]
+
+def die(*arguments, **where):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+append, keep_mark, log = RunFolder.append, track.Mirror._keep_mark, track.BACKENDS[tracker].log
+
+def append_or_die(self, file, rows):
     rows = list(rows)
-    if any(row.get("kind") == "update" and row["step"] == 27 for row in rows):
-        os.kill(os.getpid(), signal.SIGKILL)
-    real(self, file, rows)
-if sys.argv[1] == "kill":
-    RunFolder.append = append
-run(Path({str(tmp_path)!r}), "posttrain=null", "track=tensorboard")
+    if file == "metrics.jsonl" and any(row["kind"] == "update" and row["step"] == 27 for row in rows):
+        die()
+    append(self, file, rows)
+
+def log_or_die(self, values, *, row, step):
+    die() if row == 12 else log(self, values, row=row, step=step)
+
+def keep_mark_or_die(self):
+    die() if self.mark["sent"] else keep_mark(self)
+
+if point == "in an update behind which no checkpoint stands":
+    RunFolder.append = append_or_die
+if point == "in the middle of sending":
+    track.BACKENDS[tracker].log = log_or_die
+if point == "between the last row and the mark":
+    track.Mirror._keep_mark = keep_mark_or_die
+if point == "when all has been sent":
+    track.BACKENDS[tracker].close = die
+run(Path(out), "posttrain=null", f"track={tracker}")
 """
-    environment = {"PYTHONPATH": ":".join([str(Path(__file__).parents[2]), *sys.path])}
-    first = subprocess.run([sys.executable, "-c", code, "kill"], env=environment)
-    assert first.returncode == -9
-    assert subprocess.run([sys.executable, "-c", code, "go on"], env=environment).returncode == 0
+POINTS = (
+    "in an update behind which no checkpoint stands",
+    "in the middle of sending",
+    "between the last row and the mark",
+    "when all has been sent",
+)
+
+
+@pytest.mark.parametrize(
+    ("tracker", "point"), [*(("tensorboard", p) for p in POINTS), ("wandb", POINTS[2]), ("trackio", POINTS[2])]
+)
+def test_a_run_that_was_killed_and_goes_on_mirrors_each_row_once(tmp_path: Path, tracker: str, point: str) -> None:
+    """Killed by SIGKILL from within."""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), *sys.path])}
+    command = [sys.executable, "-c", KILLED, str(tmp_path), tracker]
+    assert subprocess.run([*command, point], env=environment, capture_output=True).returncode == -9
+    assert subprocess.run([*command, "never"], env=environment, capture_output=True).returncode == 0
     (stage_1,) = tmp_path.glob("pretrain-*")
-    assert [step for step, _ in in_tensorboard(stage_1)["pretrain/loss"]] == list(range(1, 41))
+    rows = rows_of(stage_1)
+    if tracker == "tensorboard":
+        (_,) = (stage_1 / "tensorboard").iterdir()
+        assert [step for step, _ in in_tensorboard(stage_1)["pretrain/loss"]] == list(range(1, 41))
+    else:
+        got = in_wandb(stage_1) if tracker == "wandb" else in_trackio(tmp_path / "trackio", stage_1)
+        assert [one["pretrain/step"] for one in got] == [one["pretrain/step"] for one in rows]
+
+
+def test_a_run_made_again_has_a_mirror_of_its_own(tmp_path: Path) -> None:
+    first, second = (mirror_of(run(tmp_path / out, "track=tensorboard"), "tensorboard") for out in ("a", "b"))
+    assert first.parent.parent.name == second.parent.parent.name
+    assert first.name != second.name
 
 
 def test_a_tracker_that_breaks_is_off_and_the_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Broken:
+        def __init__(self, folder: Path, name: str, config: dict[str, Any]) -> None:
+            pass
+
         def log(self, values: dict[str, float], **where: int) -> None:
             raise ConnectionError("the server\nis gone")
 
         def close(self) -> None:
             raise AssertionError("a tracker that is off is left alone")
 
+        @staticmethod
+        def forget(folder: Path, name: str) -> None:
+            raise AssertionError("nothing was cut off")
+
     said: list[str] = []
-    monkeypatch.setitem(track.BACKENDS, "wandb", lambda folder, config: Broken())
+    monkeypatch.setitem(track.BACKENDS, "wandb", Broken)
     monkeypatch.setattr(Reporter, "say", lambda self, text: said.append(text))
     folder = run(tmp_path, "track=wandb")
     assert (folder / "DONE").exists()

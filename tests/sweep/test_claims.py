@@ -157,7 +157,8 @@ def test_the_document_holds_every_claim_that_has_results(tmp_path: Path) -> None
     assert "![the long share is p_cot](img/small.png)" in text
     assert "img/wrong.png" not in text
     assert (document.parent / "img/small.png").stat().st_size > 5000
-    assert re.search(r"4 runs\. \d{4}-\d\d-\d\d, chainlift .*, torch .* CPUs\. A run trained for \d+ s", text)
+    made = r"4 runs, made with chainlift 0.* torch .*, 1 thread a run on cpu: .* cores\. Judged \d{4}-\d\d-\d\d with "
+    assert re.search(made + r".*\. A run trained for \d+ s", text)
     (tmp_path / "file").write_text("")
     with pytest.raises(ValueError, match="cannot write"):
         results_document.write(tmp_path / "file/results.md", tmp_path / "claims", ["small"])
@@ -177,10 +178,10 @@ def test_a_dry_run_tells_what_it_would_cost(tmp_path: Path) -> None:
     told = chainlift(
         "reproduce", "linear-degree", "--quick", "--dry-run", "--out", tmp_path / "runs"
     ).stdout.splitlines()
-    assert told[0] == "linear-degree:"
+    assert re.fullmatch(r"linear-degree: 15 of 15 runs to do, about \S+ (s|min) on one worker", told[0])
     assert len(told) == 2 + 5 * 3
     assert re.fullmatch(r".*/linear-degree-\w{8}-s0  about \S+ (s|min)", told[1])
-    assert re.fullmatch(r"15 of 15 runs to do, about \S+ (s|min) on one worker", told[-1])
+    assert re.fullmatch(r"15 of 15 runs to do, about \S+ (s|min) on one worker, at least \S+ (s|min) on 2", told[-1])
     assert not (tmp_path / "runs").exists()
 
 
@@ -207,6 +208,19 @@ def test_a_claim_whose_runs_fail_claims_nothing(tmp_path: Path) -> None:
     failed = reproducing.reproduce([bad], tmp_path, Reporter(quiet=True), options, seeds=[0, 1], tell=told.append)
     assert (failed, told) == (["small"], [])
     assert not (tmp_path / "claims").exists()
+
+
+@pytest.mark.slow
+def test_a_check_with_a_bug_does_not_take_the_other_claims_away(tmp_path: Path) -> None:
+    def buggy(finished: list[Finished]) -> list[Finding]:
+        raise KeyError("absent")
+
+    options, told = Options(workers=2, threads=1), list[Outcome]()
+    chosen = [replace(CLAIM, name="buggy", check=buggy), CLAIM]
+    failed = reproducing.reproduce(chosen, tmp_path, Reporter(quiet=True), options, seeds=[0, 1], tell=told.append)
+    assert failed == ["buggy"]
+    assert [outcome.claim.name for outcome in told] == ["small"]
+    assert "KeyError: 'absent'" in (tmp_path / "claims/buggy.error.txt").read_text()
 
 
 @pytest.mark.parametrize(

@@ -52,12 +52,29 @@ def test_nothing_to_do_asks_for_no_cluster() -> None:
     assert run([], lambda *told: None, Options(launcher="ray", address="127.0.0.1:1"))
 
 
-def test_by_default_there_is_one_process_a_core(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, {"workers": 6, "threads": 1}),
+        ({"workers": 2}, {"workers": 2, "threads": 3}),
+        ({"workers": 12}, {"workers": 12, "threads": 1}),
+        ({"workers": 2, "threads": 1}, {"workers": 2, "threads": 1}),
+    ],
+)
+def test_cores_are_divided_among_processes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], expected: dict[str, int]
+) -> None:
     given: dict[str, Any] = {}
-    monkeypatch.setattr(launchers.os, "cpu_count", lambda: 6)
+    monkeypatch.setattr(launchers, "cores", lambda: 6)
     monkeypatch.setattr(launchers.local, "run_jobs", lambda jobs, tell, **options: bool(given.update(options)) or True)
-    assert run(grid(tmp_path), lambda *told: None, Options())
-    assert given == {"workers": 6, "threads": None}
+    assert run(grid(tmp_path), lambda *told: None, Options(**options))
+    assert given == expected
+
+
+def test_on_a_cluster_threads_are_the_cpus_of_a_job() -> None:
+    assert Options(launcher="ray", cpus=4).threads_each == 4
+    assert Options(launcher="ray", cpus=0.5).threads_each == 1
+    assert Options(launcher="slurm", cpus=4, threads=2).threads_each == 2
 
 
 DRIVER = """

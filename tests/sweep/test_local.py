@@ -13,7 +13,7 @@ import pytest
 
 from chainlift import recipe as recipes
 from chainlift.sweep import axes, local
-from chainlift.sweep.jobs import Job, plan
+from chainlift.sweep.jobs import Job, plan, work
 
 SMALL = [
     "model.layers=1", "model.width=16", "model.heads=2", "task.d=5", "pretrain.steps=40", "pretrain.batch_size=16",
@@ -64,6 +64,16 @@ def test_jobs_share_a_stage_1_and_a_failure_is_kept(tmp_path: Path) -> None:
     assert losses[0] == losses[1]
     assert len(list(tmp_path.glob("pretrain-*"))) == 2
     assert plan([recipes.build(job.content) for job in jobs], tmp_path) == []
+
+
+def test_runs_whose_shared_stage_1_failed_fail_with_it_and_do_not_train_it_again(tmp_path: Path) -> None:
+    jobs = grid(tmp_path, "posttrain.lr=1e-4,2e-4", "pretrain.lr=1e12", "pretrain.clip_norm=1e12")
+    assert [work(job) for job in jobs] == ["failed"] * 3
+    reason = f"its stage 1, {jobs[0].run_id}, failed: error: training diverged"
+    for job in jobs[1:]:
+        assert job.folder.failure is not None
+        assert reason in job.folder.failure
+        assert not (job.folder.path / "metrics.jsonl").exists()
 
 
 @pytest.mark.slow

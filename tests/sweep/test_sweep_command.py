@@ -49,10 +49,12 @@ def test_a_dry_run_lists_runs_with_their_cost_and_writes_nothing(tmp_path: Path)
     told = sweep(tmp_path / "runs", RATES, "--seeds", "0-1", "--dry-run").stdout.splitlines()
     assert len(told) == 5
     assert all(re.fullmatch(r".*/tiny-\w{8}-s[01]  about [\d.]+ s", line) for line in told[:4])
-    assert re.fullmatch(r"4 of 4 runs to do, about [\d.]+ s on one worker", told[-1])
+    assert re.fullmatch(r"4 of 4 runs to do, about [\d.]+ s on one worker, at least [\d.]+ s on 2", told[-1])
     seconds = [float(line.split()[-2]) for line in told[:4]]
     assert not (tmp_path / "runs").exists()
     assert all(value >= 0 for value in seconds)
+    in_json = sweep(tmp_path / "runs", RATES, "--seeds", "0-1", "--dry-run", "--json").stdout.splitlines()
+    assert list(json.loads(in_json[-1])) == [line.split()[0].rpartition("/")[2] for line in told[:4]]
 
 
 @pytest.mark.slow
@@ -67,6 +69,10 @@ def test_status_failures_and_retry(tmp_path: Path) -> None:
     assert lines[0].split() == ["state", "lr", "lr", "run"]
     assert lines[-1] == "2 done, 2 failed, 0 begun, 0 missing"
     assert sum("training diverged" in line for line in lines) == 2
+    costs = sweep(tmp_path, *arguments, "--dry-run").stdout.splitlines()
+    assert len(costs) == 1  # what failed is left alone
+    assert costs[0].startswith("0 of 4 runs to do")
+    assert len(sweep(tmp_path, *arguments, "--dry-run", "--retry").stdout.splitlines()) == 3
     stamps = {path: path.stat().st_mtime_ns for path in tmp_path.glob("tiny-*/metrics.jsonl")}
     again = sweep(tmp_path, *arguments, "--json")
     assert again.returncode == 1  # left alone, and still told

@@ -67,7 +67,10 @@ def sweep(
     options = Options(launcher, workers, threads, address, cpus, gpus, partition, minutes, memory)
     chosen = expand(source, axes or [], parse_seeds(seeds), zipped=zipped)
     if dry_run:
-        print("\n".join(progress.costs(chosen, out)))
+        wanted = grid.wanted(chosen, out, retry=retry)
+        expected = progress.costs(wanted, out, options.threads_each)
+        told = progress.cost_lines(expected, out, of=len(chosen), workers=options.at_once)
+        print(json.dumps(expected) if as_json else "\n".join(told))
         return
     failed = [] if status else grid.run_all(chosen, out, Reporter(), options, retry=retry)
     rows = progress.rows(chosen, out)
@@ -124,8 +127,12 @@ def reproduce(
         for claim in registry.CLAIMS.values():
             print(f"{claim.name:16s} {claim.statement}")
     if dry_run:
-        for name, wanted in claims.needed(chosen, seeds=numbers, quick=quick).items():
-            print("\n".join([f"{name}:", *progress.costs(wanted, out)]))
+        wanted = claims.needed(chosen, seeds=numbers, quick=quick)
+        every_run = list({one.run_id: one for recipes in wanted.values() for one in recipes}.values())
+        expected = progress.costs(every_run, out, options.threads_each)
+        told = progress.claim_cost_lines(wanted, expected, out)
+        total = progress.total_line(expected, of=len(every_run), workers=options.at_once)
+        print(json.dumps(expected) if as_json else "\n".join([*told, total]))
         return
 
     def tell(outcome: Outcome) -> None:
@@ -135,11 +142,13 @@ def reproduce(
             lines = [f"{outcome.claim.name}: {outcome.claim.statement}", *claim_lines(outcome.findings)]
             print("\n".join([*lines, f"{outcome.claim.name}: {outcome.verdict}", ""]), flush=True)
 
-    failed = claims.reproduce(chosen, out, Reporter(), options, seeds=numbers, quick=quick, tell=tell)
+    reporter = Reporter()
+    failed = claims.reproduce(chosen, out, reporter, options, seeds=numbers, quick=quick, tell=tell)
     if document is not None:
-        print(f"{document}: {', '.join(results_document.write(document, out / 'claims', list(registry.CLAIMS)))}")
+        told = results_document.write(document, out / "claims", list(registry.CLAIMS))
+        reporter.say(f"{document}: {', '.join(told)}")
     if failed:
-        raise RunsFailed(f"runs failed of: {', '.join(failed)}; the same command tries them again")
+        raise RunsFailed(f"not judged: {', '.join(failed)}; the same command tries them again")
 
 
 @app.command()

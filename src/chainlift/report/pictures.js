@@ -5,7 +5,7 @@
 const COLOURS = ["#D55E00", "#0072B2", "#E69F00", "#56B4E9", "", "#CC79A7", "#009E73"];  // empty: the ink of the page
 const MARKERS = ["circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "x"];
 const DASHES = ["solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "8px,2px"];
-const THEORY = "#009E73", PREDICTED = "predicted";
+const THEORY = "#009E73", FITTED = "#808080", PREDICTED = "predicted";
 const SWATCHES = {
   "circle": "M7 6a5 5 0 1 0 10 0a5 5 0 1 0 -10 0", "square": "M7.5 1.5h9v9h-9z", "triangle-up": "M12 1l5.5 10h-11z",
   "diamond": "M12 0l6 6l-6 6l-6 -6z", "triangle-down": "M12 11l5.5 -10h-11z", "cross": "M10 1h4v3h3v4h-3v3h-4v-3h-3v-4h3z",
@@ -109,9 +109,10 @@ function showPicture(place, picture, t95) {
   function curves(panel) {
     const data = [];
     for (const line of panel.lines.filter(line => line.predicted && isShown(line))) {
+      const colour = line.fitted ? FITTED : THEORY;
       data.push({x: line.x, y: line.values[0], mode: line.x.length > 1 ? "lines" : "markers",
-        line: {color: THEORY, width: 2, dash: line.fitted ? "dashdot" : "dash"},
-        marker: {color: THEORY, symbol: "line-ew-open", size: 16, line: {width: 2}},
+        line: {color: colour, width: 2, dash: line.fitted ? "dashdot" : "dash"},
+        marker: {color: colour, symbol: "line-ew-open", size: 16, line: {width: 2}},
         hovertemplate: `<b>${safe(line.name)}</b><br>${safe(panel.x_label)} %{x}<br>%{y:.4g}<extra></extra>`});
     }
     const lines = panel.lines.filter(line => !line.predicted && isShown(line));
@@ -185,8 +186,8 @@ function showPicture(place, picture, t95) {
         ...(range ? {range} : {}), ...ticks},
       annotations: panel.marks.map(mark => ({x: panel.log_x ? Math.log10(mark.x) : mark.x, y: 1, yref: "paper",
         yanchor: "top", xanchor: "right", text: safe(mark.label), textangle: -90, showarrow: false, font: {size: 11}}))});
-    found.shapes = panel.marks.map(mark => ({type: "line", x0: mark.x, x1: mark.x, y0: 0, y1: 1, yref: "paper",
-      line: {color: THEORY, width: 1.5, dash: "dot"}}));
+    found.shapes = panel.marks.map((mark, i) => ({type: "line", x0: mark.x, x1: mark.x, y0: 0, y1: 1, yref: "paper",
+      line: {color: i % 2 ? FITTED : THEORY, width: 1.5, dash: i % 2 ? "dashdot" : "dot"}}));
     return found;
   }
 

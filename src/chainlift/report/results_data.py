@@ -152,8 +152,7 @@ def _status(folder: RunFolder) -> tuple[str, str]:
     """(done, failed or unfinished; the last line of what made it fail)."""
     if folder.done:
         return "done", ""
-    failure = folder.failure
-    return ("unfinished", "") if failure is None else ("failed", (failure.splitlines() or [""])[-1].strip())
+    return ("unfinished", "") if folder.failure is None else ("failed", folder.failure_line)
 
 
 def _columns(record: Record) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,18 +113,34 @@ def _lines(told: _Told, title: str) -> str:
 def _circumstances(contents: list[dict[str, Any]]) -> str:
     """When, where and with what claims were measured, and how long their runs took."""
     last = contents[-1]
-    where = last["environment"]
-    commit = f", commit {where['commit'][:7]}" if where.get("commit") else ""
-    versions = f"chainlift {where['chainlift']}{commit}, torch {where['packages']['torch']}, Python {where['python']}"
-    date = last.get("date", "Date not on record")
-    runs = sum(one["runs"] for one in contents)
-    told = f"{runs} runs. {date}, {versions}; {where['processor']}, {where['cpus']} CPUs."
+    counts = Counter[str]()
+    for one in contents:
+        for where in one["made_on"]:
+            counts[_machine(where)] += where["runs"]
+    made = "; ".join(f"{text} ({count})" if len(counts) > 1 else text for text, count in counts.most_common())
+    judged = _commit(last["judged_on"])
+    told = f"{sum(one['runs'] for one in contents)} runs, made with {made}. Judged {last['date']} with {judged}."
     seconds = [one["seconds"] for one in contents if "seconds" in one]
     if len(seconds) == 1:
         told += f" A run trained for {seconds[0]['median']:.0f} s (median), at most {seconds[0]['most']:.0f} s."
     elif seconds:
         told += f" The longest run trained for {max(one['most'] for one in seconds):.0f} s."
     return told
+
+
+def _machine(where: dict[str, Any]) -> str:
+    """A run's environment in words."""
+    threads = f"{where['threads']} thread{'s' if where['threads'] > 1 else ''} a run"
+    versions = f"chainlift {_commit(where)}, torch {where['packages']['torch']}, Python {where['python']}"
+    return f"{versions}, {threads} on {where['device']}: {where['processor']}, {where['cpus']} cores"
+
+
+def _commit(where: dict[str, Any]) -> str:
+    """Version and commit of chainlift, as an environment tells them."""
+    if not where["commit"]:
+        return f"{where['chainlift']} (commit not on record)"
+    changed = " and changes" if where["uncommitted_changes"] else ""
+    return f"{where['chainlift']} (commit {where['commit'][:7]}{changed})"
 
 
 def _title(one: dict[str, Any]) -> str:

@@ -28,8 +28,12 @@ class Pace:
 
     def seconds_left(self, one: Progress, now: float) -> float | None:
         """Until the end of the run's stage; None until it has been seen to move, or where its end is not known."""
-        since, step = self._first.setdefault((one.run_id, one.stage), (now, one.step))
-        if one.total is None or one.state != "running" or one.step <= step or now <= since:
+        where = one.run_id, one.stage
+        if one.state != "running":
+            self._first.pop(where, None)  # if it goes on, its pace is that from then on
+            return None
+        since, step = self._first.setdefault(where, (now, one.step))
+        if one.total is None or one.step <= step or now <= since:
             return None
         return (one.total - one.step) * (now - since) / (one.step - step)
 

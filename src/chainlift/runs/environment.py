@@ -26,11 +26,17 @@ def describe(device: str | None = None) -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "processor": _processor(),
-        "cpus": os.cpu_count(),
+        "host": platform.node(),
+        "cpus": cores(),
         "device": device or pick_device("auto"),
         "threads": torch.get_num_threads(),
         "packages": {name: _version(name) for name in PACKAGES},
     }
+
+
+def cores() -> int:
+    """CPU cores that this process may use: fewer than the machine has, in a container or a job of a cluster."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def pick_device(name: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ State = Literal["running", "stopped", "failed", "done"]
 LOCKS = Path("/proc/locks")
 TAIL = 1 << 17  # bytes at the end of metrics.jsonl in which the newest rows are looked for
 LATELY = 120.0
-"""Seconds: where the system does not list locks, a run whose record grew this lately is taken to be running."""
+"""Seconds: where locks are not listed, or are another machine's, a run whose record grew this lately is running."""
 
 
 @dataclass(frozen=True)
@@ -80,14 +81,21 @@ def _state(folder: RunFolder, locked: set[int] | None) -> tuple[State, str]:
     if folder.done:
         return "done", ""
     lock = folder.path / ".lock"
-    if lock.exists():
-        metrics = folder.path / "metrics.jsonl"
-        grew = metrics.exists() and time.time() - metrics.stat().st_mtime < LATELY
-        if (grew and folder.failure is None) if locked is None else lock.stat().st_ino in locked:
-            return "running", ""
+    if lock.exists() and locked is not None and lock.stat().st_ino in locked:
+        return "running", ""
     if folder.failure is not None:
-        return "failed", folder.failure.splitlines()[-1]
+        return "failed", folder.failure_line
+    metrics = folder.path / "metrics.jsonl"
+    grew = metrics.exists() and time.time() - metrics.stat().st_mtime < LATELY
+    if grew and lock.exists() and (locked is None or _is_of_another_machine(folder)):
+        return "running", ""
     return "stopped", ""
+
+
+def _is_of_another_machine(folder: RunFolder) -> bool:
+    """Whether another machine than this one last worked in the folder: its locks are not listed here."""
+    host = json.loads((folder.path / "environment.json").read_text()).get("host")
+    return host is not None and host != platform.node()
 
 
 def _read(path: Path, state: State, note: str, changed: float) -> Progress:
@@ -133,7 +141,10 @@ def _stamp(path: Path) -> tuple[float, int]:
 
 
 def _locked() -> set[int] | None:
-    """The inodes that some process on this machine has locked; None where the system does not tell."""
+    """The inodes that some process on this machine has locked; None where the system does not tell.
+
+    Their devices are left out: on layered file systems the list names others than `stat` does.
+    """
     if not LOCKS.exists():
         return None
     fields = (line.split() for line in LOCKS.read_text().splitlines())

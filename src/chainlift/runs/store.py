@@ -90,6 +90,11 @@ class RunFolder:
         file = self.path / "FAILED"
         return file.read_text().strip() if file.exists() else None
 
+    @property
+    def failure_line(self) -> str:
+        """The last of those lines, which names what went wrong."""
+        return next(reversed((self.failure or "").splitlines()), "no reason on record")
+
     def fail(self, lines: str) -> None:
         """Keep the last lines of what ended the run; a later success takes them away."""
         self.path.mkdir(parents=True, exist_ok=True)

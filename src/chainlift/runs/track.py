@@ -1,17 +1,22 @@
 """A tracker that mirrors a run's metrics, when it is asked for: trackio, wandb or tensorboard.
 
 The run folder's own record comes first. Rows are mirrored once a checkpoint stands behind them, from where the last
-mirroring ended, so that a run which goes on after a kill shows no step twice and none that was taken back. What goes
-wrong in a tracker ends the mirroring, not the run.
+mirroring ended, so that a run which goes on shows no step twice and none that was taken back. Trackers send in the
+background, so after a kill nobody knows what arrived: then the mirror is made anew, from the first row, under a new
+name. What goes wrong in a tracker ends the mirroring, not the run.
 """
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
+import shutil
+import sys
+import uuid
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, Protocol, get_args
+from typing import Any, Literal, Protocol, TypedDict, get_args
 
 from chainlift.runs.store import RunFolder, write_atomically
 from chainlift.settings import suggest
@@ -19,11 +24,15 @@ from chainlift.settings import suggest
 TrackerName = Literal["trackio", "wandb", "tensorboard"]
 PROJECT = "chainlift"
 MARK = ".mirrored"
-"""File of a run folder: {tracker: bytes of metrics.jsonl that it has seen}."""
+"""File of a run folder: {tracker: its _Mark}."""
 
 
 class Tracker(Protocol):
     """Where numbers are sent."""
+
+    def __init__(self, folder: Path, name: str, config: dict[str, Any]) -> None:
+        """Begin the tracker's run `name`, or go on with it."""
+        ...
 
     def log(self, values: dict[str, float], *, row: int, step: int) -> None:
         """Send a row's numbers; `row` counts the rows of a run, `step` the updates of its stage."""
@@ -31,6 +40,11 @@ class Tracker(Protocol):
 
     def close(self) -> None:
         """Send what is left, and end."""
+        ...
+
+    @staticmethod
+    def forget(folder: Path, name: str) -> None:
+        """Take away what came of a run that was cut off, as far as it is on this machine."""
         ...
 
 
@@ -43,12 +57,25 @@ def check(name: str) -> None:
         raise ValueError(f"track={name} needs the extra track: pip install 'chainlift[track]'")
 
 
+class _Mark(TypedDict):
+    """How far a mirror is."""
+
+    name: str
+    """Of the tracker's run: the folder's, with an ending of its own, as folders elsewhere have the same name."""
+    sent: int
+    """Bytes of metrics.jsonl."""
+    open: bool
+    """Whether a process was sending, or still is: what it sent need not have arrived."""
+
+
 class Mirror:
     """Sends a folder's metrics to a tracker, from where it ended before."""
 
     def __init__(self, folder: RunFolder, name: str, config: dict[str, Any], warn: Callable[[str], None]) -> None:
         self.folder, self.name, self.config, self.warn = folder, name, config, warn
+        self.backend = BACKENDS[name]
         self.tracker: Tracker | None = None
+        self.mark = _Mark(name="", sent=0, open=False)
         self.is_off = False
 
     def update(self) -> None:
@@ -57,28 +84,46 @@ class Mirror:
             self._try(self._send)
 
     def close(self) -> None:
-        """End the tracker's run."""
+        """End the tracker's run, when all has arrived."""
         if self.tracker is not None:
-            self._try(self.tracker.close)
+            self._try(self._end)
             self.tracker = None
 
     def _send(self) -> None:
         if self.tracker is None:  # not before there is something to send: a shared stage 1 has a run of its own first
-            self.tracker = BACKENDS[self.name](self.folder.path, self.config)
-        file = self.folder.path / "metrics.jsonl"
-        seen = self._seen()
-        sent = seen.get(self.name, 0)
-        with file.open("rb") as handle:
-            before = handle.read(sent).count(b"\n")
-            lines = handle.readlines()
-        for number, line in enumerate(lines, start=before):
-            row = json.loads(line)
-            self.tracker.log(numbers(row), row=number, step=row["step"])
-        write_atomically(self.folder.path / MARK, json.dumps(seen | {self.name: sent + sum(map(len, lines))}))
+            self._begin()
+            self.tracker = self.backend(self.folder.path, self.mark["name"], self.config)
+        with (self.folder.path / "metrics.jsonl").open("rb") as handle:
+            before = handle.read(self.mark["sent"]).count(b"\n")
+            for number, line in enumerate(handle.readlines(), start=before):
+                row = json.loads(line)
+                self.tracker.log(numbers(row), row=number, step=row["step"])
+            self.mark["sent"] = handle.tell()
+        self._keep_mark()
 
-    def _seen(self) -> dict[str, int]:
-        mark = self.folder.path / MARK
-        return json.loads(mark.read_text()) if mark.exists() else {}
+    def _begin(self) -> None:
+        """Find the mark of an earlier process, or begin anew if it was cut off or there was none."""
+        earlier = self._marks().get(self.name)
+        if earlier is not None and earlier["open"]:
+            self.backend.forget(self.folder.path, earlier["name"])
+        if earlier is None or earlier["open"]:
+            earlier = _Mark(name=f"{self.folder.path.name}-{uuid.uuid4().hex[:6]}", sent=0, open=False)
+        self.mark = earlier
+        self.mark["open"] = True
+        self._keep_mark()
+
+    def _end(self) -> None:
+        if self.tracker is not None:
+            self.tracker.close()
+            self.mark["open"] = False
+            self._keep_mark()
+
+    def _keep_mark(self) -> None:
+        write_atomically(self.folder.path / MARK, json.dumps(self._marks() | {self.name: self.mark}))
+
+    def _marks(self) -> dict[str, _Mark]:
+        file = self.folder.path / MARK
+        return json.loads(file.read_text()) if file.exists() else {}
 
     def _try(self, action: Callable[[], None]) -> None:
         try:
@@ -107,10 +152,10 @@ def numbers(row: dict[str, Any]) -> dict[str, float]:
 class _Tensorboard:
     """Event files in the run folder; steps are a stage's updates."""
 
-    def __init__(self, folder: Path, config: dict[str, Any]) -> None:
+    def __init__(self, folder: Path, name: str, config: dict[str, Any]) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
-        self.writer = SummaryWriter(str(folder / "tensorboard"))
+        self.writer = SummaryWriter(str(folder / "tensorboard" / name))
         self.writer.add_text("recipe", "    " + json.dumps(config, indent=2).replace("\n", "\n    "))
 
     def log(self, values: dict[str, float], *, row: int, step: int) -> None:
@@ -120,17 +165,24 @@ class _Tensorboard:
     def close(self) -> None:
         self.writer.close()
 
+    @staticmethod
+    def forget(folder: Path, name: str) -> None:
+        shutil.rmtree(folder / "tensorboard" / name, ignore_errors=True)
+
 
 class _Wandb:
-    """One run of the project, gone on with by its id; WANDB_MODE=offline keeps it in the run folder."""
+    """One run of the project, gone on with by its id; WANDB_MODE=offline keeps it in the run folder.
 
-    def __init__(self, folder: Path, config: dict[str, Any]) -> None:
+    A run that was cut off stays on the server, where it is shown as crashed.
+    """
+
+    def __init__(self, folder: Path, name: str, config: dict[str, Any]) -> None:
         import wandb
 
         self.run = wandb.init(
             project=PROJECT,
             name=folder.name,
-            id=folder.name,
+            id=name,
             resume="allow",
             dir=str(folder),
             config=config,
@@ -143,24 +195,40 @@ class _Wandb:
     def close(self) -> None:
         self.run.finish()
 
+    @staticmethod
+    def forget(folder: Path, name: str) -> None:
+        for offline in folder.glob(f"wandb/offline-run-*-{name}"):
+            shutil.rmtree(offline, ignore_errors=True)
+
 
 class _Trackio:
     """One run of the project in trackio's own folder (TRACKIO_DIR), gone on with by its name."""
 
-    def __init__(self, folder: Path, config: dict[str, Any]) -> None:
+    def __init__(self, folder: Path, name: str, config: dict[str, Any]) -> None:
         import trackio
 
         self.trackio = trackio
-        trackio.init(project=PROJECT, name=folder.name, config=config, resume="allow", embed=False)
+        with contextlib.redirect_stdout(sys.stderr):  # it prints, and standard output is for results
+            trackio.init(project=PROJECT, name=name, config=config, resume="allow", embed=False)
 
     def log(self, values: dict[str, float], *, row: int, step: int) -> None:
         self.trackio.log(values, step=row)
 
     def close(self) -> None:
-        self.trackio.finish()
+        with contextlib.redirect_stdout(sys.stderr):
+            self.trackio.finish()
+
+    @staticmethod
+    def forget(folder: Path, name: str) -> None:
+        import trackio
+
+        with contextlib.suppress(ValueError):  # there is no such project: nothing had arrived
+            for run in trackio.Api().runs(PROJECT):
+                if run.name == name:
+                    run.delete()
 
 
-BACKENDS: dict[str, Callable[[Path, dict[str, Any]], Tracker]] = {
+BACKENDS: dict[str, type[Tracker]] = {
     "trackio": _Trackio,
     "wandb": _Wandb,
     "tensorboard": _Tensorboard,

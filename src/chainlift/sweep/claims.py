@@ -6,6 +6,8 @@ import datetime
 import json
 import math
 import statistics
+import traceback
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -93,11 +95,26 @@ def write(outcome: Outcome, finished: list[Finished], out: Path) -> None:
     folder = out / "claims" / "quick" if outcome.quick else out / "claims"
     folder.mkdir(parents=True, exist_ok=True)
     made = {"date": datetime.date.today().isoformat(), "seconds": _seconds(finished)}
-    told = {**outcome.as_dict(), **made, "environment": environment.describe("cpu")}
+    told = {**outcome.as_dict(), **made, "made_on": _made_on(finished), "judged_on": environment.describe("cpu")}
     for picture in outcome.pictures:
         picture_print.write(picture, folder)
     write_atomically(folder / f"{outcome.claim.name}.md", markdown(outcome.findings))
     write_atomically(folder / f"{outcome.claim.name}.json", json.dumps(told, indent=2, allow_nan=False) + "\n")
+
+
+def keep_error(claim: Claim, out: Path, error: Exception) -> Path:
+    """The file into which the traceback of an error went that kept a claim from being judged."""
+    file = out / "claims" / f"{claim.name}.error.txt"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(file, "".join(traceback.format_exception(error)))
+    return file
+
+
+def _made_on(finished: list[Finished]) -> list[dict[str, Any]]:
+    """What the runs ran on, the most frequent first, with how many they were; runs of one claim may differ in it."""
+    described = [json.loads((run.folder / "environment.json").read_text()) for run in finished]
+    counts = Counter(json.dumps(one, sort_keys=True) for one in described)
+    return [{"runs": count, **json.loads(text)} for text, count in counts.most_common()]
 
 
 def _seconds(finished: list[Finished]) -> dict[str, float]:

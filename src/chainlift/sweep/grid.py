@@ -51,6 +51,11 @@ def finished(recipe: Recipe, out: Path) -> Finished | None:
     return Finished(recipe, folder.summary(), folder.path) if folder.done else None
 
 
+def wanted(chosen: Sequence[Recipe], out: Path, *, retry: bool) -> list[Recipe]:
+    """The recipes whose runs are done, begun or missing; those that failed earlier, too, with `retry`."""
+    return [one for one in chosen if retry or RunFolder(out / one.run_id).failure is None]
+
+
 def run_all(
     chosen: Sequence[Recipe], out: Path, reporter: Reporter, options: Options, *, retry: bool = True
 ) -> list[str]:
@@ -59,8 +64,7 @@ def run_all(
     retry: try runs again that failed earlier. Pages and figures are not made for each of hundreds of runs; `chainlift
     report` makes them of any. Interrupted after Ctrl-C, when every run has kept its checkpoint.
     """
-    wanted = [one for one in chosen if retry or RunFolder(out / one.run_id).failure is None]
-    planned = jobs.plan(wanted, out)
+    planned = jobs.plan(wanted(chosen, out, retry=retry), out)
     done = sum(RunFolder(out / one.run_id).done for one in chosen)
     if done:
         reporter.say(f"{done} of {len(chosen)} runs are done already")
@@ -70,14 +74,10 @@ def run_all(
         nonlocal ended
         ended += status != "stopped"
         spent = time.monotonic() - started
-        told = f"{status} after {seconds:.0f} s" if status != "failed" else f"failed: {_last_line(job)}"
+        told = f"{status} after {seconds:.0f} s" if status != "failed" else f"failed: {job.folder.failure_line}"
         remaining = f"about {spent / ended * (len(planned) - ended):.0f} s left" if ended else ""
         reporter.say(f"  {ended}/{len(planned)}  {job.run_id}  {told}  {remaining}".rstrip())
 
     if planned and not launchers.run(planned, tell, options):
         raise Interrupted
     return [one.run_id for one in chosen if not RunFolder(out / one.run_id).done]
-
-
-def _last_line(job: Job) -> str:
-    return (job.folder.failure or "no reason on record").splitlines()[-1]

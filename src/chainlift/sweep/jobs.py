@@ -23,6 +23,7 @@ from chainlift.stages import pipeline
 from chainlift.stages.failures import Interrupted, explain
 
 LAST_LINES = 20
+SEEN_SECONDS = 60.0  # until a file written on another node is seen here, through a network file system's cache
 TRIES = 3
 """Of a job whose process or machine was lost; one that fails by itself is not tried again."""
 Status = Literal["done", "failed", "stopped"]
@@ -81,6 +82,7 @@ def work(job: Job, *, threads: int | None = None) -> Status:
     try:
         recipe = recipes.build(job.content)
         job.folder.forget_failure()
+        _must_have_stage_1(job)
         if job.stage_1_only:
             pipeline.run_stage_1(recipe, Path(job.out), Reporter(quiet=True))
         else:
@@ -98,6 +100,25 @@ def timed_work(job: Job, threads: int) -> tuple[Status, float]:
     """How a job ended, as `work` says it, and the seconds that it took."""
     started = time.monotonic()
     return work(job, threads=threads), time.monotonic() - started
+
+
+def ended_here(job: Job, status: Status) -> Status:
+    """How a job ended that was carried out elsewhere: `failed` if it is said to be done, but never seen here."""
+    patience = time.monotonic() + SEEN_SECONDS
+    while status == "done" and not job.folder.done:
+        if time.monotonic() > patience:
+            job.folder.fail("it has ended on another node, but not in this folder: all nodes must see the same --out")
+            return "failed"
+        time.sleep(0.2)
+    return status
+
+
+def _must_have_stage_1(job: Job) -> None:
+    """ValueError if the job that trains the stage 1 of this one failed: each that waited for it would fail like it."""
+    if job.after is not None:
+        stage_1 = RunFolder(Path(job.out) / job.after)
+        if not stage_1.done and stage_1.failure is not None:
+            raise ValueError(f"its stage 1, {job.after}, failed: {stage_1.failure_line}")
 
 
 def _last_lines(error: Exception) -> str:

@@ -1,16 +1,16 @@
 """Who carries out the jobs of a sweep: processes of this machine, a Ray cluster or Slurm; all in the same way.
 
 Each launcher is a function `run_jobs(jobs, tell, ...)` of a file of its own. The numbers do not depend on which one it
-is, because a job computes with one thread unless more are asked for: sums in another order end in other digits.
+is, as long as a job computes with the same number of threads: sums in another order end in other digits.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Literal, get_args
 
+from chainlift.runs.environment import cores
 from chainlift.settings import suggest
 from chainlift.sweep import local, on_ray, on_slurm
 from chainlift.sweep.jobs import Job, Tell
@@ -72,6 +72,17 @@ class Options:
                 option, fitting = name.replace("_", "-"), " or ".join(launchers)
                 raise ValueError(f"--{option} goes with --launcher {fitting} only, not with {self.launcher}")
 
+    @property
+    def at_once(self) -> int | None:
+        """Jobs at once; None where a cluster decides."""
+        return self.workers or (cores() if self.launcher == "local" else None)
+
+    @property
+    def threads_each(self) -> int:
+        """CPU threads that a job computes with."""
+        shared = cores() // (self.workers or cores()) if self.launcher == "local" else int(self.cpus)
+        return self.threads or max(shared, 1)
+
 
 def run(jobs: Sequence[Job], tell: Tell, options: Options) -> bool:
     """Whether all was carried out (failed jobs included); False if the user stopped it. `tell` hears of each end.
@@ -88,7 +99,7 @@ def run(jobs: Sequence[Job], tell: Tell, options: Options) -> bool:
             workers=options.workers,
             cpus=options.cpus,
             gpus=options.gpus,
-            threads=options.threads,
+            threads=options.threads_each,
         )
     if options.launcher == "slurm":
         return on_slurm.run_jobs(
@@ -97,9 +108,9 @@ def run(jobs: Sequence[Job], tell: Tell, options: Options) -> bool:
             workers=options.workers,
             cpus=options.cpus,
             gpus=int(options.gpus),
-            threads=options.threads,
+            threads=options.threads_each,
             partition=options.partition,
             minutes=options.minutes or on_slurm.MINUTES,
             memory_gb=options.memory_gb,
         )
-    return local.run_jobs(jobs, tell, workers=options.workers or os.cpu_count() or 1, threads=options.threads)
+    return local.run_jobs(jobs, tell, workers=options.workers or cores(), threads=options.threads_each)

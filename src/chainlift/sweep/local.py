@@ -26,7 +26,7 @@ class _Running:
     since: float
 
 
-def run_jobs(jobs: Sequence[Job], tell: Tell, *, workers: int, threads: int | None = None) -> bool:
+def run_jobs(jobs: Sequence[Job], tell: Tell, *, workers: int, threads: int = 1) -> bool:
     """Whether all was carried out (failed jobs included); False if the user stopped it. `tell` hears of each end.
 
     A job whose stage 1 another one trains begins after that; one whose process is killed from outside (out of memory,
@@ -34,7 +34,6 @@ def run_jobs(jobs: Sequence[Job], tell: Tell, *, workers: int, threads: int | No
     """
     context = multiprocessing.get_context("forkserver")  # a process that has imported everything once is copied
     context.set_forkserver_preload(["chainlift.stages.pipeline"])
-    per_worker = threads or max((os.cpu_count() or 1) // workers, 1)
     waiting, running, tries = list(jobs), [], dict.fromkeys((job.run_id for job in jobs), 0)
     open_ids = {job.run_id for job in jobs}
     try:
@@ -42,7 +41,7 @@ def run_jobs(jobs: Sequence[Job], tell: Tell, *, workers: int, threads: int | No
             while len(running) < workers and (job := ready(waiting, open_ids)) is not None:
                 waiting.remove(job)
                 tries[job.run_id] += 1
-                process = context.Process(target=_worker, args=(job, per_worker))
+                process = context.Process(target=_worker, args=(job, threads))
                 with _without_ctrl_c():
                     process.start()
                 running.append(_Running(job, process, time.monotonic()))

@@ -13,9 +13,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from chainlift.sweep import ray_cluster
-from chainlift.sweep.jobs import TRIES, Job, Status, Tell, ready, timed_work
+from chainlift.sweep.jobs import TRIES, Job, Status, Tell, ended_here, ready, timed_work
 
-SEEN_SECONDS = 60.0  # until a file written on another node is seen here, through a network file system's cache
 STOP_SECONDS = 60.0  # for a run to end its step and keep a checkpoint, after Ctrl-C
 
 
@@ -27,19 +26,19 @@ def run_jobs(
     workers: int | None = None,
     cpus: float = 1,
     gpus: float = 0,
-    threads: int | None = None,
+    threads: int = 1,
 ) -> bool:
     """Whether all was carried out (failed jobs included); False if the user stopped it. `tell` hears of each end.
 
-    workers: at most so many at once (None: as many as the cluster holds). cpus, gpus: what Ray reserves for each; a job
-    computes with as many threads as it has CPUs unless `threads` says otherwise. Ctrl-C ends the runs at their next
-    step, with a checkpoint; a second one ends at once. ValueError in one line if Ray is not installed, its cluster does
-    not answer, or no node of it has what a job needs.
+    workers: at most so many at once (None: as many as the cluster holds). cpus, gpus: what Ray reserves for each.
+    threads: that each computes with. Ctrl-C ends the runs at their next step, with a checkpoint; a second one ends at
+    once. ValueError in one line if Ray is not installed, its cluster does not answer, or no node of it has what a job
+    needs.
     """
     ray = ray_cluster.connect(address, cpus=cpus, gpus=gpus)
     try:
         remote = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=0)(timed_work)
-        return _carry_out(ray, remote, jobs, tell, workers=workers, threads=threads or max(int(cpus), 1))
+        return _carry_out(ray, remote, jobs, tell, workers=workers, threads=threads)
     finally:
         ray.shutdown()
 
@@ -78,24 +77,18 @@ def _outcome(ray: Any, reference: Any, job: Job) -> tuple[Status, float | None, 
     try:
         status, seconds = ray.get(reference)
     except ray.exceptions.RayTaskError as error:  # chainlift itself is missing on the node, or another version
-        job.folder.fail(f"the Ray worker could not begin: {str(error.cause or error).strip().splitlines()[-1]}")
+        job.folder.fail(f"the Ray worker could not begin: {_line(error.cause or error, -1)}")
         return "failed", None, None
     except ray.exceptions.TaskCancelledError:
         return "stopped", None, None
     except ray.exceptions.RayError as error:
-        return "failed", None, str(error).strip().splitlines()[0]
-    if status == "done" and not _is_seen(job):
-        job.folder.fail("it has ended on another node, but not in this folder: all nodes must see the same --out")
-        status = "failed"
-    return status, seconds, None
+        return "failed", None, _line(error, 0)
+    return ended_here(job, status), seconds, None
 
 
-def _is_seen(job: Job) -> bool:
-    """Whether the folder of a job that has ended somewhere shows that, at last."""
-    patience = time.monotonic() + SEEN_SECONDS
-    while not job.folder.done and time.monotonic() < patience:
-        time.sleep(0.2)
-    return job.folder.done
+def _line(error: BaseException, which: int) -> str:
+    """One line of what an error says, its name if it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[which]
 
 
 def _stop(ray: Any, running: dict[Any, Job]) -> None:

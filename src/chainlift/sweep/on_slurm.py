@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from chainlift.runs.store import write_atomically
-from chainlift.sweep.jobs import LAST_LINES, Job, Status, Tell, ready
+from chainlift.sweep.jobs import LAST_LINES, Job, Status, Tell, ended_here, ready
 from chainlift.sweep.slurm_task import Task
 
 MINUTES = 240  # of a job before Slurm ends it and it is queued again
@@ -50,7 +50,7 @@ def run_jobs(
     workers: int | None = None,
     cpus: float = 1,
     gpus: int = 0,
-    threads: int | None = None,
+    threads: int = 1,
     partition: str | None = None,
     minutes: float = MINUTES,
     memory_gb: float | None = None,
@@ -67,12 +67,11 @@ def run_jobs(
         return True
     submitit = _submitit(executor)
     logs = Path(jobs[0].out).absolute() / "slurm"
-    threads = threads or max(int(cpus), 1)
     shared = {"signal_delay_s": warn_seconds, "gpus_per_node": gpus or None, "cpus_per_task": math.ceil(cpus)}
     if executor == "slurm":
         made = submitit.SlurmExecutor(logs, max_num_timeout=REQUEUES)
         memory = None if memory_gb is None else f"{math.ceil(memory_gb * 1024)}MB"
-        most = {} if workers is None else {"array_parallelism": workers}
+        most = {"array_parallelism": workers or LONGEST_ARRAY}  # submitit's own default would hold some back
         _set(made, shared | most, job_name="chainlift", partition=partition, time=math.ceil(minutes), mem=memory)
         watched, waiting = _submit_all(submitit, made, jobs, threads), []
     else:
@@ -181,7 +180,8 @@ def _outcome(one: _Watched) -> tuple[Status, float] | None:
     if result.exists():
         error = one.submitted.exception()
         if error is None:
-            return one.submitted.result()
+            status, spent = one.submitted.result()
+            return ended_here(one.job, status), spent
         lines = [line for line in str(error).splitlines() if line.strip("- ")]
         lines = [line for line in lines if "job.stderr" not in line and "  - " not in line]
     elif one.job.folder.done:  # killed between its end and its result

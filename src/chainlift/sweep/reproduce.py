@@ -25,7 +25,8 @@ def reproduce(
     quick: bool = False,
     tell: Callable[[Outcome], None] = lambda outcome: None,
 ) -> list[str]:
-    """The names of claims that could not be judged because a run of theirs failed; `tell` hears of every other one.
+    """The names of claims that could not be judged, because a run of theirs failed or their check did; `tell` hears of
+    every other one.
 
     seeds: instead of each claim's own. quick: small runs of the same shape. Outcomes are also written under out/claims.
     ValueError for fewer than two seeds, as intervals are over seeds. Interrupted after Ctrl-C: the same call
@@ -42,8 +43,16 @@ def reproduce(
             reporter.say(f"{claim.name}: {len(own) - len(done)} of {len(own)} runs failed; nothing is claimed")
             failed.append(claim.name)
             continue
-        outcome = claims.judge(claim, done, quick=quick)
-        claims.write(outcome, done, out)
+        try:
+            outcome = claims.judge(claim, done, quick=quick)
+            claims.write(outcome, done, out)
+        except OSError:
+            raise
+        except Exception as error:  # a bug in one claim's check or figure must not take the others' results away
+            where = claims.keep_error(claim, out, error)
+            reporter.say(f"{claim.name}: cannot be judged: {type(error).__name__}: {error}; see {where}")
+            failed.append(claim.name)
+            continue
         tell(outcome)
     return failed
 

@@ -1,12 +1,14 @@
-"""What a sweep would cost before it begins, and how far it is once it has."""
+"""What runs would cost before they begin, and how far they are once they have."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+
+import torch
 
 from chainlift.recipe import Recipe
 from chainlift.runs.store import RunFolder
@@ -56,23 +58,56 @@ def table(found: Sequence[Row]) -> list[str]:
     return [*lines, ", ".join(f"{counts[state]} {state}" for state in ("done", "failed", "begun", "missing"))]
 
 
-def costs(chosen: Sequence[Recipe], out: Path) -> list[str]:
-    """A line for each run that is not done, with its expected time on one worker of this machine, and their sum.
+def costs(chosen: Sequence[Recipe], out: Path, threads: int) -> dict[str, float]:
+    """{run_id: expected seconds} of the runs that are not done, on one worker of this machine with so many threads.
 
     A stage 1 that several runs share is counted with the first of them. Times are those of a few timed updates.
     """
-    lines, paid, total = [], set(), 0.0
-    for one in chosen:
-        if RunFolder(out / one.run_id).done:
-            continue
-        expected, stage_1 = cost.estimate(one), one.stage_1.run_id
-        seconds = expected.seconds
-        if stage_1 in paid or RunFolder(out / stage_1).done:
-            seconds -= expected.stage_1
-        paid.add(stage_1)
-        total += seconds
-        lines.append(f"{out / one.run_id}  about {told(seconds)}")
-    return [*lines, f"{len(lines)} of {len(chosen)} runs to do, about {told(total)} on one worker"]
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        found: dict[str, float] = {}
+        paid: set[str] = set()
+        for one in chosen:
+            if one.run_id in found or RunFolder(out / one.run_id).done:
+                continue
+            expected, stage_1 = cost.estimate(one), one.stage_1.run_id
+            is_paid = stage_1 in paid or RunFolder(out / stage_1).done
+            found[one.run_id] = expected.seconds - (expected.stage_1 if is_paid else 0.0)
+            paid.add(stage_1)
+        return found
+    finally:
+        torch.set_num_threads(before)
+
+
+def cost_lines(expected: Mapping[str, float], out: Path, *, of: int, workers: int | None) -> list[str]:
+    """A line for each run of `expected`, and one with the sum. of: runs that were asked for. workers: at once, None
+    where a cluster decides.
+    """
+    lines = [f"{out / run_id}  about {told(seconds)}" for run_id, seconds in expected.items()]
+    return [*lines, total_line(expected, of=of, workers=workers)]
+
+
+def total_line(expected: Mapping[str, float], *, of: int, workers: int | None) -> str:
+    """How many runs are to do, and how long that takes here."""
+    total = sum(expected.values())
+    text = f"{len(expected)} of {of} runs to do, about {told(total)} on one worker"
+    at_once = min(workers or 1, len(expected))
+    return text if at_once < 2 else f"{text}, at least {told(max(total / at_once, *expected.values()))} on {at_once}"
+
+
+def claim_cost_lines(wanted: Mapping[str, Sequence[Recipe]], expected: Mapping[str, float], out: Path) -> list[str]:
+    """For each claim a line, then one for each run of `expected` that it needs and no claim before it has listed."""
+    lines, listed = [], set[str]()
+    for name, recipes in wanted.items():
+        own = [one.run_id for one in recipes if one.run_id in expected]
+        new = [run_id for run_id in own if run_id not in listed]
+        shared = f", {len(own) - len(new)} of them listed above" if len(new) < len(own) else ""
+        about = told(sum(expected[run_id] for run_id in new))
+        lines.append(f"{name}: {len(own)} of {len(recipes)} runs to do{shared}, about {about} on one worker")
+        lines += [f"{out / run_id}  about {told(expected[run_id])}" for run_id in new]
+        listed.update(new)
+    return lines
 
 
 def _state(folder: RunFolder) -> tuple[State, str]:
@@ -81,7 +116,7 @@ def _state(folder: RunFolder) -> tuple[State, str]:
         last = next(summary[stage] for stage in ("posttrain", "pretrain") if stage in summary)
         return "done", f"greedy accuracy {last['greedy_accuracy']:.3f}, length {last['greedy_length_median']:g}"
     if folder.failure is not None:
-        return "failed", folder.failure.splitlines()[-1]
+        return "failed", folder.failure_line
     return ("begun" if (folder.path / "recipe.yaml").exists() else "missing"), ""
 
 
