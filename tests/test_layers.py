@@ -21,7 +21,9 @@ ORDER = [
     "recipe",
     "stages",
     "sweep",
+    "llm",
     "cli",
+    "__main__",
 ]
 SOURCE = Path(chainlift.__file__).parent
 FILES = sorted(SOURCE.rglob("*.py"))

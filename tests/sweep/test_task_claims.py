@@ -34,7 +34,8 @@ def test_a_blind_learner_passes(name: str, quick: bool) -> None:
         assert picture_print.draw(picture).axes
         assert len(picture.table()) > 3
     assert failed(findings) == set()
-    assert verdict(findings) == "holds"
+    # Whose every checkpoint has learned the chain says nothing of early ones.
+    assert verdict(findings) == ("measured" if name == "switch-time" else "holds")
     assert all(len(finding.values) in (1, 3) for finding in findings)
     quantities = [finding.quantity for finding in findings]
     assert quantities == [finding.quantity for finding in by_quantity(findings)]
@@ -197,4 +198,4 @@ def test_an_early_switch_is_predicted_to_give_no_accuracy() -> None:
 
     runs = claim.runs(SEEDS)
     assert "greedy accuracy after RL" in failed(claim.check(blind(runs, early)))  # it became right all the same
-    assert failed(claim.check(blind(runs, helped))) == set()
+    assert verdict(claim.check(blind(runs, helped))) == "holds"

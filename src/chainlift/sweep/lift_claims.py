@@ -25,7 +25,7 @@ QUICK_NOISE = (0.01, 0.11)
 QUICK_NOISY = ("pretrain.steps=700", "evaluate.every=700", "posttrain.prompts=3072")
 QUICK_RARE_P = (0, 0.05)
 QUICK_RARE = ("model.width=32", "pretrain.steps=700", "posttrain.updates=80", "posttrain.lr=5e-4")
-QUICK_MULTIPLICATION = ("pretrain.steps=900", "posttrain.updates=40", "evaluate.every=900")
+QUICK_MULTIPLICATION = ("pretrain.steps=800", "posttrain.updates=40", "evaluate.every=900")
 
 
 def noisy_runs(seeds: Sequence[int], quick: bool = False) -> list[Recipe]:

@@ -21,12 +21,15 @@ QUICK_MODEL = ("model.family=mistral", "model.width=64", "pretrain.lr=2e-3")
 QUICK_THRESHOLD = ("task.d=12", *QUICK_MODEL, "pretrain.steps=500", "evaluate.every=500")
 QUICK_HEADLINE = (
     "task.d=12", *QUICK_MODEL, "pretrain.steps=800", "posttrain.prompts=64", "posttrain.updates=30",
-    "posttrain.lr=5e-4",
+    "posttrain.lr=5e-4", "continued_pretrain.lr=5e-4",
 )  # fmt: skip
 QUICK_STALLS = ("task.d=12", *QUICK_MODEL, "pretrain.steps=1000")
 LAYERS, WIDTHS = (2, 4), (128, 256)
 QUICK_LAYERS, QUICK_WIDTHS = (2,), (32, 64)
-QUICK_CAPACITY = ("task.d=12", "model.family=mistral", "pretrain.lr=2e-3", "pretrain.steps=500", "evaluate.every=100")
+QUICK_CAPACITY = (
+    "task.d=12", "model.family=mistral", "pretrain.lr=2e-3", "pretrain.steps=600", "pretrain.hold=0.2",
+    "evaluate.every=200",
+)  # fmt: skip
 SOON = 20
 """Updates within which RL is claimed to lift."""
 
