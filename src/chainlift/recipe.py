@@ -10,9 +10,10 @@ import hashlib
 import json
 import re
 import types
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 import yaml
 from pydantic import Field, SerializeAsAny, ValidationError, field_validator, model_validator
@@ -31,9 +32,11 @@ from chainlift.tasks.base import has_chains
 from chainlift.tasks.mixture import MixtureSettings
 from chainlift.tasks.running_sum import RunningSumSettings
 
+AnyRecipe = TypeVar("AnyRecipe", bound="Named")
 
-class Recipe(Settings):
-    """What a run computes."""
+
+class Named(Settings):
+    """What every recipe has: a name, a seed, and an identity made from all the rest."""
 
     name: str = Field(default="custom", pattern=r"^[a-z0-9][a-z0-9_-]*$")
     """Stands in the run folder's name."""
@@ -41,6 +44,22 @@ class Recipe(Settings):
     """One line for people."""
     seed: int = Field(default=0, ge=0)
     """Root of all random streams."""
+
+    @property
+    def digest(self) -> str:
+        """Eight hexadecimal digits of everything but name, title and seed."""
+        content = {key: value for key, value in self.identity().items() if key not in ("name", "title", "seed")}
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
+
+    @property
+    def run_id(self) -> str:
+        """The run folder's name: `<recipe>-<digest>-s<seed>`."""
+        return f"{self.name}-{self.digest}-s{self.seed}"
+
+
+class Recipe(Named):
+    """What a run computes."""
+
     task: SerializeAsAny[Settings] = RunningSumSettings()
     """What is learned; `task.name` chooses, its other keys belong to that task."""
     mixture: MixtureSettings = MixtureSettings()
@@ -75,14 +94,14 @@ class Recipe(Settings):
     @classmethod
     def _task_by_name(cls, value: Any) -> Any:
         if isinstance(value, dict):
-            return _read(tasks.settings_class(value.get("name", "running_sum")), value)
+            return part(tasks.settings_class(value.get("name", "running_sum")), value)
         return value
 
     @field_validator("model", mode="before")
     @classmethod
     def _model_by_family(cls, value: Any) -> Any:
         if isinstance(value, dict):
-            return _read(families.settings_class(value), value)
+            return part(families.settings_class(value), value)
         if not isinstance(value, Settings):
             raise ValueError("must hold keys and values")
         return value
@@ -100,17 +119,6 @@ class Recipe(Settings):
         if self.continued_pretrain is not None and self.posttrain is None:
             raise ValueError("continued_pretrain matches the tokens of posttrain, which is null")
         return self
-
-    @property
-    def digest(self) -> str:
-        """Eight hexadecimal digits of everything but name, title and seed."""
-        content = {key: value for key, value in self.identity().items() if key not in ("name", "title", "seed")}
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
-
-    @property
-    def run_id(self) -> str:
-        """The run folder's name: `<recipe>-<digest>-s<seed>`."""
-        return f"{self.name}-{self.digest}-s{self.seed}"
 
     @property
     def stage_1(self) -> Recipe:
@@ -134,7 +142,7 @@ class _PartError(ValueError):
         self.kind, self.error = kind, error
 
 
-def _read(kind: type[Settings], content: dict[str, Any]) -> Settings:
+def part(kind: type[Settings], content: dict[str, Any]) -> Settings:
     """The settings of a part whose class depends on its keys; _PartError if they do not fit."""
     try:
         return kind(**content)
@@ -153,15 +161,23 @@ _Loader.add_implicit_resolver(
 )
 
 
-def shipped() -> dict[str, Path]:
-    """Name and file of each shipped recipe."""
-    folder = Path(str(resources.files("chainlift"))) / "recipes"
+def shipped(kind: str = "") -> dict[str, Path]:
+    """Name and file of each shipped recipe; kind `llm`: of those for language models."""
+    folder = Path(str(resources.files("chainlift"))) / "recipes" / kind
     return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
 
 
 def load(source: str, overrides: list[str] | None = None, *, seed: int | None = None) -> Recipe:
     """The recipe of a shipped name or a YAML file, with dotted overrides; ValueError in one line that names the key."""
-    known = shipped()
+    if source in shipped("llm"):
+        raise ValueError(f"{source} is a recipe for language models: chainlift llm posttrain {source}")
+    return build(content_of(source, shipped(), overrides, seed=seed))
+
+
+def content_of(
+    source: str, known: Mapping[str, Path], overrides: list[str] | None = None, *, seed: int | None = None
+) -> dict[str, Any]:
+    """Keys and values of a recipe that is `known` by name, or of a YAML file, with dotted overrides."""
     path = known.get(source, Path(source))
     if source not in known and path.suffix not in (".yaml", ".yml"):
         raise ValueError(f"no recipe {source!r}{suggest(source, known)}; known: {', '.join(known)}, or a .yaml file")
@@ -178,15 +194,20 @@ def load(source: str, overrides: list[str] | None = None, *, seed: int | None = 
         _override(content, override)
     if seed is not None:
         content["seed"] = seed
-    return build(content)
+    return content
 
 
 def build(content: dict[str, Any]) -> Recipe:
     """The recipe of nested keys and values; ValueError in one line that names the key and what is allowed."""
+    return validated(Recipe, content)
+
+
+def validated(kind: type[AnyRecipe], content: dict[str, Any]) -> AnyRecipe:
+    """A recipe of one kind; ValueError in one line that names the key and what is allowed."""
     try:
-        return Recipe(**content)
+        return kind(**content)
     except ValidationError as error:
-        raise ValueError(_one_line(error)) from error
+        raise ValueError(_one_line(error, kind)) from error
 
 
 def override(recipe: Recipe, overrides: list[str]) -> Recipe:
@@ -229,7 +250,7 @@ def _override(content: dict[str, Any], override: str) -> None:
     node[last] = value
 
 
-def _one_line(error: ValidationError, kind: type[Settings] = Recipe, above: str = "") -> str:
+def _one_line(error: ValidationError, kind: type[Settings], above: str = "") -> str:
     """The first complaint of a validation error: where (under `above`), what, and the nearest known key of `kind`."""
     first = error.errors()[0]
     parts = [str(part) for part in first["loc"]]

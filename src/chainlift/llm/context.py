@@ -1,0 +1,118 @@
+"""What every stage of a language model's run is given, and the way it measures and records."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import islice
+from typing import Any
+
+from chainlift.llm import graders, models, sources
+from chainlift.llm.graders import Grader
+from chainlift.llm.measuring import Judged, measure
+from chainlift.llm.problem import Problem, Splits
+from chainlift.llm.recipe import LlmRecipe
+from chainlift.llm.templates import completion, content, prompt
+from chainlift.report.terminal import Reporter
+from chainlift.runs.checkpoint import TrainerState
+from chainlift.runs.store import RunFolder
+
+SHOWN_RESPONSES = 8  # kept in rollouts.jsonl of each mode and occasion
+VOCABULARY_PROBLEMS = 4000  # from which the tokenizer of a model from scratch is made
+
+
+@dataclass
+class LlmContext:
+    """A recipe about to run: its data, grader and folder, and who is told."""
+
+    recipe: LlmRecipe
+    folder: RunFolder
+    reporter: Reporter
+    device: str
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    @cached_property
+    def problems(self) -> Splits:
+        """Training and test problems."""
+        return sources.source(self.recipe.data)
+
+    @cached_property
+    def grader(self) -> Grader:
+        """The judge of answers."""
+        return graders.grader(self.recipe.grader)
+
+    def new_model(self) -> tuple[Any, Any]:
+        """(model, tokenizer) as stage 1 begins with them."""
+        return models.load(self.recipe.model, self._texts(), seed=self.recipe.seed)
+
+    def _texts(self) -> Iterator[str]:
+        """Demonstrations of both forms, for the tokenizer of a model from scratch."""
+        template = self.recipe.template
+        for problem in islice(self.problems[0], VOCABULARY_PROBLEMS):
+            for long in (False, True):
+                yield content(prompt(problem, template)) + content(completion(problem, template, long=long))
+
+    def record(self, state: TrainerState, kind: str, metrics: dict[str, Any]) -> dict[str, Any]:
+        """The row just appended to metrics.jsonl."""
+        row = {
+            "stage": state.stage,
+            "kind": kind,
+            "step": state.step,
+            "sequences": state.sequences,
+            "tokens": state.tokens,
+            **metrics,
+        }
+        self.folder.append("metrics.jsonl", [row])
+        return row
+
+    def evaluate(self, state: TrainerState, model: Any, tokenizer: Any, *, final: bool, show: bool) -> dict[str, Any]:
+        """The row of a measurement on held-out problems, recorded; `show` takes the full number of them."""
+        settings = self.recipe.evaluate
+        table, found = measure(
+            model,
+            tokenizer,
+            self.problems[1],
+            self.grader,
+            self.recipe.template,
+            settings,
+            num_problems=settings.prompts if show else settings.during,
+            seed=self.recipe.seed,
+            name=f"llm/{state.stage}/evaluate",
+            step=state.step,
+            with_pass_at_k=final,
+        )
+        row = self.record(state, "evaluation", {"final": final, **table})
+        if show:
+            for mode, judged in found.items():
+                self.record_responses(state, "evaluation", mode, judged)
+        self.reporter.evaluation(row)
+        return row
+
+    def record_responses(
+        self, state: TrainerState, kind: str, mode: str, judged: Sequence[Judged], rewards: Sequence[float] = ()
+    ) -> None:
+        """Append the first responses to rollouts.jsonl."""
+        where = {"stage": state.stage, "step": state.step, "kind": kind, "mode": mode}
+        rows = []
+        for number, one in enumerate(judged[:SHOWN_RESPONSES]):
+            reward = {"reward": rewards[number]} if rewards else {}
+            rows.append(where | _told(one.problem, one) | reward)
+        self.folder.append("rollouts.jsonl", rows)
+
+
+def _told(problem: Problem, one: Judged) -> dict[str, Any]:
+    """A response for rollouts.jsonl, under the names that reports read."""
+    response = one.response
+    return {
+        "prompt": problem.question,
+        "response": response.tokens,
+        "probabilities": [round(value, 6) for value in response.probabilities],
+        "token_right": [one.is_right] * len(response.tokens),
+        "length": response.length,
+        "finished": response.finished,
+        "answer": one.is_right,
+        "long": one.is_long,
+        "expected": problem.answer,
+    }

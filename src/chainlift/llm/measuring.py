@@ -1,0 +1,172 @@
+"""What a language model does on held-out problems, greedy and sampled, under the names that small runs use."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import Field
+
+from chainlift.llm.generation import Response, respond
+from chainlift.llm.graders import Grader
+from chainlift.llm.problem import Problem
+from chainlift.llm.templates import TemplateSettings, is_long, prompt
+from chainlift.measure.evaluate import describe
+from chainlift.measure.statistics import pass_at_k, wilson
+from chainlift.seeding import stream
+from chainlift.settings import Settings
+from chainlift.tasks.base import Verdict
+
+
+class LlmEvaluateSettings(Settings):
+    """How much is measured, and how often."""
+
+    prompts: int = Field(default=512, ge=1)
+    """Held-out problems at the beginning of RL and at the end of each stage, or all if there are fewer."""
+    during: int = Field(default=128, ge=1)
+    """Of an evaluation inside a stage."""
+    every: int = Field(default=200, ge=1)
+    """Updates of fine-tuning between two evaluations."""
+    posttrain_every: int = Field(default=10, ge=1)
+    """Updates of RL between two evaluations."""
+    max_tokens: int = Field(default=256, ge=1)
+    """Longest response."""
+    temperature: float = Field(default=1.0, gt=0)
+    """Of the sampled half."""
+    rows_at_once: int = Field(default=64, ge=1)
+    """Prompts of a batch."""
+    pass_at_k_prompts: int = Field(default=0, ge=0)
+    """Problems for pass@k at the end of a stage; 0 leaves it out."""
+    pass_at_k_samples: int = Field(default=8, ge=1)
+    """Samples of each."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A response with its verdict."""
+
+    problem: Problem
+    response: Response
+    is_right: bool
+    """Finished, and its answer is the right one."""
+    is_long: bool
+
+    @property
+    def is_finished(self) -> bool:
+        """There was an end of sequence."""
+        return self.response.finished
+
+
+def judge(
+    problems: Sequence[Problem], responses: Sequence[Response], grader: Grader, template: TemplateSettings
+) -> list[Judged]:
+    """Verdicts on responses, one for each problem; what was cut off is wrong."""
+    grades = grader.grade_all([one.text for one in responses], [one.answer for one in problems])
+    return [
+        Judged(problem, response, grade.is_right and response.finished, is_long(response.text, template))
+        for problem, response, grade in zip(problems, responses, grades, strict=True)
+    ]
+
+
+def measure(
+    model: Any,
+    tokenizer: Any,
+    problems: Sequence[Problem],
+    grader: Grader,
+    template: TemplateSettings,
+    settings: LlmEvaluateSettings,
+    *,
+    num_problems: int,
+    seed: int,
+    name: str,
+    step: int,
+    with_pass_at_k: bool = False,
+) -> tuple[dict[str, Any], dict[str, list[Judged]]]:
+    """({greedy, sampled}, the judged responses of each) on held-out problems drawn by the stream `name` at `step`."""
+    chosen = draw(problems, num_problems, seed=seed, name=f"{name}/prompts", step=step)
+    prompts = [prompt(one, template) for one in chosen]
+    table: dict[str, Any] = {}
+    found: dict[str, list[Judged]] = {}
+    for mode, temperature in (("greedy", None), ("sampled", settings.temperature)):
+        responses = respond(
+            model,
+            tokenizer,
+            prompts,
+            max_tokens=settings.max_tokens,
+            temperature=temperature,
+            seed=seed,
+            name=f"{name}/samples/{step}",
+            rows_at_once=settings.rows_at_once,
+        )
+        found[mode] = judge(chosen, responses, grader, template)
+        table[mode] = table_of(found[mode])
+    table["sampled"]["temperature"] = settings.temperature
+    if with_pass_at_k and settings.pass_at_k_prompts:
+        table["sampled"] |= _pass_at_k(model, tokenizer, problems, grader, template, settings, seed, name, step)
+    table["grader"] = grader.counts()
+    return table, found
+
+
+def draw(problems: Sequence[Problem], count: int, *, seed: int, name: str, step: int) -> list[Problem]:
+    """`count` different problems of the stream `name`, all of them if there are fewer."""
+    order = torch.randperm(len(problems), generator=stream(seed, name, step))[:count]
+    return [problems[i] for i in order.tolist()]
+
+
+def table_of(judged: Sequence[Judged]) -> dict[str, Any]:
+    """The measured quantities, as small runs name them; chain_exactness is the share of long ones that are right.
+
+    Beside them accuracy of each form, and length and long share of the right and of the wrong.
+    """
+    right, long, finished = (
+        torch.tensor([getattr(one, key) for one in judged]) for key in ("is_right", "is_long", "is_finished")
+    )
+    length = torch.tensor([one.response.length for one in judged])
+    zeros = torch.zeros_like(length)
+    table = describe([Verdict(right, right, finished, long, length, zeros, zeros)])
+    for name, of in (("long", long), ("short", ~long)):
+        count, n = int(right[of].sum()), int(of.sum())
+        table[f"{name}_accuracy"] = count / n if n else None
+        table[f"{name}_accuracy_ci95"] = list(wilson(count, n)) if n else None
+    for name, of in (("right", right), ("wrong", ~right)):
+        table[f"length_mean_{name}"] = float(length[of].float().mean()) if of.any() else None
+        table[f"long_share_{name}"] = float(long[of].float().mean()) if of.any() else None
+    return table
+
+
+def _pass_at_k(
+    model: Any,
+    tokenizer: Any,
+    problems: Sequence[Problem],
+    grader: Grader,
+    template: TemplateSettings,
+    settings: LlmEvaluateSettings,
+    seed: int,
+    name: str,
+    step: int,
+) -> dict[str, Any]:
+    """{pass_at_k, pass_at_k_n, pass_at_k_prompts} by the unbiased estimate."""
+    samples = settings.pass_at_k_samples
+    chosen = draw(problems, settings.pass_at_k_prompts, seed=seed, name=f"{name}/pass-at-k", step=step)
+    each = [one for one in chosen for _ in range(samples)]
+    responses = respond(
+        model,
+        tokenizer,
+        [prompt(one, template) for one in each],
+        max_tokens=settings.max_tokens,
+        temperature=settings.temperature,
+        seed=seed,
+        name=f"{name}/pass-at-k/{step}",
+        rows_at_once=settings.rows_at_once,
+    )
+    right = np.array([one.is_right for one in judge(each, responses, grader, template)]).reshape(len(chosen), samples)
+    ks = [2**i for i in range(samples.bit_length()) if 2**i <= samples]
+    found = pass_at_k(right.sum(axis=1), samples, ks)
+    return {
+        "pass_at_k": {str(k): value for k, value in found.items()},
+        "pass_at_k_n": samples,
+        "pass_at_k_prompts": len(chosen),
+    }

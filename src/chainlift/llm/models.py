@@ -1,0 +1,213 @@
+"""The language model and its tokenizer: a folder, a GGUF file, a hub name when downloads are asked for, or from scratch."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from pydantic import Field, model_validator
+
+from chainlift.llm import vocabulary
+from chainlift.seeding import derive
+from chainlift.settings import Settings
+
+
+class ScratchSettings(Settings):
+    """The size of a Llama that begins with random weights."""
+
+    layers: int = Field(default=3, ge=1)
+    """Blocks."""
+    width: int = Field(default=128, ge=8)
+    """Of the residual stream."""
+    heads: int = Field(default=4, ge=1)
+    """Attention heads."""
+    mlp: int = Field(default=384, ge=8)
+    """Width of the gated layer."""
+    context: int = Field(default=512, ge=16)
+    """Most tokens of prompt and completion."""
+    vocabulary: int = Field(default=512, ge=300)
+    """Tokens of the byte-pair encoding that is trained on the problems; digits stay single."""
+
+    @model_validator(mode="after")
+    def _heads_divide(self) -> ScratchSettings:
+        if self.width % (2 * self.heads):
+            raise ValueError(f"width {self.width} must be a multiple of twice the heads ({self.heads})")
+        return self
+
+
+class LoraSettings(Settings):
+    """Low-rank adapters, trained instead of all weights."""
+
+    rank: int = Field(default=16, ge=1)
+    """Of each adapter."""
+    alpha: float = Field(default=32.0, gt=0)
+    """Its scale is alpha / rank."""
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    """On an adapter's input."""
+
+
+class LanguageModelSettings(Settings):
+    """Which model: `path`, or one from scratch."""
+
+    path: str | None = None
+    """A folder that transformers opens, or a hub name; null: from scratch."""
+    gguf_file: str | None = None
+    """A GGUF file in that folder; `package:NAME` finds the only one in an installed Python package's folder."""
+    download: bool = False
+    """Fetch a hub name that is not in the local cache."""
+    scratch: ScratchSettings | None = None
+    """The model from scratch."""
+    lora: LoraSettings | None = None
+    """Train adapters only; null: all weights."""
+    weights: Literal["float32", "bfloat16"] = "float32"
+    """How weights are held; bfloat16 halves the memory of large ones."""
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> LanguageModelSettings:
+        if (self.path is None) == (self.scratch is None):
+            raise ValueError("give either model.path or model.scratch")
+        return self
+
+
+def quiet_libraries() -> None:
+    """Keep the libraries of language models from talking, and from telling their makers that they are used."""
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    import datasets
+    import transformers
+
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    datasets.disable_progress_bars()
+
+
+def need_extra() -> None:
+    """ValueError in one line if the extra is not installed."""
+    try:
+        import datasets  # noqa: F401
+        import transformers  # noqa: F401
+        import trl  # noqa: F401
+    except ImportError as error:
+        raise ValueError("chainlift llm needs the extra llm: pip install 'chainlift[llm]'") from error
+
+
+def load(settings: LanguageModelSettings, texts: Iterable[str], *, seed: int) -> tuple[Any, Any]:
+    """(model, tokenizer), the model on the CPU; one from scratch gets its tokenizer from `texts` and weights from seed.
+
+    ValueError in one line for a folder that is none, or a hub name that would have to be downloaded unasked.
+    """
+    need_extra()
+    quiet_libraries()
+    if settings.path is None:
+        assert settings.scratch is not None
+        tokenizer = vocabulary.train(texts, settings.scratch.vocabulary)
+        return _from_scratch(settings.scratch, tokenizer, seed), tokenizer
+    return open_folder(settings.path, settings.gguf_file, download=settings.download, weights=settings.weights)
+
+
+def open_folder(
+    path: str, gguf_file: str | None = None, *, download: bool = False, weights: str = "float32"
+) -> tuple[Any, Any]:
+    """(model, tokenizer) of a folder, or of a hub name."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    where, file = _place(path, gguf_file, download=download)
+    options: dict[str, Any] = {"local_files_only": not download}
+    if file is not None:
+        options["gguf_file"] = file
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(where, **options)
+        model = AutoModelForCausalLM.from_pretrained(where, dtype=getattr(torch, weights), **options)
+    except ImportError as error:
+        raise ValueError(f"model.gguf_file: {error}".splitlines()[0]) from error
+    except (OSError, ValueError, KeyError) as error:
+        raise ValueError(_why_not(path, error, download=download)) from error
+    if tokenizer.eos_token_id is None:
+        raise ValueError(f"model.path: the tokenizer of {path} has no end-of-sequence token")
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token  # masks say where padding is; no loss looks at the token
+    tokenizer.padding_side = "left"
+    return settle(model, tokenizer), tokenizer
+
+
+def settle(model: Any, tokenizer: Any) -> Any:
+    """The model, generating as it is told and not as its checkpoint's generation_config.json says."""
+    from transformers import GenerationConfig
+
+    ends = {tokenizer.eos_token_id}
+    model.generation_config = GenerationConfig(
+        eos_token_id=sorted(ends), pad_token_id=tokenizer.pad_token_id, bos_token_id=tokenizer.bos_token_id
+    )
+    model.config.pad_token_id = tokenizer.pad_token_id
+    return model
+
+
+def _from_scratch(settings: ScratchSettings, tokenizer: Any, seed: int) -> Any:
+    """A Llama with random weights from the stream `llm/model`."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=settings.width,
+        intermediate_size=settings.mlp,
+        num_hidden_layers=settings.layers,
+        num_attention_heads=settings.heads,
+        num_key_value_heads=settings.heads,
+        max_position_embeddings=settings.context,
+        tie_word_embeddings=True,
+        eos_token_id=tokenizer.eos_token_id,
+        bos_token_id=None,
+        pad_token_id=tokenizer.pad_token_id,
+        attention_dropout=0.0,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive(seed, "llm/model"))
+        model = LlamaForCausalLM(config)
+    return settle(model, tokenizer)
+
+
+def _place(path: str, gguf_file: str | None, *, download: bool) -> tuple[str, str | None]:
+    """(folder or hub name, GGUF file in it)."""
+    if path.startswith("package:"):
+        folder = _package_folder(path.removeprefix("package:"))
+        found = sorted(folder.glob("*.gguf"))
+        if len(found) != 1 and gguf_file is None:
+            raise ValueError(f"model.path: {folder} holds {len(found)} GGUF files; name one by model.gguf_file")
+        return str(folder), gguf_file or found[0].name
+    folder = Path(path)
+    if folder.is_dir():
+        if gguf_file is not None and not (folder / gguf_file).is_file():
+            raise ValueError(f"model.gguf_file: there is no {gguf_file} in {folder}")
+        if gguf_file is None and not (folder / "config.json").is_file():
+            raise ValueError(f"model.path: {folder} is no model folder: it has no config.json")
+        return path, gguf_file
+    looks_local = path.startswith((".", "/", "~")) or path.count("/") != 1
+    if looks_local:
+        raise ValueError(f"model.path: there is no folder {path}; give a model's folder, or a hub name like OWNER/NAME")
+    return path, gguf_file
+
+
+def _package_folder(name: str) -> Path:
+    """The folder of an installed package."""
+    import importlib.util
+
+    spec = importlib.util.find_spec(name)
+    if spec is None or not spec.submodule_search_locations:
+        raise ValueError(f"model.path: the package {name} is not installed: pip install {name.replace('_', '-')}")
+    return Path(next(iter(spec.submodule_search_locations)))
+
+
+def _why_not(path: str, error: Exception, *, download: bool) -> str:
+    """One line on a model that does not open."""
+    if Path(path).is_dir():
+        return f"model.path: {path} does not open: {' '.join(str(error).split())[:200]}"
+    if not download:
+        return (
+            f"model.path: {path} is neither a folder nor in the local cache; nothing is downloaded unasked: "
+            "give a folder, or model.download=true"
+        )
+    return f"model.path: {path} cannot be downloaded: {' '.join(str(error).split())[:200]}"

@@ -1,0 +1,150 @@
+"""Stage 2 by TRL's trainers: GRPO and its kin, and RLOO, with the reward 1 for a finished, right answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from chainlift.llm import models, training
+from chainlift.llm.context import LlmContext
+from chainlift.llm.problem import Problem
+from chainlift.llm.settings import LlmPosttrainSettings
+from chainlift.llm.templates import Text, content, is_long, prompt
+from chainlift.runs import checkpoint
+from chainlift.runs.checkpoint import TrainerState
+from chainlift.seeding import stream
+from chainlift.stages.failures import Interrupted
+
+STAGE = "posttrain"
+PRESETS: dict[str, dict[str, Any]] = {
+    "grpo": {"loss_type": "grpo", "scale_rewards": "group"},
+    "dr_grpo": {"loss_type": "dr_grpo", "scale_rewards": "none"},
+    "dapo": {"loss_type": "dapo", "scale_rewards": "group", "epsilon_high": 0.28, "mask_truncated_completions": True},
+}
+"""What TRL's GRPOConfig calls the algorithms (ECOSYSTEM: read at TRL 1.16)."""
+
+
+def posttrain(context: LlmContext, settings: LlmPosttrainSettings, start: Path) -> Path:
+    """The checkpoint after `posttrain.updates` updates that begin at the checkpoint `start`."""
+    done = checkpoint.latest(context.folder.checkpoints, STAGE)
+    if done is not None:
+        return done
+    begun = training.newest(context, STAGE)
+    state = TrainerState(STAGE, lengths=checkpoint.read_state(start).lengths)
+    if begun is not None:
+        state = training.read_state(begun)
+    context.folder.rewind(state.lengths)
+    model, tokenizer = models.open_folder(str(start), weights=context.recipe.model.weights)
+    recorder = training.Recorder(
+        context, state, tokenizer, every=context.recipe.evaluate.posttrain_every, sequences=settings.rollouts, told=_told
+    )
+    with context.reporter.stage(STAGE, state.step, settings.updates):
+        trainer = _trainer(context, settings, model, tokenizer, recorder)
+        trainer.train(resume_from_checkpoint=None if begun is None else str(begun))
+        if context.stop.is_set() and trainer.state.global_step < settings.updates:
+            raise Interrupted
+        trained = training.merged(trainer.model)
+        context.evaluate(state, trained, tokenizer, final=True, show=True)
+    state.seconds = recorder.seconds()
+    return training.finish(context, state, trained, tokenizer)
+
+
+def problems_of_round(problems: Sequence[Problem], count: int, *, seed: int, number: int) -> list[Problem]:
+    """The problems of round `number`: a walk through all of them, each pass in an order of its own stream."""
+    found: list[Problem] = []
+    place = number * count
+    while len(found) < count:
+        epoch, at = divmod(place + len(found), len(problems))
+        order = torch.randperm(len(problems), generator=stream(seed, "llm/posttrain/order", epoch)).tolist()
+        found += [problems[i] for i in order[at : at + count - len(found)]]
+    return found
+
+
+def _trainer(
+    context: LlmContext, settings: LlmPosttrainSettings, model: Any, tokenizer: Any, recorder: training.Recorder
+) -> Any:
+    """GRPOTrainer or RLOOTrainer, one update for each round of samples."""
+    from datasets import Dataset
+    from transformers import PrinterCallback
+    from trl import GRPOConfig, GRPOTrainer, RLOOConfig, RLOOTrainer
+
+    recipe = context.recipe
+    chosen = [
+        problem
+        for number in range(settings.updates)
+        for problem in problems_of_round(context.problems[0], settings.prompts, seed=recipe.seed, number=number)
+    ]
+    rows = [{"prompt": prompt(one, recipe.template), "answer": one.answer} for one in chosen]
+    given = training.arguments(context, STAGE, settings, batch_size=settings.rollouts, steps=settings.updates)
+    given |= {
+        "num_generations": settings.group_size,
+        "max_completion_length": settings.max_tokens,
+        "temperature": settings.temperature,
+        "top_p": 1.0,
+        "top_k": 0,
+        "beta": settings.kl,
+        "num_iterations": 1,
+        "shuffle_dataset": False,
+        "disable_dropout": True,
+        "remove_unused_columns": False,
+        "use_vllm": settings.engine == "vllm",
+    }
+    kind, config = (RLOOTrainer, RLOOConfig) if settings.algorithm == "rloo" else (GRPOTrainer, GRPOConfig)
+    trainer = kind(
+        model=model,
+        reward_funcs=[Reward(context, tokenizer.eos_token_id, recorder.state)],
+        args=config(**given, **PRESETS.get(settings.algorithm, {})),
+        train_dataset=Dataset.from_list(rows),
+        processing_class=tokenizer,
+        peft_config=training.lora(context),
+        callbacks=[recorder],
+    )
+    trainer.remove_callback(PrinterCallback)
+    return trainer
+
+
+class Reward:
+    """TRL's reward function: 1 for a finished response whose answer is right, else 0; it notes what a round was like."""
+
+    __name__ = "answer"
+
+    def __init__(self, context: LlmContext, end: int, state: TrainerState) -> None:
+        self.context, self.end, self.state = context, end, state
+
+    def __call__(
+        self,
+        prompts: list[Text],
+        completions: list[Text],
+        completion_ids: list[list[int]],
+        answer: list[str],
+        log_metric: Any = None,
+        **columns: Any,
+    ) -> list[float]:
+        """The rewards of completions."""
+        texts = [content(one) for one in completions]
+        grades = self.context.grader.grade_all(texts, answer)
+        finished = [self.end in ids for ids in completion_ids]
+        if log_metric is not None:
+            long = [is_long(text, self.context.recipe.template) for text in texts]
+            log_metric("long_share", sum(long) / len(long))
+        return [float(grade.is_right and ended) for grade, ended in zip(grades, finished, strict=True)]
+
+
+def _told(logs: dict[str, float]) -> dict[str, float]:
+    """What is recorded of an update, under the names that small runs use; of its samples, so of the policy before."""
+    names = {
+        "reward_mean": "reward",
+        "length_mean": "completions/mean_length",
+        "unfinished_share": "completions/clipped_ratio",
+        "groups_without_signal": "frac_reward_zero_std",
+        "long_share": "long_share",
+        "entropy": "entropy",
+        "kl": "kl",
+        "grad_norm": "grad_norm",
+        "lr": "learning_rate",
+    }
+    found = {ours: logs[theirs] for ours, theirs in names.items() if theirs in logs}
+    return found | {"accuracy": found["reward_mean"]}

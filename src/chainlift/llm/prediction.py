@@ -1,0 +1,38 @@
+"""What theory says of a language model's run before it begins."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from chainlift.llm.recipe import LlmRecipe
+from chainlift.theory import closed_forms
+
+
+def predicted(recipe: LlmRecipe) -> dict[str, Any]:
+    """{threshold, greedy, sampled_long_share, ...}, None for each quantity that has no closed form.
+
+    Both forms open differently, so the form is chosen at the first token (docs/theory.md, "A marker"): greedy answers
+    are short below p_cot = 1/2, and up to 1/(1 + q) where the long form opens with its likeliest word in a share q only.
+    Accuracies depend on what the model knows; calibration does not.
+    """
+    p = recipe.mixture.p_cot
+    threshold = closed_forms.threshold(2, marker=True)
+    return {
+        "threshold": threshold,
+        "greedy": "short" if p < threshold else None,
+        "greedy_accuracy": None,
+        "greedy_length_median": None,
+        "greedy_long_share": 0.0 if p < threshold else None,
+        "sampled_accuracy": None,
+        "sampled_long_share": p,
+        "chance": 0.0,
+    }
+
+
+def star_next_share(p: float, long_accuracy: float, short_accuracy: float) -> float:
+    """The long share after one round of STaR that keeps right answers: p q / (p q + (1 - p) s).
+
+    Bayes' rule for two forms with accuracies q and s (docs/theory.md, "Noisy chains").
+    """
+    kept = p * long_accuracy + (1 - p) * short_accuracy
+    return p * long_accuracy / kept if kept else p

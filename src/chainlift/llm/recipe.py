@@ -1,0 +1,84 @@
+"""A recipe for a language model: data, mixture, template, model, fine-tuning, RL, measurement; read like small ones."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field, SerializeAsAny, field_validator, model_validator
+
+from chainlift import recipe as recipes
+from chainlift.llm import sources
+from chainlift.llm.graders import GraderName
+from chainlift.llm.measuring import LlmEvaluateSettings
+from chainlift.llm.mixture import ProblemMixtureSettings
+from chainlift.llm.models import LanguageModelSettings
+from chainlift.llm.problem import DataSettings
+from chainlift.llm.settings import FinetuneSettings, LlmPosttrainSettings
+from chainlift.llm.templates import TemplateSettings
+from chainlift.recipe import Named
+from chainlift.settings import ASIDE
+
+
+class LlmRecipe(Named):
+    """What a run on a language model computes."""
+
+    data: SerializeAsAny[DataSettings]
+    """Problems; `data.name` chooses the source, its other keys belong to that."""
+    template: TemplateSettings = TemplateSettings()
+    """How problems and completions are written."""
+    mixture: ProblemMixtureSettings = ProblemMixtureSettings()
+    """Share of long demonstrations."""
+    model: LanguageModelSettings
+    """Who learns."""
+    finetune: FinetuneSettings = FinetuneSettings()
+    """Stage 1."""
+    posttrain: LlmPosttrainSettings | None = None
+    """Stage 2, reinforcement learning; null leaves it out."""
+    evaluate: LlmEvaluateSettings = LlmEvaluateSettings()
+    """What is measured, and how often."""
+    grader: GraderName = "exact"
+    """exact: numbers as exact fractions; math: formulas, by math-verify."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where the model is; auto takes the best that is there."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """bfloat16: autocast of the matrix products."""
+    threads: int | None = Field(default=None, ge=1, json_schema_extra=ASIDE)
+    """CPU threads; null leaves it to PyTorch."""
+
+    @field_validator("data", mode="before")
+    @classmethod
+    def _data_by_name(cls, value: Any) -> Any:
+        if isinstance(value, dict):
+            return recipes.part(sources.settings_class(value.get("name")), value)
+        return value
+
+    @model_validator(mode="after")
+    def _responses_fit(self) -> LlmRecipe:
+        scratch = self.model.scratch
+        if scratch is not None and self.finetune.max_length > scratch.context:
+            raise ValueError(
+                f"finetune.max_length {self.finetune.max_length} is more than model.scratch.context {scratch.context}"
+            )
+        return self
+
+    @property
+    def stage_1(self) -> LlmRecipe:
+        """The recipe of fine-tuning alone: recipes that agree on it share its checkpoint."""
+        own = LlmEvaluateSettings()
+        changes = {
+            "name": "pretrain",
+            "title": "fine-tuning, shared by the runs that begin with it",
+            "posttrain": None,
+            "evaluate": self.evaluate.model_copy(update={"posttrain_every": own.posttrain_every}),
+        }
+        return self.model_copy(update=changes)
+
+
+def load(source: str, overrides: list[str] | None = None, *, seed: int | None = None) -> LlmRecipe:
+    """The recipe of a shipped name or a YAML file, with dotted overrides; ValueError in one line that names the key."""
+    return build(recipes.content_of(source, recipes.shipped("llm"), overrides, seed=seed))
+
+
+def build(content: dict[str, Any]) -> LlmRecipe:
+    """The recipe of nested keys and values; ValueError in one line that names the key and what is allowed."""
+    return recipes.validated(LlmRecipe, content)

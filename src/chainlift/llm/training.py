@@ -1,0 +1,190 @@
+"""TRL's trainers under our record: what both stages pass to them, and the callback through which they report.
+
+A trainer's own checkpoints lie in checkpoints/trainer-<stage> while the stage goes on. One counts as whole once our state
+stands in it, which is written last; it tells how long the run's files were, so that going on cuts them back to that.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import TrainerCallback
+
+from chainlift.llm.context import LlmContext
+from chainlift.llm.settings import TrainerSettings
+from chainlift.runs.checkpoint import TrainerState
+from chainlift.seeding import derive
+
+STATE = "chainlift_state.json"
+Measure = Callable[[dict[str, float]], dict[str, float]]
+"""From what a trainer logs of an update to what is recorded of it."""
+
+
+def arguments(context: LlmContext, stage: str, settings: TrainerSettings, *, batch_size: int, steps: int) -> dict[str, Any]:
+    """What TRL's configurations of all trainers are given."""
+    processes = _processes()
+    rows = min(settings.rows_at_once, batch_size)
+    if batch_size % (rows * processes):
+        raise ValueError(
+            f"{batch_size} sequences an update are not divided by {processes} processes times rows_at_once {rows}"
+        )
+    return {
+        "output_dir": str(own_folder(context, stage)),
+        "max_steps": steps,
+        "per_device_train_batch_size": rows,
+        "gradient_accumulation_steps": batch_size // (rows * processes),
+        "learning_rate": settings.lr,
+        "lr_scheduler_type": settings.schedule,
+        "warmup_steps": settings.warmup,
+        "weight_decay": settings.weight_decay,
+        "max_grad_norm": settings.clip_norm,
+        "gradient_checkpointing": settings.recompute,
+        "logging_steps": 1,
+        "save_strategy": "steps",
+        "save_steps": settings.checkpoint_every,
+        "save_total_limit": 2,
+        "report_to": "none",
+        "disable_tqdm": True,
+        "use_cpu": context.device == "cpu",
+        "bf16": context.recipe.dtype == "bfloat16",
+        "seed": derive(context.recipe.seed, f"llm/{stage}") % 2**31,
+        "dataloader_num_workers": 0,
+        "dataloader_pin_memory": context.device != "cpu",
+    }
+
+
+def own_folder(context: LlmContext, stage: str) -> Path:
+    """Where a stage's trainer keeps its checkpoints."""
+    return context.folder.checkpoints / f"trainer-{stage}"
+
+
+def newest(context: LlmContext, stage: str) -> Path | None:
+    """The newest whole checkpoint of a stage's trainer, None if there is none."""
+    found = [path.parent for path in own_folder(context, stage).glob(f"checkpoint-*/{STATE}")]
+    return max(found, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+
+
+def read_state(folder: Path) -> TrainerState:
+    """Our state in a trainer's checkpoint."""
+    return TrainerState(**json.loads((folder / STATE).read_text()))
+
+
+class Recorder(TrainerCallback):
+    """Writes down a trainer's updates, measures now and then, keeps our state in checkpoints, and stops when asked."""
+
+    def __init__(
+        self,
+        context: LlmContext,
+        state: TrainerState,
+        tokenizer: Any,
+        *,
+        every: int,
+        sequences: int,
+        told: Measure,
+    ) -> None:
+        """sequences: of an update; told: what is recorded of an update."""
+        self.context, self.state, self.tokenizer = context, state, tokenizer
+        self.every, self.sequences, self.told = every, sequences, told
+        self._since = time.monotonic()
+        self._tokens_before = state.tokens
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+        self._since = time.monotonic()
+        if self.state.step == 0:
+            self._measure(given["model"], show=self.state.stage == "posttrain")
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **given: Any) -> None:
+        if logs is None or "grad_norm" not in logs or not state.is_world_process_zero:
+            return
+        if not math.isfinite(logs["loss"]) or not math.isfinite(logs["grad_norm"]):
+            raise FloatingPointError(f"loss {logs['loss']}, gradient norm {logs['grad_norm']} at update {state.global_step}")
+        self.state.tokens = int(logs.get("num_tokens", self.state.tokens))
+        self.state.step = state.global_step
+        self.state.sequences = state.global_step * self.sequences
+        row = self.context.record(self.state, "update", self.told(logs))
+        self.context.reporter.update(row)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **given: Any) -> Any:
+        self.state.step = state.global_step
+        if self.context.stop.is_set():
+            control.should_training_stop = control.should_save = True
+        control.should_log = True
+        return control
+
+    def on_save(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+        if not state.is_world_process_zero:
+            return
+        now = time.monotonic()
+        self.state.seconds += now - self._since
+        self._since = now
+        self.state.lengths = self.context.folder.lengths()
+        folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+        (folder / STATE).write_text(json.dumps(asdict(self.state)) + "\n")
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+        """Measured before an update, so that the rows of the update before it, and its checkpoint, are written."""
+        step = state.global_step
+        if step > 0 and step % self.every == 0 and step != self._measured:
+            self._measure(given["model"], show=False)
+
+    _measured = 0
+
+    def _measure(self, model: Any, *, show: bool) -> None:
+        self._measured = self.state.step
+        self.context.evaluate(self.state, model, self.tokenizer, final=False, show=show)
+
+    def seconds(self) -> float:
+        """Of the stage, all processes that worked on it together."""
+        return self.state.seconds + time.monotonic() - self._since
+
+
+def finish(context: LlmContext, state: TrainerState, model: Any, tokenizer: Any) -> Path:
+    """The stage's last checkpoint, a folder that transformers opens, after which its trainer's own ones are removed."""
+    target = context.folder.checkpoints / f"{state.stage}-{state.step}"
+    temporary = context.folder.checkpoints / f".tmp-{target.name}"
+    shutil.rmtree(temporary, ignore_errors=True)
+    model.save_pretrained(temporary)
+    tokenizer.save_pretrained(temporary)
+    state.finished = True
+    state.lengths = context.folder.lengths()
+    (temporary / "trainer_state.json").write_text(json.dumps(asdict(state), indent=2) + "\n")
+    shutil.rmtree(target, ignore_errors=True)
+    temporary.rename(target)
+    shutil.rmtree(own_folder(context, state.stage), ignore_errors=True)
+    return target
+
+
+def merged(model: Any) -> Any:
+    """A plain model, with adapters put into its weights."""
+    return model.merge_and_unload() if hasattr(model, "merge_and_unload") else model
+
+
+def lora(context: LlmContext) -> Any:
+    """peft's configuration of adapters, None if all weights are trained; ValueError without the package."""
+    settings = context.recipe.model.lora
+    if settings is None:
+        return None
+    try:
+        from peft import LoraConfig
+    except ImportError as error:
+        raise ValueError("model.lora needs peft: pip install 'chainlift[llm]'") from error
+    return LoraConfig(
+        r=settings.rank,
+        lora_alpha=settings.alpha,
+        lora_dropout=settings.dropout,
+        target_modules="all-linear",
+        task_type="CAUSAL_LM",
+    )
+
+
+def _processes() -> int:
+    """Processes that train together."""
+    return torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1
