@@ -1,0 +1,1 @@
+"""The same recipe on Hugging Face language models: problems in words, their mixtures, training and grading."""
