@@ -1,1 +1,1 @@
-"""The same recipe on language models: problems in words, supervised fine-tuning, RL through TRL, grading."""
+"""The same recipe on Hugging Face language models: problems in words, their mixtures, training and grading."""

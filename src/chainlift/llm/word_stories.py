@@ -1,0 +1,229 @@
+"""The language of the generated word problems: people, things, what can happen, and the words for it.
+
+A story follows one count. Each event changes it by one operation, and the solution has one line for each event. The
+person whose count is followed may change ("Now Ben has twice as many apples as Anna."), and the things may be sold
+for coins. Everything a story can say is in the tables of this file, so its vocabulary is closed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from random import Random
+from string import Formatter
+from typing import Literal, TypeVar
+
+Sign = Literal["+", "-", "*", "/"]
+Change = Literal["none", "person", "thing"]
+Item = TypeVar("Item")
+
+PEOPLE = ("Anna", "Ben", "Clara", "David", "Emma", "Felix", "Grace", "Hugo", "Iris", "Jonas", "Lena", "Tom")
+THINGS = (
+    ("apple", "apples"),
+    ("book", "books"),
+    ("shell", "shells"),
+    ("card", "cards"),
+    ("stone", "stones"),
+    ("button", "buttons"),
+    ("pencil", "pencils"),
+    ("cookie", "cookies"),
+    ("marble", "marbles"),
+    ("flower", "flowers"),
+)
+COIN = ("coin", "coins")
+LARGEST_FACTOR = 10
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happens: one operation on the count."""
+
+    sign: Sign
+    tells: tuple[str, ...]
+    """Ways to tell it in the question."""
+    line: str
+    """How the solution says it."""
+    change: Change = "none"
+    """Whether another person's count is followed from here on, or coins instead of the things."""
+
+
+HAS = "{who} has {before} {sign} {n} = {after} {result}."
+OTHER_HAS = "{other} has {before} {sign} {n} = {after} {result}."
+EVENTS = (
+    Event("+", ("{who} finds {n} more {things}.", "{who} buys {n} more {things}."), HAS),
+    Event("-", ("{who} gives away {n} {things}.", "{who} loses {n} {things}."), HAS),
+    Event("*", ("A week later {who} has {times} as many {things} as before.",), HAS),
+    Event(
+        "/",
+        ("{who} puts the {things} into {n} equal bags and keeps only one bag.",
+         "{who} shares the {things} equally in a group of {n} people and takes one share."),
+        HAS,
+    ),
+    Event("+", ("Now {other} has {n} {things} more than {who}.",), OTHER_HAS, "person"),
+    Event("-", ("Now {other} has {n} {things} fewer than {who}.",), OTHER_HAS, "person"),
+    Event("*", ("Now {other} has {times} as many {things} as {who}.",), OTHER_HAS, "person"),
+    Event(
+        "*",
+        ("{who} has no coins and sells every {thing} for {n} coins.",),
+        "{who} gets {before} * {n} = {after} {result}.",
+        "thing",
+    ),
+)  # fmt: skip
+
+BEGIN = "{who} has {n} {things}."
+BOXES = Event("*", ("{who} has {before} boxes with {n} {things} in each box.",), HAS)
+"""Another beginning, which is a step already."""
+BOXES_SHARE, TOTAL_SHARE = 0.25, 0.5
+"""How often a story begins with boxes, and how often it ends with a total where it may."""
+ASK = ("How many {things} does {who} have now?", "How many {things} does {who} have in the end?")
+ASK_TOTAL = "How many {things} do {other} and {who} have together?"
+TOTAL = "Together they have {before} + {n} = {after} {result}."
+TWICE, TIMES = "twice", "{n} times"
+
+
+@dataclass(frozen=True)
+class Story:
+    """A finished story."""
+
+    question: str
+    lines: tuple[str, ...]
+    """One line a step."""
+    answer: int
+    numbers: str
+    """Its numbers and operations alone, such as `3+4*2`: the same for stories that differ in words only."""
+
+
+def tell(rng: Random, steps: int, limit: int) -> Story:
+    """A story of so many steps in which no number is larger than `limit` (at least 10)."""
+    draft = _Draft(rng, limit)
+    while len(draft.lines) < steps:
+        if len(draft.lines) == steps - 1 and draft.may_total() and rng.random() < TOTAL_SHARE:
+            return draft.total()
+        draft.happen(_pick(rng, EVENTS))  # one that the bounds forbid changes nothing; a gain or a loss is never so
+    return draft.ask()
+
+
+class _Draft:
+    """A story while it is told."""
+
+    def __init__(self, rng: Random, limit: int) -> None:
+        self.rng, self.limit = rng, limit
+        self.who, self.thing = _pick(rng, PEOPLE), _pick(rng, THINGS)
+        self.people = {self.who}
+        self.partner: tuple[str, int] | None = None  # who was followed before, and that person's count of the things
+        self.told: list[str] = []
+        self.lines: list[str] = []
+        if rng.random() < BOXES_SHARE:
+            self.count = _between(rng, 2, min(limit // 2, LARGEST_FACTOR))
+            self.numbers = str(self.count)
+            self.happen(BOXES)
+        else:
+            self.count = _between(rng, 2, limit // 2)
+            self.numbers = str(self.count)
+            self.told.append(BEGIN.format(who=self.who, n=self.count, things=self.thing[1]))
+
+    def happen(self, event: Event) -> None:
+        """Let an event happen, unless the bounds forbid it."""
+        operands = _operands(event.sign, self.count, self.limit)
+        if not operands or (event.change == "thing" and self.thing is COIN):
+            return
+        n = _pick(self.rng, operands)
+        after = _apply(event.sign, self.count, n)
+        other = self._somebody_new() if event.change == "person" else self.who
+        result = COIN if event.change == "thing" else self.thing
+        text = {
+            "who": self.who,
+            "other": other,
+            "n": n,
+            "times": TWICE if n == 2 else TIMES.format(n=n),
+            "before": self.count,
+            "sign": event.sign,
+            "after": after,
+            "thing": self.thing[0],
+            "things": self.thing[1],
+            "result": _form(result, after),
+        }
+        self.told.append(_pick(self.rng, event.tells).format_map(text))
+        self.lines.append(event.line.format_map(text))
+        self.numbers += f"{event.sign}{n}"
+        if event.change != "none":
+            self.partner = (self.who, self.count) if event.change == "person" else None
+        self.who, self.thing, self.count = other, result, after
+
+    def may_total(self) -> bool:
+        """Whether the count may be added to that of the person before."""
+        return self.partner is not None and self.partner[1] + self.count <= self.limit
+
+    def total(self) -> Story:
+        """The story with the question for both persons' things; one more step."""
+        assert self.partner is not None
+        other, before = self.partner
+        total = before + self.count
+        self.told.append(ASK_TOTAL.format(things=self.thing[1], other=other, who=self.who))
+        self.lines.append(TOTAL.format(before=before, n=self.count, after=total, result=_form(self.thing, total)))
+        return Story(" ".join(self.told), tuple(self.lines), total, f"{self.numbers}&{before}")
+
+    def ask(self) -> Story:
+        """The story with the question for the last count."""
+        self.told.append(_pick(self.rng, ASK).format(things=self.thing[1], who=self.who))
+        return Story(" ".join(self.told), tuple(self.lines), self.count, self.numbers)
+
+    def _somebody_new(self) -> str:
+        other = _pick(self.rng, PEOPLE)
+        while other in self.people:
+            other = _pick(self.rng, PEOPLE)
+        self.people.add(other)
+        return other
+
+
+def words(text: str) -> list[str]:
+    """The words, whole numbers and signs of a text, one by one."""
+    return re.findall(r"\d+|[A-Za-z]+|[^\w\s]", text)
+
+
+def vocabulary(limit: int) -> list[str]:
+    """All that `words` can find in a story with numbers up to `limit`, sorted; numbers from 0 on are whole words."""
+    events = [text for event in (*EVENTS, BOXES) for text in (*event.tells, event.line)]
+    texts = [*events, BEGIN, *ASK, ASK_TOTAL, TOTAL, TWICE, TIMES]
+    literal = [piece for text in texts for piece, *_ in Formatter().parse(text)]
+    named = [*PEOPLE, *COIN, *(form for thing in THINGS for form in thing), *(event.sign for event in EVENTS)]
+    found = {word for text in (*literal, *named) for word in words(text)}
+    return sorted(found | set(map(str, range(limit + 1))))
+
+
+def _operands(sign: Sign, count: int, limit: int) -> Sequence[int]:
+    """The numbers, 2 or more, by which the count can be changed without leaving 0 to `limit`."""
+    if sign == "+":
+        return range(2, limit - count + 1)
+    if sign == "-":
+        return range(2, count + 1)
+    if count == 0:
+        return ()
+    if sign == "*":
+        return range(2, min(limit // count, LARGEST_FACTOR) + 1)
+    return [n for n in range(2, min(count, LARGEST_FACTOR) + 1) if count % n == 0]
+
+
+def _apply(sign: Sign, count: int, n: int) -> int:
+    """The count after an operation."""
+    if sign == "+":
+        return count + n
+    if sign == "-":
+        return count - n
+    return count * n if sign == "*" else count // n
+
+
+def _form(thing: tuple[str, str], count: int) -> str:
+    """`apple` or `apples`."""
+    return thing[count != 1]
+
+
+def _between(rng: Random, low: int, high: int) -> int:
+    """A whole number from low to high, both included."""
+    return low + int(rng.random() * (high - low + 1))
+
+
+def _pick(rng: Random, options: Sequence[Item]) -> Item:
+    """One of the options. From `random` alone: that Python promises to keep the same between versions."""
+    return options[int(rng.random() * len(options))]
