@@ -21,6 +21,7 @@ ORDER = [
     "recipe",
     "stages",
     "sweep",
+    "llm",
     "cli",
 ]
 SOURCE = Path(chainlift.__file__).parent
