@@ -64,6 +64,15 @@ def test_grams_must_stand_in_one_question() -> None:
     assert overlap(train, problems(TRAIN), OverlapSettings(n=3, share=0.3)).near == (0,)
 
 
+def test_the_nearest_of_several_is_named() -> None:
+    """The first training question has some of the test question's n-grams, the second nearly all."""
+    train = problems(TRAIN.split(" in a box")[0], TRAIN.replace("Mia has", "Zoe has"), TRAIN + " Say so.")
+    (pair,) = overlap(train, problems(TRAIN), OverlapSettings(n=3)).examples
+    assert (pair.train, pair.share) == (2, 1.0)
+    (pair,) = overlap(train[:2], problems(TRAIN), OverlapSettings(n=3)).examples
+    assert (pair.train, pair.share) == (1, 17 / 18)
+
+
 def test_counts_and_examples() -> None:
     test = problems(TRAIN, TRAIN, "Is it?", TRAIN + " Say so.")
     found = overlap(problems(TRAIN, OTHER), test, OverlapSettings(examples=2))
