@@ -66,4 +66,6 @@ def problem(place: str, record: dict[str, object], settings: Gsm8kSettings) -> P
         solution = NOTE.sub("", solution)
     solution = solution.strip()
     with records.at(place):
-        return Problem(question.strip(), solution, answer, steps=sum(1 for line in solution.split("\n") if line.strip()))
+        return Problem(
+            question.strip(), solution, answer, steps=sum(1 for line in solution.split("\n") if line.strip())
+        )

@@ -42,7 +42,7 @@ class MathSettings(DataSettings):
 
     name: Literal["math"] = "math"
     path: str | None = None
-    """Folder with the original layout, or with train.jsonl and test.jsonl; null: the hub, where `download` allows it."""
+    """Folder with either local layout; null: the hub, where `download` allows it."""
     download: bool = Field(default=False, json_schema_extra=ASIDE)
     """Whether the data set may be fetched from the Hugging Face hub."""
     hub: str = "EleutherAI/hendrycks_math"

@@ -100,7 +100,7 @@ def tell(rng: Random, steps: int, limit: int) -> Story:
     while len(draft.lines) < steps:
         if len(draft.lines) == steps - 1 and draft.may_total() and rng.random() < TOTAL_SHARE:
             return draft.total()
-        draft.happen(_pick(rng, EVENTS))  # one that the bounds forbid changes nothing; a gain or a loss is never so
+        draft.happen(_pick(rng, EVENTS))  # forbidden ones change nothing; gain or loss, one is always allowed
     return draft.ask()
 
 
