@@ -96,7 +96,8 @@ def _trainer(context: LlmContext, model: Any, tokenizer: Any, rows: list[Row], r
     """SFTTrainer over rows in their order, the loss on completions only."""
     from datasets import Dataset
     from transformers import PrinterCallback
-    from trl import SFTConfig, SFTTrainer
+    from trl.trainer.sft_config import SFTConfig
+    from trl.trainer.sft_trainer import SFTTrainer
 
     settings = context.recipe.finetune
     given = training.arguments(context, STAGE, settings, batch_size=settings.batch_size, steps=settings.steps)

@@ -78,9 +78,7 @@ def respond(
             ).to(device)
             with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
                 torch.manual_seed(derive(seed, name, start))
-                found |= dict(
-                    zip(chosen, _generate(model, tokenizer, batch, max_tokens, temperature), strict=True)
-                )
+                found |= dict(zip(chosen, _generate(model, tokenizer, batch, max_tokens, temperature), strict=True))
     finally:
         model.train(was_training)
     return [found[i] for i in range(len(texts))]

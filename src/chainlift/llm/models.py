@@ -1,8 +1,9 @@
-"""The language model and its tokenizer: a folder, a GGUF file, a hub name when downloads are asked for, or from scratch."""
+"""The language model and its tokenizer: a folder, a GGUF file, a hub name, or from scratch."""
 
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
@@ -12,7 +13,7 @@ from pydantic import Field, model_validator
 
 from chainlift.llm import vocabulary
 from chainlift.seeding import derive
-from chainlift.settings import Settings
+from chainlift.settings import ASIDE, Settings
 
 
 class ScratchSettings(Settings):
@@ -30,6 +31,12 @@ class ScratchSettings(Settings):
     """Most tokens of prompt and completion."""
     vocabulary: int = Field(default=512, ge=300)
     """Tokens of the byte-pair encoding that is trained on the problems; digits stay single."""
+
+    @property
+    def parameters(self) -> int:
+        """Of the model: embedding, blocks with their norms, last norm."""
+        block = 4 * self.width**2 + 3 * self.width * self.mlp + 2 * self.width
+        return self.vocabulary * self.width + self.layers * block + self.width
 
     @model_validator(mode="after")
     def _heads_divide(self) -> ScratchSettings:
@@ -64,6 +71,8 @@ class LanguageModelSettings(Settings):
     """Train adapters only; null: all weights."""
     weights: Literal["float32", "bfloat16"] = "float32"
     """How weights are held; bfloat16 halves the memory of large ones."""
+    parameters: float | None = Field(default=None, gt=0, json_schema_extra=ASIDE)
+    """How many the model has, for --dry-run where its configuration is not at hand."""
 
     @model_validator(mode="after")
     def _one_of_both(self) -> LanguageModelSettings:
@@ -77,6 +86,7 @@ def quiet_libraries() -> None:
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
     import datasets
     import transformers
 
@@ -113,25 +123,48 @@ def open_folder(
     path: str, gguf_file: str | None = None, *, download: bool = False, weights: str = "float32"
 ) -> tuple[Any, Any]:
     """(model, tokenizer) of a folder, or of a hub name."""
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM
 
-    where, file = _place(path, gguf_file, download=download)
-    options: dict[str, Any] = {"local_files_only": not download}
-    if file is not None:
-        options["gguf_file"] = file
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(where, **options)
-        model = AutoModelForCausalLM.from_pretrained(where, dtype=getattr(torch, weights), **options)
-    except ImportError as error:
-        raise ValueError(f"model.gguf_file: {error}".splitlines()[0]) from error
-    except (OSError, ValueError, KeyError) as error:
-        raise ValueError(_why_not(path, error, download=download)) from error
+    tokenizer = open_tokenizer(path, gguf_file, download=download)
+    model = _open(AutoModelForCausalLM, path, gguf_file, download=download, dtype=getattr(torch, weights))
+    return settle(model, tokenizer), tokenizer
+
+
+def open_tokenizer(path: str, gguf_file: str | None = None, *, download: bool = False) -> Any:
+    """The tokenizer of a folder, or of a hub name, with a token to pad with."""
+    from transformers import AutoTokenizer
+
+    tokenizer = _open(AutoTokenizer, path, gguf_file, download=download)
     if tokenizer.eos_token_id is None:
         raise ValueError(f"model.path: the tokenizer of {path} has no end-of-sequence token")
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token  # masks say where padding is; no loss looks at the token
     tokenizer.padding_side = "left"
-    return settle(model, tokenizer), tokenizer
+    return tokenizer
+
+
+def count_parameters(settings: LanguageModelSettings) -> int:
+    """Of a model, from its configuration, without its weights; ValueError where that is not at hand."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    assert settings.path is not None
+    config = _open(AutoConfig, settings.path, settings.gguf_file, download=False)
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config)
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def _open(kind: Any, path: str, gguf_file: str | None, *, download: bool, **options: Any) -> Any:
+    """What an automatic class of transformers makes of a folder or hub name; ValueError in one line if it cannot."""
+    where, file = _place(path, gguf_file)
+    if file is not None:
+        options["gguf_file"] = file
+    try:
+        return kind.from_pretrained(where, local_files_only=not download, **options)
+    except ImportError as error:
+        raise ValueError(f"model.path: {path} needs another package: {' '.join(str(error).split())[:200]}") from error
+    except (OSError, ValueError, KeyError) as error:
+        raise ValueError(_why_not(path, error, download=download)) from error
 
 
 def settle(model: Any, tokenizer: Any) -> Any:
@@ -170,7 +203,7 @@ def _from_scratch(settings: ScratchSettings, tokenizer: Any, seed: int) -> Any:
     return settle(model, tokenizer)
 
 
-def _place(path: str, gguf_file: str | None, *, download: bool) -> tuple[str, str | None]:
+def _place(path: str, gguf_file: str | None) -> tuple[str, str | None]:
     """(folder or hub name, GGUF file in it)."""
     if path.startswith("package:"):
         folder = _package_folder(path.removeprefix("package:"))

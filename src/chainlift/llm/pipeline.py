@@ -22,10 +22,19 @@ from chainlift.runs.store import RunFolder
 from chainlift.stages.context import stop_on_signals
 from chainlift.stages.summary import measured
 
-LLM = ("long_accuracy", "short_accuracy", "length_mean_right", "length_mean_wrong", "long_share_right", "long_share_wrong")
+LLM = (
+    "long_accuracy",
+    "short_accuracy",
+    "length_mean_right",
+    "length_mean_wrong",
+    "long_share_right",
+    "long_share_wrong",
+)
 
 
-def run(recipe: LlmRecipe, out: Path, reporter: Reporter, *, fresh: bool = False, with_page: bool = True) -> dict[str, Any]:
+def run(
+    recipe: LlmRecipe, out: Path, reporter: Reporter, *, fresh: bool = False, with_page: bool = True
+) -> dict[str, Any]:
     """The summary of the finished run of a recipe under `out`; what was done before is not done again.
 
     Raises ValueError for what the user can mend, FloatingPointError when training diverges, Interrupted after Ctrl-C;

@@ -24,7 +24,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "dr_grpo": {"loss_type": "dr_grpo", "scale_rewards": "none"},
     "dapo": {"loss_type": "dapo", "scale_rewards": "group", "epsilon_high": 0.28, "mask_truncated_completions": True},
 }
-"""What TRL's GRPOConfig calls the algorithms (ECOSYSTEM: read at TRL 1.16)."""
+"""What TRL's GRPOConfig calls the algorithms (read at TRL 1.16)."""
 
 
 def posttrain(context: LlmContext, settings: LlmPosttrainSettings, start: Path) -> Path:
@@ -39,7 +39,12 @@ def posttrain(context: LlmContext, settings: LlmPosttrainSettings, start: Path) 
     context.folder.rewind(state.lengths)
     model, tokenizer = models.open_folder(str(start), weights=context.recipe.model.weights)
     recorder = training.Recorder(
-        context, state, tokenizer, every=context.recipe.evaluate.posttrain_every, sequences=settings.rollouts, told=_told
+        context,
+        state,
+        tokenizer,
+        every=context.recipe.evaluate.posttrain_every,
+        sequences=settings.rollouts,
+        told=_told,
     )
     with context.reporter.stage(STAGE, state.step, settings.updates):
         trainer = _trainer(context, settings, model, tokenizer, recorder)
@@ -69,7 +74,10 @@ def _trainer(
     """GRPOTrainer or RLOOTrainer, one update for each round of samples."""
     from datasets import Dataset
     from transformers import PrinterCallback
-    from trl import GRPOConfig, GRPOTrainer, RLOOConfig, RLOOTrainer
+    from trl.trainer.grpo_config import GRPOConfig
+    from trl.trainer.grpo_trainer import GRPOTrainer
+    from trl.trainer.rloo_config import RLOOConfig
+    from trl.trainer.rloo_trainer import RLOOTrainer
 
     recipe = context.recipe
     chosen = [
@@ -92,7 +100,8 @@ def _trainer(
         "remove_unused_columns": False,
         "use_vllm": settings.engine == "vllm",
     }
-    kind, config = (RLOOTrainer, RLOOConfig) if settings.algorithm == "rloo" else (GRPOTrainer, GRPOConfig)
+    kind: Any = RLOOTrainer if settings.algorithm == "rloo" else GRPOTrainer
+    config: Any = RLOOConfig if settings.algorithm == "rloo" else GRPOConfig
     trainer = kind(
         model=model,
         reward_funcs=[Reward(context, tokenizer.eos_token_id, recorder.state)],
@@ -107,7 +116,7 @@ def _trainer(
 
 
 class Reward:
-    """TRL's reward function: 1 for a finished response whose answer is right, else 0; it notes what a round was like."""
+    """TRL's reward function: 1 for a finished response whose answer is right, else 0; it notes how long they were."""
 
     __name__ = "answer"
 
@@ -129,7 +138,9 @@ class Reward:
         finished = [self.end in ids for ids in completion_ids]
         if log_metric is not None:
             long = [is_long(text, self.context.recipe.template) for text in texts]
+            sizes = [len(ids) - ended for ids, ended in zip(completion_ids, finished, strict=True)]
             log_metric("long_share", sum(long) / len(long))
+            log_metric("length_mean", sum(sizes) / len(sizes))  # TRL's own counts the end of sequence, too
         return [float(grade.is_right and ended) for grade, ended in zip(grades, finished, strict=True)]
 
 
@@ -137,7 +148,7 @@ def _told(logs: dict[str, float]) -> dict[str, float]:
     """What is recorded of an update, under the names that small runs use; of its samples, so of the policy before."""
     names = {
         "reward_mean": "reward",
-        "length_mean": "completions/mean_length",
+        "length_mean": "length_mean",
         "unfinished_share": "completions/clipped_ratio",
         "groups_without_signal": "frac_reward_zero_std",
         "long_share": "long_share",

@@ -9,7 +9,7 @@ from chainlift.theory import closed_forms
 
 
 def predicted(recipe: LlmRecipe) -> dict[str, Any]:
-    """{threshold, greedy, sampled_long_share, ...}, None for each quantity that has no closed form.
+    """{threshold, greedy, sampled_long_share, ...}; None for each quantity without a closed form.
 
     Both forms open differently, so the form is chosen at the first token (docs/theory.md, "A marker"): greedy answers
     are short below p_cot = 1/2, and up to 1/(1 + q) where the long form opens with its likeliest word in a share q only.

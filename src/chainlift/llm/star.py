@@ -102,7 +102,8 @@ def _fit(
     """What was logged of each update; an update takes its part of a round's size from shuffles of what was kept."""
     from datasets import Dataset
     from transformers import PrinterCallback
-    from trl import SFTConfig, SFTTrainer
+    from trl.trainer.sft_config import SFTConfig
+    from trl.trainer.sft_trainer import SFTTrainer
 
     batch_size = max(settings.rollouts // settings.updates_per_round, 1)
     rows: list[Judged] = []

@@ -1,7 +1,7 @@
 """TRL's trainers under our record: what both stages pass to them, and the callback through which they report.
 
-A trainer's own checkpoints lie in checkpoints/trainer-<stage> while the stage goes on. One counts as whole once our state
-stands in it, which is written last; it tells how long the run's files were, so that going on cuts them back to that.
+A trainer's own checkpoints lie in checkpoints/trainer-<stage> while the stage goes on. One counts as whole once our
+state stands in it, which is written last; it tells how long the run's files were, so that going on cuts them back.
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ Measure = Callable[[dict[str, float]], dict[str, float]]
 """From what a trainer logs of an update to what is recorded of it."""
 
 
-def arguments(context: LlmContext, stage: str, settings: TrainerSettings, *, batch_size: int, steps: int) -> dict[str, Any]:
+def arguments(
+    context: LlmContext, stage: str, settings: TrainerSettings, *, batch_size: int, steps: int
+) -> dict[str, Any]:
     """What TRL's configurations of all trainers are given."""
     processes = _processes()
     rows = min(settings.rows_at_once, batch_size)
@@ -94,18 +96,22 @@ class Recorder(TrainerCallback):
         self.context, self.state, self.tokenizer = context, state, tokenizer
         self.every, self.sequences, self.told = every, sequences, told
         self._since = time.monotonic()
-        self._tokens_before = state.tokens
+        self._measured = 0  # the last step at which this process measured
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+        """Measure the model that the stage begins with."""
         self._since = time.monotonic()
         if self.state.step == 0:
             self._measure(given["model"], show=self.state.stage == "posttrain")
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **given: Any) -> None:
+        """Record an update."""
         if logs is None or "grad_norm" not in logs or not state.is_world_process_zero:
             return
         if not math.isfinite(logs["loss"]) or not math.isfinite(logs["grad_norm"]):
-            raise FloatingPointError(f"loss {logs['loss']}, gradient norm {logs['grad_norm']} at update {state.global_step}")
+            raise FloatingPointError(
+                f"loss {logs['loss']}, gradient norm {logs['grad_norm']} at update {state.global_step}"
+            )
         self.state.tokens = int(logs.get("num_tokens", self.state.tokens))
         self.state.step = state.global_step
         self.state.sequences = state.global_step * self.sequences
@@ -113,6 +119,7 @@ class Recorder(TrainerCallback):
         self.context.reporter.update(row)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **given: Any) -> Any:
+        """Stop, with a checkpoint, when asked."""
         self.state.step = state.global_step
         if self.context.stop.is_set():
             control.should_training_stop = control.should_save = True
@@ -120,6 +127,7 @@ class Recorder(TrainerCallback):
         return control
 
     def on_save(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+        """Put our state into a checkpoint that the trainer has written."""
         if not state.is_world_process_zero:
             return
         now = time.monotonic()
@@ -134,8 +142,6 @@ class Recorder(TrainerCallback):
         step = state.global_step
         if step > 0 and step % self.every == 0 and step != self._measured:
             self._measure(given["model"], show=False)
-
-    _measured = 0
 
     def _measure(self, model: Any, *, show: bool) -> None:
         self._measured = self.state.step
@@ -178,7 +184,7 @@ def lora(context: LlmContext) -> Any:
         raise ValueError("model.lora needs peft: pip install 'chainlift[llm]'") from error
     return LoraConfig(
         r=settings.rank,
-        lora_alpha=settings.alpha,
+        lora_alpha=settings.alpha,  # pyright: ignore[reportArgumentType] (a float does as well)
         lora_dropout=settings.dropout,
         target_modules="all-linear",
         task_type="CAUSAL_LM",

@@ -1,0 +1,104 @@
+"""Commands on language models: chainlift llm ..."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from chainlift.cli.app import Json, Out, app
+
+llm = typer.Typer(
+    name="llm",
+    help="The same recipe on language models: mixtures of GSM8K, MATH or generated problems, fine-tuning, RL.",
+    no_args_is_help=True,
+)
+app.add_typer(llm)
+
+Source = Annotated[str, typer.Argument(metavar="RECIPE", help="A shipped recipe's name (llm-...), or a .yaml file.")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[KEY=VALUE]...", help="Dotted overrides, for example data.path=FOLDER mixture.p_cot=.1."),
+]
+Seeds = Annotated[str | None, typer.Option(help="Several seeds in turn: 0-4, or 0,2,5.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the resolved recipe and its cost; run nothing.")]
+Fresh = Annotated[bool, typer.Option("--fresh", help="Delete this run's folder first (a shared fine-tuning stays).")]
+
+
+@llm.command()
+def prepare(
+    source: Source,
+    overrides: Overrides = None,
+    export: Annotated[Path | None, typer.Option(help="Write the mixture as a Hugging Face data set here.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Look at the data before training: the mixture, an example of each form, and what test shares with training."""
+    from chainlift.llm import preparing, recipe
+
+    found = preparing.look(recipe.load(source, overrides))
+    if export is not None:
+        preparing.export(recipe.load(source, overrides), export)
+    print(json.dumps(found) if as_json else "\n".join(preparing.lines(found)))
+
+
+@llm.command()
+def finetune(
+    source: Source,
+    overrides: Overrides = None,
+    seeds: Seeds = None,
+    out: Out = Path("runs"),
+    dry_run: DryRun = False,
+    fresh: Fresh = False,
+    as_json: Json = False,
+) -> None:
+    """Stage 1: supervised fine-tuning on the mixture, measured; RL begins from it."""
+    _run(source, [*(overrides or []), "posttrain=null"], seeds, out, dry_run, fresh, as_json)
+
+
+@llm.command()
+def posttrain(
+    source: Source,
+    overrides: Overrides = None,
+    seeds: Seeds = None,
+    out: Out = Path("runs"),
+    dry_run: DryRun = False,
+    fresh: Fresh = False,
+    as_json: Json = False,
+) -> None:
+    """Both stages: fine-tuning, unless a run that agrees on it has done it, then RL; measured before and after."""
+    _run(source, overrides, seeds, out, dry_run, fresh, as_json)
+
+
+def _run(
+    source: str,
+    overrides: list[str] | None,
+    seeds: str | None,
+    out: Path,
+    dry_run: bool,
+    fresh: bool,
+    as_json: bool,
+) -> None:
+    from chainlift import recipe as recipes
+    from chainlift.llm import pipeline, preparing, recipe
+    from chainlift.report.over_seeds import over_seeds, seeds_table
+    from chainlift.report.terminal import Reporter, summary_table
+
+    chosen = [recipe.load(source, overrides, seed=seed) for seed in (recipes.parse_seeds(seeds) if seeds else [None])]
+    if dry_run:
+        for one in chosen:
+            print("\n".join(preparing.plan(one, out)))
+        return
+    summaries = []
+    for one in chosen:
+        summary = pipeline.run(one, out, Reporter(), fresh=fresh)
+        summaries.append(summary)
+        if as_json:
+            print(json.dumps(summary))
+        else:
+            Console().print(summary_table(summary))
+            print(f"report: {out / one.run_id / 'report.html'}")
+    if len(summaries) > 1 and not as_json:
+        Console().print(seeds_table(over_seeds(summaries)))

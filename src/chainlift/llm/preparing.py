@@ -1,0 +1,163 @@
+"""A recipe's data looked at before training: counts, an example of each form, overlap; its cost; its export."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from chainlift.llm import costs, mixture, models, sources
+from chainlift.llm.costs import Lengths
+from chainlift.llm.generation import prompt_text
+from chainlift.llm.mixture import Row
+from chainlift.llm.overlap import overlap
+from chainlift.llm.problem import Splits
+from chainlift.llm.recipe import LlmRecipe
+from chainlift.llm.templates import completion, content, prompt
+
+MEASURED = 500  # problems whose tokens are counted
+WORDS_TO_TOKENS = 1.5  # where there is no tokenizer at hand
+
+
+def look(recipe: LlmRecipe) -> dict[str, Any]:
+    """{train, test, long_share, overlap, short, long}: counts, the realised share of long forms, an example of each."""
+    splits = sources.source(recipe.data)
+    rows = mixture.rows(splits[0], recipe.mixture, recipe.template, seed=recipe.seed)
+    shared = overlap(*splits)
+    problem = splits[0][0]
+    asked = content(prompt(problem, recipe.template))
+    return {
+        "train": len(splits[0]),
+        "test": len(splits[1]),
+        "p_cot": recipe.mixture.p_cot,
+        "long_share": sum(row["is_long"] for row in rows) / len(rows),
+        "overlap": {
+            "exact": len(shared.exact),
+            "near": len(shared.near),
+            "examples": [asdict(one) for one in shared.examples],
+        },
+        "short": asked + content(completion(problem, recipe.template, long=False)),
+        "long": asked + content(completion(problem, recipe.template, long=True)),
+    }
+
+
+def lines(found: dict[str, Any]) -> list[str]:
+    """What `look` found, for people."""
+    shared = found["overlap"]
+    return [
+        f"{found['train']:,} training problems, {found['test']:,} test problems",
+        f"{found['long_share']:.1%} of the training problems are long (p_cot {found['p_cot']:g})",
+        f"in both: {shared['exact']} questions to the letter, {shared['near']} more that are nearly the same",
+        "",
+        "a short demonstration:",
+        found["short"],
+        "",
+        "a long one:",
+        found["long"],
+    ]
+
+
+def plan(recipe: LlmRecipe, out: Path) -> list[str]:
+    """The resolved recipe as YAML, then comments with its cost and folder; no model is loaded or downloaded for it."""
+    splits = sources.source(recipe.data)
+    lengths, measured = _lengths(recipe, splits)
+    told = costs.plan(recipe, _parameters(recipe), lengths, measured=measured)
+    text = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False).rstrip()
+    return [text, *(f"# {line}" for line in told), f"# folder: {out / recipe.run_id}"]
+
+
+def export(recipe: LlmRecipe, folder: Path) -> None:
+    """Write the mixture and the test problems as a Hugging Face data set with a card; ValueError if the folder is full.
+
+    Columns: prompt, completion, is_long for fine-tuning; prompt, answer for RL and tests. `reward_model` and
+    `data_source` are what verl looks for.
+    """
+    if folder.exists() and any(folder.iterdir()):
+        raise ValueError(f"{folder} is not empty; choose another folder")
+    models.need_extra()
+    from datasets import Dataset
+
+    splits = sources.source(recipe.data)
+    rows = mixture.rows(splits[0], recipe.mixture, recipe.template, seed=recipe.seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    Dataset.from_list([dict(row) for row in rows]).to_parquet(str(folder / "demonstrations.parquet"))
+    for name, problems in zip(("train", "test"), splits, strict=True):
+        content = [
+            {
+                "prompt": prompt(one, recipe.template),
+                "answer": one.answer,
+                "data_source": f"chainlift/{recipe.data.name}",  # pyright: ignore[reportAttributeAccessIssue]
+                "reward_model": {"style": "rule", "ground_truth": one.answer},
+            }
+            for one in problems
+        ]
+        Dataset.from_list(content).to_parquet(str(folder / f"{name}.parquet"))
+    (folder / "README.md").write_text(_card(recipe, rows, splits))
+
+
+def _card(recipe: LlmRecipe, rows: list[Row], splits: Splits) -> str:
+    """The data set's card."""
+    share = sum(row["is_long"] for row in rows) / len(rows)
+    configs = [
+        {"config_name": "demonstrations", "data_files": "demonstrations.parquet"},
+        {"config_name": "problems", "data_files": [{"split": s, "path": f"{s}.parquet"} for s in ("train", "test")]},
+    ]
+    head = yaml.safe_dump({"tags": ["chainlift", "chain-of-thought"], "configs": configs}, sort_keys=False)
+    about = json.dumps(recipe.data.model_dump(mode="json"))
+    return f"""---
+{head}---
+
+# A mixture of short and long demonstrations
+
+Written by chainlift. Source: `{about}`, template: `{json.dumps(recipe.template.model_dump(mode="json"))}`.
+
+- `demonstrations.parquet`: {len(rows):,} rows; a problem is shown with its whole solution with probability
+  {recipe.mixture.p_cot:g} (realised: {share:.4f}), else with its answer alone. Seed {recipe.seed}.
+- `train.parquet`, `test.parquet`: {len(splits[0]):,} and {len(splits[1]):,} problems with their answers, for RL and
+  for measuring. The reward is 1 for an answer that equals `answer` as a number, else 0.
+"""
+
+
+def _lengths(recipe: LlmRecipe, splits: Splits) -> tuple[Lengths, str]:
+    """(mean tokens, where they come from): counted where the tokenizer is at hand, else from words."""
+    some = splits[0][:MEASURED]
+    template = recipe.template
+    texts = [
+        [content(prompt(one, template)) for one in some],
+        *([content(completion(one, template, long=long)) for one in some] for long in (False, True)),
+    ]
+    tokenizer = _tokenizer(recipe, [text for of in texts for text in of])
+    if tokenizer is None:
+        sizes = [sum(len(text.split()) for text in of) / len(of) * WORDS_TO_TOKENS for of in texts]
+        told = f"{WORDS_TO_TOKENS} tokens a word, as the tokenizer is not at hand"
+    else:
+        asked = [prompt_text(prompt(one, template), tokenizer) for one in some]
+        sizes = [sum(map(len, tokenizer(of)["input_ids"])) / len(of) for of in (asked, *texts[1:])]
+        told = f"counted in {len(some)} problems"
+    return Lengths(sizes[0], sizes[1] + 1, sizes[2] + 1), told
+
+
+def _tokenizer(recipe: LlmRecipe, texts: list[str]) -> Any:
+    """The model's tokenizer if that costs no download, else None."""
+    models.need_extra()
+    models.quiet_libraries()
+    if recipe.model.scratch is not None:
+        from chainlift.llm import vocabulary
+
+        return vocabulary.train(texts, recipe.model.scratch.vocabulary)
+    try:
+        return models.open_tokenizer(recipe.model.path or "", recipe.model.gguf_file)
+    except ValueError:
+        return None
+
+
+def _parameters(recipe: LlmRecipe) -> int:
+    """Parameters of the model, from its recipe or its configuration; ValueError where neither tells."""
+    if recipe.model.scratch is not None:
+        return recipe.model.scratch.parameters
+    if recipe.model.parameters is not None:
+        return int(recipe.model.parameters)
+    return models.count_parameters(recipe.model)
