@@ -36,6 +36,7 @@ def finetune(context: LlmContext) -> Path:
         tokenizer,
         every=context.recipe.evaluate.every,
         sequences=settings.batch_size,
+        tokens_before=state.tokens,
         told=lambda logs: {"loss": logs["loss"], "grad_norm": logs["grad_norm"], "lr": logs["learning_rate"]},
     )
     with context.reporter.stage(STAGE, state.step, settings.steps):

@@ -12,7 +12,7 @@ def predicted(recipe: LlmRecipe) -> dict[str, Any]:
     """{threshold, greedy, sampled_long_share, ...}; None for each quantity without a closed form.
 
     Both forms open differently, so the form is chosen at the first token (docs/theory.md, "A marker"): greedy answers
-    are short below p_cot = 1/2, and up to 1/(1 + q) where the long form opens with its likeliest word in a share q only.
+    are short below p_cot = 1/2, and up to 1/(1 + q) where the long form opens with its likeliest word q of the time.
     Accuracies depend on what the model knows; calibration does not.
     """
     p = recipe.mixture.p_cot

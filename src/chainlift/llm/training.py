@@ -91,8 +91,12 @@ class Recorder(TrainerCallback):
         every: int,
         sequences: int,
         told: Measure,
+        tokens_before: int = 0,
     ) -> None:
-        """sequences: of an update; told: what is recorded of an update."""
+        """sequences: of an update; told: what is recorded of an update; tokens_before: those of earlier processes that
+        the trainer does not count when it goes on.
+        """
+        self._tokens_before = tokens_before
         self.context, self.state, self.tokenizer = context, state, tokenizer
         self.every, self.sequences, self.told = every, sequences, told
         self._since = time.monotonic()
@@ -112,7 +116,7 @@ class Recorder(TrainerCallback):
             raise FloatingPointError(
                 f"loss {logs['loss']}, gradient norm {logs['grad_norm']} at update {state.global_step}"
             )
-        self.state.tokens = int(logs.get("num_tokens", self.state.tokens))
+        self.state.tokens = self._tokens_before + int(logs["num_tokens"])
         self.state.step = state.global_step
         self.state.sequences = state.global_step * self.sequences
         row = self.context.record(self.state, "update", self.told(logs))

@@ -1,0 +1,106 @@
+"""Fine-tuning, RL by each algorithm and measuring through the real TRL, with a tiny Llama from scratch and no network."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chainlift.llm import pipeline, recipe
+from chainlift.llm.recipe import LlmRecipe
+from chainlift.report.terminal import Reporter
+from chainlift.runs.store import RunFolder
+
+SMALL = (
+    "data.train_size=300", "data.test_size=40", "data.max_steps=1", "data.max_number=10",
+    "model.scratch.layers=1", "model.scratch.width=32", "model.scratch.heads=2", "model.scratch.mlp=64",
+    "model.scratch.vocabulary=400", "finetune.steps=6", "finetune.batch_size=8", "finetune.rows_at_once=8",
+    "finetune.checkpoint_every=2", "evaluate.prompts=16", "evaluate.during=8", "evaluate.every=3",
+    "evaluate.max_tokens=12", "posttrain.prompts=4", "posttrain.group_size=4", "posttrain.rows_at_once=8",
+    "posttrain.updates=4", "posttrain.max_tokens=12", "posttrain.checkpoint_every=2", "evaluate.posttrain_every=2",
+    "device=cpu", "threads=1",
+)  # fmt: skip
+
+
+def small(*overrides: str, seed: int = 0) -> LlmRecipe:
+    keys = {one.partition("=")[0] for one in overrides}
+    rest = [one for one in SMALL if one.partition("=")[0] not in keys]
+    if "posttrain=null" in overrides:
+        rest = [one for one in rest if not one.startswith("posttrain.")]
+    return recipe.load("llm-tiny", [*rest, *overrides], seed=seed)
+
+
+def run(out: Path, *overrides: str) -> tuple[RunFolder, dict[str, Any]]:
+    chosen = small(*overrides)
+    summary = pipeline.run(chosen, out, Reporter(quiet=True), with_page=False)
+    return RunFolder(out / chosen.run_id), summary
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("algorithm", ["grpo", "dr_grpo", "dapo", "rloo", "star"])
+def test_every_algorithm_goes_from_data_to_summary(tmp_path: Path, algorithm: str) -> None:
+    folder, summary = run(tmp_path, f"posttrain.algorithm={algorithm}", "posttrain.updates_per_round=2")
+    assert folder.done
+    assert summary["posttrain"]["algorithm"] == algorithm
+    assert summary["posttrain"]["updates"] == 4
+    for stage in ("pretrain", "posttrain"):
+        for key in ("greedy_accuracy", "greedy_length_median", "sampled_accuracy", "sampled_long_share"):
+            assert isinstance(summary[stage][key], float)
+        low, high = summary[stage]["greedy_accuracy_ci95"]
+        assert 0 <= low <= summary[stage]["greedy_accuracy"] <= high <= 1
+    rows = folder.rows()
+    updates = [row for row in rows if row["stage"] == "posttrain" and row["kind"] == "update"]
+    assert [row["step"] for row in updates] == [1, 2, 3, 4]
+    assert all({"reward_mean", "long_share", "length_mean", "unfinished_share"} <= set(row) for row in updates)
+    assert [row["step"] for row in rows if row["stage"] == "pretrain" and row["kind"] == "evaluation"] == [0, 3, 6]
+    assert [row["step"] for row in rows if row["stage"] == "posttrain" and row["kind"] == "evaluation"] == [0, 2, 4]
+    assert sorted(path.name for path in folder.checkpoints.iterdir()) == ["posttrain-4", "pretrain-6"]
+
+
+@pytest.mark.slow
+def test_runs_that_agree_on_fine_tuning_share_it(tmp_path: Path) -> None:
+    first, _ = run(tmp_path)
+    second, _ = run(tmp_path, "posttrain.lr=1e-3")
+    assert len(list(tmp_path.glob("pretrain-*"))) == 1
+    tuned = [[row for row in one.rows() if row["stage"] == "pretrain"] for one in (first, second)]
+    assert tuned[0] == tuned[1]
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from chainlift.llm import training
+from tests.llm.test_llm_stages import run
+
+stage, step = sys.argv[3], int(sys.argv[4])
+real = training.Recorder.on_log
+
+def on_log(self, args, state, control, logs=None, **given):
+    if self.state.stage == stage and state.global_step == step:
+        os.kill(os.getpid(), signal.SIGKILL)
+    real(self, args, state, control, logs=logs, **given)
+
+if sys.argv[2] == "kill":
+    training.Recorder.on_log = on_log
+run(Path(sys.argv[1]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("stage", "step"), [("pretrain", 5), ("posttrain", 3)])
+def test_a_killed_run_goes_on_and_ends_with_the_same_rows(tmp_path: Path, stage: str, step: int) -> None:
+    calm, _ = run(tmp_path / "calm")
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), *sys.path])}
+    command = [sys.executable, "-c", KILLED, str(tmp_path / "killed")]
+    first = subprocess.run([*command, "kill", stage, str(step)], env=environment, capture_output=True)
+    assert first.returncode == -signal.SIGKILL
+    again = subprocess.run([*command, "go on", stage, str(step)], env=environment, capture_output=True, text=True)
+    assert again.returncode == 0, again.stderr
+    killed = RunFolder(tmp_path / "killed" / calm.path.name)
+    assert killed.rows() == calm.rows()
+    assert killed.rows("rollouts.jsonl") == calm.rows("rollouts.jsonl")
