@@ -49,6 +49,20 @@ def test_a_power_law_is_drawn_on_logarithms() -> None:
     assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == ["10", "30", "100"]
 
 
+def test_many_places_are_a_course_drawn_as_a_curve() -> None:
+    points = [Finding("accuracy", f"{n} steps", (0.4, 0.6), x=n, axis="steps", share=True) for n in range(10, 400, 10)]
+    picture = findings_picture("name", "title", SEEDS, points)
+    assert picture is not None
+    panel = picture.panels[0]
+    assert isinstance(panel, Lines)
+    assert (panel.joined, panel.log_x) == (True, False)
+    figure = picture_print.draw(picture)
+    FigureCanvasAgg(figure).draw()
+    boxes = [label.get_window_extent() for label in figure.axes[0].get_xticklabels() if label.get_text()]
+    assert len(boxes) > 3
+    assert all(left.x1 < right.x0 for left, right in zip(boxes, boxes[1:], strict=False))
+
+
 def test_a_point_is_no_curve() -> None:
     assert findings_picture("name", "title", SEEDS, [Finding("one", "", (0.1, 0.2), x=1)]) is None
     assert findings_picture("name", "title", SEEDS, [Finding("one", "", (0.1, 0.2))]) is None

@@ -9,6 +9,8 @@ from chainlift.report.picture import Line, Lines, Mark, Picture
 
 ALL_SEEDS = "measured"
 PREDICTED = "predicted"
+FEW = 12
+"""Places that are drawn as points; more are a course, drawn as a curve."""
 
 
 def findings_picture(
@@ -43,13 +45,15 @@ def _panel(quantity: str, findings: list[Finding], marks: tuple[Mark, ...]) -> L
             lines.append(Line(f"{series}, {PREDICTED}" if series else PREDICTED, at, (values,), predicted=True))
         lines.append(Line(series or ALL_SEEDS, x, tuple(zip(*(finding.values for finding in own), strict=True))))
     x = sorted({at for line in lines for at in line.x})
+    is_course = len(x) > FEW
     return Lines(
         title=quantity,
         x_label=findings[0].axis,
         y_label="",
         lines=tuple(lines),
         marks=marks,
-        log_x=len(x) > 1 and x[0] > 0 and x[-1] >= 10 * x[0],
+        log_x=len(x) > 1 and x[0] > 0 and x[-1] >= 10 * x[0] and not is_course,
+        joined=is_course,
         log_y=findings[0].geometric,
         share=findings[0].share,
     )
