@@ -1,5 +1,6 @@
 """A claim's figure: plain numbers that JSON and csv hold, drawn with a panel a quantity and a legend that fits."""
 
+import itertools
 import csv
 import json
 import math
@@ -60,7 +61,7 @@ def test_many_places_are_a_course_drawn_as_a_curve() -> None:
     FigureCanvasAgg(figure).draw()
     boxes = [label.get_window_extent() for label in figure.axes[0].get_xticklabels() if label.get_text()]
     assert len(boxes) > 3
-    assert all(left.x1 < right.x0 for left, right in zip(boxes, boxes[1:], strict=False))
+    assert all(left.x1 < right.x0 for left, right in itertools.pairwise(boxes))
 
 
 def test_a_point_is_no_curve() -> None:
