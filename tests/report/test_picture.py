@@ -1,7 +1,7 @@
 """A claim's figure: plain numbers that JSON and csv hold, drawn with a panel a quantity and a legend that fits."""
 
-import itertools
 import csv
+import itertools
 import json
 import math
 from pathlib import Path
