@@ -83,7 +83,7 @@ PICTURE = Picture(
                 Line("fitted", (1.0, 2.0), ((0.5, 0.7),), predicted=True, fitted=True),
                 Line("measured", (1.0, 2.0), ((0.4, math.nan), (0.6, 0.8))),
             ),
-            (Mark(1.5, "here"),),
+            (Mark(1.5, "here"), Mark(1.7, "there", "fitted")),
             joined=True,
         ),
         Map("map", "row", "column", ("a", "b"), ("1", "2"), (((0, 1), (2, 3)), ((0, 1), (2, 5))), "unit", (0, 5), True),
@@ -103,7 +103,10 @@ def test_every_number_is_in_the_csv_and_in_json(tmp_path: Path) -> None:
     told = json.loads(json.dumps(PICTURE.as_dict(), allow_nan=False))
     assert [panel["kind"] for panel in told["panels"]] == ["lines", "map"]
     assert told["panels"][0]["lines"][2]["values"] == [[0.4, None], [0.6, 0.8]]
-    assert told["panels"][0]["marks"] == [{"x": 1.5, "label": "here"}]
+    assert told["panels"][0]["marks"] == [
+        {"x": 1.5, "label": "here", "kind": "predicted"},
+        {"x": 1.7, "label": "there", "kind": "fitted"},
+    ]
 
 
 def test_what_is_drawn() -> None:

@@ -27,7 +27,7 @@ def lifts_pictures(finished: list[Finished]) -> list[Picture]:
         float(row["sequences"] + (switch if row["stage"] == "posttrain" else 0)) for row in rows[0]
     )  # demonstrations, then samples
     d: int = getattr(finished[0].recipe.task, "d")  # noqa: B009
-    unit, marks = "sequences: demonstrations, then RL's samples", (Mark(float(switch), "RL begins"),)
+    unit, marks = "sequences: demonstrations, then RL's samples", (Mark(float(switch), "RL begins", "event"),)
     headline = Picture("headline", "Next-token prediction, then RL", seeds, _courses(rows, x, unit, d, marks))
     return [headline, Picture("lengths", "Response lengths over training", seeds, (_length_map(rows),))]
 
@@ -94,7 +94,7 @@ def threshold_pictures(finished: list[Finished]) -> list[Picture]:
     except ValueError:  # they do not rise: nothing to draw, and the check says so
         fitted = None
     if fitted is not None:
-        marks += (Mark(fitted.crossing, f"fitted: {fitted.crossing:.3f}"),)
+        marks += (Mark(fitted.crossing, f"fitted: {fitted.crossing:.3f}", "fitted"),)
     panels = []
     for key, title, low in (
         ("greedy_long_share", "greedy long share", 0.0),
