@@ -21,7 +21,6 @@ ORDER = [
     "recipe",
     "stages",
     "sweep",
-    "llm",
     "cli",
     "__main__",
 ]

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from chainlift.measure.finding import Finding
+from chainlift.report.claim_picture import findings_picture
 from chainlift.report.picture import Line, Lines, Map, Mark, Picture
 from chainlift.sweep.claims import Claim, Outcome
 from tests.browser import NAMES, Browser, Page
@@ -99,11 +100,11 @@ def write_claims(folder: Path) -> None:
     ]
     fine = [replace(one, tolerance=1.0) for one in checked]
     for name, findings in (("fails-here", checked), ("holds-here", fine), ("with-pictures", fine)):
-        told = Outcome(
-            Claim(name, f"What {name} says", lambda seeds, quick=False: [], lambda runs: []), list(SEEDS), findings, 8
-        )
-        pictures = {"pictures": [picture().as_dict()]} if name == "with-pictures" else {}
-        (folder / f"{name}.json").write_text(json.dumps(told.as_dict() | pictures))
+        claim = Claim(name, f"What {name} says", lambda seeds, quick=False: [], lambda runs: [])
+        drawn = picture() if name == "with-pictures" else findings_picture(name, claim.statement, SEEDS, findings)
+        assert drawn is not None
+        told = Outcome(claim, list(SEEDS), findings, 8, [drawn])
+        (folder / f"{name}.json").write_text(json.dumps(told.as_dict()))
     (folder / "torn.json").write_text('{"claim": ')
 
 

@@ -1,6 +1,7 @@
 """A claim's figure: plain numbers that JSON and csv hold, drawn with a panel a quantity and a legend that fits."""
 
 import csv
+import itertools
 import json
 import math
 from pathlib import Path
@@ -49,6 +50,20 @@ def test_a_power_law_is_drawn_on_logarithms() -> None:
     assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == ["10", "30", "100"]
 
 
+def test_many_places_are_a_course_drawn_as_a_curve() -> None:
+    points = [Finding("accuracy", f"{n} steps", (0.4, 0.6), x=n, axis="steps", share=True) for n in range(10, 400, 10)]
+    picture = findings_picture("name", "title", SEEDS, points)
+    assert picture is not None
+    panel = picture.panels[0]
+    assert isinstance(panel, Lines)
+    assert (panel.joined, panel.log_x) == (True, False)
+    figure = picture_print.draw(picture)
+    FigureCanvasAgg(figure).draw()
+    boxes = [label.get_window_extent() for label in figure.axes[0].get_xticklabels() if label.get_text()]
+    assert len(boxes) > 3
+    assert all(left.x1 < right.x0 for left, right in itertools.pairwise(boxes))
+
+
 def test_a_point_is_no_curve() -> None:
     assert findings_picture("name", "title", SEEDS, [Finding("one", "", (0.1, 0.2), x=1)]) is None
     assert findings_picture("name", "title", SEEDS, [Finding("one", "", (0.1, 0.2))]) is None
@@ -68,7 +83,7 @@ PICTURE = Picture(
                 Line("fitted", (1.0, 2.0), ((0.5, 0.7),), predicted=True, fitted=True),
                 Line("measured", (1.0, 2.0), ((0.4, math.nan), (0.6, 0.8))),
             ),
-            (Mark(1.5, "here"),),
+            (Mark(1.5, "here"), Mark(1.7, "there", "fitted")),
             joined=True,
         ),
         Map("map", "row", "column", ("a", "b"), ("1", "2"), (((0, 1), (2, 3)), ((0, 1), (2, 5))), "unit", (0, 5), True),
@@ -88,7 +103,10 @@ def test_every_number_is_in_the_csv_and_in_json(tmp_path: Path) -> None:
     told = json.loads(json.dumps(PICTURE.as_dict(), allow_nan=False))
     assert [panel["kind"] for panel in told["panels"]] == ["lines", "map"]
     assert told["panels"][0]["lines"][2]["values"] == [[0.4, None], [0.6, 0.8]]
-    assert told["panels"][0]["marks"] == [{"x": 1.5, "label": "here"}]
+    assert told["panels"][0]["marks"] == [
+        {"x": 1.5, "label": "here", "kind": "predicted"},
+        {"x": 1.7, "label": "there", "kind": "fitted"},
+    ]
 
 
 def test_what_is_drawn() -> None:

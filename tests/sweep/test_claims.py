@@ -221,6 +221,25 @@ def test_a_check_with_a_bug_does_not_take_the_other_claims_away(tmp_path: Path) 
     assert failed == ["buggy"]
     assert [outcome.claim.name for outcome in told] == ["small"]
     assert "KeyError: 'absent'" in (tmp_path / "claims/buggy.error.txt").read_text()
+    mended = replace(CLAIM, name="buggy")
+    assert not reproducing.reproduce([mended], tmp_path, Reporter(quiet=True), options, seeds=[0, 1])
+    assert (tmp_path / "claims/buggy.json").exists()
+    assert not (tmp_path / "claims/buggy.error.txt").exists()
+
+
+def test_why_a_quick_claim_could_not_be_judged_stands_with_the_quick_ones(tmp_path: Path) -> None:
+    file = claims.keep_error(CLAIM, KeyError("absent"), tmp_path, quick=True)
+    assert file == tmp_path / "claims/quick/small.error.txt"
+
+
+@pytest.mark.parametrize(("content", "told"), [('{"claim": ', "is damaged"), ('{"claim": "small"}', "lacks statement")])
+def test_a_claim_file_that_cannot_be_used_is_one_line(content: str, told: str, tmp_path: Path) -> None:
+    (tmp_path / "small.json").write_text(content)
+    (tmp_path / "small.md").write_text("| table |\n")
+    with pytest.raises(ValueError, match=told) as caught:
+        results_document.write(tmp_path / "results.md", tmp_path, ["small"])
+    assert "chainlift reproduce small" in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
 
 
 @pytest.mark.parametrize(

@@ -68,9 +68,9 @@ def sweep(
     chosen = expand(source, axes or [], parse_seeds(seeds), zipped=zipped)
     if dry_run:
         wanted = grid.wanted(chosen, out, retry=retry)
-        expected = progress.costs(wanted, out, options.threads_each)
-        told = progress.cost_lines(expected, out, of=len(chosen), workers=options.at_once)
-        print(json.dumps(expected) if as_json else "\n".join(told))
+        expected = progress.costs(wanted, out, Reporter(), threads=options.threads_each)
+        total = progress.total_line(expected, of=len(chosen), workers=options.at_once)
+        print(json.dumps(expected) if as_json else "\n".join([*progress.cost_lines(expected, out), total]))
         return
     failed = [] if status else grid.run_all(chosen, out, Reporter(), options, retry=retry)
     rows = progress.rows(chosen, out)
@@ -122,14 +122,14 @@ def reproduce(
 
     options = Options(launcher, workers, threads, address, cpus, gpus, partition, minutes, memory)
     chosen = list(registry.CLAIMS.values()) if every else registry.named(names or [])
-    numbers = parse_seeds(seeds) if seeds else None
+    numbers, reporter = parse_seeds(seeds) if seeds else None, Reporter()
     if not chosen:
         for claim in registry.CLAIMS.values():
             print(f"{claim.name:16s} {claim.statement}")
     if dry_run:
         wanted = claims.needed(chosen, seeds=numbers, quick=quick)
-        every_run = list({one.run_id: one for recipes in wanted.values() for one in recipes}.values())
-        expected = progress.costs(every_run, out, options.threads_each)
+        every_run = claims.all_of(wanted)
+        expected = progress.costs(every_run, out, reporter, threads=options.threads_each)
         told = progress.claim_cost_lines(wanted, expected, out)
         total = progress.total_line(expected, of=len(every_run), workers=options.at_once)
         print(json.dumps(expected) if as_json else "\n".join([*told, total]))
@@ -142,7 +142,6 @@ def reproduce(
             lines = [f"{outcome.claim.name}: {outcome.claim.statement}", *claim_lines(outcome.findings)]
             print("\n".join([*lines, f"{outcome.claim.name}: {outcome.verdict}", ""]), flush=True)
 
-    reporter = Reporter()
     failed = claims.reproduce(chosen, out, reporter, options, seeds=numbers, quick=quick, tell=tell)
     if document is not None:
         told = results_document.write(document, out / "claims", list(registry.CLAIMS))

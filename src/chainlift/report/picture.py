@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 
 @dataclass(frozen=True)
@@ -27,10 +27,12 @@ class Line:
 
 @dataclass(frozen=True)
 class Mark:
-    """A vertical line, such as a threshold that is predicted."""
+    """A vertical line."""
 
     x: float
     label: str
+    kind: Literal["predicted", "fitted", "event"] = "predicted"
+    """Theory's, fitted to what was measured, or something that happened there; drawn in different ways."""
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from chainlift.report.picture import Line, Lines, Map, Picture
 COLOURS = (SAMPLED, "#0072B2", "#E69F00", "#56B4E9", "#000000", "#CC79A7", "#009E73")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 FITTED = "#555555"
+INK = "#222222"
 COLUMNS = 3
 PANEL = (4.0, 3.2)  # inches
 CELL = (0.62, 0.42)
@@ -66,8 +67,8 @@ def _draw_lines(ax: Axes, panel: Lines) -> None:
             ax.plot(line.x, line.values[0], style, color=colour, label=label, zorder=1)
     for number, line in enumerate(measured):
         _draw_measured(ax, line, number, panel)
-    for number, mark in enumerate(panel.marks):
-        colour, style = ((THEORY, ":"), (FITTED, "-."))[number % 2]
+    for mark in panel.marks:
+        colour, style = {"predicted": (THEORY, ":"), "fitted": (FITTED, "-."), "event": (INK, ":")}[mark.kind]
         ax.axvline(mark.x, color=colour, linestyle=style, linewidth=1.2, label=mark.label, zorder=0)
     if panel.log_x:
         places = sorted({x for line in panel.lines for x in line.x})

@@ -186,8 +186,9 @@ function showPicture(place, picture, t95) {
         ...(range ? {range} : {}), ...ticks},
       annotations: panel.marks.map(mark => ({x: panel.log_x ? Math.log10(mark.x) : mark.x, y: 1, yref: "paper",
         yanchor: "top", xanchor: "right", text: safe(mark.label), textangle: -90, showarrow: false, font: {size: 11}}))});
-    found.shapes = panel.marks.map((mark, i) => ({type: "line", x0: mark.x, x1: mark.x, y0: 0, y1: 1, yref: "paper",
-      line: {color: i % 2 ? FITTED : THEORY, width: 1.5, dash: i % 2 ? "dashdot" : "dot"}}));
+    found.shapes = panel.marks.map(mark => ({type: "line", x0: mark.x, x1: mark.x, y0: 0, y1: 1, yref: "paper",
+      line: {width: 1.5, ...{predicted: {color: THEORY, dash: "dot"}, fitted: {color: FITTED, dash: "dashdot"},
+        event: {color: ink(), dash: "dot"}}[mark.kind]}}));
     return found;
   }
 

@@ -12,7 +12,6 @@ from typing import Any
 from chainlift.measure.finding import Finding
 from chainlift.report import charts
 from chainlift.report.about import about, chance
-from chainlift.report.claim_picture import findings_picture
 from chainlift.report.claim_table import cells
 from chainlift.report.names import STAGE_TITLES
 from chainlift.report.page import table
@@ -94,19 +93,17 @@ def claim(file: Path) -> ClaimView:
         findings = [_finding(one) for one in told["findings"]]
         rows = [_row(finding, one["holds"]) for finding, one in zip(findings, told["findings"], strict=True)]
         pairs = groupby(zip(findings, rows, strict=True), key=lambda pair: pair[0].quantity)
-        derived = findings_picture(told["claim"], told["statement"], told["seeds"], findings)
-        pictures = told.get("pictures") or ([derived.as_dict()] if derived else [])
         state = str(told["verdict"]).split()[0]
         return ClaimView(
-            name=f"quick/{file.stem}" if told.get("quick") else file.stem,
+            name=f"quick/{file.stem}" if told["quick"] else file.stem,
             statement=str(told["statement"]),
             verdict=str(told["verdict"]),
             state=state if state in ("holds", "fails") else "measured",
             seeds=seed_range(told["seeds"]),
             num_runs=told["runs"],
-            quick=bool(told.get("quick")),
+            quick=bool(told["quick"]),
             quantities=[{"name": name, "rows": [row for _, row in group]} for name, group in pairs],
-            pictures=[rounded({key: one[key] for key in PICTURE}) for one in pictures],
+            pictures=[rounded({key: one[key] for key in PICTURE}) for one in told["pictures"]],
         )
     except UNREADABLE as error:
         return ClaimView(file.stem, "", f"cannot be read: {_told(error)}", "damaged")

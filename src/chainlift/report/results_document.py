@@ -20,6 +20,19 @@ Intervals are Student's t, 95 %, over seeds. "Worst" is the seed farthest from t
 line without a prediction is a measurement. A verdict that fails is shown as failing.
 
 """
+KEYS = (
+    "claim",
+    "statement",
+    "verdict",
+    "seeds",
+    "runs",
+    "findings",
+    "pictures",
+    "date",
+    "seconds",
+    "made_on",
+    "judged_on",
+)
 QUICK = """## At quick sizes
 
     chainlift reproduce --all --quick
@@ -58,15 +71,22 @@ def write(document: Path, results: Path, names: Sequence[str]) -> list[str]:
 
 
 def _read(folder: Path, names: Sequence[str]) -> list[_Told]:
-    found = []
-    for name in names:
-        if (folder / f"{name}.json").exists():
-            content = json.loads((folder / f"{name}.json").read_text())
-            # Files from before claims had several figures have one, of the claim's own name.
-            drawn = [one["name"] for one in content.get("pictures", [{"name": name}])]
-            pictures = [folder / f"{one}.png" for one in drawn if (folder / f"{one}.png").exists()]
-            found.append(_Told(content, (folder / f"{name}.md").read_text(), pictures))
-    return found
+    """The claims that a folder holds; ValueError in one line names a file that is damaged or of another version."""
+    return [_claim(folder, name) for name in names if (folder / f"{name}.json").exists()]
+
+
+def _claim(folder: Path, name: str) -> _Told:
+    file = folder / f"{name}.json"
+    try:
+        content = json.loads(file.read_text())
+        missing = [key for key in KEYS if key not in content]
+        table = (folder / f"{name}.md").read_text()
+        pictures = [folder / f"{one['name']}.png" for one in content.get("pictures", [])]
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise ValueError(f"{file} is damaged; `chainlift reproduce {name}` writes it again") from error
+    if missing:
+        raise ValueError(f"{file} lacks {', '.join(missing)}; `chainlift reproduce {name}` writes it again")
+    return _Told(content, table, pictures)
 
 
 def _render(whole: list[_Told], quick: list[_Told]) -> str:
@@ -85,7 +105,7 @@ def _overview(contents: list[dict[str, Any]], *, linked: bool) -> str:
     lines = ["| claim | | verdict | seeds | runs | minutes of training |", "|---|---|---|---|---|---|"]
     for one in contents:
         name = f"[{one['claim']}](#{_anchor(_title(one))})" if linked else one["claim"]
-        minutes = f"{one['seconds']['all'] / 60:.0f}" if "all" in one.get("seconds", {}) else ""
+        minutes = f"{one['seconds']['all'] / 60:.0f}"
         cells = (name, one["statement"], one["verdict"], seed_range(one["seeds"]), one["runs"], minutes)
         lines.append("| " + " | ".join(map(str, cells)) + " |")
     return "\n".join(lines) + "\n\n"
@@ -120,10 +140,10 @@ def _circumstances(contents: list[dict[str, Any]]) -> str:
     made = "; ".join(f"{text} ({count})" if len(counts) > 1 else text for text, count in counts.most_common())
     judged = _commit(last["judged_on"])
     told = f"{sum(one['runs'] for one in contents)} runs, made with {made}. Judged {last['date']} with {judged}."
-    seconds = [one["seconds"] for one in contents if "seconds" in one]
+    seconds = [one["seconds"] for one in contents]
     if len(seconds) == 1:
         told += f" A run trained for {seconds[0]['median']:.0f} s (median), at most {seconds[0]['most']:.0f} s."
-    elif seconds:
+    else:
         told += f" The longest run trained for {max(one['most'] for one in seconds):.0f} s."
     return told
 

@@ -18,7 +18,7 @@ from chainlift.recipe import Recipe
 from chainlift.report import picture_print
 from chainlift.report.claim_picture import findings_picture
 from chainlift.report.claim_table import markdown
-from chainlift.report.picture import Mark, Picture, plain
+from chainlift.report.picture import Picture, plain
 from chainlift.runs import environment
 from chainlift.runs.store import write_atomically
 from chainlift.sweep.grid import Finished
@@ -45,8 +45,6 @@ class Claim:
     """Findings from those runs."""
     seeds: tuple[int, ...] = (0, 1, 2)
     """Those that it is run with unless others are asked for."""
-    marks: dict[str, tuple[Mark, ...]] = field(default_factory=dict)
-    """Vertical lines in the panels of its picture, by their quantity."""
     pictures: Callable[[list[Finished]], list[Picture]] = lambda finished: []
     """What shows more than the findings do."""
 
@@ -82,7 +80,7 @@ def judge(claim: Claim, finished: list[Finished], *, quick: bool = False) -> Out
     """What the finished runs of a claim say about it."""
     seeds = sorted({run.recipe.seed for run in finished})
     findings = claim.check(finished)
-    whole = findings_picture(claim.name, claim.statement, seeds, findings, claim.marks)
+    whole = findings_picture(claim.name, claim.statement, seeds, findings)
     pictures = [*claim.pictures(finished), *([whole] if whole else [])]
     return Outcome(claim, seeds, findings, len(finished), pictures, quick)
 
@@ -92,22 +90,32 @@ def write(outcome: Outcome, finished: list[Finished], out: Path) -> None:
 
     A quick one's stand in out/claims/quick.
     """
-    folder = out / "claims" / "quick" if outcome.quick else out / "claims"
-    folder.mkdir(parents=True, exist_ok=True)
+    name, folder = outcome.claim.name, _folder(out, quick=outcome.quick)
     made = {"date": datetime.date.today().isoformat(), "seconds": _seconds(finished)}
     told = {**outcome.as_dict(), **made, "made_on": _made_on(finished), "judged_on": environment.describe("cpu")}
     for picture in outcome.pictures:
         picture_print.write(picture, folder)
-    write_atomically(folder / f"{outcome.claim.name}.md", markdown(outcome.findings))
-    write_atomically(folder / f"{outcome.claim.name}.json", json.dumps(told, indent=2, allow_nan=False) + "\n")
+    write_atomically(folder / f"{name}.md", markdown(outcome.findings))
+    write_atomically(folder / f"{name}.json", json.dumps(told, indent=2, allow_nan=False) + "\n")
+    _error_file(folder, name).unlink(missing_ok=True)
 
 
-def keep_error(claim: Claim, out: Path, error: Exception) -> Path:
-    """The file into which the traceback of an error went that kept a claim from being judged."""
-    file = out / "claims" / f"{claim.name}.error.txt"
-    file.parent.mkdir(parents=True, exist_ok=True)
+def keep_error(claim: Claim, error: Exception, out: Path, *, quick: bool) -> Path:
+    """The file into which the traceback of an error went that kept a claim from being judged; a success removes it."""
+    file = _error_file(_folder(out, quick=quick), claim.name)
     write_atomically(file, "".join(traceback.format_exception(error)))
     return file
+
+
+def _folder(out: Path, *, quick: bool) -> Path:
+    """Where outcomes are written."""
+    folder = out / "claims" / "quick" if quick else out / "claims"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _error_file(folder: Path, name: str) -> Path:
+    return folder / f"{name}.error.txt"
 
 
 def _made_on(finished: list[Finished]) -> list[dict[str, Any]]:

@@ -80,8 +80,8 @@ class Options:
     @property
     def threads_each(self) -> int:
         """CPU threads that a job computes with."""
-        shared = cores() // (self.workers or cores()) if self.launcher == "local" else int(self.cpus)
-        return self.threads or max(shared, 1)
+        share = cores() // (self.workers or cores()) if self.launcher == "local" else int(self.cpus)
+        return self.threads or max(share, 1)
 
 
 def run(jobs: Sequence[Job], tell: Tell, options: Options) -> bool:

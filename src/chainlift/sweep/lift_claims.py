@@ -25,7 +25,7 @@ QUICK_NOISE = (0.01, 0.11)
 QUICK_NOISY = ("pretrain.steps=700", "evaluate.every=700", "posttrain.prompts=3072")
 QUICK_RARE_P = (0, 0.05)
 QUICK_RARE = ("model.width=32", "pretrain.steps=700", "posttrain.updates=80", "posttrain.lr=5e-4")
-QUICK_MULTIPLICATION = ("pretrain.steps=800", "posttrain.updates=40", "evaluate.every=900")
+QUICK_MULTIPLICATION = ("pretrain.steps=900", "posttrain.updates=40", "evaluate.every=900")
 
 
 def noisy_runs(seeds: Sequence[int], quick: bool = False) -> list[Recipe]:
@@ -126,6 +126,12 @@ def _reward(run: Finished) -> str:
 
 CLAIMS = (
     Claim(
+        "multiplication",
+        "Multiplication of n digits: short and poor after next-token prediction, long and right after RL",
+        multiplication_runs,
+        check_multiplication,
+    ),
+    Claim(
         "noisy-chain",
         "Chains with slips: a round of STaR makes long answers more frequent iff they earn their reward more often "
         "than short ones, with the chain reward iff more than half are right",
@@ -137,11 +143,5 @@ CLAIMS = (
         "One long demonstration in a hundred is enough for RL to lift; without any it cannot",
         rare_runs,
         check_rare,
-    ),
-    Claim(
-        "multiplication",
-        "Multiplication of n digits: short and poor after next-token prediction, long and right after RL",
-        multiplication_runs,
-        check_multiplication,
     ),
 )

@@ -11,7 +11,7 @@ from chainlift.recipe import Recipe
 from chainlift.sweep.claims import Claim, after, by_seed
 from chainlift.sweep.grid import Finished, cross
 from chainlift.sweep.over_p import GO_ON, P, by_quantity, is_share, over_p, threshold
-from chainlift.sweep.parity_pictures import NEAR, lifts_pictures, threshold_pictures
+from chainlift.sweep.parity_pictures import NEAR, lifts_pictures, stalls_pictures, threshold_pictures
 from chainlift.theory import closed_forms
 from chainlift.theory.linear_model import go_on_log_odds
 
@@ -174,6 +174,7 @@ CLAIMS = (
         "while sampled responses are long with p_cot",
         stalls_runs,
         check_stalls,
+        pictures=stalls_pictures,
     ),
     Claim(
         "rl-lifts",

@@ -26,18 +26,34 @@ def lifts_pictures(finished: list[Finished]) -> list[Picture]:
     x = tuple(
         float(row["sequences"] + (switch if row["stage"] == "posttrain" else 0)) for row in rows[0]
     )  # demonstrations, then samples
-    marks = (Mark(float(switch), "RL begins"),)
-    panels = []
     d: int = getattr(finished[0].recipe.task, "d")  # noqa: B009
+    unit, marks = "sequences: demonstrations, then RL's samples", (Mark(float(switch), "RL begins", "event"),)
+    headline = Picture("headline", "Next-token prediction, then RL", seeds, _courses(rows, x, unit, d, marks))
+    return [headline, Picture("lengths", "Response lengths over training", seeds, (_length_map(rows),))]
+
+
+def stalls_pictures(finished: list[Finished]) -> list[Picture]:
+    """Accuracy and length over the demonstrations of next-token prediction alone."""
+    rows = [run.evaluations("pretrain") for run in finished]
+    d: int = getattr(finished[0].recipe.task, "d")  # noqa: B009
+    panels = _courses(rows, tuple(float(row["sequences"]) for row in rows[0]), "demonstrations", d)
+    seeds = tuple(run.recipe.seed for run in finished)
+    return [Picture("stalls", "Next-token prediction alone", seeds, panels)]
+
+
+def _courses(
+    rows: list[list[dict[str, Any]]], x: tuple[float, ...], unit: str, d: int, marks: tuple[Mark, ...] = ()
+) -> tuple[Lines, ...]:
+    """Greedy and sampled accuracy, then mean length, of evaluations (one list a seed) at the places x."""
+    panels = []
     for key, title, top in (("accuracy", "accuracy", 1.02), ("length_mean", "mean response length (tokens)", 1.02 * d)):
         lines = tuple(
             Line(mode, x, tuple(tuple(float(row[mode][key]) for row in one) for one in rows))
             for mode in ("greedy", "sampled")
         )
-        unit, share = "sequences: demonstrations, then RL's samples", key == "accuracy"
+        share = key == "accuracy"
         panels.append(Lines(title, unit, title, lines, marks, joined=True, share=share, y_range=(0.0, top)))
-    headline = Picture("headline", "Next-token prediction, then RL", seeds, tuple(panels))
-    return [headline, Picture("lengths", "Response lengths over training", seeds, (_length_map(rows),))]
+    return tuple(panels)
 
 
 def _length_map(rows: list[list[dict[str, Any]]]) -> Map:
@@ -78,7 +94,7 @@ def threshold_pictures(finished: list[Finished]) -> list[Picture]:
     except ValueError:  # they do not rise: nothing to draw, and the check says so
         fitted = None
     if fitted is not None:
-        marks += (Mark(fitted.crossing, f"fitted: {fitted.crossing:.3f}"),)
+        marks += (Mark(fitted.crossing, f"fitted: {fitted.crossing:.3f}", "fitted"),)
     panels = []
     for key, title, low in (
         ("greedy_long_share", "greedy long share", 0.0),

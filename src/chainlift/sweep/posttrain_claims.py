@@ -21,7 +21,7 @@ STAR = (
 QUICK_ALGORITHMS = ("task.d=12", *QUICK_MODEL, "pretrain.steps=800", "posttrain.lr=5e-4", "posttrain.updates=30")
 QUICK_TEMPERATURES = (1.0, 1.5)
 STEPS = (50, 100, 150, 175, 200, 400)
-QUICK_STEPS = (100, 300, 600)
+QUICK_STEPS = (50, 100, 400)
 QUICK_SWITCH = ("task.d=12", *QUICK_MODEL, "posttrain.lr=5e-4")
 LEARNED, NOT_LEARNED = 0.9, 0.1
 """Share of the long responses before RL that are gold: from the one on RL is predicted to make answers right, up to the

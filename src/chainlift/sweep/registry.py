@@ -26,8 +26,8 @@ CLAIMS: dict[str, Claim] = {
         *linear_claims.CLAIMS,
         scaling_claim.CLAIM,
         direct_claim.CLAIM,
+        *lift_claims.CLAIMS,  # with the longest runs; begun last, they would keep one worker waiting for the other
         *threshold_claims.CLAIMS,
-        *lift_claims.CLAIMS,
     )
 }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from chainlift.recipe import Recipe
@@ -33,8 +33,7 @@ def reproduce(
     goes on.
     """
     wanted = needed(chosen, seeds=seeds, quick=quick)
-    every = {one.run_id: one for recipes in wanted.values() for one in recipes}
-    grid.run_all(list(every.values()), out, reporter, options)
+    grid.run_all(all_of(wanted), out, reporter, options)
     failed = []
     for claim in chosen:
         own = [grid.finished(one, out) for one in wanted[claim.name]]
@@ -49,8 +48,9 @@ def reproduce(
         except OSError:
             raise
         except Exception as error:  # a bug in one claim's check or figure must not take the others' results away
-            where = claims.keep_error(claim, out, error)
-            reporter.say(f"{claim.name}: cannot be judged: {type(error).__name__}: {error}; see {where}")
+            where = claims.keep_error(claim, error, out, quick=quick)
+            told = " ".join(str(error).split())[:200]
+            reporter.say(f"{claim.name}: cannot be judged: {type(error).__name__}: {told}; see {where}")
             failed.append(claim.name)
             continue
         tell(outcome)
@@ -64,3 +64,8 @@ def needed(
     if seeds is not None and len(set(seeds)) < 2:
         raise ValueError("--seeds: a claim needs at least two seeds, as its intervals are over seeds")
     return {claim.name: claim.runs(seeds or claim.seeds[: QUICK_SEEDS if quick else None], quick) for claim in chosen}
+
+
+def all_of(wanted: Mapping[str, Sequence[Recipe]]) -> list[Recipe]:
+    """The recipes of all claims, each once, as claims share runs."""
+    return list({one.run_id: one for recipes in wanted.values() for one in recipes}.values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,10 +12,12 @@ from typing import Any, Literal
 import torch
 
 from chainlift.recipe import Recipe
+from chainlift.report.terminal import Reporter
 from chainlift.runs.store import RunFolder
 from chainlift.stages import cost
 from chainlift.stages.cost import told
 
+NOTICED = 1.0  # seconds of timing that a user would notice
 State = Literal["done", "failed", "begun", "missing"]
 
 
@@ -58,20 +61,24 @@ def table(found: Sequence[Row]) -> list[str]:
     return [*lines, ", ".join(f"{counts[state]} {state}" for state in ("done", "failed", "begun", "missing"))]
 
 
-def costs(chosen: Sequence[Recipe], out: Path, threads: int) -> dict[str, float]:
+def costs(chosen: Sequence[Recipe], out: Path, reporter: Reporter, *, threads: int) -> dict[str, float]:
     """{run_id: expected seconds} of the runs that are not done, on one worker of this machine with so many threads.
 
-    A stage 1 that several runs share is counted with the first of them. Times are those of a few timed updates.
+    A stage 1 that several runs share is counted with the first of them. Times are those of a few timed updates of each
+    size of recipe; what takes a while is told.
     """
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
         found: dict[str, float] = {}
         paid: set[str] = set()
-        for one in chosen:
+        for number, one in enumerate(chosen, start=1):
             if one.run_id in found or RunFolder(out / one.run_id).done:
                 continue
+            started = time.monotonic()
             expected, stage_1 = cost.estimate(one), one.stage_1.run_id
+            if time.monotonic() - started > NOTICED:
+                reporter.say(f"  {number}/{len(chosen)}  timed a few updates of {one.run_id}")
             is_paid = stage_1 in paid or RunFolder(out / stage_1).done
             found[one.run_id] = expected.seconds - (expected.stage_1 if is_paid else 0.0)
             paid.add(stage_1)
@@ -80,20 +87,9 @@ def costs(chosen: Sequence[Recipe], out: Path, threads: int) -> dict[str, float]
         torch.set_num_threads(before)
 
 
-def cost_lines(expected: Mapping[str, float], out: Path, *, of: int, workers: int | None) -> list[str]:
-    """A line for each run of `expected`, and one with the sum. of: runs that were asked for. workers: at once, None
-    where a cluster decides.
-    """
-    lines = [f"{out / run_id}  about {told(seconds)}" for run_id, seconds in expected.items()]
-    return [*lines, total_line(expected, of=of, workers=workers)]
-
-
-def total_line(expected: Mapping[str, float], *, of: int, workers: int | None) -> str:
-    """How many runs are to do, and how long that takes here."""
-    total = sum(expected.values())
-    text = f"{len(expected)} of {of} runs to do, about {told(total)} on one worker"
-    at_once = min(workers or 1, len(expected))
-    return text if at_once < 2 else f"{text}, at least {told(max(total / at_once, *expected.values()))} on {at_once}"
+def cost_lines(expected: Mapping[str, float], out: Path) -> list[str]:
+    """A line for each run."""
+    return [f"{out / run_id}  about {told(seconds)}" for run_id, seconds in expected.items()]
 
 
 def claim_cost_lines(wanted: Mapping[str, Sequence[Recipe]], expected: Mapping[str, float], out: Path) -> list[str]:
@@ -101,13 +97,24 @@ def claim_cost_lines(wanted: Mapping[str, Sequence[Recipe]], expected: Mapping[s
     lines, listed = [], set[str]()
     for name, recipes in wanted.items():
         own = [one.run_id for one in recipes if one.run_id in expected]
-        new = [run_id for run_id in own if run_id not in listed]
+        new = {run_id: expected[run_id] for run_id in own if run_id not in listed}
         shared = f", {len(own) - len(new)} of them listed above" if len(new) < len(own) else ""
-        about = told(sum(expected[run_id] for run_id in new))
+        about = told(sum(new.values()))
         lines.append(f"{name}: {len(own)} of {len(recipes)} runs to do{shared}, about {about} on one worker")
-        lines += [f"{out / run_id}  about {told(expected[run_id])}" for run_id in new]
+        lines += cost_lines(new, out)
         listed.update(new)
     return lines
+
+
+def total_line(expected: Mapping[str, float], *, of: int, workers: int | None) -> str:
+    """How many runs are to do of those asked for, and how long that takes here.
+
+    workers: runs at once, None where a cluster decides.
+    """
+    total = sum(expected.values())
+    text = f"{len(expected)} of {of} runs to do, about {told(total)} on one worker"
+    at_once = min(workers or 1, len(expected))
+    return text if at_once < 2 else f"{text}, at least {told(max(total / at_once, *expected.values()))} on {at_once}"
 
 
 def _state(folder: RunFolder) -> tuple[State, str]:

@@ -10,6 +10,7 @@ others, each as likely. If the chain follows, later tokens build on the slip; if
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Literal
 
 import torch
@@ -82,7 +83,7 @@ class PrefixChainSettings(Settings):
         return self
 
 
-class PrefixChain:
+class PrefixChain(ABC):
     """A task of running products; a subclass brings the group."""
 
     def __init__(self, settings: PrefixChainSettings, elements: tuple[str, ...]) -> None:
@@ -101,17 +102,17 @@ class PrefixChain:
             order = torch.randperm(settings.d, generator=stream(settings.subset, "task/subset"))
             self._subset = order[: settings.sparse].sort().values
 
+    @abstractmethod
     def running(self, elements: Tensor) -> Tensor:
         """Running products (N, S) of elements (N, S); element 0 is the group's identity."""
-        raise NotImplementedError
 
+    @abstractmethod
     def times(self, before: Tensor, element: Tensor) -> Tensor:
         """The product of `before` and `element`, in this order."""
-        raise NotImplementedError
 
+    @abstractmethod
     def between(self, before: Tensor, after: Tensor) -> Tensor:
         """The element that leads from `before` to `after`."""
-        raise NotImplementedError
 
     def prompts(self, n: int, generator: torch.Generator) -> Tensor:
         """Prompts (n, d) of independent uniform elements."""
