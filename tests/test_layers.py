@@ -20,6 +20,7 @@ ORDER = [
     "report",
     "recipe",
     "stages",
+    "llm",
     "sweep",
     "cli",
     "__main__",

@@ -1,11 +1,9 @@
 """Fine-tuning, RL by each algorithm and measuring through the real TRL, with a tiny Llama from scratch and no network."""
 
-import json
 import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
 from typing import Any
 
-from chainlift.llm import graders, models, sources
+from chainlift.llm import graders, models, processes, sources
 from chainlift.llm.graders import Grader
 from chainlift.llm.measuring import Judged, measure
 from chainlift.llm.problem import Problem, Splits
@@ -43,6 +44,20 @@ class LlmContext:
         """The judge of answers."""
         return graders.grader(self.recipe.grader)
 
+    @contextmanager
+    def grading(self) -> Iterator[None]:
+        """Close the grader at the end."""
+        try:
+            yield
+        finally:
+            self.grader.close()
+
+    def rewind(self, lengths: dict[str, int]) -> None:
+        """Cut the folder's appended files back to `lengths`."""
+        if processes.is_first():
+            self.folder.rewind(lengths)
+        processes.wait_for_all()
+
     def new_model(self) -> tuple[Any, Any]:
         """(model, tokenizer) as stage 1 begins with them."""
         return models.load(self.recipe.model, self._texts(), seed=self.recipe.seed)
@@ -64,7 +79,8 @@ class LlmContext:
             "tokens": state.tokens,
             **metrics,
         }
-        self.folder.append("metrics.jsonl", [row])
+        if processes.is_first():
+            self.folder.append("metrics.jsonl", [row])
         return row
 
     def evaluate(self, state: TrainerState, model: Any, tokenizer: Any, *, final: bool, show: bool) -> dict[str, Any]:
@@ -99,7 +115,8 @@ class LlmContext:
         for number, one in enumerate(judged[:SHOWN_RESPONSES]):
             reward = {"reward": rewards[number]} if rewards else {}
             rows.append(where | _told(one.problem, one) | reward)
-        self.folder.append("rollouts.jsonl", rows)
+        if processes.is_first():
+            self.folder.append("rollouts.jsonl", rows)
 
 
 def _told(problem: Problem, one: Judged) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from chainlift.llm import mixture, training
+from chainlift.llm import mixture, processes, training
 from chainlift.llm.context import LlmContext
 from chainlift.llm.mixture import Row
 from chainlift.runs import checkpoint
@@ -21,13 +21,13 @@ STAGE = "pretrain"  # the name under which small runs keep what comes before RL
 
 def finetune(context: LlmContext) -> Path:
     """The checkpoint after `finetune.steps` updates; a stage that has begun goes on from its newest checkpoint."""
-    done = checkpoint.latest(context.folder.checkpoints, STAGE)
+    done = processes.from_first(checkpoint.latest(context.folder.checkpoints, STAGE))
     if done is not None:
         return done
     settings = context.recipe.finetune
     begun = training.newest(context, STAGE)
     state = TrainerState(STAGE) if begun is None else training.read_state(begun)
-    context.folder.rewind(state.lengths)
+    context.rewind(state.lengths)
     model, tokenizer = context.new_model()
     rows = demonstrations(context, tokenizer)
     recorder = training.Recorder(
@@ -42,12 +42,11 @@ def finetune(context: LlmContext) -> Path:
     with context.reporter.stage(STAGE, state.step, settings.steps):
         trainer = _trainer(context, model, tokenizer, rows, recorder)
         trainer.train(resume_from_checkpoint=None if begun is None else str(begun))
-        if context.stop.is_set() and trainer.state.global_step < settings.steps:
+        if recorder.stopped and trainer.state.global_step < settings.steps:
             raise Interrupted
-        trained = training.merged(trainer.model)
-        context.evaluate(state, trained, tokenizer, final=True, show=True)
+        context.evaluate(state, trainer.model, tokenizer, final=True, show=True)
     state.seconds = recorder.seconds()
-    return training.finish(context, state, trained, tokenizer)
+    return training.finish(context, state, trainer, lambda: context.new_model()[0])
 
 
 def demonstrations(context: LlmContext, tokenizer: Any) -> list[Row]:

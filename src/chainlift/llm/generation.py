@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from chainlift.llm import processes
 from chainlift.llm.templates import Text
 from chainlift.seeding import derive
 
@@ -44,7 +45,6 @@ def prompt_text(prompt: Text, tokenizer: Any) -> str:
     return tokenizer.apply_chat_template(prompt, tokenize=False, add_generation_prompt=True)
 
 
-@torch.no_grad()
 def respond(
     model: Any,
     tokenizer: Any,
@@ -58,8 +58,28 @@ def respond(
 ) -> list[Response]:
     """A response to each prompt, in their order: greedy without a temperature, else sampled from the stream `name`.
 
-    Prompts of similar length go together, so that little padding is read. top-k and top-p are off.
+    Of processes that were launched together each does a part, and all return the whole. Prompts of similar length go
+    together, so that little padding is read. top-k and top-p are off.
     """
+
+    def here(part: list[Text]) -> list[Response]:
+        return _respond_here(model, tokenizer, part, max_tokens, temperature, seed, name, rows_at_once)
+
+    return processes.divided(prompts, here)
+
+
+@torch.no_grad()
+def _respond_here(
+    model: Any,
+    tokenizer: Any,
+    prompts: Sequence[Text],
+    max_tokens: int,
+    temperature: float | None,
+    seed: int,
+    name: str,
+    rows_at_once: int,
+) -> list[Response]:
+    """The responses of one process."""
     texts = [prompt_text(one, tokenizer) for one in prompts]
     sizes = [len(ids) for ids in tokenizer(texts, add_special_tokens=_adds_special(prompts))["input_ids"]]
     order = sorted(range(len(texts)), key=lambda i: -sizes[i])
@@ -77,7 +97,7 @@ def respond(
                 add_special_tokens=_adds_special(prompts),
             ).to(device)
             with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-                torch.manual_seed(derive(seed, name, start))
+                torch.manual_seed(derive(seed, name, processes.rank(), start))
                 found |= dict(zip(chosen, _generate(model, tokenizer, batch, max_tokens, temperature), strict=True))
     finally:
         model.train(was_training)

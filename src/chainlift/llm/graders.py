@@ -1,6 +1,7 @@
 """stub until the helper's arrives"""
 
 from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from chainlift.llm import star
+from chainlift.llm import models, processes, star
 from chainlift.llm.context import LlmContext
 from chainlift.llm.finetune import finetune
 from chainlift.llm.posttrain import posttrain
@@ -33,41 +35,65 @@ LLM = (
 
 
 def run(
-    recipe: LlmRecipe, out: Path, reporter: Reporter, *, fresh: bool = False, with_page: bool = True
+    recipe: LlmRecipe,
+    out: Path,
+    reporter: Reporter,
+    *,
+    fresh: bool = False,
+    with_page: bool = True,
+    wait: bool = False,
 ) -> dict[str, Any]:
     """The summary of the finished run of a recipe under `out`; what was done before is not done again.
+
+    wait: for another process that is at work in the folder, instead of refusing. Of several processes that were
+    launched together each must call this; the first one writes and speaks.
 
     Raises ValueError for what the user can mend, FloatingPointError when training diverges, Interrupted after Ctrl-C;
     the run folder stays as it is and the same call goes on from its last checkpoint.
     """
-    device = environment.pick_device(recipe.device)
-    if recipe.threads is not None:
-        torch.set_num_threads(recipe.threads)
-    if fresh:
+    device, reporter = _begin(recipe, reporter)
+    if fresh and processes.is_first():
         store.remove(out / recipe.run_id)
+    processes.wait_for_all()
     folder = RunFolder.open(out / recipe.run_id, recipe.model_dump(mode="json"), recipe.digest)
-    with folder.lock(wait=False):
-        if folder.done:
+    with _locked(folder, wait=wait):
+        if processes.from_first(folder.done):
             reporter.say(f"{recipe.run_id} is done already")
         else:
-            folder.write_environment(environment.describe(device))
             context = LlmContext(recipe, folder, reporter, device)
-            with stop_on_signals(context.stop):
+            with stop_on_signals(context.stop), context.grading():
                 _train(context, out)
-            folder.finish(summarise(recipe, folder))
-        if with_page and not (folder.path / "report.html").exists():
+            _write_end(context)
+        if with_page and processes.is_first() and not (folder.path / "report.html").exists():
             page.write(folder.path)
     return folder.summary()
 
 
-def run_finetune(recipe: LlmRecipe, out: Path, reporter: Reporter) -> Path:
-    """The folder with the checkpoint of stage 1 alone."""
+def run_stage_1(recipe: LlmRecipe, out: Path, reporter: Reporter) -> None:
+    """Fine-tuning of a recipe in its shared folder under `out`, unless it is there; raises what `run` raises."""
+    device, reporter = _begin(recipe, reporter)
+    stop = threading.Event()
+    with stop_on_signals(stop):
+        _tuned(recipe, out, reporter, device, stop)
+
+
+def _begin(recipe: LlmRecipe, reporter: Reporter) -> tuple[str, Reporter]:
+    """(device, reporter) of this process, which is one of those that were launched together."""
     device = environment.pick_device(recipe.device)
     if recipe.threads is not None:
         torch.set_num_threads(recipe.threads)
-    stop = threading.Event()
-    with stop_on_signals(stop):
-        return _tuned(recipe, out, reporter, device, stop).path
+    models.need_extra()
+    processes.join()
+    return device, reporter if processes.is_first() else Reporter(quiet=True)
+
+
+@contextmanager
+def _locked(folder: RunFolder, *, wait: bool) -> Iterator[None]:
+    """Hold the folder for the processes that were launched together; its lock is the first one's."""
+    with folder.lock(wait=wait) if processes.is_first() else nullcontext():
+        processes.wait_for_all()
+        yield
+        processes.wait_for_all()
 
 
 def summarise(recipe: LlmRecipe, folder: RunFolder) -> dict[str, Any]:
@@ -93,19 +119,28 @@ def summarise(recipe: LlmRecipe, folder: RunFolder) -> dict[str, Any]:
 def _train(context: LlmContext, out: Path) -> None:
     """The stages, in order."""
     recipe, folder = context.recipe, context.folder
-    inside = checkpoint.latest(folder.checkpoints, "pretrain")
+    if processes.is_first():
+        folder.write_environment(environment.describe(context.device))
+    inside = processes.from_first(checkpoint.latest(folder.checkpoints, "pretrain"))
     if inside is None:
         shared = _tuned(recipe, out, context.reporter, context.device, context.stop)
-        with shared.lock(wait=True):
-            newest = checkpoint.latest(shared.checkpoints, "pretrain")
-            if newest is None:
-                raise ValueError(f"{shared.path} has lost its checkpoint; remove that folder and run again")
-            folder.take_records(shared)
-            inside = folder.checkpoints / newest.name
-            checkpoint.copy(newest, inside)
+        if processes.is_first():
+            _take(shared, folder)
+        inside = processes.from_first(checkpoint.latest(folder.checkpoints, "pretrain"))
+        assert inside is not None
     if recipe.posttrain is not None:
         stage = star.star if recipe.posttrain.algorithm == "star" else posttrain
         stage(context, recipe.posttrain, inside)
+
+
+def _take(shared: RunFolder, folder: RunFolder) -> None:
+    """Copy the shared fine-tuning, records and checkpoint, into a run's folder."""
+    with shared.lock(wait=True):
+        newest = checkpoint.latest(shared.checkpoints, "pretrain")
+        if newest is None:
+            raise ValueError(f"{shared.path} has lost its checkpoint; remove that folder and run again")
+        folder.take_records(shared)
+        checkpoint.copy(newest, folder.checkpoints / newest.name)
 
 
 def _tuned(recipe: LlmRecipe, out: Path, reporter: Reporter, device: str, stop: threading.Event) -> RunFolder:
@@ -113,11 +148,20 @@ def _tuned(recipe: LlmRecipe, out: Path, reporter: Reporter, device: str, stop: 
     first = recipe.stage_1
     shared = RunFolder.open(out / first.run_id, first.model_dump(mode="json"), first.digest)
     context = replace(LlmContext(first, shared, reporter, device), stop=stop)
-    with shared.lock(wait=True):
-        if shared.done:
+    with _locked(shared, wait=True):
+        if processes.from_first(shared.done):
             reporter.say(f"fine-tuning: taken from {shared.path}")
             return shared
-        shared.write_environment(environment.describe(device))
-        finetune(context)
-        shared.finish(summarise(first, shared))
+        if processes.is_first():
+            shared.write_environment(environment.describe(device))
+        with context.grading():
+            finetune(context)
+        _write_end(context)
     return shared
+
+
+def _write_end(context: LlmContext) -> None:
+    """What stands in a folder whose run is done."""
+    if processes.is_first():
+        context.folder.finish(summarise(context.recipe, context.folder))
+    processes.wait_for_all()

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from chainlift.llm import models, training
+from chainlift.llm import models, processes, training
 from chainlift.llm.context import LlmContext
 from chainlift.llm.problem import Problem
 from chainlift.llm.settings import LlmPosttrainSettings
@@ -29,15 +29,15 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 def posttrain(context: LlmContext, settings: LlmPosttrainSettings, start: Path) -> Path:
     """The checkpoint after `posttrain.updates` updates that begin at the checkpoint `start`."""
-    done = checkpoint.latest(context.folder.checkpoints, STAGE)
+    done = processes.from_first(checkpoint.latest(context.folder.checkpoints, STAGE))
     if done is not None:
         return done
     begun = training.newest(context, STAGE)
     state = TrainerState(STAGE, lengths=checkpoint.read_state(start).lengths)
     if begun is not None:
         state = training.read_state(begun)
-    context.folder.rewind(state.lengths)
-    model, tokenizer = models.open_folder(str(start), weights=context.recipe.model.weights)
+    context.rewind(state.lengths)
+    model, tokenizer = _model_at(context, start)
     recorder = training.Recorder(
         context,
         state,
@@ -49,12 +49,16 @@ def posttrain(context: LlmContext, settings: LlmPosttrainSettings, start: Path) 
     with context.reporter.stage(STAGE, state.step, settings.updates):
         trainer = _trainer(context, settings, model, tokenizer, recorder)
         trainer.train(resume_from_checkpoint=None if begun is None else str(begun))
-        if context.stop.is_set() and trainer.state.global_step < settings.updates:
+        if recorder.stopped and trainer.state.global_step < settings.updates:
             raise Interrupted
-        trained = training.merged(trainer.model)
-        context.evaluate(state, trained, tokenizer, final=True, show=True)
+        context.evaluate(state, trainer.model, tokenizer, final=True, show=True)
     state.seconds = recorder.seconds()
-    return training.finish(context, state, trained, tokenizer)
+    return training.finish(context, state, trainer, lambda: _model_at(context, start)[0])
+
+
+def _model_at(context: LlmContext, start: Path) -> tuple[Any, Any]:
+    """(model, tokenizer) of a checkpoint."""
+    return models.open_folder(str(start), weights=context.recipe.model.weights)
 
 
 def problems_of_round(problems: Sequence[Problem], count: int, *, seed: int, number: int) -> list[Problem]:

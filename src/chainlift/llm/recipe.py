@@ -79,6 +79,11 @@ def load(source: str, overrides: list[str] | None = None, *, seed: int | None = 
     return build(recipes.content_of(source, recipes.shipped("llm"), overrides, seed=seed))
 
 
+def is_llm(content: dict[str, Any]) -> bool:
+    """Whether keys and values are meant for a language model: a small engine's recipe has a task, and no data."""
+    return "data" in content and "task" not in content
+
+
 def build(content: dict[str, Any]) -> LlmRecipe:
     """The recipe of nested keys and values; ValueError in one line that names the key and what is allowed."""
     return recipes.validated(LlmRecipe, content)

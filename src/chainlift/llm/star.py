@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from chainlift.llm import models, training
+from chainlift.llm import models, processes, training
 from chainlift.llm.context import LlmContext
 from chainlift.llm.generation import respond
 from chainlift.llm.measuring import Judged, judge
@@ -30,14 +30,14 @@ from chainlift.stages.failures import Interrupted
 
 def star(context: LlmContext, settings: LlmPosttrainSettings, start: Path) -> Path:
     """The checkpoint after `posttrain.updates` updates that begin at the checkpoint `start`."""
-    done = checkpoint.latest(context.folder.checkpoints, STAGE)
+    done = processes.from_first(checkpoint.latest(context.folder.checkpoints, STAGE))
     if done is not None:
         return done
     begun = _newest_round(context)
     state = TrainerState(STAGE, lengths=checkpoint.read_state(start).lengths)
     if begun is not None:
         state = training.read_state(begun)
-    context.folder.rewind(state.lengths)
+    context.rewind(state.lengths)
     model, tokenizer = models.open_folder(str(begun or start), weights=context.recipe.model.weights)
     model.to(context.device)
     since = time.monotonic()
@@ -62,12 +62,21 @@ def star(context: LlmContext, settings: LlmPosttrainSettings, start: Path) -> Pa
                 context.evaluate(state, model, tokenizer, final=False, show=False)
             state.seconds += time.monotonic() - since
             since = time.monotonic()
-            _keep_round(context, state, model, tokenizer)
-            if context.stop.is_set() and state.step < settings.updates:
+            if processes.is_first():
+                _keep_round(context, state, model, tokenizer)
+            if processes.any_of_all(context.stop.is_set()) and state.step < settings.updates:
                 raise Interrupted
         context.evaluate(state, model, tokenizer, final=True, show=True)
     state.seconds += time.monotonic() - since
-    return training.finish(context, state, model, tokenizer)
+    target = context.folder.checkpoints / f"{STAGE}-{state.step}"
+    if processes.is_first():
+        temporary = context.folder.checkpoints / f".tmp-{target.name}"
+        shutil.rmtree(temporary, ignore_errors=True)
+        _save(model, tokenizer, temporary)
+        training.keep(context, state, temporary, target)
+        shutil.rmtree(training.own_folder(context, STAGE), ignore_errors=True)
+    processes.wait_for_all()
+    return target
 
 
 def sample_round(
@@ -162,15 +171,20 @@ def _described(judged: list[Judged]) -> dict[str, float]:
 def _newest_round(context: LlmContext) -> Path | None:
     """The folder of the last whole round."""
     found = [path.parent for path in training.own_folder(context, STAGE).glob(f"round-*/{training.STATE}")]
-    return max(found, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+    return processes.from_first(max(found, key=lambda path: int(path.name.rpartition("-")[2]), default=None))
+
+
+def _save(model: Any, tokenizer: Any, folder: Path) -> None:
+    """A folder that transformers opens."""
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
 
 
 def _keep_round(context: LlmContext, state: TrainerState, model: Any, tokenizer: Any) -> None:
     """Keep a round's model, and remove those of earlier rounds."""
     folder = training.own_folder(context, STAGE)
     target = folder / f"round-{state.round}"
-    model.save_pretrained(target)
-    tokenizer.save_pretrained(target)
+    _save(model, tokenizer, target)
     state.lengths = context.folder.lengths()
     (target / training.STATE).write_text(json.dumps(asdict(state)) + "\n")
     for other in folder.glob("round-*"):

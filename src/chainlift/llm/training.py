@@ -15,9 +15,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import torch
 from transformers import TrainerCallback
 
+from chainlift.llm import processes
 from chainlift.llm.context import LlmContext
 from chainlift.llm.settings import TrainerSettings
 from chainlift.runs.checkpoint import TrainerState
@@ -32,17 +32,17 @@ def arguments(
     context: LlmContext, stage: str, settings: TrainerSettings, *, batch_size: int, steps: int
 ) -> dict[str, Any]:
     """What TRL's configurations of all trainers are given."""
-    processes = _processes()
+    count = processes.count()
     rows = min(settings.rows_at_once, batch_size)
-    if batch_size % (rows * processes):
+    if batch_size % (rows * count):
         raise ValueError(
-            f"{batch_size} sequences an update are not divided by {processes} processes times rows_at_once {rows}"
+            f"{batch_size} sequences an update are not divided by {count} processes times rows_at_once {rows}"
         )
     return {
         "output_dir": str(own_folder(context, stage)),
         "max_steps": steps,
         "per_device_train_batch_size": rows,
-        "gradient_accumulation_steps": batch_size // (rows * processes),
+        "gradient_accumulation_steps": batch_size // (rows * count),
         "learning_rate": settings.lr,
         "lr_scheduler_type": settings.schedule,
         "warmup_steps": settings.warmup,
@@ -71,7 +71,7 @@ def own_folder(context: LlmContext, stage: str) -> Path:
 def newest(context: LlmContext, stage: str) -> Path | None:
     """The newest whole checkpoint of a stage's trainer, None if there is none."""
     found = [path.parent for path in own_folder(context, stage).glob(f"checkpoint-*/{STATE}")]
-    return max(found, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+    return processes.from_first(max(found, key=lambda path: int(path.name.rpartition("-")[2]), default=None))
 
 
 def read_state(folder: Path) -> TrainerState:
@@ -100,6 +100,8 @@ class Recorder(TrainerCallback):
         self.context, self.state, self.tokenizer = context, state, tokenizer
         self.every, self.sequences, self.told = every, sequences, told
         self._since = time.monotonic()
+        self.stopped = False
+        """Whether the stage was asked to stop; all processes agree."""
         self._measured = 0  # the last step at which this process measured
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
@@ -125,7 +127,8 @@ class Recorder(TrainerCallback):
     def on_step_end(self, args: Any, state: Any, control: Any, **given: Any) -> Any:
         """Stop, with a checkpoint, when asked."""
         self.state.step = state.global_step
-        if self.context.stop.is_set():
+        self.stopped = processes.any_of_all(self.context.stop.is_set())
+        if self.stopped:
             control.should_training_stop = control.should_save = True
         control.should_log = True
         return control
@@ -156,25 +159,44 @@ class Recorder(TrainerCallback):
         return self.state.seconds + time.monotonic() - self._since
 
 
-def finish(context: LlmContext, state: TrainerState, model: Any, tokenizer: Any) -> Path:
-    """The stage's last checkpoint, a folder that transformers opens, after which its trainer's own ones are removed."""
+def finish(context: LlmContext, state: TrainerState, trainer: Any, base: Callable[[], Any]) -> Path:
+    """The stage's last checkpoint, a folder that transformers opens, after which its trainer's own ones are removed.
+
+    base: opens the model under a trainer's adapters; they are put into its weights.
+    """
     target = context.folder.checkpoints / f"{state.stage}-{state.step}"
     temporary = context.folder.checkpoints / f".tmp-{target.name}"
-    shutil.rmtree(temporary, ignore_errors=True)
-    model.save_pretrained(temporary)
-    tokenizer.save_pretrained(temporary)
-    state.finished = True
-    state.lengths = context.folder.lengths()
-    (temporary / "trainer_state.json").write_text(json.dumps(asdict(state), indent=2) + "\n")
-    shutil.rmtree(target, ignore_errors=True)
-    temporary.rename(target)
-    shutil.rmtree(own_folder(context, state.stage), ignore_errors=True)
+    if processes.is_first():
+        shutil.rmtree(temporary, ignore_errors=True)
+    processes.wait_for_all()
+    trainer.save_model(str(temporary))  # by all processes together, which may hold a part of the weights each
+    if processes.is_first():
+        if (temporary / "adapter_config.json").exists():
+            _merge(temporary, base())
+        keep(context, state, temporary, target)
+        shutil.rmtree(own_folder(context, state.stage), ignore_errors=True)
+    processes.wait_for_all()
     return target
 
 
-def merged(model: Any) -> Any:
-    """A plain model, with adapters put into its weights."""
-    return model.merge_and_unload() if hasattr(model, "merge_and_unload") else model
+def keep(context: LlmContext, state: TrainerState, temporary: Path, target: Path) -> None:
+    """Give a finished stage's folder its state, then its name."""
+    state.finished = True
+    state.lengths = context.folder.lengths()
+    (temporary / "trainer_state.json").write_text(json.dumps(asdict(state), indent=2) + "\n")
+    (temporary / "training_args.bin").unlink(missing_ok=True)  # a pickle that nothing here reads
+    shutil.rmtree(target, ignore_errors=True)
+    temporary.rename(target)
+
+
+def _merge(folder: Path, base: Any) -> None:
+    """Replace a folder's adapters by the whole model with them in its weights."""
+    from peft import PeftModel
+
+    merged = PeftModel.from_pretrained(base, str(folder)).merge_and_unload()
+    for file in folder.glob("adapter_*"):
+        file.unlink()
+    merged.save_pretrained(folder)
 
 
 def lora(context: LlmContext) -> Any:
@@ -193,8 +215,3 @@ def lora(context: LlmContext) -> Any:
         target_modules="all-linear",
         task_type="CAUSAL_LM",
     )
-
-
-def _processes() -> int:
-    """Processes that train together."""
-    return torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1

@@ -6,8 +6,8 @@ import itertools
 import re
 from collections.abc import Sequence
 
-from chainlift import recipe as recipes
-from chainlift.recipe import Recipe
+from chainlift.sweep import kinds
+from chainlift.sweep.kinds import AnyRecipe
 
 LONGEST_RANGE = 10_000
 
@@ -26,7 +26,7 @@ def parse(text: str) -> tuple[str, list[str]]:
     return key, found
 
 
-def expand(source: str, texts: Sequence[str], seeds: Sequence[int], *, zipped: bool = False) -> list[Recipe]:
+def expand(source: str, texts: Sequence[str], seeds: Sequence[int], *, zipped: bool = False) -> list[AnyRecipe]:
     """The recipes of a grid, seeds slowest, without doubles.
 
     zipped: the axes of more than one value go side by side, as columns of a table do, instead of every combination.
@@ -43,7 +43,7 @@ def expand(source: str, texts: Sequence[str], seeds: Sequence[int], *, zipped: b
     for seed in seeds:
         for values in _rows(axes, zipped=zipped):
             overrides = [f"{key}={value}" for key, value in zip(keys, values, strict=True)]
-            one = recipes.load(source, overrides, seed=seed)
+            one = kinds.load(source, overrides, seed=seed)
             found[one.run_id] = one
     return list(found.values())
 

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from chainlift.measure.finding import Finding, verdict
-from chainlift.recipe import Recipe
 from chainlift.report import picture_print
 from chainlift.report.claim_picture import findings_picture
 from chainlift.report.claim_table import markdown
@@ -22,6 +21,7 @@ from chainlift.report.picture import Picture, plain
 from chainlift.runs import environment
 from chainlift.runs.store import write_atomically
 from chainlift.sweep.grid import Finished
+from chainlift.sweep.kinds import AnyRecipe
 
 LATER = ("posttrain", "continued_pretrain")
 
@@ -29,7 +29,7 @@ LATER = ("posttrain", "continued_pretrain")
 class Runs(Protocol):
     """The recipes that a claim needs."""
 
-    def __call__(self, seeds: Sequence[int], quick: bool = False) -> list[Recipe]:
+    def __call__(self, seeds: Sequence[int], quick: bool = False) -> list[AnyRecipe]:
         """For some seeds; `quick`: smaller ones of the same shape."""
         ...
 
@@ -140,7 +140,7 @@ def by_seed(finished: list[Finished], value: Callable[[Finished], float], *keys:
     """{setting: values, one a seed} of runs; the setting is the value of a dotted key, or a tuple of several keys'."""
     found: dict[Any, dict[int, float]] = {}
     for run in finished:
-        setting = tuple(_at(run.recipe, key) for key in keys)
+        setting = tuple(run.setting(key) for key in keys)
         found.setdefault(setting[0] if len(keys) == 1 else setting, {})[run.recipe.seed] = value(run)
     return {setting: tuple(values[seed] for seed in sorted(values)) for setting, values in sorted(found.items())}
 
@@ -158,10 +158,3 @@ def after(stage: str, key: str) -> Callable[[Finished], float]:
 def first_long(rows: list[dict[str, Any]]) -> float:
     """The number of the first evaluation at which greedy responses are long; infinite if there is none."""
     return next((float(n) for n, row in enumerate(rows) if row["greedy"]["length_median"] > 1), math.inf)
-
-
-def _at(recipe: Recipe, key: str) -> Any:
-    node: Any = recipe
-    for part in key.split("."):
-        node = getattr(node, part)
-    return node

@@ -15,12 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from chainlift import recipe as recipes
-from chainlift.recipe import Recipe
 from chainlift.report.terminal import Reporter
 from chainlift.runs.store import RunFolder
-from chainlift.stages import pipeline
 from chainlift.stages.failures import Interrupted, explain
+from chainlift.sweep import kinds
+from chainlift.sweep.kinds import AnyRecipe
 
 LAST_LINES = 20
 SEEN_SECONDS = 60.0  # until a file written on another node is seen here, through a network file system's cache
@@ -52,7 +51,7 @@ Tell = Callable[[Job, Status, float], None]
 """Who hears of each job's end: (job, how it ended, seconds that it took)."""
 
 
-def plan(chosen: Sequence[Recipe], out: Path) -> list[Job]:
+def plan(chosen: Sequence[AnyRecipe], out: Path) -> list[Job]:
     """The jobs that recipes need: one each that is not done, and before them every stage 1 that two or more share."""
     out = out.absolute()  # other processes, on other machines, stand elsewhere
     missing = [one for one in chosen if not RunFolder(out / one.run_id).done]
@@ -80,13 +79,13 @@ def work(job: Job, *, threads: int | None = None) -> Status:
     if threads is not None:
         torch.set_num_threads(threads)
     try:
-        recipe = recipes.build(job.content)
+        recipe = kinds.build(job.content)
         job.folder.forget_failure()
         _must_have_stage_1(job)
         if job.stage_1_only:
-            pipeline.run_stage_1(recipe, Path(job.out), Reporter(quiet=True))
+            kinds.run_stage_1(recipe, Path(job.out), Reporter(quiet=True))
         else:
-            pipeline.run(recipe, Path(job.out), Reporter(quiet=True), with_page=False, wait=True)
+            kinds.run(recipe, Path(job.out), Reporter(quiet=True))
     except Interrupted:
         return "stopped"
     except Exception as error:
@@ -130,5 +129,5 @@ def _last_lines(error: Exception) -> str:
         return "\n".join(lines[-LAST_LINES:])
 
 
-def _content(recipe: Recipe) -> dict[str, Any]:
+def _content(recipe: AnyRecipe) -> dict[str, Any]:
     return recipe.model_dump()

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from functools import partial
 
 from chainlift.measure.finding import Finding
-from chainlift.recipe import Recipe
 from chainlift.sweep.claims import Claim, after, by_seed
 from chainlift.sweep.grid import Finished, cross
+from chainlift.sweep.kinds import AnyRecipe
 from chainlift.sweep.over_p import by_quantity, over_p
 from chainlift.theory import noisy_chain
 
@@ -28,7 +28,7 @@ QUICK_RARE = ("model.width=32", "pretrain.steps=700", "posttrain.updates=80", "p
 QUICK_MULTIPLICATION = ("pretrain.steps=900", "posttrain.updates=40", "evaluate.every=900")
 
 
-def noisy_runs(seeds: Sequence[int], quick: bool = False) -> list[Recipe]:
+def noisy_runs(seeds: Sequence[int], quick: bool = False) -> list[AnyRecipe]:
     """The recipe `noisy-chain` over noise and both rewards."""
     noise, fixed = (QUICK_NOISE, QUICK_NOISY) if quick else (NOISE, ())
     return cross("noisy-chain", {"task.noise": noise, "posttrain.reward": REWARDS}, seeds, *fixed)
@@ -38,7 +38,7 @@ def check_noisy(finished: list[Finished]) -> list[Finding]:
     """Right chains after stage 1 against (1 - e)^d, and the long share after one round of STaR, for either reward."""
     found: list[Finding] = []
     chain = [run for run in finished if _reward(run) == "chain"]
-    d, p = getattr(finished[0].recipe.task, "d"), finished[0].recipe.mixture.p_cot  # noqa: B009
+    d, p = finished[0].setting("task.d"), finished[0].recipe.mixture.p_cot
     for noise, values in by_seed(chain, after("pretrain", "sampled_chain_exactness"), "task.noise").items():
         q = noisy_chain.chain_accuracy(d, noise)
         found.append(_over_noise("sampled chains that are right", noise, values, q, 0.06, ""))
@@ -54,7 +54,7 @@ def check_noisy(finished: list[Finished]) -> list[Finding]:
     return found
 
 
-def rare_runs(seeds: Sequence[int], quick: bool = False) -> list[Recipe]:
+def rare_runs(seeds: Sequence[int], quick: bool = False) -> list[AnyRecipe]:
     """The recipe `rare-long` over p_cot down to 0, and at the rarest with a longer stage 1."""
     if quick:
         return cross("rare-long", {"mixture.p_cot": QUICK_RARE_P}, seeds, *QUICK_RARE)
@@ -66,10 +66,10 @@ def check_rare(finished: list[Finished]) -> list[Finding]:
     """Greedy accuracy before RL, at chance, and after it: 1 where there was a single long demonstration in a hundred,
     chance where there was none. RL can only make more of chains that stage 1 has learned: their exactness is told.
     """
-    d: int = getattr(finished[0].recipe.task, "d")  # noqa: B009 (a task's settings are typed elsewhere)
+    d: int = finished[0].setting("task.d")
     found: list[Finding] = []
-    for steps in sorted({run.recipe.pretrain.steps for run in finished}):
-        runs = [run for run in finished if run.recipe.pretrain.steps == steps]
+    for steps in sorted({run.setting("pretrain.steps") for run in finished}):
+        runs = [run for run in finished if run.setting("pretrain.steps") == steps]
         line = partial(over_p, runs, series=f"{steps:,} steps")
         found += line("greedy_accuracy", "greedy accuracy after NTP", lambda p: 0.5, 0.05)
         found += line("sampled_long_share", "sampled long share after NTP", lambda p: p, 0.02)
@@ -83,7 +83,7 @@ def check_rare(finished: list[Finished]) -> list[Finding]:
     return by_quantity(found)
 
 
-def multiplication_runs(seeds: Sequence[int], quick: bool = False) -> list[Recipe]:
+def multiplication_runs(seeds: Sequence[int], quick: bool = False) -> list[AnyRecipe]:
     """The recipes multiplication-2 and multiplication-3."""
     if quick:
         return cross("multiplication-2", {}, seeds, *QUICK_MULTIPLICATION)
@@ -120,8 +120,7 @@ def _over_noise(
 
 
 def _reward(run: Finished) -> str:
-    assert run.recipe.posttrain is not None
-    return run.recipe.posttrain.reward
+    return run.setting("posttrain.reward")
 
 
 CLAIMS = (

@@ -7,9 +7,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from chainlift.measure.finding import Finding
-from chainlift.recipe import Recipe
 from chainlift.sweep.claims import Claim
 from chainlift.sweep.grid import Finished, cross
+from chainlift.sweep.kinds import AnyRecipe
 from chainlift.sweep.over_p import P, over_p, threshold
 from chainlift.theory import closed_forms, linear_model
 
@@ -25,7 +25,7 @@ NEAR = 0.12
 with their slower learning, do not weigh on it."""
 
 
-def ntp_runs(seeds: Sequence[int], quick: bool = False) -> list[Recipe]:
+def ntp_runs(seeds: Sequence[int], quick: bool = False) -> list[AnyRecipe]:
     """linear-ntp over p_cot."""
     if quick:
         return cross("linear-ntp", {P: QUICK_NTP_P}, seeds, *QUICK_NTP)
@@ -55,7 +55,7 @@ def check_ntp(finished: list[Finished]) -> list[Finding]:
     ]
 
 
-def degree_runs(seeds: Sequence[int], quick: bool = False) -> list[Recipe]:
+def degree_runs(seeds: Sequence[int], quick: bool = False) -> list[AnyRecipe]:
     """linear-degree over p_cot around 1/2; and with degree 2, at p_cot .42."""
     shares, fixed = (QUICK_DEGREE_P, QUICK_DEGREE) if quick else (DEGREE_P, ())
     first = cross("linear-degree", {P: shares}, seeds, *fixed)
@@ -66,7 +66,7 @@ def check_degree(finished: list[Finished]) -> list[Finding]:
     """The probability of going on after every first token, the threshold at 1/2, and the flip at degree 2."""
     one = [run for run in finished if getattr(run.recipe.model, "stop_degree", None) == 1]
     two = [run for run in finished if getattr(run.recipe.model, "stop_degree", None) == 2]
-    d: int = getattr(finished[0].recipe.task, "d")  # noqa: B009 (a task's settings are typed elsewhere)
+    d: int = finished[0].setting("task.d")
 
     def accuracy(p: float) -> float:
         return linear_model.degree_1_predictions(d, 2, p)["sampled_accuracy"]

@@ -7,9 +7,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from chainlift.measure.finding import Finding
-from chainlift.recipe import Recipe
 from chainlift.sweep.claims import Claim, after, by_seed
 from chainlift.sweep.grid import Finished, cross
+from chainlift.sweep.kinds import AnyRecipe
 from chainlift.sweep.over_p import GO_ON, P, by_quantity, is_share, over_p, threshold
 from chainlift.sweep.parity_pictures import NEAR, lifts_pictures, stalls_pictures, threshold_pictures
 from chainlift.theory import closed_forms
@@ -34,7 +34,7 @@ SOON = 20
 """Updates within which RL is claimed to lift."""
 
 
-def stalls_runs(seeds: Sequence[int], quick: bool = False) -> list[Recipe]:
+def stalls_runs(seeds: Sequence[int], quick: bool = False) -> list[AnyRecipe]:
     """The recipe `ntp-stalls`: a million demonstrations."""
     return cross("ntp-stalls", {}, seeds, *(QUICK_STALLS if quick else ()))
 
@@ -70,14 +70,14 @@ def check_stalls(finished: list[Finished]) -> list[Finding]:
     return found
 
 
-def lifts_runs(seeds: Sequence[int], quick: bool = False) -> list[Recipe]:
+def lifts_runs(seeds: Sequence[int], quick: bool = False) -> list[AnyRecipe]:
     """The recipe `headline`."""
     return cross("headline", {}, seeds, *(QUICK_HEADLINE if quick else ()))
 
 
 def check_lifts(finished: list[Finished]) -> list[Finding]:
     """Before RL at chance and short; soon and at the end of RL right and long; the baseline as before."""
-    d: int = getattr(finished[0].recipe.task, "d")  # noqa: B009 (a task's settings are typed elsewhere)
+    d: int = finished[0].setting("task.d")
     ends: list[tuple[str, str, str, float | None, float]] = [
         ("greedy accuracy after NTP", "pretrain", "greedy_accuracy", 0.5, 0.05),
         ("greedy length after NTP", "pretrain", "greedy_length_median", 1.0, 0.0),
@@ -103,7 +103,7 @@ def check_lifts(finished: list[Finished]) -> list[Finding]:
     return found
 
 
-def threshold_runs(seeds: Sequence[int], quick: bool = False) -> list[Recipe]:
+def threshold_runs(seeds: Sequence[int], quick: bool = False) -> list[AnyRecipe]:
     """The recipe `threshold` over p_cot."""
     if quick:
         return cross("threshold", {P: QUICK_SHARES}, seeds, *QUICK_THRESHOLD)
@@ -132,7 +132,7 @@ def _far_from(threshold: float, below: float, above: float) -> Callable[[float],
     return predicted
 
 
-def capacity_runs(seeds: Sequence[int], quick: bool = False) -> list[Recipe]:
+def capacity_runs(seeds: Sequence[int], quick: bool = False) -> list[AnyRecipe]:
     """The recipe `capacity` over layers and width."""
     layers, widths, fixed = (QUICK_LAYERS, QUICK_WIDTHS, QUICK_CAPACITY) if quick else (LAYERS, WIDTHS, ())
     return cross("capacity", {"model.layers": layers, "model.width": widths}, seeds, *fixed)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from chainlift.measure.finding import Finding
-from chainlift.recipe import Recipe
 from chainlift.sweep.claims import Claim, after, by_seed
 from chainlift.sweep.grid import Finished, cross
+from chainlift.sweep.kinds import AnyRecipe
 from chainlift.sweep.over_p import by_quantity, is_share
 from chainlift.sweep.parity_claims import QUICK_MODEL
 from chainlift.sweep.posttrain_pictures import REWARDS, SETTING, algorithms_pictures, switch_pictures
@@ -31,7 +31,7 @@ HARD = ("star", "end_to_end", 1.5)
 SWITCH = "pretrain.steps"
 
 
-def algorithms_runs(seeds: Sequence[int], quick: bool = False) -> list[Recipe]:
+def algorithms_runs(seeds: Sequence[int], quick: bool = False) -> list[AnyRecipe]:
     """The recipe `algorithms` over algorithm, reward and temperature."""
     temperatures, fixed = (QUICK_TEMPERATURES, QUICK_ALGORITHMS) if quick else (TEMPERATURES, ())
     grid = {"posttrain.reward": REWARDS, "posttrain.temperature": temperatures}
@@ -43,7 +43,7 @@ def algorithms_runs(seeds: Sequence[int], quick: bool = False) -> list[Recipe]:
 
 def check_algorithms(finished: list[Finished]) -> list[Finding]:
     """Greedy accuracy and length after RL of each setting: right and long, but for the one that is only measured."""
-    d: int = getattr(finished[0].recipe.task, "d")  # noqa: B009 (a task's settings are typed elsewhere)
+    d: int = finished[0].setting("task.d")
     lines: list[tuple[str, Callable[[Finished], float], float | None, float]] = [
         ("greedy accuracy after RL", after("posttrain", "greedy_accuracy"), 1.0, 0.05),
         ("greedy length after RL", after("posttrain", "greedy_length_median"), float(d), 0.0),
@@ -61,7 +61,7 @@ def check_algorithms(finished: list[Finished]) -> list[Finding]:
     return by_quantity(found)
 
 
-def switch_runs(seeds: Sequence[int], quick: bool = False) -> list[Recipe]:
+def switch_runs(seeds: Sequence[int], quick: bool = False) -> list[AnyRecipe]:
     """The recipe `switch-time` over the length of stage 1."""
     if quick:
         return cross("switch-time", {SWITCH: QUICK_STEPS}, seeds, *QUICK_SWITCH)
@@ -73,7 +73,7 @@ def check_switch(finished: list[Finished]) -> list[Finding]:
 
     Nothing is predicted unless there are checkpoints of both kinds.
     """
-    d: int = getattr(finished[0].recipe.task, "d")  # noqa: B009
+    d: int = finished[0].setting("task.d")
     exact = by_seed(finished, lambda run: run.summary["pretrain"]["sampled_chain_exactness"] or 0.0, SWITCH)
     right = {steps: 1.0 if min(v) >= LEARNED else 0.5 if max(v) <= NOT_LEARNED else None for steps, v in exact.items()}
     if not {0.5, 1.0} <= set(right.values()):

@@ -11,11 +11,11 @@ from typing import Any, Literal
 
 import torch
 
-from chainlift.recipe import Recipe
 from chainlift.report.terminal import Reporter
 from chainlift.runs.store import RunFolder
-from chainlift.stages import cost
 from chainlift.stages.cost import told
+from chainlift.sweep import kinds
+from chainlift.sweep.kinds import AnyRecipe
 
 NOTICED = 1.0  # seconds of timing that a user would notice
 State = Literal["done", "failed", "begun", "missing"]
@@ -33,7 +33,7 @@ class Row:
     """Greedy accuracy and length at the end, or the last line of a failure."""
 
 
-def rows(chosen: Sequence[Recipe], out: Path) -> list[Row]:
+def rows(chosen: Sequence[AnyRecipe], out: Path) -> list[Row]:
     """A row for each run of a sweep, in order, with the settings in which the runs differ."""
     flat = [_flat(one.model_dump(mode="json")) for one in chosen]
     keys = list(dict.fromkeys(key for one in flat for key in one))
@@ -61,7 +61,7 @@ def table(found: Sequence[Row]) -> list[str]:
     return [*lines, ", ".join(f"{counts[state]} {state}" for state in ("done", "failed", "begun", "missing"))]
 
 
-def costs(chosen: Sequence[Recipe], out: Path, reporter: Reporter, *, threads: int) -> dict[str, float]:
+def costs(chosen: Sequence[AnyRecipe], out: Path, reporter: Reporter, *, threads: int) -> dict[str, float]:
     """{run_id: expected seconds} of the runs that are not done, on one worker of this machine with so many threads.
 
     A stage 1 that several runs share is counted with the first of them. Times are those of a few timed updates of each
@@ -76,7 +76,7 @@ def costs(chosen: Sequence[Recipe], out: Path, reporter: Reporter, *, threads: i
             if one.run_id in found or RunFolder(out / one.run_id).done:
                 continue
             started = time.monotonic()
-            expected, stage_1 = cost.estimate(one), one.stage_1.run_id
+            expected, stage_1 = kinds.estimate(one), one.stage_1.run_id
             if time.monotonic() - started > NOTICED:
                 reporter.say(f"  {number}/{len(chosen)}  timed a few updates of {one.run_id}")
             is_paid = stage_1 in paid or RunFolder(out / stage_1).done
@@ -92,7 +92,7 @@ def cost_lines(expected: Mapping[str, float], out: Path) -> list[str]:
     return [f"{out / run_id}  about {told(seconds)}" for run_id, seconds in expected.items()]
 
 
-def claim_cost_lines(wanted: Mapping[str, Sequence[Recipe]], expected: Mapping[str, float], out: Path) -> list[str]:
+def claim_cost_lines(wanted: Mapping[str, Sequence[AnyRecipe]], expected: Mapping[str, float], out: Path) -> list[str]:
     """For each claim a line, then one for each run of `expected` that it needs and no claim before it has listed."""
     lines, listed = [], set[str]()
     for name, recipes in wanted.items():

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from chainlift.measure.finding import Finding
-from chainlift.recipe import Recipe
 from chainlift.sweep.claims import Claim
 from chainlift.sweep.grid import Finished, cross
+from chainlift.sweep.kinds import AnyRecipe
 from chainlift.sweep.over_p import FIRST_LEAD, GO_ON, P, by_quantity, over_p, threshold
 from chainlift.theory import closed_forms
 
@@ -26,7 +26,7 @@ QUICK = ("model.width=32", "pretrain.steps=600", "pretrain.hold=0.2", "evaluate.
 QUICK_LEAP = ("model.width=64", "pretrain.steps=600", "evaluate.every=600", "pretrain.lr=2e-3")
 
 
-def modulus_runs(seeds: Sequence[int], quick: bool = False) -> list[Recipe]:
+def modulus_runs(seeds: Sequence[int], quick: bool = False) -> list[AnyRecipe]:
     """The recipe `modulus` over K, and over p_cot around each K's threshold."""
     chosen = []
     for modulus in QUICK_MODULI if quick else MODULI:
@@ -39,7 +39,7 @@ def modulus_runs(seeds: Sequence[int], quick: bool = False) -> list[Recipe]:
 def check_modulus(finished: list[Finished]) -> list[Finding]:
     """For each K the threshold, and on either side of it what greedy and sampled responses are."""
     found: list[Finding] = []
-    of = {K: [run for run in finished if getattr(run.recipe.task, "modulus", None) == K] for K in MODULI}
+    of = {K: [run for run in finished if run.setting("task.modulus") == K] for K in MODULI}
     of = {K: runs for K, runs in of.items() if runs}
     for K in of:
         at = closed_forms.threshold(K)
@@ -54,7 +54,7 @@ def check_modulus(finished: list[Finished]) -> list[Finding]:
     return by_quantity(found)
 
 
-def marker_runs(seeds: Sequence[int], quick: bool = False) -> list[Recipe]:
+def marker_runs(seeds: Sequence[int], quick: bool = False) -> list[AnyRecipe]:
     """The recipe `marker` with each choice of markers, over p_cot around the predicted threshold."""
     shares, fixed = (QUICK_MARKED_P, QUICK) if quick else (MARKED_P, ())
     without = cross("modulus", {P: shares["none"]}, seeds, "task.modulus=2", *fixed)  # shared with that claim
@@ -68,7 +68,7 @@ def check_marker(finished: list[Finished]) -> list[Finding]:
     It is decided by going on after y_1 where there is none, else by the first token: `>` against the likeliest other.
     """
     found: list[Finding] = []
-    of = {name: [run for run in finished if getattr(run.recipe.task, "marker", None) == name] for name in MARKERS}
+    of = {name: [run for run in finished if run.setting("task.marker") == name] for name in MARKERS}
     for name, (modulus, on_both) in MARKERS.items():
         at = closed_forms.threshold(modulus, marker=on_both)
         key, decision = (GO_ON, "going on") if name == "none" else (FIRST_LEAD, "the opening token")
@@ -82,7 +82,7 @@ def check_marker(finished: list[Finished]) -> list[Finding]:
     return by_quantity(found)
 
 
-def leap_runs(seeds: Sequence[int], quick: bool = False) -> list[Recipe]:
+def leap_runs(seeds: Sequence[int], quick: bool = False) -> list[AnyRecipe]:
     """The recipe `leap` over p_cot."""
     return cross("leap", {P: QUICK_LEAP_P}, seeds, *QUICK_LEAP) if quick else cross("leap", {P: LEAP_P}, seeds)
 

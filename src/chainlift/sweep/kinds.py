@@ -1,0 +1,63 @@
+"""The kinds of recipe that can be run many times: a small engine's, and a language model's.
+
+Nothing of a language model is imported before a run of one is carried out.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from chainlift import recipe as recipes
+from chainlift.llm import recipe as llm_recipes
+from chainlift.llm.recipe import LlmRecipe
+from chainlift.recipe import Recipe
+from chainlift.report.terminal import Reporter
+from chainlift.stages import cost
+from chainlift.stages.cost import Cost
+
+AnyRecipe: TypeAlias = Recipe | LlmRecipe
+
+
+def load(source: str, overrides: list[str] | None = None, *, seed: int | None = None) -> AnyRecipe:
+    """The recipe of a shipped name or a YAML file, with dotted overrides; ValueError in one line that names the key."""
+    known = {**recipes.shipped(), **recipes.shipped("llm")}
+    return build(recipes.content_of(source, known, overrides, seed=seed))
+
+
+def build(content: dict[str, Any]) -> AnyRecipe:
+    """The recipe of nested keys and values; ValueError in one line that names the key and what is allowed."""
+    return llm_recipes.build(content) if llm_recipes.is_llm(content) else recipes.build(content)
+
+
+def run(recipe: AnyRecipe, out: Path, reporter: Reporter) -> None:
+    """Carry out a run in its folder under `out`; waits for another process that is at work there."""
+    if isinstance(recipe, LlmRecipe):
+        from chainlift.llm import pipeline as llm_pipeline
+
+        llm_pipeline.run(recipe, out, reporter, with_page=False, wait=True)
+    else:
+        from chainlift.stages import pipeline
+
+        pipeline.run(recipe, out, reporter, with_page=False, wait=True)
+
+
+def run_stage_1(recipe: AnyRecipe, out: Path, reporter: Reporter) -> None:
+    """Carry out a recipe's stage 1 in its shared folder under `out`."""
+    if isinstance(recipe, LlmRecipe):
+        from chainlift.llm import pipeline as llm_pipeline
+
+        llm_pipeline.run_stage_1(recipe, out, reporter)
+    else:
+        from chainlift.stages import pipeline
+
+        pipeline.run_stage_1(recipe, out, reporter)
+
+
+def estimate(recipe: AnyRecipe) -> Cost:
+    """What a run would take on this machine, by a few of its own steps."""
+    if isinstance(recipe, LlmRecipe):
+        from chainlift.llm import timing
+
+        return timing.estimate(recipe)
+    return cost.estimate(recipe)
