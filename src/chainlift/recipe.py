@@ -190,8 +190,7 @@ def content_of(
     if not isinstance(content, dict):
         raise ValueError(f"{path} must hold keys and values")
     content.setdefault("name", path.stem)
-    for override in overrides or []:
-        _override(content, override)
+    content = overridden(content, overrides)
     if seed is not None:
         content["seed"] = seed
     return content
@@ -212,10 +211,14 @@ def validated(kind: type[AnyRecipe], content: dict[str, Any]) -> AnyRecipe:
 
 def override(recipe: Recipe, overrides: list[str]) -> Recipe:
     """The recipe with dotted overrides; ValueError in one line that names the key and what is allowed."""
-    content = recipe.model_dump()
-    for one in overrides:
+    return build(overridden(recipe.model_dump(), overrides))
+
+
+def overridden(content: dict[str, Any], overrides: list[str] | None) -> dict[str, Any]:
+    """The keys and values with dotted overrides put in, in place; ValueError for what is no override."""
+    for one in overrides or []:
         _override(content, one)
-    return build(content)
+    return content
 
 
 def parse_seeds(text: str) -> list[int]:

@@ -72,6 +72,49 @@ def posttrain(
     _run(source, overrides, seeds, out, dry_run, fresh, as_json)
 
 
+@llm.command()
+def evaluate(
+    target: Annotated[str, typer.Argument(metavar="MODEL", help="A run folder, a checkpoint, or any model's folder.")],
+    overrides: Overrides = None,
+    recipe: Annotated[
+        str | None, typer.Option(help="Problems, template and grader, for a model that no run here has made.")
+    ] = None,
+    problems: Annotated[int | None, typer.Option(min=1, help="How many; default: the recipe's.")] = None,
+    split: Annotated[str, typer.Option(help="test or train.")] = "test",
+    temperature: Annotated[float | None, typer.Option(min=0.01, help="Of the sampled half.")] = None,
+    pass_at_k: Annotated[int | None, typer.Option(min=1, help="Samples of each problem for pass@k.")] = None,
+    show: Annotated[int, typer.Option(min=0, help="Responses of each kind to print.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Which problems and samples.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Measure a model, greedy and sampled: accuracy, length, long share, of the right and the wrong, pass@k."""
+    from chainlift.llm import evaluating, processes
+    from chainlift.report.terminal import evaluation_table
+
+    if split not in ("test", "train"):
+        raise ValueError(f"--split: {split!r} is neither test nor train")
+    what = evaluating.target(target, recipe, overrides)
+    count = problems or what.recipe.evaluate.prompts
+    table, found = evaluating.evaluate(
+        what,
+        problems=count,
+        temperature=temperature,
+        pass_at_k=None if pass_at_k is None else (count, pass_at_k),
+        split=split,
+        seed=seed,
+    )
+    if not processes.is_first():
+        return
+    if as_json:
+        print(json.dumps(table))
+        return
+    Console().print(evaluation_table(table))
+    for mode, judged in found.items():
+        for one in judged[:show]:
+            verdict = "right" if one.is_right else f"wrong, expected {one.problem.answer}"
+            print(f"\n{mode}, {verdict}: {one.problem.question}\n{one.response.text.strip()}")
+
+
 def _run(
     source: str,
     overrides: list[str] | None,
@@ -82,7 +125,7 @@ def _run(
     as_json: bool,
 ) -> None:
     from chainlift import recipe as recipes
-    from chainlift.llm import pipeline, preparing, recipe
+    from chainlift.llm import pipeline, preparing, processes, recipe
     from chainlift.report.over_seeds import over_seeds, seeds_table
     from chainlift.report.terminal import Reporter, summary_table
 
@@ -95,10 +138,12 @@ def _run(
     for one in chosen:
         summary = pipeline.run(one, out, Reporter(), fresh=fresh)
         summaries.append(summary)
+        if not processes.is_first():
+            continue
         if as_json:
             print(json.dumps(summary))
         else:
             Console().print(summary_table(summary))
             print(f"report: {out / one.run_id / 'report.html'}")
-    if len(summaries) > 1 and not as_json:
+    if len(summaries) > 1 and not as_json and processes.is_first():
         Console().print(seeds_table(over_seeds(summaries)))

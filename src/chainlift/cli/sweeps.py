@@ -82,7 +82,7 @@ def sweep(
 @app.command()
 def reproduce(
     names: Annotated[list[str] | None, typer.Argument(metavar="[CLAIM]...", help="Names of claims.")] = None,
-    every: Annotated[bool, typer.Option("--all", help="Every claim.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Every claim but those on language models.")] = False,
     quick: Annotated[bool, typer.Option("--quick", help="Small runs of the same shape, for a first look.")] = False,
     seeds: Annotated[
         str | None, typer.Option(help="At least two: 0-4, or 0,2,5. Default: each claim's own, three or five.")
@@ -121,7 +121,7 @@ def reproduce(
     from chainlift.sweep.launchers import Options
 
     options = Options(launcher, workers, threads, address, cpus, gpus, partition, minutes, memory)
-    chosen = list(registry.CLAIMS.values()) if every else registry.named(names or [])
+    chosen = [one for one in registry.CLAIMS.values() if not one.apart] if every else registry.named(names or [])
     numbers, reporter = parse_seeds(seeds) if seeds else None, Reporter()
     if not chosen:
         for claim in registry.CLAIMS.values():

@@ -12,7 +12,7 @@ from typing import Any
 
 from chainlift.llm import graders, models, processes, sources
 from chainlift.llm.graders import Grader
-from chainlift.llm.measuring import Judged, measure
+from chainlift.llm.measuring import Examinee, Judged, measure
 from chainlift.llm.problem import Problem, Splits
 from chainlift.llm.recipe import LlmRecipe
 from chainlift.llm.templates import completion, content, prompt
@@ -42,7 +42,7 @@ class LlmContext:
     @cached_property
     def grader(self) -> Grader:
         """The judge of answers."""
-        return graders.grader(self.recipe.grader)
+        return graders.grader(self.recipe.grader, self.recipe.template.answer_mark)
 
     @contextmanager
     def grading(self) -> Iterator[None]:
@@ -61,6 +61,11 @@ class LlmContext:
     def new_model(self) -> tuple[Any, Any]:
         """(model, tokenizer) as stage 1 begins with them."""
         return models.load(self.recipe.model, self._texts(), seed=self.recipe.seed)
+
+    def examinee(self, model: Any, tokenizer: Any) -> Examinee:
+        """A model under the recipe's rules."""
+        recipe = self.recipe
+        return Examinee(model, tokenizer, self.grader, recipe.template, bfloat16=recipe.dtype == "bfloat16")
 
     def _texts(self) -> Iterator[str]:
         """Demonstrations of both forms, for the tokenizer of a model from scratch."""
@@ -87,17 +92,14 @@ class LlmContext:
         """The row of a measurement on held-out problems, recorded; `show` takes the full number of them."""
         settings = self.recipe.evaluate
         table, found = measure(
-            model,
-            tokenizer,
+            self.examinee(model, tokenizer),
             self.problems[1],
-            self.grader,
-            self.recipe.template,
             settings,
             num_problems=settings.prompts if show else settings.during,
             seed=self.recipe.seed,
             name=f"llm/{state.stage}/evaluate",
             step=state.step,
-            with_pass_at_k=final,
+            with_more=final,
         )
         row = self.record(state, "evaluation", {"final": final, **table})
         if show:

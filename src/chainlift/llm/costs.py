@@ -8,24 +8,15 @@ parameter: weight, gradient and two averages in float32 (Rajbhandari et al. 2020
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
+from chainlift.llm.lengths import Lengths
 from chainlift.llm.recipe import LlmRecipe
 
 GIB = 2**30
 GPU_FLOPS = 312e12  # an A100's dense bfloat16 rate, by its data sheet
 GPU_NAME, GPU_GIB = "A100-80GB", 80
 TRAIN_SHARE, GENERATE_SHARE = 0.35, 0.05  # of that rate: what well-kept trainers and batched decoding reach
-
-
-@dataclass(frozen=True)
-class Lengths:
-    """Mean tokens of prompts, and of short and long completions, the end of sequence among them."""
-
-    prompt: float
-    short: float
-    long: float
 
 
 def plan(recipe: LlmRecipe, parameters: int, lengths: Lengths, *, measured: str) -> list[str]:

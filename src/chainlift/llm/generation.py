@@ -55,6 +55,7 @@ def respond(
     seed: int = 0,
     name: str = "llm/respond",
     rows_at_once: int = 64,
+    bfloat16: bool = False,
 ) -> list[Response]:
     """A response to each prompt, in their order: greedy without a temperature, else sampled from the stream `name`.
 
@@ -63,7 +64,8 @@ def respond(
     """
 
     def here(part: list[Text]) -> list[Response]:
-        return _respond_here(model, tokenizer, part, max_tokens, temperature, seed, name, rows_at_once)
+        with torch.autocast(model.device.type, torch.bfloat16, enabled=bfloat16):
+            return _respond_here(model, tokenizer, part, max_tokens, temperature, seed, name, rows_at_once)
 
     return processes.divided(prompts, here)
 

@@ -13,7 +13,7 @@ from pydantic import Field
 from chainlift.llm.generation import Response, respond
 from chainlift.llm.graders import Grader
 from chainlift.llm.problem import Problem
-from chainlift.llm.templates import TemplateSettings, is_long, prompt
+from chainlift.llm.templates import TemplateSettings, is_long, long_opening, prompt
 from chainlift.measure.evaluate import describe
 from chainlift.measure.statistics import pass_at_k, wilson
 from chainlift.seeding import stream
@@ -44,6 +44,9 @@ class LlmEvaluateSettings(Settings):
     """Samples of each."""
 
 
+OPENED = ("n", "accuracy", "accuracy_ci95", "length_median", "length_mean", "long_share", "unfinished_share")
+
+
 @dataclass(frozen=True)
 class Judged:
     """A response with its verdict."""
@@ -60,6 +63,47 @@ class Judged:
         return self.response.finished
 
 
+@dataclass(frozen=True)
+class Examinee:
+    """A model that answers problems, and the rules by which its answers are judged."""
+
+    model: Any
+    tokenizer: Any
+    grader: Grader
+    template: TemplateSettings
+    bfloat16: bool = False
+    """Autocast of the matrix products."""
+
+    def answer(
+        self,
+        problems: Sequence[Problem],
+        *,
+        max_tokens: int,
+        temperature: float | None,
+        seed: int,
+        name: str,
+        rows_at_once: int,
+        opening: str = "",
+    ) -> list[Judged]:
+        """A judged response to each problem: greedy without a temperature, else sampled from the stream `name`.
+
+        opening: with what every response is made to begin; only plain templates have that.
+        """
+        asked = [prompt(one, self.template) for one in problems]
+        responses = respond(
+            self.model,
+            self.tokenizer,
+            [f"{one}{opening}" for one in asked] if opening else asked,
+            max_tokens=max_tokens,
+            temperature=temperature,
+            seed=seed,
+            name=name,
+            rows_at_once=rows_at_once,
+            bfloat16=self.bfloat16,
+        )
+        return judge(problems, responses, self.grader, self.template)
+
+
 def judge(
     problems: Sequence[Problem], responses: Sequence[Response], grader: Grader, template: TemplateSettings
 ) -> list[Judged]:
@@ -72,41 +116,51 @@ def judge(
 
 
 def measure(
-    model: Any,
-    tokenizer: Any,
+    examinee: Examinee,
     problems: Sequence[Problem],
-    grader: Grader,
-    template: TemplateSettings,
     settings: LlmEvaluateSettings,
     *,
     num_problems: int,
     seed: int,
     name: str,
     step: int,
-    with_pass_at_k: bool = False,
+    with_more: bool = False,
 ) -> tuple[dict[str, Any], dict[str, list[Judged]]]:
-    """({greedy, sampled}, the judged responses of each) on held-out problems drawn by the stream `name` at `step`."""
+    """({greedy, sampled, grader}, the judged responses of each) on problems drawn by the stream `name` at `step`.
+
+    with_more: pass@k if the settings ask for it, and as `opened`, where long forms have an opening of their own, greedy
+    responses that are made to begin with it: what the model can do if it is not asked to choose.
+    """
     chosen = draw(problems, num_problems, seed=seed, name=f"{name}/prompts", step=step)
-    prompts = [prompt(one, template) for one in chosen]
+    examinee.grader.counts()  # what was graded before is no part of this
     table: dict[str, Any] = {}
     found: dict[str, list[Judged]] = {}
     for mode, temperature in (("greedy", None), ("sampled", settings.temperature)):
-        responses = respond(
-            model,
-            tokenizer,
-            prompts,
+        found[mode] = examinee.answer(
+            chosen,
             max_tokens=settings.max_tokens,
             temperature=temperature,
             seed=seed,
             name=f"{name}/samples/{step}",
             rows_at_once=settings.rows_at_once,
         )
-        found[mode] = judge(chosen, responses, grader, template)
         table[mode] = table_of(found[mode])
     table["sampled"]["temperature"] = settings.temperature
-    if with_pass_at_k and settings.pass_at_k_prompts:
-        table["sampled"] |= _pass_at_k(model, tokenizer, problems, grader, template, settings, seed, name, step)
-    table["grader"] = grader.counts()
+    if with_more and settings.pass_at_k_prompts:
+        table["sampled"] |= _pass_at_k(examinee, problems, settings, seed=seed, name=name, step=step)
+    opening = long_opening(examinee.template)
+    if with_more and opening:
+        judged = examinee.answer(
+            chosen,
+            max_tokens=settings.max_tokens,
+            temperature=None,
+            seed=seed,
+            name=name,
+            rows_at_once=settings.rows_at_once,
+            opening=opening,
+        )
+        table["opened"] = {key: value for key, value in table_of(judged).items() if key in OPENED}
+    table["grader"] = examinee.grader.counts()
     return table, found
 
 
@@ -138,12 +192,10 @@ def table_of(judged: Sequence[Judged]) -> dict[str, Any]:
 
 
 def _pass_at_k(
-    model: Any,
-    tokenizer: Any,
+    examinee: Examinee,
     problems: Sequence[Problem],
-    grader: Grader,
-    template: TemplateSettings,
     settings: LlmEvaluateSettings,
+    *,
     seed: int,
     name: str,
     step: int,
@@ -151,18 +203,15 @@ def _pass_at_k(
     """{pass_at_k, pass_at_k_n, pass_at_k_prompts} by the unbiased estimate."""
     samples = settings.pass_at_k_samples
     chosen = draw(problems, settings.pass_at_k_prompts, seed=seed, name=f"{name}/pass-at-k", step=step)
-    each = [one for one in chosen for _ in range(samples)]
-    responses = respond(
-        model,
-        tokenizer,
-        [prompt(one, template) for one in each],
+    judged = examinee.answer(
+        [one for one in chosen for _ in range(samples)],
         max_tokens=settings.max_tokens,
         temperature=settings.temperature,
         seed=seed,
         name=f"{name}/pass-at-k/{step}",
         rows_at_once=settings.rows_at_once,
     )
-    right = np.array([one.is_right for one in judge(each, responses, grader, template)]).reshape(len(chosen), samples)
+    right = np.array([one.is_right for one in judged]).reshape(len(chosen), samples)
     ks = [2**i for i in range(samples.bit_length()) if 2**i <= samples]
     found = pass_at_k(right.sum(axis=1), samples, ks)
     return {

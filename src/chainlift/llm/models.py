@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import warnings
 from collections.abc import Iterable
@@ -160,7 +162,8 @@ def _open(kind: Any, path: str, gguf_file: str | None, *, download: bool, **opti
     if file is not None:
         options["gguf_file"] = file
     try:
-        return kind.from_pretrained(where, local_files_only=not download, **options)
+        with contextlib.redirect_stderr(io.StringIO()):  # progress bars that no setting turns off
+            return kind.from_pretrained(where, local_files_only=not download, **options)
     except ImportError as error:
         raise ValueError(f"model.path: {path} needs another package: {' '.join(str(error).split())[:200]}") from error
     except (OSError, ValueError, KeyError) as error:

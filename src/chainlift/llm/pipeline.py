@@ -111,6 +111,8 @@ def summarise(recipe: LlmRecipe, folder: RunFolder) -> dict[str, Any]:
             done = {"algorithm": recipe.posttrain.algorithm, "updates": state.step, "rollouts": state.sequences}
         counts = {"tokens": state.tokens, "seconds": round(state.seconds, 1), "prompts": final[-1]["greedy"]["n"]}
         extra = {f"{mode}_{key}": final[-1][mode][key] for mode in ("greedy", "sampled") for key in LLM}
+        if "opened" in final[-1]:
+            extra |= {"opened_accuracy": final[-1]["opened"]["accuracy"]}
         summary[stage] = done | counts | measured(final[-1]) | extra
     summary["theory"] = predicted(recipe)
     return summary

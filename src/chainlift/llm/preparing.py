@@ -9,17 +9,15 @@ from typing import Any
 
 import yaml
 
-from chainlift.llm import costs, mixture, models, sources
-from chainlift.llm.costs import Lengths
-from chainlift.llm.generation import prompt_text
+from chainlift.llm import costs, mixture, models, sources, timing
+from chainlift.llm.lengths import mean_lengths
 from chainlift.llm.mixture import Row
 from chainlift.llm.overlap import overlap
 from chainlift.llm.problem import Splits
 from chainlift.llm.recipe import LlmRecipe
 from chainlift.llm.templates import completion, content, prompt
 
-MEASURED = 500  # problems whose tokens are counted
-WORDS_TO_TOKENS = 1.5  # where there is no tokenizer at hand
+TIMED = 5e8  # parameters; a few updates of more are not for a look on a laptop
 
 
 def look(recipe: LlmRecipe) -> dict[str, Any]:
@@ -63,8 +61,11 @@ def lines(found: dict[str, Any]) -> list[str]:
 def plan(recipe: LlmRecipe, out: Path) -> list[str]:
     """The resolved recipe as YAML, then comments with its cost and folder; no model is loaded or downloaded for it."""
     splits = sources.source(recipe.data)
-    lengths, measured = _lengths(recipe, splits)
-    told = costs.plan(recipe, _parameters(recipe), lengths, measured=measured)
+    lengths, measured = mean_lengths(recipe, splits[0])
+    parameters = _parameters(recipe)
+    told = costs.plan(recipe, parameters, lengths, measured=measured)
+    if parameters < TIMED and recipe.device != "cuda":
+        told.append(f"on this machine: {timing.estimate(recipe)}")
     text = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False).rstrip()
     return [text, *(f"# {line}" for line in told), f"# folder: {out / recipe.run_id}"]
 
@@ -119,39 +120,6 @@ Written by chainlift. Source: `{about}`, template: `{json.dumps(recipe.template.
 - `train.parquet`, `test.parquet`: {len(splits[0]):,} and {len(splits[1]):,} problems with their answers, for RL and
   for measuring. The reward is 1 for an answer that equals `answer` as a number, else 0.
 """
-
-
-def _lengths(recipe: LlmRecipe, splits: Splits) -> tuple[Lengths, str]:
-    """(mean tokens, where they come from): counted where the tokenizer is at hand, else from words."""
-    some = splits[0][:MEASURED]
-    template = recipe.template
-    texts = [
-        [content(prompt(one, template)) for one in some],
-        *([content(completion(one, template, long=long)) for one in some] for long in (False, True)),
-    ]
-    tokenizer = _tokenizer(recipe, [text for of in texts for text in of])
-    if tokenizer is None:
-        sizes = [sum(len(text.split()) for text in of) / len(of) * WORDS_TO_TOKENS for of in texts]
-        told = f"{WORDS_TO_TOKENS} tokens a word, as the tokenizer is not at hand"
-    else:
-        asked = [prompt_text(prompt(one, template), tokenizer) for one in some]
-        sizes = [sum(map(len, tokenizer(of)["input_ids"])) / len(of) for of in (asked, *texts[1:])]
-        told = f"counted in {len(some)} problems"
-    return Lengths(sizes[0], sizes[1] + 1, sizes[2] + 1), told
-
-
-def _tokenizer(recipe: LlmRecipe, texts: list[str]) -> Any:
-    """The model's tokenizer if that costs no download, else None."""
-    models.need_extra()
-    models.quiet_libraries()
-    if recipe.model.scratch is not None:
-        from chainlift.llm import vocabulary
-
-        return vocabulary.train(texts, recipe.model.scratch.vocabulary)
-    try:
-        return models.open_tokenizer(recipe.model.path or "", recipe.model.gguf_file)
-    except ValueError:
-        return None
 
 
 def _parameters(recipe: LlmRecipe) -> int:

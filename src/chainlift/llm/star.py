@@ -17,8 +17,7 @@ import torch
 
 from chainlift.llm import models, processes, training
 from chainlift.llm.context import LlmContext
-from chainlift.llm.generation import respond
-from chainlift.llm.measuring import Judged, judge
+from chainlift.llm.measuring import Judged
 from chainlift.llm.posttrain import STAGE, problems_of_round
 from chainlift.llm.settings import LlmPosttrainSettings
 from chainlift.llm.templates import prompt
@@ -83,20 +82,16 @@ def sample_round(
     context: LlmContext, settings: LlmPosttrainSettings, model: Any, tokenizer: Any, number: int
 ) -> list[Judged]:
     """The judged samples of round `number`, `group_size` for each of its problems."""
-    seed, template = context.recipe.seed, context.recipe.template
+    seed = context.recipe.seed
     chosen = problems_of_round(context.problems[0], settings.prompts, seed=seed, number=number)
-    each = [one for one in chosen for _ in range(settings.group_size)]
-    responses = respond(
-        model,
-        tokenizer,
-        [prompt(one, template) for one in each],
+    return context.examinee(model, tokenizer).answer(
+        [one for one in chosen for _ in range(settings.group_size)],
         max_tokens=settings.max_tokens,
         temperature=settings.temperature,
         seed=seed,
         name=f"llm/posttrain/samples/{number}",
         rows_at_once=context.recipe.evaluate.rows_at_once,
     )
-    return judge(each, responses, context.grader, template)
 
 
 def _fit(

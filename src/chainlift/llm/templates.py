@@ -105,6 +105,11 @@ def is_long(completion: Text, settings: TemplateSettings = DEFAULT) -> bool:
     return len(before.split()) > (0 if mark else 1)
 
 
+def long_opening(settings: TemplateSettings) -> str:
+    """What every long completion begins with and no short one; empty where there is no such text."""
+    return settings.marker_text if settings.marker == "long" and settings.template == "plain" else ""
+
+
 def final_answer_text(completion: Text, settings: TemplateSettings = DEFAULT) -> str | None:
     """What stands behind the last mark, up to the line's end; None without a mark or with nothing behind it."""
     _, mark, after = content(completion).rpartition(settings.answer_mark)

@@ -41,6 +41,7 @@ def cells(finding: Finding) -> tuple[str, ...]:
         return "", measured, "", "", told
     worst = f"{finding.worst:.2g}" if len(finding.values) > 1 else ""
     allowed = {"each": f"{finding.tolerance:.3g}", "mean": f"{finding.tolerance:.3g} mean", "interval": "inside"}
+    allowed["least"] = "at least"
     return f"{finding.predicted:.4g}", measured, worst, allowed[finding.judged], told
 
 

@@ -108,15 +108,15 @@ def _units(sizes: str) -> _Units:
         form = has_chains(task)
         rows = min(ROWS_AT_ONCE, recipe.evaluate.during)
         answers = _gold_rollout(task, model, rows, 1, long=form)
-        decoded = _seconds(lambda step: _decode(answers, model, task)) / rows
+        decoded = median_seconds(lambda step: _decode(answers, model, task)) / rows
         if recipe.posttrain is None:
             return _Units(stage_1, 0.0, 0.0, decoded)
         settings = recipe.posttrain
         prompts = min(settings.prompts, MOST_PROMPTS)
         rollout = _gold_rollout(task, model, prompts, settings.group_size, long=form)
         times = settings.prompts / prompts
-        sampled = _seconds(lambda step: _decode(rollout, model, task)) * times
-        updated = _seconds(lambda step: _policy_update(rollout, model, settings, task)) * times
+        sampled = median_seconds(lambda step: _decode(rollout, model, task)) * times
+        updated = median_seconds(lambda step: _policy_update(rollout, model, settings, task)) * times
     return _Units(stage_1, sampled, updated, decoded)
 
 
@@ -130,7 +130,7 @@ def _stage_1_update(recipe: Recipe, task: Task, model: Model) -> float:
         loss.backward()
         apply_gradients(model, optimiser, recipe.pretrain, step, recipe.pretrain.steps)
 
-    return _seconds(update)
+    return median_seconds(update)
 
 
 def _gold_rollout(task: Task, model: Model, prompts: int, group_size: int, *, long: bool) -> Rollout:
@@ -171,7 +171,7 @@ def _policy_update(rollout: Rollout, model: Model, settings: PosttrainSettings, 
     model.zero_grad(set_to_none=True)
 
 
-def _seconds(action: Callable[[int], None]) -> float:
+def median_seconds(action: Callable[[int], None]) -> float:
     """Median seconds of an action, after one call that is not counted."""
     action(0)
     found = []

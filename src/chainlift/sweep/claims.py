@@ -45,6 +45,8 @@ class Claim:
     """Findings from those runs."""
     seeds: tuple[int, ...] = (0, 1, 2)
     """Those that it is run with unless others are asked for."""
+    apart: bool = False
+    """Not among all claims: it needs an extra, and more time than the others."""
     pictures: Callable[[list[Finished]], list[Picture]] = lambda finished: []
     """What shows more than the findings do."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from chainlift.settings import suggest
 from chainlift.sweep import (
     direct_claim,
+    language_claim,
     lift_claims,
     linear_claims,
     parity_claims,
@@ -28,6 +29,7 @@ CLAIMS: dict[str, Claim] = {
         direct_claim.CLAIM,
         *lift_claims.CLAIMS,  # with the longest runs; begun last, they would keep one worker waiting for the other
         *threshold_claims.CLAIMS,
+        language_claim.CLAIM,
     )
 }
 
