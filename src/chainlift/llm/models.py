@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import io
 import os
 import warnings
@@ -129,7 +130,20 @@ def open_folder(
 
     tokenizer = open_tokenizer(path, gguf_file, download=download)
     model = _open(AutoModelForCausalLM, path, gguf_file, download=download, dtype=getattr(torch, weights))
-    return settle(model, tokenizer), tokenizer
+    return settle(_plain(model), tokenizer), tokenizer
+
+
+def _plain(model: Any) -> Any:
+    """The model without the mark of a quantised one, which a GGUF file leaves though its weights are whole numbers no
+    longer: trainers refuse to train what bears it.
+    """
+    if not getattr(model, "is_quantized", False):
+        return model
+    config = copy.deepcopy(model.config)
+    del config.quantization_config
+    plain = type(model)(config).to(model.dtype)
+    plain.load_state_dict(model.state_dict())
+    return plain
 
 
 def open_tokenizer(path: str, gguf_file: str | None = None, *, download: bool = False) -> Any:
