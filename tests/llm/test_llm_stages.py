@@ -1,4 +1,4 @@
-"""Fine-tuning, RL by each algorithm and measuring through the real TRL, with a tiny Llama from scratch and no network."""
+"""Fine-tuning, RL by each algorithm and measuring through the real TRL: a tiny Llama from scratch, no network."""
 
 import os
 import signal
@@ -11,11 +11,12 @@ import pytest
 
 from chainlift.llm import pipeline, recipe
 from chainlift.llm.recipe import LlmRecipe
+from chainlift.report.curves import SIGNALS, TRACES
 from chainlift.report.terminal import Reporter
 from chainlift.runs.store import RunFolder
 
 SMALL = (
-    "data.train_size=300", "data.test_size=40", "data.max_steps=1", "data.max_number=10",
+    "data.train_size=300", "data.test_size=40", "data.min_steps=1", "data.max_steps=1", "data.max_number=10",
     "model.scratch.layers=1", "model.scratch.width=32", "model.scratch.heads=2", "model.scratch.mlp=64",
     "model.scratch.vocabulary=400", "finetune.steps=6", "finetune.batch_size=8", "finetune.rows_at_once=8",
     "finetune.checkpoint_every=2", "evaluate.prompts=16", "evaluate.during=8", "evaluate.every=3",
@@ -54,7 +55,11 @@ def test_every_algorithm_goes_from_data_to_summary(tmp_path: Path, algorithm: st
     rows = folder.rows()
     updates = [row for row in rows if row["stage"] == "posttrain" and row["kind"] == "update"]
     assert [row["step"] for row in updates] == [1, 2, 3, 4]
-    assert all({"reward_mean", "long_share", "length_mean", "unfinished_share"} <= set(row) for row in updates)
+    assert all({*SIGNALS, *TRACES, "unfinished_share"} <= set(row) for row in updates)
+    assert all(
+        sum(row[f"groups_{kind}"] for kind in ("all_right", "all_wrong", "mixed")) == pytest.approx(1)
+        for row in updates
+    )
     assert [row["step"] for row in rows if row["stage"] == "pretrain" and row["kind"] == "evaluation"] == [0, 3, 6]
     assert [row["step"] for row in rows if row["stage"] == "posttrain" and row["kind"] == "evaluation"] == [0, 2, 4]
     assert sorted(path.name for path in folder.checkpoints.iterdir()) == ["posttrain-4", "pretrain-6"]

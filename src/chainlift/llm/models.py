@@ -134,8 +134,8 @@ def open_folder(
 
 
 def _plain(model: Any) -> Any:
-    """The model without the mark of a quantised one, which a GGUF file leaves though its weights are whole numbers no
-    longer: trainers refuse to train what bears it.
+    """The model without the mark of a quantised one, which a GGUF file leaves though its weights are expanded by
+    then: trainers refuse to train what bears it.
     """
     if not getattr(model, "is_quantized", False):
         return model

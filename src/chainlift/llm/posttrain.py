@@ -11,6 +11,7 @@ import torch
 from chainlift.llm import models, processes, training
 from chainlift.llm.context import LlmContext
 from chainlift.llm.problem import Problem
+from chainlift.llm.round_signal import round_signal
 from chainlift.llm.settings import LlmPosttrainSettings
 from chainlift.llm.templates import Text, content, is_long, prompt
 from chainlift.runs import checkpoint
@@ -25,6 +26,8 @@ PRESETS: dict[str, dict[str, Any]] = {
     "dapo": {"loss_type": "dapo", "scale_rewards": "group", "epsilon_high": 0.28, "mask_truncated_completions": True},
 }
 """What TRL's GRPOConfig calls the algorithms (read at TRL 1.16)."""
+SIGNAL = ("long_share", "length_mean", "unfinished_share", "groups_all_right", "groups_all_wrong", "groups_mixed")
+"""What the reward function logs of a round."""
 
 
 def posttrain(context: LlmContext, settings: LlmPosttrainSettings, start: Path) -> Path:
@@ -90,6 +93,10 @@ def _trainer(
         for problem in problems_of_round(context.problems[0], settings.prompts, seed=recipe.seed, number=number)
     ]
     rows = [{"prompt": prompt(one, recipe.template), "answer": one.answer} for one in chosen]
+    if settings.prompts % processes.count():
+        raise ValueError(
+            f"posttrain.prompts {settings.prompts} must be a multiple of the {processes.count()} processes"
+        )
     given = training.arguments(context, STAGE, settings, batch_size=settings.rollouts, steps=settings.updates)
     given |= {
         "num_generations": settings.group_size,
@@ -108,7 +115,7 @@ def _trainer(
     config: Any = RLOOConfig if settings.algorithm == "rloo" else GRPOConfig
     trainer = kind(
         model=model,
-        reward_funcs=[Reward(context, tokenizer.eos_token_id, recorder.state)],
+        reward_funcs=[Reward(context, tokenizer.eos_token_id, settings.group_size)],
         args=config(**given, **PRESETS.get(settings.algorithm, {})),
         train_dataset=Dataset.from_list(rows),
         processing_class=tokenizer,
@@ -124,8 +131,9 @@ class Reward:
 
     __name__ = "answer"
 
-    def __init__(self, context: LlmContext, end: int, state: TrainerState) -> None:
-        self.context, self.end, self.state = context, end, state
+    def __init__(self, context: LlmContext, end: int, group_size: int) -> None:
+        """end: the end-of-sequence token."""
+        self.context, self.end, self.group_size = context, end, group_size
 
     def __call__(
         self,
@@ -140,26 +148,20 @@ class Reward:
         texts = [content(one) for one in completions]
         grades = self.context.grader.grade_all(texts, answer)
         finished = [self.end in ids for ids in completion_ids]
+        right = [grade.is_right and ended for grade, ended in zip(grades, finished, strict=True)]
         if log_metric is not None:
             long = [is_long(text, self.context.recipe.template) for text in texts]
-            sizes = [len(ids) - ended for ids, ended in zip(completion_ids, finished, strict=True)]
-            log_metric("long_share", sum(long) / len(long))
-            log_metric("length_mean", sum(sizes) / len(sizes))  # TRL's own counts the end of sequence, too
-        return [float(grade.is_right and ended) for grade, ended in zip(grades, finished, strict=True)]
+            lengths = [len(ids) - ended for ids, ended in zip(completion_ids, finished, strict=True)]
+            for name, value in round_signal(right, long, finished, lengths, self.group_size).items():
+                log_metric(name, value)
+        return [float(one) for one in right]
 
 
 def _told(logs: dict[str, float]) -> dict[str, float]:
     """What is recorded of an update, under the names that small runs use; of its samples, so of the policy before."""
-    names = {
-        "reward_mean": "reward",
-        "length_mean": "length_mean",
-        "unfinished_share": "completions/clipped_ratio",
-        "groups_without_signal": "frac_reward_zero_std",
-        "long_share": "long_share",
-        "entropy": "entropy",
-        "kl": "kl",
-        "grad_norm": "grad_norm",
-        "lr": "learning_rate",
-    }
-    found = {ours: logs[theirs] for ours, theirs in names.items() if theirs in logs}
-    return found | {"accuracy": found["reward_mean"]}
+    own = {key: logs[key] for key in SIGNAL}
+    names = {"entropy": "entropy", "clip_fraction": "clip_ratio/region_mean", "kl": "kl"}
+    theirs = {ours: logs[name] for ours, name in names.items() if name in logs}
+    update = {"loss": logs["loss"], "grad_norm": logs["grad_norm"], "lr": logs["learning_rate"]}
+    share = {"reward_mean": logs["reward"], "accuracy": logs["reward"], "kept_share": logs["groups_mixed"]}
+    return share | own | theirs | update

@@ -13,7 +13,7 @@ def predicted(recipe: LlmRecipe) -> dict[str, Any]:
 
     Both forms open differently, so the form is chosen at the first token (docs/theory.md, "A marker"): greedy answers
     are short below p_cot = 1/2, and up to 1/(1 + q) where the long form opens with its likeliest word q of the time.
-    Accuracies depend on what the model knows; calibration does not.
+    Accuracies depend on what the model knows, before RL and after it; calibration does not.
     """
     p = recipe.mixture.p_cot
     threshold = closed_forms.threshold(2, marker=True)
@@ -26,13 +26,10 @@ def predicted(recipe: LlmRecipe) -> dict[str, Any]:
         "sampled_accuracy": None,
         "sampled_long_share": p,
         "chance": 0.0,
+        "posttrain": {
+            "greedy_accuracy": None,
+            "greedy_length_median": None,
+            "sampled_accuracy": None,
+            "sampled_long_share": None,
+        },
     }
-
-
-def star_next_share(p: float, long_accuracy: float, short_accuracy: float) -> float:
-    """The long share after one round of STaR that keeps right answers: p q / (p q + (1 - p) s).
-
-    Bayes' rule for two forms with accuracies q and s (docs/theory.md, "Noisy chains").
-    """
-    kept = p * long_accuracy + (1 - p) * short_accuracy
-    return p * long_accuracy / kept if kept else p

@@ -7,6 +7,7 @@ goes on from the last whole round.
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import time
 from dataclasses import asdict
@@ -19,6 +20,7 @@ from chainlift.llm import models, processes, training
 from chainlift.llm.context import LlmContext
 from chainlift.llm.measuring import Judged
 from chainlift.llm.posttrain import STAGE, problems_of_round
+from chainlift.llm.round_signal import round_signal
 from chainlift.llm.settings import LlmPosttrainSettings
 from chainlift.llm.templates import prompt
 from chainlift.runs import checkpoint
@@ -46,13 +48,16 @@ def star(context: LlmContext, settings: LlmPosttrainSettings, start: Path) -> Pa
         while state.step < settings.updates:
             judged = sample_round(context, settings, model, tokenizer, state.round)
             kept = [one for one in judged if one.is_right]
-            row = _described(judged)
+            row = _described(judged, settings.group_size)
             if settings.restart:
                 model, tokenizer = models.open_folder(str(start), weights=context.recipe.model.weights)
             state.round += 1
             state.sequences += len(judged)
             updates = min(settings.updates_per_round, settings.updates - state.step)
-            logs = _fit(context, settings, model, tokenizer, kept, updates, state.round) if kept else [{}] * updates
+            nothing = {"loss": 0.0, "grad_norm": 0.0, "lr": 0.0}  # was kept, so nothing is fitted
+            logs = (
+                _fit(context, settings, model, tokenizer, kept, updates, state.round) if kept else [nothing] * updates
+            )
             for one in logs:
                 state.step += 1
                 told = context.record(state, "update", {"round": state.round, **row, **one})
@@ -149,17 +154,27 @@ def _divisor(size: int, most: int) -> int:
     return next(one for one in range(min(size, most), 0, -1) if size % one == 0)
 
 
-def _described(judged: list[Judged]) -> dict[str, float]:
+def _described(judged: list[Judged], group_size: int) -> dict[str, float]:
     """What a round's samples say of the policy before its updates, and what share of them was kept."""
-    n = len(judged)
-    right = sum(one.is_right for one in judged) / n
+    right = [one.is_right for one in judged]
+    share = sum(right) / len(judged)
+    chosen = [p for one in judged for p in one.response.probabilities]
+    signal = round_signal(
+        right,
+        [one.is_long for one in judged],
+        [one.is_finished for one in judged],
+        [one.response.length for one in judged],
+        group_size,
+    )
+    # Of a sampled token the entropy's unbiased estimate is minus its logarithm.
+    entropy = -sum(math.log(max(p, 1e-12)) for p in chosen) / max(len(chosen), 1)
     return {
-        "reward_mean": right,
-        "accuracy": right,
-        "kept_share": right,
-        "long_share": sum(one.is_long for one in judged) / n,
-        "length_mean": sum(one.response.length for one in judged) / n,
-        "unfinished_share": sum(not one.is_finished for one in judged) / n,
+        "reward_mean": share,
+        "accuracy": share,
+        "kept_share": share,
+        **signal,
+        "entropy": entropy,
+        "clip_fraction": 0.0,
     }
 
 
