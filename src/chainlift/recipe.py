@@ -169,9 +169,15 @@ def shipped(kind: str = "") -> dict[str, Path]:
 
 def load(source: str, overrides: list[str] | None = None, *, seed: int | None = None) -> Recipe:
     """The recipe of a shipped name or a YAML file, with dotted overrides; ValueError in one line that names the key."""
-    if source in shipped("llm"):
+    content = content_of(source, {**shipped(), **shipped("llm")}, overrides, seed=seed)
+    if is_llm(content):
         raise ValueError(f"{source} is a recipe for language models: chainlift llm posttrain {source}")
-    return build(content_of(source, shipped(), overrides, seed=seed))
+    return build(content)
+
+
+def is_llm(content: dict[str, Any]) -> bool:
+    """Whether keys and values are meant for a language model, which has data, while a small engine has a task."""
+    return "data" in content and "task" not in content
 
 
 def content_of(

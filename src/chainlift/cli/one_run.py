@@ -17,12 +17,15 @@ Checkpoint = Annotated[Path, typer.Argument(help="A checkpoint folder, or a run 
 
 @app.command()
 def recipes() -> None:
-    """List the shipped recipes, one line each."""
+    """List the shipped recipes, one line each; those named llm-... are for `chainlift llm`."""
     from chainlift import recipe
+    from chainlift.llm import recipe as language
 
-    width = max(map(len, recipe.shipped()))
-    for name in recipe.shipped():
-        print(f"{name:{width}s}  {recipe.load(name).title}")
+    found = {name: recipe.load(name).title for name in recipe.shipped()}
+    found |= {name: language.load(name).title for name in recipe.shipped("llm")}
+    width = max(map(len, found))
+    for name, title in found.items():
+        print(f"{name:{width}s}  {title}")
 
 
 @app.command()

@@ -13,7 +13,7 @@ from chainlift.llm import graders, models, processes, sources
 from chainlift.llm import recipe as recipes
 from chainlift.llm.measuring import Examinee, Judged, measure
 from chainlift.llm.recipe import LlmRecipe
-from chainlift.recipe import overridden
+from chainlift.recipe import is_llm, overridden
 from chainlift.runs import checkpoint, environment
 
 STAGES = ("posttrain", "pretrain")  # the later one first
@@ -37,6 +37,8 @@ def target(where: str, recipe: str | None, overrides: list[str] | None = None) -
     ValueError in one line where a recipe is needed or nothing is found.
     """
     folder = Path(where)
+    if where.startswith((".", "/", "~")) and not folder.exists():
+        raise ValueError(f"there is no folder {where}")
     run = next((one for one in (folder, folder.parent.parent) if (one / "recipe.yaml").is_file()), None)
     if recipe is None and run is None:
         raise ValueError(f"{where} is in no run folder, so say by --recipe on which problems it is to be measured")
@@ -103,6 +105,6 @@ def evaluate(
 def _of_run(run: Path, overrides: list[str] | None) -> LlmRecipe:
     """The recipe of a run folder; ValueError for a small engine's."""
     content = yaml.safe_load((run / "recipe.yaml").read_text())
-    if not recipes.is_llm(content):
+    if not is_llm(content):
         raise ValueError(f"{run} is a small engine's run: chainlift evaluate {run}")
     return recipes.build(overridden(content, overrides))

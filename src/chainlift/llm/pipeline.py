@@ -79,7 +79,10 @@ def run_stage_1(recipe: LlmRecipe, out: Path, reporter: Reporter) -> None:
 
 def _begin(recipe: LlmRecipe, reporter: Reporter) -> tuple[str, Reporter]:
     """(device, reporter) of this process, which is one of those that were launched together."""
-    device = environment.pick_device(recipe.device)
+    try:
+        device = environment.pick_device(recipe.device)
+    except ValueError as error:
+        raise ValueError(f"{recipe.name}: {error}; --dry-run shows what it would cost on GPUs") from error
     if recipe.threads is not None:
         torch.set_num_threads(recipe.threads)
     models.need_extra()

@@ -76,12 +76,11 @@ class LlmRecipe(Named):
 
 def load(source: str, overrides: list[str] | None = None, *, seed: int | None = None) -> LlmRecipe:
     """The recipe of a shipped name or a YAML file, with dotted overrides; ValueError in one line that names the key."""
-    return build(recipes.content_of(source, recipes.shipped("llm"), overrides, seed=seed))
-
-
-def is_llm(content: dict[str, Any]) -> bool:
-    """Whether keys and values are meant for a language model: a small engine's recipe has a task, and no data."""
-    return "data" in content and "task" not in content
+    known = {**recipes.shipped(), **recipes.shipped("llm")}
+    content = recipes.content_of(source, known, overrides, seed=seed)
+    if not recipes.is_llm(content):
+        raise ValueError(f"{source} is a recipe for the small engine, it has no data: chainlift run {source}")
+    return build(content)
 
 
 def build(content: dict[str, Any]) -> LlmRecipe:

@@ -20,6 +20,8 @@ MARKERS = {
 
 def about(recipe: dict[str, Any]) -> str:
     """Sentences on what is asked and what a long response shows."""
+    if "data" in recipe:
+        return _problems(recipe["data"])
     task = recipe["task"]
     told = {
         "running_sum": _running_sum,
@@ -32,8 +34,34 @@ def about(recipe: dict[str, Any]) -> str:
 
 def chance(recipe: dict[str, Any], summary: dict[str, Any] | None) -> float:
     """Accuracy of a blind guess: what the summary holds, or 1 / modulus for runs older than that entry."""
+    if "data" in recipe:
+        return 0.0
     found = None if summary is None else summary["theory"].get("chance")
     return 1 / recipe["task"].get("modulus", 2) if found is None else found
+
+
+def learner(recipe: dict[str, Any]) -> str:
+    """Who learns, as the subject of a sentence."""
+    model = recipe["model"]
+    if "data" not in recipe:
+        return "A linear model" if model.get("family") == "linear" else "A small transformer"
+    scratch = model.get("scratch")
+    if scratch is None:
+        return f"The pretrained model {model['path']}" + (", by low-rank adapters," if model.get("lora") else "")
+    return f"A Llama of {scratch['layers']} layers and width {scratch['width']}, from scratch,"
+
+
+def _problems(data: dict[str, Any]) -> str:
+    named = {"gsm8k": "a word problem of GSM8K", "math": "a problem of MATH"}
+    asked = named.get(data["name"])
+    if asked is None:
+        low, high = data.get("min_steps"), data.get("max_steps")
+        steps = f"{low} to {high} steps" if low != high else f"{low} step{'s' if low != 1 else ''}"
+        asked = f"a generated word problem of {steps}"
+    return (
+        f"A prompt is {asked}. A long response works out the solution before the answer, a short one gives only the "
+        "answer. Test problems are no training problems."
+    )
 
 
 def _running_sum(task: dict[str, Any]) -> str:

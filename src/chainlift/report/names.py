@@ -17,6 +17,11 @@ QUANTITIES = (
     ("greedy_length_median", "greedy length (median)", "greedy_length_median"),
     ("sampled_accuracy", "sampled accuracy", "sampled_accuracy"),
     ("sampled_long_share", "sampled long share", "sampled_long_share"),
+    ("sampled_short_accuracy", "sampled accuracy of short responses", "sampled_short_accuracy"),
+    ("sampled_long_accuracy", "sampled accuracy of long responses", "sampled_long_accuracy"),
+    ("opened_accuracy", "greedy accuracy of responses made long", "opened_accuracy"),
+    ("sampled_length_mean_right", "mean length of right samples", "sampled_length_mean_right"),
+    ("sampled_length_mean_wrong", "mean length of wrong samples", "sampled_length_mean_wrong"),
     ("exact_accuracy", "sampled accuracy, exact", "sampled_accuracy"),
     ("exact_long_share", "long share, exact", "sampled_long_share"),
     ("decision_go_on", "P(go on after y_1)", "go_on"),
@@ -29,6 +34,7 @@ def column_title(stage: str) -> str:
 
 
 def measured_in(stages: Iterable[dict[str, Any]]) -> list[tuple[str, str, str]]:
-    """The QUANTITIES that every one of some stages' summaries has; exact ones are of linear models only."""
+    """The QUANTITIES that every one of some stages' summaries has; exact ones are of linear models only, those of
+    single forms of language models."""
     held = list(stages)
     return [quantity for quantity in QUANTITIES if all(quantity[0] in stage for stage in held)]

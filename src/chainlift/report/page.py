@@ -14,7 +14,7 @@ from plotly.offline import get_plotlyjs
 from plotly.utils import PlotlyJSONEncoder
 
 from chainlift.report import charts, figures
-from chainlift.report.about import about, chance
+from chainlift.report.about import about, chance, learner
 from chainlift.report.names import STAGE_TITLES, measured_in
 from chainlift.report.record import Record, read
 from chainlift.report.reference import references
@@ -59,7 +59,8 @@ def render(record: Record) -> str:
         reference_by_round=reference is not None and reference.by_round,
         samples=samples(record),
         preflight=preflight[-1] if preflight else None,
-        learner="A linear model" if recipe["model"].get("family") == "linear" else "A small transformer",
+        learner=learner(recipe),
+        is_text=record.is_text,
         recipe_text=yaml.safe_dump(recipe, sort_keys=False),
         environment_text=json.dumps(record.environment, indent=2),
         drawing=script("drawing.js"),

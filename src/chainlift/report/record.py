@@ -28,6 +28,11 @@ class Record:
     responses: list[dict[str, Any]]
     summary: dict[str, Any] | None
 
+    @property
+    def is_text(self) -> bool:
+        """Whether responses are texts, of a language model, and no rows of symbols."""
+        return "data" in self.recipe
+
     def of(self, stage: str, kind: str) -> list[dict[str, Any]]:
         """The metrics rows of one stage and kind, in order."""
         return [row for row in self.rows if row["stage"] == stage and row["kind"] == kind]
@@ -56,8 +61,10 @@ def read(folder: Path) -> Record:
         recipe = yaml.safe_load(recipe_file.read_text())
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"{recipe_file} is damaged") from error
-    _need(recipe, ("name", "task", "mixture"), str(recipe_file))
-    _need(recipe["task"], (), f"{recipe_file}, key task,")
+    _need(recipe, ("name", "mixture"), str(recipe_file))
+    kind = "data" if "data" in recipe else "task"
+    _need(recipe, (kind, "model"), str(recipe_file))
+    _need(recipe[kind], (), f"{recipe_file}, key {kind},")
     _need(recipe["mixture"], (), f"{recipe_file}, key mixture,")
     summary = _json(folder / "summary.json")
     if summary is not None:

@@ -96,7 +96,7 @@ def _is_covered(record: Record) -> bool:
     needed = {"algorithm", "reward", "temperature", "lr", "group_size", "prompts"}
     return (
         record.summary is not None
-        and recipe["task"].get("name") == "running_sum"
+        and recipe.get("task", {}).get("name") == "running_sum"
         and {"modulus", "d"} <= set(recipe["task"])
         and all(recipe["task"].get(key, value) == value for key, value in PLAIN_TASK.items())
         and recipe.get("model", {}).get("stop_degree") != 1

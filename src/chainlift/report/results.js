@@ -96,7 +96,7 @@ function samples(block) {
       return token;
     });
     return element("div", {className: "response"}, element("p", {}, response.prompt, element("br"), response.told),
-      element("div", {className: "tokens"}, ...tokens));
+      element("div", {className: response.isText ? "tokens text" : "tokens"}, ...tokens));
   }));
 }
 

@@ -155,7 +155,7 @@ def _status(folder: RunFolder) -> tuple[str, str]:
 def _columns(record: Record) -> dict[str, Any]:
     """The row of the table; None where a run has no such thing."""
     recipe, summary = record.recipe, record.summary or {}
-    task, rl = recipe["task"], recipe.get("posttrain") or {}
+    task, rl = recipe.get("task", {}), recipe.get("posttrain") or {}
     stages = [summary[stage] for stage in STAGE_TITLES if stage in summary]
     measured = {
         f"{stage}_{key}": summary.get(stage, {}).get(key) for stage in ("pretrain", "posttrain") for key in MEASURED
@@ -190,7 +190,7 @@ def _lift(record: Record) -> dict[str, Any] | None:
 
 
 def _samples(record: Record) -> list[dict[str, Any]]:
-    """A few sampled responses before and after RL: {title, responses: [{prompt, told, tokens: [[text, p, right]]}]}."""
+    """A few sampled responses before and after RL: {title, responses: [{prompt, told, isText, tokens: [[text, p, right]]}]}."""
     found = []
     for title, stage in (("Before RL", "pretrain"), ("After RL", "posttrain")):
         responses = [_response(one) for one in record.shown(stage, "sampled", last=True)[:SHOWN]]
@@ -203,7 +203,8 @@ def _response(one: dict[str, Any]) -> dict[str, Any]:
     told = "right answer" if one["answer"] else "wrong answer" if one["finished"] else "unfinished"
     right = [int(is_right) for is_right in one["token_right"]]
     tokens = [list(token) for token in zip(one["response"], rounded(one["probabilities"]), right, strict=True)]
-    return {"prompt": one["prompt"], "told": f"{told}, length {one['length']}", "tokens": tokens}
+    told = f"{told}, length {one['length']}" + (f", expected {one['expected']}" if "expected" in one else "")
+    return {"prompt": one["prompt"], "told": told, "tokens": tokens, "isText": "expected" in one}
 
 
 def rounded(value: Any) -> Any:

@@ -15,7 +15,7 @@ def headline(summary: dict[str, Any] | None, chance: float) -> str:
     before = summary["pretrain"]
     told = (
         f"After {before['sequences']:,} demonstrations, next-token prediction answers {_percent(before)} of fresh "
-        f"prompts right when decoded greedily ({_level(before, chance)}), with {_tokens(before)}."
+        f"prompts right when decoded greedily{_level(before, chance)}, with {_tokens(before)}."
     )
     after = summary.get("posttrain")
     if after is not None:
@@ -76,13 +76,15 @@ def _tokens(measured: dict[str, Any]) -> str:
 
 
 def _level(measured: dict[str, Any], chance: float) -> str:
-    """Where an accuracy stands, judged by its 95 % interval."""
+    """Where an accuracy stands, judged by its 95 % interval, in brackets; nothing where no answer can be guessed."""
     low, high = measured["greedy_accuracy_ci95"]
-    if low <= chance <= high:
-        return "a blind guess" if chance != 0.5 else "a coin flip"
     if measured["greedy_accuracy"] >= 0.99:
-        return "as good as perfect"
-    return "above a blind guess" if low > chance else "below a blind guess"
+        return " (as good as perfect)"
+    if chance == 0:
+        return ""
+    if low <= chance <= high:
+        return " (a blind guess)" if chance != 0.5 else " (a coin flip)"
+    return " (above a blind guess)" if low > chance else " (below a blind guess)"
 
 
 def _change(before: dict[str, Any], after: dict[str, Any]) -> str:

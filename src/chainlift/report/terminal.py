@@ -135,10 +135,22 @@ def summary_table(summary: dict[str, Any]) -> Table:
 
 
 def _cell(measured: dict[str, Any], key: str) -> str:
+    if measured[key] is None:
+        return "—"
     interval = measured.get(f"{key}_ci95")
     if interval is None:
         return f"{measured[key]:g}" if "length" in key else f"{measured[key]:.4f}"
     return f"{measured[key]:.3f} [{interval[0]:.3f}, {interval[1]:.3f}]"
+
+
+OF_FORMS = (
+    "long_accuracy",
+    "short_accuracy",
+    "length_mean_right",
+    "length_mean_wrong",
+    "long_share_right",
+    "long_share_wrong",
+)
 
 
 def evaluation_table(measured: dict[str, Any]) -> Table:
@@ -155,8 +167,12 @@ def evaluation_table(measured: dict[str, Any]) -> Table:
         "step_accuracy",
         "unfinished_share",
     )
+    if "long_accuracy" in measured["greedy"]:  # a language model, whose chains have no tokens to be judged one by one
+        names = (*names[:-2], "unfinished_share", *OF_FORMS)
     for name in names:
         table.add_row(name.replace("_", " "), *(_quantity(measured[mode], name) for mode in MODES))
+    if "opened" in measured:
+        table.add_row("accuracy if made long", _cell(measured["opened"], "accuracy"), "")
     for k, value in measured["sampled"].get("pass_at_k", {}).items():
         table.add_row(f"pass@{k}", "", f"{value:.3f}")
     for place, pair in enumerate(zip(*(measured[mode].get("digit_accuracy", []) for mode in MODES), strict=True)):
@@ -169,7 +185,7 @@ def evaluation_table(measured: dict[str, Any]) -> Table:
 
 def _quantity(measured: dict[str, Any], name: str) -> str:
     if measured[name] is None:
-        return "no long response"
+        return "no long response" if name.startswith(("chain", "step")) else "—"
     return f"{measured[name]:g}" if name.startswith("length") else _cell(measured, name)
 
 

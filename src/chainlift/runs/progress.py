@@ -106,7 +106,8 @@ def _read(path: Path, state: State, note: str, changed: float) -> Progress:
         return Progress(path.name, state, changed=changed, note=note)
     newest = rows[-1]
     evaluated: dict[str, Any] = next((row["greedy"] for row in reversed(rows) if row["kind"] == "evaluation"), {})
-    totals = {"pretrain": recipe["pretrain"]["steps"], "posttrain": (recipe.get("posttrain") or {}).get("updates")}
+    stage_1 = recipe["finetune" if "finetune" in recipe else "pretrain"]  # a language model's is called otherwise
+    totals = {"pretrain": stage_1["steps"], "posttrain": (recipe.get("posttrain") or {}).get("updates")}
     return Progress(
         run_id=path.name,
         state=state,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 from torch import Tensor
 
 from chainlift import recipe as recipes
@@ -27,6 +28,9 @@ def find(target: Path) -> Path:
     """The checkpoint folder that `target` is or, for a run folder, its last one; ValueError if there is none."""
     if (target / "config.json").is_file():
         return target
+    recipe = target / "recipe.yaml"
+    if recipe.is_file() and recipes.is_llm(yaml.safe_load(recipe.read_text()) or {}):
+        raise ValueError(f"{target} is a language model's run: chainlift llm evaluate {target}")
     for stage in ("posttrain", "pretrain"):
         found = checkpoint.latest(target / "checkpoints", stage)
         if found is not None:

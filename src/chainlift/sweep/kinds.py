@@ -27,7 +27,7 @@ def load(source: str, overrides: list[str] | None = None, *, seed: int | None = 
 
 def build(content: dict[str, Any]) -> AnyRecipe:
     """The recipe of nested keys and values; ValueError in one line that names the key and what is allowed."""
-    return llm_recipes.build(content) if llm_recipes.is_llm(content) else recipes.build(content)
+    return llm_recipes.build(content) if recipes.is_llm(content) else recipes.build(content)
 
 
 def run(recipe: AnyRecipe, out: Path, reporter: Reporter) -> None:
