@@ -62,6 +62,9 @@ def test_every_algorithm_goes_from_data_to_summary(tmp_path: Path, algorithm: st
     )
     assert [row["step"] for row in rows if row["stage"] == "pretrain" and row["kind"] == "evaluation"] == [0, 3, 6]
     assert [row["step"] for row in rows if row["stage"] == "posttrain" and row["kind"] == "evaluation"] == [0, 2, 4]
+    (preflight,) = [row for row in rows if row["kind"] == "preflight"]
+    assert (preflight["prompts"], preflight["samples"]) == (16, 64)
+    assert preflight["warnings"]  # after six updates no sample is right
     assert sorted(path.name for path in folder.checkpoints.iterdir()) == ["posttrain-4", "pretrain-6"]
 
 

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from chainlift.llm import templates
+from chainlift.llm.graders import marked_or_boxed
 from chainlift.llm.problem import Problem
 from chainlift.llm.templates import TemplateSettings
 
@@ -63,6 +64,11 @@ line = st.text(st.characters(codec="utf-8", exclude_characters="#", exclude_cate
 filled = line.filter(lambda text: text.strip() != "")
 
 
+def answered(text: templates.Text, settings: TemplateSettings = templates.DEFAULT) -> str | None:
+    """What a grader takes for the answer of a completion."""
+    return marked_or_boxed(templates.content(text), settings.answer_mark)[0] or None
+
+
 @given(
     solution=st.lists(line, min_size=1, max_size=4).map("\n".join).filter(lambda text: text.strip() != ""),
     answer=filled,
@@ -75,10 +81,10 @@ def test_round_trip(solution: str, answer: str, settings: TemplateSettings, long
     problem = Problem("How many?", solution, answer)
     text = templates.completion(problem, settings, long=long)
     assert templates.is_long(text, settings) == long
-    assert templates.final_answer_text(text, settings) == answer.strip()
+    assert answered(text, settings) == answer.strip()
     goes_on = templates.content(text) + "\n" + tail
     assert templates.is_long(goes_on, settings) == long
-    assert templates.final_answer_text(goes_on, settings) == answer.strip()
+    assert answered(goes_on, settings) == answer.strip()
 
 
 @given(settings=st.sampled_from(ALL))
@@ -118,7 +124,7 @@ def test_where_the_forms_part(template: Any) -> None:
 )
 def test_generated_texts(text: str, long: bool, answer: str | None) -> None:
     assert templates.is_long(text) == long
-    assert templates.final_answer_text(text) == answer
+    assert answered(text) == answer
 
 
 def test_the_marker_of_both_forms_is_no_reasoning() -> None:
@@ -132,7 +138,7 @@ def test_another_mark() -> None:
     chosen = TemplateSettings(answer_mark="The answer is")
     assert forms(chosen)[0] == " The answer is 72"
     assert templates.is_long(forms(chosen)[1], chosen)
-    assert templates.final_answer_text(forms(chosen)[1], chosen) == "72"
+    assert answered(forms(chosen)[1], chosen) == "72"
     with pytest.raises(ValueError, match=r"holds the mark '####'; change answer_mark"):
         templates.completion(Problem("q", "s", "#### 3"), long=True)
 

@@ -26,12 +26,12 @@ class MathGrader:
 
     def __init__(self, answer_mark: str, *, seconds: float = SECONDS) -> None:
         """seconds: of one verdict; then its worker is killed."""
+        self._pool: Any = None
         missing = [name for name in ("math_verify", "pebble") if importlib.util.find_spec(name) is None]
         if missing:
             raise ValueError(f"grader=math needs {' and '.join(missing)}: pip install 'chainlift[llm]'")
         self._mark, self._seconds = answer_mark, seconds
         self._tally = Tally()
-        self._pool: Any = None
 
     def grade_all(self, completions: Sequence[str], answers: Sequence[str]) -> list[Grade]:
         """A grade for each completion, in their order; what occurs twice is judged once."""

@@ -39,20 +39,29 @@ _BEFORE = re.compile(r"[\w.,/^]$")
 _AFTER = re.compile(r"[\d/^]|,\d|\.\d")
 
 
+_FORMULA = re.compile(  # a root, a pi, ...; a sum or product; a letter minus a number
+    r"\\(?!boxed|mathbf|displaystyle)[A-Za-z]|[\w)]\s*[+*]\s*[\w(]|[A-Za-z)]\s*-\s*\d"
+)
+
+
 def read(text: str) -> Fraction | None:
-    """The number that a short text is, with a unit or a currency around it; None if it is none or several."""
-    found = _pieces(re.sub(r"^\s*([-+])\s+", r"\1", text))
+    """The number that a short text is, with a unit or a currency around it; None if it is none, or several, or a
+    formula.
+    """
+    text = _plain(text)
+    if _FORMULA.search(re.sub(r"(?<=\d)[eE][-+]?(?=\d)", "", text)):
+        return None
+    found = _pieces(re.sub(r"^([-+])\s+", r"\1", text))
     return found[0] if len(found) == 1 else None
 
 
 def find(text: str) -> list[Fraction]:
     """The numbers in a text, in order."""
-    return [value for value in _pieces(text) if value is not None]
+    return [value for value in _pieces(_plain(text)) if value is not None]
 
 
 def _pieces(text: str) -> list[Fraction | None]:
     """What looks like numbers, in order; None for a part of something else, as in 1,2 or 72/ or 3.4.5 or v2."""
-    text = _plain(text)
     found = []
     for match in _NUMBER.finditer(text):
         before, after = text[max(match.start() - 1, 0) : match.start()], text[match.end() : match.end() + 2]

@@ -10,6 +10,7 @@ import torch
 
 from chainlift.llm import models, processes, training
 from chainlift.llm.context import LlmContext
+from chainlift.llm.preflight import preflight
 from chainlift.llm.problem import Problem
 from chainlift.llm.round_signal import round_signal
 from chainlift.llm.settings import LlmPosttrainSettings
@@ -50,6 +51,8 @@ def posttrain(context: LlmContext, settings: LlmPosttrainSettings, start: Path) 
         told=_told,
     )
     with context.reporter.stage(STAGE, state.step, settings.updates):
+        if begun is None:
+            preflight(context, state, model.to(context.device), tokenizer, settings)
         trainer = _trainer(context, settings, model, tokenizer, recorder)
         trainer.train(resume_from_checkpoint=None if begun is None else str(begun))
         if recorder.stopped and trainer.state.global_step < settings.updates:

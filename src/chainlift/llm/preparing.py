@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -64,10 +65,21 @@ def plan(recipe: LlmRecipe, out: Path) -> list[str]:
     lengths, measured = mean_lengths(recipe, splits[0])
     parameters = _parameters(recipe)
     told = costs.plan(recipe, parameters, lengths, measured=measured)
+    if recipe.device == "cuda":
+        told += _launch(recipe)
     if parameters < TIMED and recipe.device != "cuda":
         told.append(f"on this machine: {timing.estimate(recipe)}")
     text = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False).rstrip()
     return [text, *(f"# {line}" for line in told), f"# folder: {out / recipe.run_id}"]
+
+
+def _launch(recipe: LlmRecipe) -> list[str]:
+    """How the run is begun on several GPUs of one machine."""
+    folder = Path(str(resources.files("chainlift"))) / "recipes" / "llm" / "launch"
+    return [
+        f"on N GPUs: accelerate launch --config_file {folder}/fsdp.yaml --num_processes N -m chainlift llm posttrain "
+        f"{recipe.name} ...; beside it ddp.yaml, for a model that fits one GPU, and zero3.yaml"
+    ]
 
 
 def export(recipe: LlmRecipe, folder: Path) -> None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
+import torch
+
+from chainlift.learning import advantage
+from chainlift.llm.measuring import Judged
 
 
 def round_signal(
@@ -14,13 +17,21 @@ def round_signal(
 
     right: the answer is right and the response finished; lengths: tokens; samples of a problem stand together.
     """
-    groups = np.asarray(right, dtype=float).reshape(-1, group_size).mean(axis=1)
-    all_right, all_wrong = float((groups == 1).mean()), float((groups == 0).mean())
+    n = len(right)
     return {
-        "long_share": float(np.mean(long)),
-        "length_mean": float(np.mean(lengths)),
-        "unfinished_share": 1 - float(np.mean(finished)),
-        "groups_all_right": all_right,
-        "groups_all_wrong": all_wrong,
-        "groups_mixed": 1 - all_right - all_wrong,
+        "long_share": sum(long) / n,
+        "length_mean": sum(lengths) / n,
+        "unfinished_share": 1 - sum(finished) / n,
+        **advantage.signal(torch.tensor(right).view(-1, group_size)),
     }
+
+
+def signal_of(judged: Sequence[Judged], group_size: int) -> dict[str, float]:
+    """The same of judged samples."""
+    return round_signal(
+        [one.is_right for one in judged],
+        [one.is_long for one in judged],
+        [one.is_finished for one in judged],
+        [one.response.length for one in judged],
+        group_size,
+    )

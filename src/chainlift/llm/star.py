@@ -20,7 +20,8 @@ from chainlift.llm import models, processes, training
 from chainlift.llm.context import LlmContext
 from chainlift.llm.measuring import Judged
 from chainlift.llm.posttrain import STAGE, problems_of_round
-from chainlift.llm.round_signal import round_signal
+from chainlift.llm.preflight import preflight
+from chainlift.llm.round_signal import signal_of
 from chainlift.llm.settings import LlmPosttrainSettings
 from chainlift.llm.templates import prompt
 from chainlift.runs import checkpoint
@@ -44,6 +45,7 @@ def star(context: LlmContext, settings: LlmPosttrainSettings, start: Path) -> Pa
     since = time.monotonic()
     with context.reporter.stage(STAGE, state.step, settings.updates):
         if state.step == 0:
+            preflight(context, state, model, tokenizer, settings)
             context.evaluate(state, model, tokenizer, final=False, show=True)
         while state.step < settings.updates:
             judged = sample_round(context, settings, model, tokenizer, state.round)
@@ -156,16 +158,9 @@ def _divisor(size: int, most: int) -> int:
 
 def _described(judged: list[Judged], group_size: int) -> dict[str, float]:
     """What a round's samples say of the policy before its updates, and what share of them was kept."""
-    right = [one.is_right for one in judged]
-    share = sum(right) / len(judged)
+    share = sum(one.is_right for one in judged) / len(judged)
     chosen = [p for one in judged for p in one.response.probabilities]
-    signal = round_signal(
-        right,
-        [one.is_long for one in judged],
-        [one.is_finished for one in judged],
-        [one.response.length for one in judged],
-        group_size,
-    )
+    signal = signal_of(judged, group_size)
     # Of a sampled token the entropy's unbiased estimate is minus its logarithm.
     entropy = -sum(math.log(max(p, 1e-12)) for p in chosen) / max(len(chosen), 1)
     return {

@@ -110,12 +110,6 @@ def long_opening(settings: TemplateSettings) -> str:
     return settings.marker_text if settings.marker == "long" and settings.template == "plain" else ""
 
 
-def final_answer_text(completion: Text, settings: TemplateSettings = DEFAULT) -> str | None:
-    """What stands behind the last mark, up to the line's end; None without a mark or with nothing behind it."""
-    _, mark, after = content(completion).rpartition(settings.answer_mark)
-    return after.partition("\n")[0].strip() or None if mark else None
-
-
 def content(text: Text) -> str:
     """The text itself, or that of the last message."""
     return text if isinstance(text, str) else text[-1]["content"]

@@ -53,6 +53,7 @@ def arguments(
         "save_strategy": "steps",
         "save_steps": settings.checkpoint_every,
         "save_total_limit": 2,
+        "ddp_find_unused_parameters": False,
         "report_to": "none",
         "disable_tqdm": True,
         "use_cpu": context.device == "cpu",

@@ -190,7 +190,7 @@ def _lift(record: Record) -> dict[str, Any] | None:
 
 
 def _samples(record: Record) -> list[dict[str, Any]]:
-    """A few sampled responses before and after RL: {title, responses: [{prompt, told, isText, tokens: [[text, p, right]]}]}."""
+    """A few sampled responses before and after RL: {title, responses}, a token as [text, p, right]."""
     found = []
     for title, stage in (("Before RL", "pretrain"), ("After RL", "posttrain")):
         responses = [_response(one) for one in record.shown(stage, "sampled", last=True)[:SHOWN]]

@@ -45,15 +45,19 @@ def preflight(context: Context, state: TrainerState, model: Model, settings: Pos
         "groups_without_signal_expected": rate**settings.group_size + (1 - rate) ** settings.group_size,
         "groups_without_signal": signal["groups_all_right"] + signal["groups_all_wrong"],
     }
-    found["warnings"] = warnings(found, settings)
+    compares = settings.objective.advantage in advantages.GROUP_KINDS
+    found["warnings"] = warnings(found, settings.group_size, compares=compares)
     row = context.record(state, "preflight", found)
     for warning in found["warnings"]:
         context.reporter.say(f"preflight: {warning}")
     return row
 
 
-def warnings(found: dict[str, Any], settings: PosttrainSettings) -> list[str]:
-    """What a user should know before RL starts, in words; [] when nothing stands in its way."""
+def warnings(found: dict[str, Any], group_size: int, *, compares: bool) -> list[str]:
+    """What a user should know before RL starts, in words; [] when nothing stands in its way.
+
+    compares: the algorithm learns from differences inside of a group.
+    """
     told = []
     samples = found["samples"]
     if found["reward_mean"] == 0:
@@ -66,9 +70,9 @@ def warnings(found: dict[str, Any], settings: PosttrainSettings) -> list[str]:
             "so that EOS is learned"
         )
     dead = found["groups_without_signal_expected"]
-    if settings.objective.advantage in advantages.GROUP_KINDS and dead > DEAD_LIMIT and found["reward_mean"] > 0:
+    if compares and dead > DEAD_LIMIT and found["reward_mean"] > 0:
         told.append(
             f"{dead:.0%} of the groups are expected to have equal rewards and so no signal: raise posttrain.group_size "
-            f"(now {settings.group_size})"
+            f"(now {group_size})"
         )
     return told
