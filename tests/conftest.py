@@ -36,7 +36,7 @@ def chainlift(
         text=True,
         timeout=timeout,
         cwd=cwd,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        env=os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"},
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+os.environ["HF_HUB_OFFLINE"] = "1"  # before any library reads it
 GSM8K = Path(os.environ.get("CHAINLIFT_GSM8K", Path(__file__).parents[2].parent / "shared" / "data" / "gsm8k"))
 
 
