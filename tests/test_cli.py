@@ -9,7 +9,20 @@ import pytest
 from chainlift import recipe as recipes
 from tests.conftest import chainlift
 
-COMMANDS = {"llm", "recipes", "reproduce", "run", "sweep", "watch", "theory", "evaluate", "sample", "report", "export", "env"}
+COMMANDS = {
+    "llm",
+    "recipes",
+    "reproduce",
+    "run",
+    "sweep",
+    "watch",
+    "theory",
+    "evaluate",
+    "sample",
+    "report",
+    "export",
+    "env",
+}
 
 
 def test_help_lists_the_commands_that_exist_and_no_other() -> None:
@@ -28,7 +41,7 @@ def test_each_command_has_help(command: str) -> None:
 
 def test_recipes_are_listed_one_a_line() -> None:
     lines = chainlift("recipes").stdout.splitlines()
-    assert [line.split()[0] for line in lines] == list(recipes.shipped())
+    assert [line.split()[0] for line in lines] == [*recipes.shipped(), *recipes.shipped("llm")]
     assert {"headline", "tiny", "modulus", "multiplication-2"} <= set(recipes.shipped())
     assert all(len(line.split(maxsplit=1)[1]) > 20 for line in lines)
 

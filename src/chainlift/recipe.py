@@ -6,6 +6,7 @@ run's identity.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import re
@@ -50,6 +51,10 @@ class Named(Settings):
         """Eight hexadecimal digits of everything but name, title and seed."""
         content = {key: value for key, value in self.identity().items() if key not in ("name", "title", "seed")}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
+
+    def setting(self, key: str) -> Any:
+        """The value of a dotted key."""
+        return functools.reduce(getattr, key.split("."), self)
 
     @property
     def run_id(self) -> str:

@@ -1,22 +1,24 @@
 """Finished runs as theory would have them, made up for testing the checks of claims: nothing is trained."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from chainlift.recipe import Recipe
 from chainlift.stages.prediction import predicted
 from chainlift.sweep.grid import Finished
+from chainlift.sweep.kinds import AnyRecipe
 from chainlift.theory import closed_forms, noisy_chain
 
 Change = Callable[[Recipe, dict[str, Any]], None]
 
 
-def blind(recipes: list[Recipe], change: Change = lambda recipe, summary: None) -> list[Finished]:
+def blind(recipes: Sequence[AnyRecipe], change: Change = lambda recipe, summary: None) -> list[Finished]:
     """A run of each recipe that measured exactly what is predicted; `change` may spoil its summary."""
     found = []
     for recipe in recipes:
+        assert isinstance(recipe, Recipe)
         summary = _summary(recipe)
         change(recipe, summary)
         found.append(Blind(recipe, summary, Path()))
@@ -29,7 +31,7 @@ class Blind(Finished):
     def evaluations(self, stage: str) -> list[dict[str, Any]]:
         """Rows as a run records them."""
         if stage == "pretrain":
-            return [_row("pretrain", self.recipe.pretrain.steps, self.summary["pretrain"])]
+            return [_row("pretrain", self.recipe.setting("pretrain.steps"), self.summary["pretrain"])]
         assert self.recipe.posttrain is not None
         steps = (0, 20, self.recipe.posttrain.updates)
         stages = ("pretrain", "posttrain", "posttrain")

@@ -34,12 +34,12 @@ def test_the_cross_product_and_seeds() -> None:
     assert len(found) == 8
     assert len({one.run_id for one in found}) == 8
     assert [one.seed for one in found] == [1] * 4 + [2] * 4
-    assert {one.pretrain.steps for one in found} == {7}
+    assert {one.setting("pretrain.steps") for one in found} == {7}
 
 
 def test_zipped_axes_go_side_by_side() -> None:
     found = axes.expand("tiny", ["task.d=6,8", "pretrain.steps=5,7", "posttrain.lr=1e-4"], [0], zipped=True)
-    assert [(getattr(one.task, "d"), one.pretrain.steps) for one in found] == [(6, 5), (8, 7)]  # noqa: B009
+    assert [(one.setting("task.d"), one.setting("pretrain.steps")) for one in found] == [(6, 5), (8, 7)]
     with pytest.raises(ValueError, match=r"task\.d has 2, pretrain\.steps has 3"):
         axes.expand("tiny", ["task.d=6,8", "pretrain.steps=1,2,3"], [0], zipped=True)
 

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from chainlift.measure.finding import Finding
-from chainlift.recipe import Recipe
 from chainlift.report import results_document
 from chainlift.report.claim_table import claim_lines, markdown
 from chainlift.report.terminal import Reporter
@@ -20,6 +19,7 @@ from chainlift.sweep import claims, registry, scaling_claim
 from chainlift.sweep import reproduce as reproducing
 from chainlift.sweep.claims import Claim, Outcome, by_seed
 from chainlift.sweep.grid import Finished, cross
+from chainlift.sweep.kinds import AnyRecipe
 from chainlift.sweep.launchers import Options
 from tests.conftest import chainlift
 from tests.sweep.test_local import SMALL as TINY
@@ -27,7 +27,7 @@ from tests.sweep.test_local import SMALL as TINY
 SMALL = ("task.d=6", "pretrain.steps=300", "evaluate.every=300", "evaluate.prompts=256")
 
 
-def runs(seeds: Sequence[int], quick: bool = False) -> list[Recipe]:
+def runs(seeds: Sequence[int], quick: bool = False) -> list[AnyRecipe]:
     return cross("linear-ntp", {"mixture.p_cot": [0.2, 0.5]}, seeds, *SMALL)
 
 
@@ -49,10 +49,10 @@ def reproduce(claim: Claim, out: Path, *, quick: bool = False, quiet: bool = Tru
 
 def test_the_cross_product_is_whole_and_seed_by_seed() -> None:
     found = cross("linear-ntp", {"task.d": [4, 5], "mixture.p_cot": [0.1, 0.2]}, [3, 4], "pretrain.steps=7")
-    assert [(one.seed, getattr(one.task, "d"), one.mixture.p_cot) for one in found] == [  # noqa: B009
+    assert [(one.seed, one.setting("task.d"), one.mixture.p_cot) for one in found] == [
         (seed, d, p) for seed in (3, 4) for d in (4, 5) for p in (0.1, 0.2)
     ]
-    assert {one.pretrain.steps for one in found} == {7}
+    assert {one.setting("pretrain.steps") for one in found} == {7}
     assert len({one.run_id for one in found}) == len(found)
 
 
@@ -200,7 +200,7 @@ def test_a_shipped_claim_is_checked_whole_at_its_quick_size(tmp_path: Path) -> N
 
 @pytest.mark.slow
 def test_a_claim_whose_runs_fail_claims_nothing(tmp_path: Path) -> None:
-    def broken(seeds: Sequence[int], quick: bool = False) -> list[Recipe]:
+    def broken(seeds: Sequence[int], quick: bool = False) -> list[AnyRecipe]:
         return cross("tiny", {"pretrain.lr": [1e-3, 1e12]}, seeds, *TINY, "pretrain.clip_norm=1e12", "posttrain=null")
 
     options, told = Options(workers=2, threads=1), list[Outcome]()

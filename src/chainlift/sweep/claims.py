@@ -142,7 +142,7 @@ def by_seed(finished: list[Finished], value: Callable[[Finished], float], *keys:
     """{setting: values, one a seed} of runs; the setting is the value of a dotted key, or a tuple of several keys'."""
     found: dict[Any, dict[int, float]] = {}
     for run in finished:
-        setting = tuple(run.setting(key) for key in keys)
+        setting = tuple(run.recipe.setting(key) for key in keys)
         found.setdefault(setting[0] if len(keys) == 1 else setting, {})[run.recipe.seed] = value(run)
     return {setting: tuple(values[seed] for seed in sorted(values)) for setting, values in sorted(found.items())}
 

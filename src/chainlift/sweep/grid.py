@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
 import time
 from collections.abc import Mapping, Sequence
@@ -26,10 +25,6 @@ class Finished:
     recipe: AnyRecipe
     summary: dict[str, Any]
     folder: Path
-
-    def setting(self, key: str) -> Any:
-        """The value of a dotted key of the recipe."""
-        return functools.reduce(getattr, key.split("."), self.recipe)
 
     def evaluations(self, stage: str) -> list[dict[str, Any]]:
         """The evaluation rows of a stage, in order."""

@@ -38,7 +38,7 @@ def check_noisy(finished: list[Finished]) -> list[Finding]:
     """Right chains after stage 1 against (1 - e)^d, and the long share after one round of STaR, for either reward."""
     found: list[Finding] = []
     chain = [run for run in finished if _reward(run) == "chain"]
-    d, p = finished[0].setting("task.d"), finished[0].recipe.mixture.p_cot
+    d, p = finished[0].recipe.setting("task.d"), finished[0].recipe.mixture.p_cot
     for noise, values in by_seed(chain, after("pretrain", "sampled_chain_exactness"), "task.noise").items():
         q = noisy_chain.chain_accuracy(d, noise)
         found.append(_over_noise("sampled chains that are right", noise, values, q, 0.06, ""))
@@ -66,10 +66,10 @@ def check_rare(finished: list[Finished]) -> list[Finding]:
     """Greedy accuracy before RL, at chance, and after it: 1 where there was a single long demonstration in a hundred,
     chance where there was none. RL can only make more of chains that stage 1 has learned: their exactness is told.
     """
-    d: int = finished[0].setting("task.d")
+    d: int = finished[0].recipe.setting("task.d")
     found: list[Finding] = []
-    for steps in sorted({run.setting("pretrain.steps") for run in finished}):
-        runs = [run for run in finished if run.setting("pretrain.steps") == steps]
+    for steps in sorted({run.recipe.setting("pretrain.steps") for run in finished}):
+        runs = [run for run in finished if run.recipe.setting("pretrain.steps") == steps]
         line = partial(over_p, runs, series=f"{steps:,} steps")
         found += line("greedy_accuracy", "greedy accuracy after NTP", lambda p: 0.5, 0.05)
         found += line("sampled_long_share", "sampled long share after NTP", lambda p: p, 0.02)
@@ -120,7 +120,7 @@ def _over_noise(
 
 
 def _reward(run: Finished) -> str:
-    return run.setting("posttrain.reward")
+    return run.recipe.setting("posttrain.reward")
 
 
 CLAIMS = (

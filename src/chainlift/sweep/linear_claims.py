@@ -66,7 +66,7 @@ def check_degree(finished: list[Finished]) -> list[Finding]:
     """The probability of going on after every first token, the threshold at 1/2, and the flip at degree 2."""
     one = [run for run in finished if getattr(run.recipe.model, "stop_degree", None) == 1]
     two = [run for run in finished if getattr(run.recipe.model, "stop_degree", None) == 2]
-    d: int = finished[0].setting("task.d")
+    d: int = finished[0].recipe.setting("task.d")
 
     def accuracy(p: float) -> float:
         return linear_model.degree_1_predictions(d, 2, p)["sampled_accuracy"]

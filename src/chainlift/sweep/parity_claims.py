@@ -77,7 +77,7 @@ def lifts_runs(seeds: Sequence[int], quick: bool = False) -> list[AnyRecipe]:
 
 def check_lifts(finished: list[Finished]) -> list[Finding]:
     """Before RL at chance and short; soon and at the end of RL right and long; the baseline as before."""
-    d: int = finished[0].setting("task.d")
+    d: int = finished[0].recipe.setting("task.d")
     ends: list[tuple[str, str, str, float | None, float]] = [
         ("greedy accuracy after NTP", "pretrain", "greedy_accuracy", 0.5, 0.05),
         ("greedy length after NTP", "pretrain", "greedy_length_median", 1.0, 0.0),

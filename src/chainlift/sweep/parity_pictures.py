@@ -26,7 +26,7 @@ def lifts_pictures(finished: list[Finished]) -> list[Picture]:
     x = tuple(
         float(row["sequences"] + (switch if row["stage"] == "posttrain" else 0)) for row in rows[0]
     )  # demonstrations, then samples
-    d: int = finished[0].setting("task.d")
+    d: int = finished[0].recipe.setting("task.d")
     unit, marks = "sequences: demonstrations, then RL's samples", (Mark(float(switch), "RL begins", "event"),)
     headline = Picture("headline", "Next-token prediction, then RL", seeds, _courses(rows, x, unit, d, marks))
     return [headline, Picture("lengths", "Response lengths over training", seeds, (_length_map(rows),))]
@@ -35,7 +35,7 @@ def lifts_pictures(finished: list[Finished]) -> list[Picture]:
 def stalls_pictures(finished: list[Finished]) -> list[Picture]:
     """Accuracy and length over the demonstrations of next-token prediction alone."""
     rows = [run.evaluations("pretrain") for run in finished]
-    d: int = finished[0].setting("task.d")
+    d: int = finished[0].recipe.setting("task.d")
     panels = _courses(rows, tuple(float(row["sequences"]) for row in rows[0]), "demonstrations", d)
     seeds = tuple(run.recipe.seed for run in finished)
     return [Picture("stalls", "Next-token prediction alone", seeds, panels)]

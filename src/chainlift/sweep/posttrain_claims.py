@@ -43,7 +43,7 @@ def algorithms_runs(seeds: Sequence[int], quick: bool = False) -> list[AnyRecipe
 
 def check_algorithms(finished: list[Finished]) -> list[Finding]:
     """Greedy accuracy and length after RL of each setting: right and long, but for the one that is only measured."""
-    d: int = finished[0].setting("task.d")
+    d: int = finished[0].recipe.setting("task.d")
     lines: list[tuple[str, Callable[[Finished], float], float | None, float]] = [
         ("greedy accuracy after RL", after("posttrain", "greedy_accuracy"), 1.0, 0.05),
         ("greedy length after RL", after("posttrain", "greedy_length_median"), float(d), 0.0),
@@ -73,7 +73,7 @@ def check_switch(finished: list[Finished]) -> list[Finding]:
 
     Nothing is predicted unless there are checkpoints of both kinds.
     """
-    d: int = finished[0].setting("task.d")
+    d: int = finished[0].recipe.setting("task.d")
     exact = by_seed(finished, lambda run: run.summary["pretrain"]["sampled_chain_exactness"] or 0.0, SWITCH)
     right = {steps: 1.0 if min(v) >= LEARNED else 0.5 if max(v) <= NOT_LEARNED else None for steps, v in exact.items()}
     if not {0.5, 1.0} <= set(right.values()):

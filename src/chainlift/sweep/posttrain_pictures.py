@@ -14,7 +14,7 @@ SETTING = ("posttrain.algorithm", "posttrain.reward", "posttrain.temperature")
 def algorithms_pictures(finished: list[Finished]) -> list[Picture]:
     """(c) algorithms and rewards against temperature, and the courses of greedy accuracy."""
     seeds = tuple(sorted({run.recipe.seed for run in finished}))
-    d: int = finished[0].setting("task.d")
+    d: int = finished[0].recipe.setting("task.d")
     maps = [
         _setting_map(finished, key, unit, (low, top))
         for key, unit, low, top in (
@@ -65,14 +65,14 @@ def _course(finished: list[Finished], name: str, setting: tuple[str, str, float]
 
 
 def _setting(run: Finished) -> tuple[str, str, float]:
-    return tuple(run.setting(f"posttrain.{key}") for key in ("algorithm", "reward", "temperature"))
+    return tuple(run.recipe.setting(f"posttrain.{key}") for key in ("algorithm", "reward", "temperature"))
 
 
 def switch_pictures(finished: list[Finished]) -> list[Picture]:
     """(e) greedy accuracy and length, by the update at which RL began and the updates of RL since."""
-    d: int = finished[0].setting("task.d")
+    d: int = finished[0].recipe.setting("task.d")
     seeds = tuple(sorted({run.recipe.seed for run in finished}))
-    at = {(run.setting("pretrain.steps"), run.recipe.seed): run.evaluations("posttrain") for run in finished}
+    at = {(run.recipe.setting("pretrain.steps"), run.recipe.seed): run.evaluations("posttrain") for run in finished}
     switches = sorted({steps for steps, _ in at}, reverse=True)
     columns = tuple(str(row["step"]) for row in at[switches[0], seeds[0]])
     panels = []

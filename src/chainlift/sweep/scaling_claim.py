@@ -100,7 +100,7 @@ def _read(
 ) -> dict[tuple[int, float], tuple[float, ...]]:
     """{(d, p_cot): demonstrations, one number a seed} that `first` reads off a seed's ladder (updates, values)."""
     rungs = by_seed(finished, value, "task.d", "mixture.p_cot", "pretrain.steps")
-    (batch,) = {run.setting("pretrain.batch_size") for run in finished}
+    (batch,) = {run.recipe.setting("pretrain.batch_size") for run in finished}
     found = {}
     for d, p in dict.fromkeys((d, p) for d, p, _ in rungs):
         own = sorted((steps, values) for (at_d, at_p, steps), values in rungs.items() if (at_d, at_p) == (d, p))

@@ -39,7 +39,7 @@ def modulus_runs(seeds: Sequence[int], quick: bool = False) -> list[AnyRecipe]:
 def check_modulus(finished: list[Finished]) -> list[Finding]:
     """For each K the threshold, and on either side of it what greedy and sampled responses are."""
     found: list[Finding] = []
-    of = {K: [run for run in finished if run.setting("task.modulus") == K] for K in MODULI}
+    of = {K: [run for run in finished if run.recipe.setting("task.modulus") == K] for K in MODULI}
     of = {K: runs for K, runs in of.items() if runs}
     for K in of:
         at = closed_forms.threshold(K)
@@ -68,7 +68,7 @@ def check_marker(finished: list[Finished]) -> list[Finding]:
     It is decided by going on after y_1 where there is none, else by the first token: `>` against the likeliest other.
     """
     found: list[Finding] = []
-    of = {name: [run for run in finished if run.setting("task.marker") == name] for name in MARKERS}
+    of = {name: [run for run in finished if run.recipe.setting("task.marker") == name] for name in MARKERS}
     for name, (modulus, on_both) in MARKERS.items():
         at = closed_forms.threshold(modulus, marker=on_both)
         key, decision = (GO_ON, "going on") if name == "none" else (FIRST_LEAD, "the opening token")
