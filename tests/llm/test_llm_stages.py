@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
-from chainlift.llm import pipeline, recipe
+from chainlift.llm import measuring, models, pipeline, recipe
+from chainlift.llm.context import LlmContext
 from chainlift.llm.recipe import LlmRecipe
 from chainlift.report.curves import SIGNALS, TRACES
 from chainlift.report.terminal import Reporter
@@ -66,6 +68,42 @@ def test_every_algorithm_goes_from_data_to_summary(tmp_path: Path, algorithm: st
     assert (preflight["prompts"], preflight["samples"]) == (16, 64)
     assert preflight["warnings"]  # after six updates no sample is right
     assert sorted(path.name for path in folder.checkpoints.iterdir()) == ["posttrain-4", "pretrain-6"]
+
+
+@pytest.mark.slow
+def test_adapters_are_trained_and_put_into_the_weights(tmp_path: Path) -> None:
+    folder, summary = run(tmp_path, "model.lora.rank=2", "posttrain.updates=2")
+    assert summary["posttrain"]["updates"] == 2
+    for name in ("pretrain-6", "posttrain-2"):
+        files = {path.name for path in (folder.checkpoints / name).iterdir()}
+        assert "model.safetensors" in files
+        assert not [file for file in files if file.startswith("adapter")]
+    context = LlmContext(small("model.lora.rank=2"), folder, Reporter(quiet=True), "cpu")
+    before = context.new_model()[0].state_dict()
+    after = models.open_folder(str(folder.checkpoints / "pretrain-6"))[0].state_dict()
+    moved = {name for name, value in before.items() if not torch.equal(value, after[name])}
+    assert moved
+    assert all("_proj" in name for name in moved)
+
+
+@pytest.mark.slow
+def test_star_from_the_start_each_round_differs_from_going_on(tmp_path: Path) -> None:
+    # Any completion is right here: so something is kept, and the second round's fit depends on where it begins.
+    shown: dict[bool, list[float]] = {}
+    for restart in (False, True):
+        chosen = (f"posttrain.restart={restart}", "posttrain.algorithm=star", "posttrain.updates_per_round=2")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(measuring, "judge", all_right)
+            folder, _ = run(tmp_path, *chosen)
+        rows = [row for row in folder.rows() if row["stage"] == "posttrain" and row["kind"] == "update"]
+        assert [row["round"] for row in rows] == [1, 1, 2, 2]
+        shown[restart] = [row["loss"] for row in rows]
+    assert shown[False][:2] == shown[True][:2]
+    assert shown[False][2:] != shown[True][2:]
+
+
+def all_right(problems: Any, responses: Any, grader: Any, template: Any) -> list[measuring.Judged]:
+    return [measuring.Judged(one, answer, True, False) for one, answer in zip(problems, responses, strict=True)]
 
 
 @pytest.mark.slow
