@@ -61,9 +61,9 @@ def read(folder: Path) -> Record:
         recipe = yaml.safe_load(recipe_file.read_text())
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"{recipe_file} is damaged") from error
-    _need(recipe, ("name", "mixture"), str(recipe_file))
-    kind = "data" if "data" in recipe else "task"
-    _need(recipe, (kind, "model"), str(recipe_file))
+    is_text = isinstance(recipe, dict) and "data" in recipe
+    _need(recipe, ("name", "data", "mixture", "model") if is_text else ("name", "task", "mixture"), str(recipe_file))
+    kind = "data" if is_text else "task"
     _need(recipe[kind], (), f"{recipe_file}, key {kind},")
     _need(recipe["mixture"], (), f"{recipe_file}, key mixture,")
     summary = _json(folder / "summary.json")
