@@ -117,6 +117,23 @@ def test_evaluate_a_run_a_checkpoint_and_a_model_folder(finished: Path) -> None:
 
 
 @pytest.mark.slow
+def test_an_exported_run_is_its_newest_model_with_a_card(finished: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    done = chainlift("export", finished, folder)
+    assert done.returncode == 0, done.stderr
+    newest = finished / "checkpoints/posttrain-4"
+    assert (folder / "model.safetensors").read_bytes() == (newest / "model.safetensors").read_bytes()
+    assert not list(folder.glob("train*"))
+    card = (folder / "README.md").read_text()
+    summary = json.loads((finished / "summary.json").read_text())
+    low, high = summary["posttrain"]["sampled_long_share_ci95"]
+    assert f"{summary['posttrain']['sampled_long_share']:.3f} [{low:.3f}, {high:.3f}]" in card
+    sizes = ["data.train_size=10", "evaluate.max_tokens=8", "--problems", "5", "--json"]
+    measured = chainlift("llm", "evaluate", folder, "--recipe", "llm-tiny", *sizes)
+    assert json.loads(measured.stdout)["greedy"]["n"] == 5, measured.stderr
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("algorithm", ["grpo", "star"])
 def test_two_processes_compute_what_one_does(tmp_path: Path, algorithm: str) -> None:
     chosen = [*SMALL, f"posttrain.algorithm={algorithm}", "posttrain.updates_per_round=2", "finetune.rows_at_once=4"]

@@ -101,3 +101,42 @@ def test_damage_is_named(tmp_path: Path) -> None:
     config.unlink()
     with pytest.raises(ValueError, match="is missing"):
         hub.load(tmp_path)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_folder_that_transformers_saved_comes_back(family: str, tmp_path: Path) -> None:
+    from transformers import AutoModelForCausalLM
+
+    model, task = make(family)
+    (tmp_path / "ours").mkdir()
+    hub.save(model, task, tmp_path / "ours")
+    theirs = AutoModelForCausalLM.from_pretrained(tmp_path / "ours", dtype=torch.bfloat16)
+    theirs.save_pretrained(tmp_path / "theirs", max_shard_size="20KB")
+    assert len(list((tmp_path / "theirs").glob("model-*.safetensors"))) > 1
+    loaded, same_task = hub.load(tmp_path / "theirs")
+    assert same_task.settings == task.settings
+    own = model.state_dict()
+    for name, value in loaded.state_dict().items():
+        assert torch.equal(value, own[name].bfloat16().float()), name
+    shard = next((tmp_path / "theirs").glob("model-*.safetensors"))
+    shard.unlink()
+    with pytest.raises(ValueError, match=rf"index\.json is damaged.*{shard.name}"):
+        hub.load(tmp_path / "theirs")
+
+
+def test_adapters_come_back_once_they_are_merged(tmp_path: Path) -> None:
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    model, task = make("mistral")
+    (tmp_path / "ours").mkdir()
+    hub.save(model, task, tmp_path / "ours")
+    theirs = AutoModelForCausalLM.from_pretrained(tmp_path / "ours", dtype=torch.float32)
+    adapted = get_peft_model(theirs, LoraConfig(r=2, target_modules="all-linear", init_lora_weights=False))
+    adapted.save_pretrained(str(tmp_path / "adapters"))
+    with pytest.raises(ValueError, match="holds adapters only: merge them"):
+        hub.load(tmp_path / "adapters")
+    adapted.merge_and_unload().save_pretrained(tmp_path / "merged")  # pyright: ignore[reportCallIssue]
+    loaded, _ = hub.load(tmp_path / "merged")
+    name = "blocks.0.mlp.down.weight"
+    assert not torch.equal(loaded.state_dict()[name], model.state_dict()[name])

@@ -32,15 +32,12 @@ Fresh = Annotated[bool, typer.Option("--fresh", help="Delete this run's folder f
 def prepare(
     source: Source,
     overrides: Overrides = None,
-    export: Annotated[Path | None, typer.Option(help="Write the mixture as a Hugging Face data set here.")] = None,
     as_json: Json = False,
 ) -> None:
     """Look at the data before training: the mixture, an example of each form, and what test shares with training."""
     from chainlift.llm import preparing, recipe
 
     found = preparing.look(recipe.load(source, overrides))
-    if export is not None:
-        preparing.export(recipe.load(source, overrides), export)
     print(json.dumps(found) if as_json else "\n".join(preparing.lines(found)))
 
 

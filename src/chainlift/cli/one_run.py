@@ -155,18 +155,6 @@ def sample(
 
 
 @app.command()
-def export(
-    target: Checkpoint,
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new or empty folder.")],
-) -> None:
-    """Write a folder that AutoModelForCausalLM and AutoTokenizer of transformers open."""
-    from chainlift.stages import inspect
-
-    inspect.export(target, folder)
-    print(folder)
-
-
-@app.command()
 def env(as_json: Json = False) -> None:
     """Print versions, device and threads, for a bug report."""
     from chainlift.runs import environment

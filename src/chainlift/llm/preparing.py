@@ -1,8 +1,7 @@
-"""A recipe's data looked at before training: counts, an example of each form, overlap; its cost; its export."""
+"""A recipe's data looked at before training: counts, an example of each form, overlap; its cost."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from importlib import resources
 from pathlib import Path
@@ -12,9 +11,7 @@ import yaml
 
 from chainlift.llm import costs, mixture, models, sources, timing
 from chainlift.llm.lengths import mean_lengths
-from chainlift.llm.mixture import Row
 from chainlift.llm.overlap import overlap
-from chainlift.llm.problem import Splits
 from chainlift.llm.recipe import LlmRecipe
 from chainlift.llm.templates import completion, content, prompt
 
@@ -80,58 +77,6 @@ def _launch(recipe: LlmRecipe) -> list[str]:
         f"on N GPUs: accelerate launch --config_file {folder}/fsdp.yaml --num_processes N -m chainlift llm posttrain "
         f"{recipe.name} ...; beside it ddp.yaml, for a model that fits one GPU, and zero3.yaml"
     ]
-
-
-def export(recipe: LlmRecipe, folder: Path) -> None:
-    """Write the mixture and the test problems as a Hugging Face data set with a card; ValueError if the folder is full.
-
-    Columns: prompt, completion, is_long for fine-tuning; prompt, answer for RL and tests. `reward_model` and
-    `data_source` are what verl looks for.
-    """
-    if folder.exists() and any(folder.iterdir()):
-        raise ValueError(f"{folder} is not empty; choose another folder")
-    models.need_extra()
-    from datasets import Dataset
-
-    splits = sources.source(recipe.data)
-    rows = mixture.rows(splits[0], recipe.mixture, recipe.template, seed=recipe.seed)
-    folder.mkdir(parents=True, exist_ok=True)
-    Dataset.from_list([dict(row) for row in rows]).to_parquet(str(folder / "demonstrations.parquet"))
-    for name, problems in zip(("train", "test"), splits, strict=True):
-        content = [
-            {
-                "prompt": prompt(one, recipe.template),
-                "answer": one.answer,
-                "data_source": f"chainlift/{recipe.data.name}",  # pyright: ignore[reportAttributeAccessIssue]
-                "reward_model": {"style": "rule", "ground_truth": one.answer},
-            }
-            for one in problems
-        ]
-        Dataset.from_list(content).to_parquet(str(folder / f"{name}.parquet"))
-    (folder / "README.md").write_text(_card(recipe, rows, splits))
-
-
-def _card(recipe: LlmRecipe, rows: list[Row], splits: Splits) -> str:
-    """The data set's card."""
-    share = sum(row["is_long"] for row in rows) / len(rows)
-    configs = [
-        {"config_name": "demonstrations", "data_files": "demonstrations.parquet"},
-        {"config_name": "problems", "data_files": [{"split": s, "path": f"{s}.parquet"} for s in ("train", "test")]},
-    ]
-    head = yaml.safe_dump({"tags": ["chainlift", "chain-of-thought"], "configs": configs}, sort_keys=False)
-    about = json.dumps(recipe.data.model_dump(mode="json"))
-    return f"""---
-{head}---
-
-# A mixture of short and long demonstrations
-
-Written by chainlift. Source: `{about}`, template: `{json.dumps(recipe.template.model_dump(mode="json"))}`.
-
-- `demonstrations.parquet`: {len(rows):,} rows; a problem is shown with its whole solution with probability
-  {recipe.mixture.p_cot:g} (realised: {share:.4f}), else with its answer alone. Seed {recipe.seed}.
-- `train.parquet`, `test.parquet`: {len(splits[0]):,} and {len(splits[1]):,} problems with their answers, for RL and
-  for measuring. The reward is 1 for an answer that equals `answer` as a number, else 0.
-"""
 
 
 def _parameters(recipe: LlmRecipe) -> int:

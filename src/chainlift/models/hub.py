@@ -1,8 +1,10 @@
 """A model as a folder, and back again; a transformer's is one that AutoModelForCausalLM and AutoTokenizer open.
 
 A transformer's weights are stored under transformers' names in model.safetensors; config.json holds transformers'
-fields and, under the key `chainlift`, the settings of model and task from which `load` builds our own. The linear model
-has no class in transformers, so its folder holds our names and our settings only. Nothing here imports transformers.
+fields and, under the key `chainlift`, the settings of model and task from which `load` builds our own. transformers
+keeps that key, so a folder that it, TRL or peft has saved after training comes back too, in shards and in bfloat16 as
+well. The linear model has no class in transformers, so its folder holds our names and our settings only. Nothing here
+imports transformers.
 """
 
 from __future__ import annotations
@@ -24,6 +26,8 @@ from chainlift.tasks import registry as tasks
 from chainlift.tasks.base import Task, Vocabulary
 
 WEIGHTS = "model.safetensors"
+SHARDS = "model.safetensors.index.json"
+ADAPTERS = "adapter_config.json"
 
 
 def save(model: Model, task: Task, folder: Path) -> None:
@@ -42,6 +46,7 @@ def save(model: Model, task: Task, folder: Path) -> None:
         "tokenizer.json": _tokenizer(vocabulary),
         "tokenizer_config.json": {
             "tokenizer_class": "PreTrainedTokenizerFast",
+            "chat_template": "{% for message in messages %}{{ message['content'] }}{% endfor %}",  # verl sends chats
             "eos_token": vocabulary.tokens[-1],
             "pad_token": vocabulary.tokens[-1],
             "model_max_length": model.context,
@@ -53,10 +58,14 @@ def save(model: Model, task: Task, folder: Path) -> None:
 
 
 def load(folder: Path) -> tuple[Model, Task]:
-    """The model, on the CPU, and the task of a folder written by `save`; ValueError names the file that is missing or
-    damaged.
+    """The model, on the CPU in float32, and the task of a folder written by `save`, or by transformers from such a one.
+
+    ValueError names the file that is missing or damaged.
     """
-    config_file, weights_file = folder / "config.json", folder / WEIGHTS
+    config_file = folder / "config.json"
+    weights_file = folder / (SHARDS if (folder / SHARDS).is_file() else WEIGHTS)
+    if (folder / ADAPTERS).is_file() and not weights_file.is_file():
+        raise ValueError(f"{folder} holds adapters only: merge them by peft's merge_and_unload(), and save")
     for file in (config_file, weights_file):
         if not file.is_file():
             raise ValueError(f"{file} is missing: {folder} is not a chainlift checkpoint")
@@ -70,11 +79,19 @@ def load(folder: Path) -> tuple[Model, Task]:
             f"{config_file} is damaged or was not written by chainlift ({type(error).__name__})"
         ) from error
     try:
-        weights = load_file(weights_file)
+        weights = _read(weights_file)
         model.load_state_dict(_from_hub(model, weights) if isinstance(model, Transformer) else weights)
-    except (SafetensorError, KeyError, RuntimeError) as error:
+    except (SafetensorError, OSError, ValueError, KeyError, RuntimeError) as error:
         raise ValueError(f"{weights_file} is damaged: {str(error).splitlines()[0]}") from error
     return model, task
+
+
+def _read(weights_file: Path) -> dict[str, Tensor]:
+    """All weights of a file, or of the shards that an index names, under their names."""
+    if weights_file.name != SHARDS:
+        return load_file(weights_file)
+    shards = sorted(set(json.loads(weights_file.read_text())["weight_map"].values()))
+    return {name: value for shard in shards for name, value in load_file(weights_file.parent / shard).items()}
 
 
 def _own(model: Model, task: Task) -> dict[str, Any]:

@@ -126,7 +126,7 @@ def summary_table(summary: dict[str, Any]) -> Table:
     for key, name, predicted in measured_in(summary[stage] for stage in stages):
         cells = [name]
         for stage in stages:
-            cells.append(_cell(summary[stage], key))
+            cells.append(cell(summary[stage], key))
             if stage != "continued_pretrain":
                 theory = (summary["theory"] if stage == "pretrain" else summary["theory"]["posttrain"]).get(predicted)
                 cells.append("—" if theory is None else f"{theory:g}")
@@ -134,7 +134,8 @@ def summary_table(summary: dict[str, Any]) -> Table:
     return table
 
 
-def _cell(measured: dict[str, Any], key: str) -> str:
+def cell(measured: dict[str, Any], key: str) -> str:
+    """A quantity of a stage's summary or of an evaluation, with its interval where it has one."""
     if measured[key] is None:
         return "—"
     interval = measured.get(f"{key}_ci95")
@@ -172,21 +173,21 @@ def evaluation_table(measured: dict[str, Any]) -> Table:
     for name in names:
         table.add_row(name.replace("_", " "), *(_quantity(measured[mode], name) for mode in MODES))
     if "opened" in measured:
-        table.add_row("accuracy if made long", _cell(measured["opened"], "accuracy"), "")
+        table.add_row("accuracy if made long", cell(measured["opened"], "accuracy"), "")
     for k, value in measured["sampled"].get("pass_at_k", {}).items():
         table.add_row(f"pass@{k}", "", f"{value:.3f}")
     for place, pair in enumerate(zip(*(measured[mode].get("digit_accuracy", []) for mode in MODES), strict=True)):
         table.add_row(f"answer's token {place + 1}", *(f"{value:.3f}" for value in pair))
     for length in measured["greedy"].get("by_prompt_length", {}):
         own = [measured[mode]["by_prompt_length"][length] for mode in MODES]
-        table.add_row(f"accuracy at length {length} (n {own[0]['n']})", *(_cell(one, "accuracy") for one in own))
+        table.add_row(f"accuracy at length {length} (n {own[0]['n']})", *(cell(one, "accuracy") for one in own))
     return table
 
 
 def _quantity(measured: dict[str, Any], name: str) -> str:
     if measured[name] is None:
         return "no long response" if name.startswith(("chain", "step")) else "—"
-    return f"{measured[name]:g}" if name.startswith("length") else _cell(measured, name)
+    return f"{measured[name]:g}" if name.startswith("length") else cell(measured, name)
 
 
 def response_lines(found: list[dict[str, Any]]) -> list[Text]:

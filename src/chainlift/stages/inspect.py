@@ -1,8 +1,7 @@
-"""Looking at a checkpoint: measure it, sample from it, export it."""
+"""Looking at a checkpoint: measure it, sample from it."""
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +20,19 @@ from chainlift.seeding import stream
 from chainlift.tasks import registry
 from chainlift.tasks.base import Task
 
-MODEL_FILES = ("model.safetensors", "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json")
-
 
 def find(target: Path) -> Path:
-    """The checkpoint folder that `target` is or, for a run folder, its last one; ValueError if there is none."""
-    if (target / "config.json").is_file():
-        return target
+    """The checkpoint folder of the small engine that `target` is or holds; ValueError if there is none."""
     recipe = target / "recipe.yaml"
     if recipe.is_file() and recipes.is_llm(yaml.safe_load(recipe.read_text()) or {}):
         raise ValueError(f"{target} is a language model's run: chainlift llm evaluate {target}")
+    return newest(target)
+
+
+def newest(target: Path) -> Path:
+    """The model's folder that `target` is or, for a run folder, its last checkpoint; ValueError if there is none."""
+    if any((target / name).is_file() for name in ("config.json", hub.ADAPTERS)):
+        return target
     for stage in ("posttrain", "pretrain"):
         found = checkpoint.latest(target / "checkpoints", stage)
         if found is not None:
@@ -78,22 +80,6 @@ def sample(
         generator=None if greedy else stream(seed, "sample-command/samples"),
     )
     return records(task, answers, list(range(len(answers.rollout.rows))))
-
-
-def export(target: Path, folder: Path) -> None:
-    """Copy a checkpoint's transformer, without the trainer's state, into a new or empty folder."""
-    source = find(target)
-    model, _ = hub.load(source)  # a damaged checkpoint is refused here, before anything is written
-    if not isinstance(model, Transformer):
-        raise ValueError(f"{source} holds a {model.settings.family} model, which transformers has no class for")
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ValueError(f"{folder} is there and not empty; name a new folder")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name in MODEL_FILES:
-            shutil.copyfile(source / name, folder / name)
-    except OSError as error:
-        raise ValueError(f"cannot write into {folder}: {error.strerror}") from error
 
 
 def load(target: Path) -> tuple[Model, Task]:

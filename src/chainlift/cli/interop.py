@@ -1,0 +1,55 @@
+"""Commands that hand a model or a recipe's data to other programs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from chainlift.cli.app import app
+
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A new or empty folder.")]
+
+
+@app.command()
+def export(
+    target: Annotated[Path, typer.Argument(help="A checkpoint folder, or a run folder (its last checkpoint).")],
+    folder: Folder,
+) -> None:
+    """Write a model, with a card, as a folder that AutoModelForCausalLM and AutoTokenizer of transformers open."""
+    from chainlift.stages import export as stage
+
+    stage.export(target, folder)
+    print(folder)
+
+
+@app.command()
+def dataset(
+    source: Annotated[str, typer.Argument(metavar="RECIPE", help="A shipped recipe's name, or a .yaml file.")],
+    folder: Folder,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[KEY=VALUE]...", help="Dotted overrides, for example task.d=20 mixture.p_cot=.1."),
+    ] = None,
+    size: Annotated[
+        int | None, typer.Option(min=1, help="Demonstrations, and prompts for RL; default: 10,000, or all problems.")
+    ] = None,
+    test_size: Annotated[
+        int | None, typer.Option(min=1, help="Test prompts; default: 1,000, or all test problems.")
+    ] = None,
+) -> None:
+    """Write a recipe's data as a Hugging Face data set with its reward and a card, for TRL, verl and others."""
+    from chainlift.llm.recipe import LlmRecipe
+    from chainlift.stages import dataset as stage
+    from chainlift.sweep import kinds
+
+    recipe = kinds.load(source, overrides)
+    if isinstance(recipe, LlmRecipe):
+        from chainlift.llm.dataset import of_problems
+
+        data = of_problems(recipe, size, test_size)
+    else:
+        data = stage.of_task(recipe, size or 10_000, test_size or 1_000)
+    stage.write(data, folder)
+    print(folder)

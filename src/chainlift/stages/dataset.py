@@ -1,0 +1,178 @@
+"""A recipe's data as a Hugging Face data set: demonstrations, prompts with answers, their reward, a card.
+
+demonstrations.parquet      prompt, completion, is_long: TRL's SFTTrainer reads them as they are
+train.parquet test.parquet  prompt, answer, and what verl looks for: chat, data_source, ability, reward_model,
+                            extra_info
+reward.py                   the reward, as TRL and verl call one
+README.md                   the card
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from torch import Tensor
+
+from chainlift.learning.reward import RewardName
+from chainlift.recipe import Recipe
+from chainlift.seeding import stream
+from chainlift.stages.new_folder import new_folder
+from chainlift.tasks import mixture, registry
+from chainlift.tasks.base import Task, held_out, output_mask
+
+Text = str | list[dict[str, str]]
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """What is written of a recipe."""
+
+    name: str
+    title: str
+    demonstrations: list[dict[str, Any]]
+    """prompt, completion, is_long."""
+    problems: dict[str, list[tuple[Text, str]]]
+    """(prompt, answer) of each split."""
+    reward: str
+    """Python that makes `reward`, in reward.py."""
+    about: list[str]
+    """Lines of the card."""
+
+
+def of_task(recipe: Recipe, size: int, test_size: int) -> DataSet:
+    """Fresh demonstrations and prompts of a small recipe, by streams of its seed that no run uses."""
+    task, seed = registry.build(recipe.task), recipe.seed
+    drawn = mixture.draw(task, recipe.mixture, size, seed=seed, name="dataset/demonstrations", step=0)
+    rows = [
+        {
+            "prompt": task.vocabulary.decode(prompt),
+            "completion": _response(task, response),
+            "is_long": is_long,
+        }
+        for part, is_long in ((drawn.short, False), (drawn.long, True))
+        for prompt, response in zip(part.prompts, part.responses, strict=True)
+    ]
+    order = torch.randperm(size, generator=stream(seed, "dataset/order")).tolist()  # drawn sorted by form
+    splits = {
+        "train": task.prompts(size, stream(seed, "dataset/train")),
+        "test": held_out(task).prompts(test_size, stream(seed, "dataset/test")),
+    }
+    reward: RewardName = recipe.posttrain.reward if recipe.posttrain is not None else "end_to_end"
+    settings = recipe.task.model_dump(mode="json")
+    shown = {task.vocabulary.decode(prompt) for prompt in splits["train"]}
+    repeated = sum(task.vocabulary.decode(prompt) in shown for prompt in splits["test"])
+    return DataSet(
+        name=recipe.name,
+        title=recipe.title or recipe.name,
+        demonstrations=[rows[i] for i in order],
+        problems={
+            split: [
+                (task.vocabulary.decode(prompt), _response(task, answer).strip())
+                for prompt, answer in zip(prompts, task.gold(prompts, long=False), strict=True)
+            ]
+            for split, prompts in splits.items()
+        },
+        reward="from chainlift.learning.text_reward import TextReward\n\n"
+        f"reward = TextReward({settings!r}, {reward!r})",
+        about=[
+            f"Task: `{json.dumps(settings)}`; p_cot {recipe.mixture.p_cot:g}; seed {seed}. Tokens: "
+            f"`{' '.join(task.vocabulary.tokens)}`; `chainlift export` writes a tokenizer for them.",
+            f"A response has at most {task.long_length} tokens and the end of the sequence: generate at most "
+            f"{task.long_length + 1}. `answer` is the short form; the reward ({reward}) reads the prompt.",
+            f"{repeated:,} of the {test_size:,} test prompts occur in train.parquet.",
+        ],
+    )
+
+
+def write(data: DataSet, folder: Path) -> None:
+    """Put a data set into a new or empty folder; ValueError if there is something in it, or without `datasets`."""
+    try:
+        from datasets import Dataset, disable_progress_bars
+    except ImportError as error:
+        raise ValueError("a data set needs the package datasets: pip install 'chainlift[llm]'") from error
+    disable_progress_bars()
+    with new_folder(folder):
+        Dataset.from_list(data.demonstrations).to_parquet(str(folder / "demonstrations.parquet"))
+        for split, problems in data.problems.items():
+            rows = [_row(data.name, split, i, *problem) for i, problem in enumerate(problems)]
+            Dataset.from_list(rows).to_parquet(str(folder / f"{split}.parquet"))
+        (folder / "reward.py").write_text(_reward(data))
+        (folder / "README.md").write_text(_card(data))
+
+
+def _row(name: str, split: str, index: int, prompt: Text, answer: str) -> dict[str, Any]:
+    """One prompt with its answer: `prompt` and `answer` for TRL, the other columns for verl."""
+    chat = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
+    return {
+        "prompt": prompt,
+        "answer": answer,
+        "chat": chat,
+        "data_source": f"chainlift/{name}",
+        "ability": "reasoning",
+        "reward_model": {"style": "rule", "ground_truth": answer},
+        "extra_info": {"split": split, "index": index, "prompt": chat[-1]["content"]},
+    }
+
+
+def _response(task: Task, response: Tensor) -> str:
+    """A response in text, without EOS, as it follows its prompt."""
+    own = response[output_mask(response[None], task.vocabulary.eos)[0]][:-1]
+    return task.vocabulary.separator + task.vocabulary.decode(own)
+
+
+def _reward(data: DataSet) -> str:
+    """reward.py."""
+    return f'''"""The reward of this data set; needs chainlift. TRL: reward_funcs=reward. verl: compute_score."""
+
+{data.reward}
+compute_score = reward.compute_score
+'''
+
+
+def _card(data: DataSet) -> str:
+    """README.md: the data set's card, with the head that the hub reads."""
+    share = sum(row["is_long"] for row in data.demonstrations) / max(1, len(data.demonstrations))
+    configs = [
+        {"config_name": "demonstrations", "data_files": "demonstrations.parquet"},
+        {"config_name": "problems", "data_files": [{"split": s, "path": f"{s}.parquet"} for s in data.problems]},
+    ]
+    head = {"pretty_name": data.title, "tags": ["chainlift", "chain-of-thought"], "configs": configs}
+    counts = ", ".join(f"{len(problems):,} in `{split}.parquet`" for split, problems in data.problems.items())
+    return f"""---
+{yaml.safe_dump(head, sort_keys=False, allow_unicode=True)}---
+
+# {data.title}
+
+A mixture of short demonstrations (the answer alone) and long ones (with the chain of thought), and prompts for
+reinforcement learning, written by chainlift from the recipe `{data.name}`.
+
+- `demonstrations.parquet`: {len(data.demonstrations):,} rows `prompt`, `completion`, `is_long`; {share:.2%} are long.
+- Prompts with answers: {counts}.
+  Columns `prompt`, `answer` for TRL; `chat`, `data_source`, `ability`, `reward_model`, `extra_info` for verl.
+- `reward.py`: the reward.
+{_list(data.about)}
+
+## Use
+
+```python
+from datasets import load_dataset
+from reward import reward  # reward.py of this folder; needs chainlift
+
+demonstrations = load_dataset("parquet", data_files="demonstrations.parquet", split="train")  # trl.SFTTrainer
+prompts = load_dataset("parquet", data_files="train.parquet", split="train")  # trl.GRPOTrainer(reward_funcs=reward)
+```
+
+verl: `data.train_files=train.parquet data.val_files=test.parquet data.prompt_key=chat
+custom_reward_function.path=reward.py` (by verl's documentation; not run by us).
+"""
+
+
+def _list(lines: Iterable[str]) -> str:
+    """Lines as a list."""
+    return "\n".join(f"- {line}" for line in lines)
