@@ -25,7 +25,7 @@ class TextReward:
 
     def __init__(self, task: dict[str, Any], reward: RewardName = "end_to_end") -> None:
         """task: its settings, as a recipe has them."""
-        self.task = registry.build(registry.settings_class(task.get("name"))(**task))
+        self.task = registry.build(registry.settings_class(task["name"])(**task))
         self.reward: RewardName = reward
 
     def __call__(
