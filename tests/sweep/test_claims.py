@@ -164,6 +164,32 @@ def test_the_document_holds_every_claim_that_has_results(tmp_path: Path) -> None
         results_document.write(tmp_path / "file/results.md", tmp_path / "claims", ["small"])
 
 
+def test_a_document_keeps_what_is_not_at_hand(tmp_path: Path, finished: Path) -> None:
+    document = tmp_path / "docs/results.md"
+    for claim, out in ((CLAIM, "one"), (replace(CLAIM, name="other", statement="another claim"), "two")):
+        reproduce(claim, tmp_path / out)
+        results_document.write(document, tmp_path / out / "claims", ["other", "small"])
+    text = document.read_text()
+    assert text.count("## small: holds") == text.count("## other: holds") == 1
+    assert text.index("[other](#other-holds)") < text.index("[small](#small-holds)")
+    reproduce(CLAIM, tmp_path / "one", quick=True)
+    results_document.write(document, tmp_path / "one/claims", ["other", "small"])
+    with_quick = document.read_text()
+    assert with_quick.startswith(text)
+    assert "## At quick sizes\n\n    chainlift reproduce --all --quick\n" in with_quick
+    assert results_document.write_run(document, finished) == "small"
+    summary = json.loads((finished / "summary.json").read_text())
+    low, high = summary["posttrain"]["greedy_accuracy_ci95"]
+    whole = document.read_text()
+    assert whole.startswith(with_quick)
+    assert f"{summary['posttrain']['greedy_accuracy']:.3f} [{low:.3f}, {high:.3f}]" in whole.partition("### small")[2]
+    assert (tmp_path / "docs/img/run-small.png").stat().st_size > 5000
+    for out in ("two", "one"):  # everything again, in another order
+        results_document.write(document, tmp_path / out / "claims", ["other", "small"])
+    results_document.write_run(document, finished)
+    assert document.read_text() == whole
+
+
 @pytest.mark.parametrize("name", sorted(registry.CLAIMS))
 def test_every_claim_lists_runs_without_a_double_and_fewer_quick_ones(name: str) -> None:
     claim = registry.CLAIMS[name]

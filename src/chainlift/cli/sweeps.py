@@ -101,7 +101,7 @@ def reproduce(
         bool, typer.Option("--dry-run", help="List the runs to do with their expected time; run nothing.")
     ] = False,
     document: Annotated[
-        Path | None, typer.Option(help="Also write a Markdown document of all claims that OUT/claims holds.")
+        Path | None, typer.Option(help="Also put all claims that OUT/claims holds into a Markdown document.")
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -155,16 +155,21 @@ def report(
     paths: Annotated[
         list[Path], typer.Argument(metavar="PATH...", help="Run folders, or folders that hold them, such as runs.")
     ],
+    document: Annotated[
+        Path | None, typer.Option(help="Also put each of the runs, one seed each, into a Markdown document of results.")
+    ] = None,
 ) -> None:
     """Write an offline page: report.html of a run folder, index.html of a folder that holds runs.
 
     A run's page comes with its figures as pdf, png and csv. The page of a folder has its claims with interactive
     figures, a table of its runs that can be searched and sorted, and every run behind it.
     """
-    from chainlift.report import results_page
+    from chainlift.report import results_document, results_page
 
     for path in paths:
         print(results_page.write_any(path))
+        if document is not None:
+            print(f"{document}: {results_document.write_run(document, path)}")
 
 
 @app.command()

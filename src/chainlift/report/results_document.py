@@ -1,25 +1,25 @@
-"""The document of results: every claim that was reproduced, with its verdict, table, figures and how it was made."""
+"""The document of results: claims with their verdicts, tables, figures and how they were made; and single runs."""
 
 from __future__ import annotations
 
 import json
 import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from chainlift.runs.store import write_atomically
+import yaml
 
-HEAD = """# Results
+from chainlift.report import document_parts, page
+from chainlift.report.about import chance
+from chainlift.report.names import STAGE_TITLES
+from chainlift.report.sentence import headline
+from chainlift.report.summary_markdown import summary_markdown
+from chainlift.runs.store import RunFolder
 
-Written by `chainlift reproduce`, not by hand: what was measured, beside what theory says ([theory.md](theory.md)).
-Intervals are Student's t, 95 %, over seeds. "Worst" is the seed farthest from the prediction; every seed must be within
-"allowed", or the mean where "mean" stands behind it; "inside" asks that the mean's interval holds the prediction. A
-line without a prediction is a measurement. A verdict that fails is shown as failing.
-
-"""
 KEYS = (
     "claim",
     "statement",
@@ -33,9 +33,7 @@ KEYS = (
     "made_on",
     "judged_on",
 )
-QUICK = """## At quick sizes
-
-    chainlift reproduce --all --quick
+QUICK = """    chainlift reproduce --all --quick
 
 The same claims with small runs of the same shape, for a first look on a laptop.
 
@@ -52,22 +50,52 @@ class _Told:
 
 
 def write(document: Path, results: Path, names: Sequence[str]) -> list[str]:
-    """The names of the claims now in `document`: those of `names` whose results are in `results` or `results`/quick.
+    """The names of the claims put into `document`: those of `names` whose results are in `results` or `results`/quick.
 
-    Figures of full results are copied into `img` beside the document. ValueError in one line if it cannot be written.
+    What else it holds stays. Figures of full results are copied into `img` beside it. ValueError in one line if it
+    cannot be written.
     """
     whole, quick = (_read(folder, names) for folder in (results, results / "quick"))
-    try:
-        pictures = document.parent / "img"
-        pictures.mkdir(parents=True, exist_ok=True)
+    with _written(document):
+        parts = document_parts.read(document)
         for told in whole:
-            for picture in told.pictures:
-                shutil.copyfile(picture, pictures / picture.name)
-        write_atomically(document, _render(whole, quick))
-    except OSError as error:
-        raise ValueError(f"cannot write {document}: {error.strerror}") from error
+            name = told.content["claim"]
+            parts.rows[name], parts.sections[name] = _row(told.content, linked=True), _section(told)
+            for drawn in told.pictures:
+                shutil.copyfile(drawn, document.parent / "img" / drawn.name)
+        if quick:
+            parts.quick = _quick(quick)
+        document_parts.write(document, parts, names)
     there = {told.content["claim"] for told in (*whole, *quick)}
     return [name for name in names if name in there]
+
+
+def write_run(document: Path, run: Path) -> str:
+    """The name of the recipe whose run was put into `document`, under the single runs; ValueError if it is not done."""
+    folder, recipe = RunFolder(run), yaml.safe_load((run / "recipe.yaml").read_text())
+    if not folder.done:
+        raise ValueError(f"{run} is not finished; the command that began it goes on with it")
+    summary, where = folder.summary(), json.loads((run / "environment.json").read_text())
+    with _written(document):
+        picture = document.parent / "img" / f"run-{recipe['name']}.png"
+        drawn = run / "figures" / "lift.png"
+        if not drawn.is_file():
+            page.write(run)
+        shutil.copyfile(drawn, picture)
+        parts = document_parts.read(document)
+        parts.single[recipe["name"]] = _single(recipe, summary, where, picture.name)
+        document_parts.write(document, parts, list(parts.sections))
+    return recipe["name"]
+
+
+@contextmanager
+def _written(document: Path) -> Iterator[None]:
+    """ValueError in one line where a document cannot be written."""
+    try:
+        (document.parent / "img").mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        raise ValueError(f"cannot write {document}: {error.strerror}") from error
 
 
 def _read(folder: Path, names: Sequence[str]) -> list[_Told]:
@@ -89,26 +117,37 @@ def _claim(folder: Path, name: str) -> _Told:
     return _Told(content, table, pictures)
 
 
-def _render(whole: list[_Told], quick: list[_Told]) -> str:
-    """The document as Markdown."""
-    text = HEAD + _overview([told.content for told in whole], linked=True)
-    text += "\n".join(_section(told) for told in whole)
-    if quick:
-        text += "\n" + QUICK + _circumstances([told.content for told in quick]) + "\n\n"
-        text += _overview([told.content for told in quick], linked=False)
-        text += "\n".join(_lines(told, f"{told.content['claim']}: all") for told in quick)
-    return text
+def _quick(quick: list[_Told]) -> str:
+    """All claims at quick sizes."""
+    contents = [told.content for told in quick]
+    rows = "".join(_row(one, linked=False) + "\n" for one in contents)
+    text = f"{QUICK}{_circumstances(contents)}\n\n{document_parts.COLUMNS}{rows}\n"
+    return text + "\n".join(_lines(told, f"{told.content['claim']}: all") for told in quick)
 
 
-def _overview(contents: list[dict[str, Any]], *, linked: bool) -> str:
-    """A row a claim."""
-    lines = ["| claim | | verdict | seeds | runs | minutes of training |", "|---|---|---|---|---|---|"]
-    for one in contents:
-        name = f"[{one['claim']}](#{_anchor(_title(one))})" if linked else one["claim"]
-        minutes = f"{one['seconds']['all'] / 60:.0f}"
-        cells = (name, one["statement"], one["verdict"], seed_range(one["seeds"]), one["runs"], minutes)
-        lines.append("| " + " | ".join(map(str, cells)) + " |")
-    return "\n".join(lines) + "\n\n"
+def _row(one: dict[str, Any], *, linked: bool) -> str:
+    """A claim's line in the table at the top."""
+    name = f"[{one['claim']}](#{_anchor(_title(one))})" if linked else one["claim"]
+    minutes = f"{one['seconds']['all'] / 60:.0f}"
+    cells = (name, one["statement"], one["verdict"], seed_range(one["seeds"]), one["runs"], minutes)
+    return "| " + " | ".join(map(str, cells)) + " |"
+
+
+def _single(recipe: dict[str, Any], summary: dict[str, Any], where: dict[str, Any], picture: str) -> str:
+    """One run's part of the document."""
+    command = "llm posttrain" if "data" in recipe else "run"
+    seconds = sum(summary[stage]["seconds"] for stage in STAGE_TITLES if stage in summary)
+    parts = [
+        f"### {recipe['name']}: seed {recipe['seed']}",
+        recipe["title"],
+        f"    chainlift {command} {recipe['name']}",
+        f"Run `{summary['run_id']}`, made with {_machine(where)}. It trained for {seconds / 60:.0f} minutes. "
+        f"{summary['pretrain']['prompts']} fresh prompts at each point.",
+        headline(summary, chance(recipe, summary)),
+        f"![{recipe['title']}](img/{picture})",
+        summary_markdown(summary),
+    ]
+    return "\n\n".join(parts)
 
 
 def _section(told: _Told) -> str:

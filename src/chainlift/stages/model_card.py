@@ -6,8 +6,8 @@ from typing import Any
 
 import yaml
 
-from chainlift.report.names import STAGE_TITLES, column_title, measured_in
-from chainlift.report.terminal import cell
+from chainlift.report.names import STAGE_TITLES
+from chainlift.report.summary_markdown import summary_markdown
 from chainlift.tasks.base import Task
 
 PAPER = "Tsilivis et al., arXiv 2510.11495"
@@ -63,15 +63,10 @@ def _task(task: Task) -> str:
 
 def _measured(summary: dict[str, Any], checkpoint: str) -> str:
     """A table of what the run measured after its stages."""
-    stages = [stage for stage in ("pretrain", "posttrain") if stage in summary]
-    own = checkpoint.partition("-")[0]
-    titles = [column_title(stage) + (" (this model)" if stage == own else "") for stage in stages]
-    lines = ["| | " + " | ".join(titles) + " |", "|---" * (len(stages) + 1) + "|"]
-    for key, title, _ in measured_in(summary[stage] for stage in stages):
-        lines.append(f"| {title} | " + " | ".join(cell(summary[stage], key) for stage in stages) + " |")
-    prompts = summary[stages[0]]["prompts"]
-    intervals = f"Measured on {prompts:,} fresh prompts of one seed, with 95 % intervals over prompts:"
-    return "\n".join([intervals, "", *lines])
+    intervals = (
+        f"Measured on {summary['pretrain']['prompts']:,} fresh prompts of one seed, with 95 % intervals over prompts:"
+    )
+    return f"{intervals}\n\n{summary_markdown(summary, checkpoint.partition('-')[0]).strip()}"
 
 
 def _use(task: Task | None, recipe: str) -> str:

@@ -1,0 +1,73 @@
+"""The document of results in parts, so that writing a part anew keeps what is not at hand: other claims, other runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from chainlift.runs.store import write_atomically
+
+HEAD = """# Results
+
+Written by `chainlift reproduce`, not by hand: what was measured, beside what theory says ([theory.md](theory.md)).
+Intervals are Student's t, 95 %, over seeds. "Worst" is the seed farthest from the prediction; every seed must be within
+"allowed", or the mean where "mean" stands behind it; "inside" asks that the mean's interval holds the prediction. A
+line without a prediction is a measurement. A verdict that fails is shown as failing.
+
+"""
+COLUMNS = "| claim | | verdict | seeds | runs | minutes of training |\n|---|---|---|---|---|---|\n"
+QUICK = "## At quick sizes\n"
+SINGLE = "## Single runs\n"
+ABOUT_SINGLE = """
+Written by `chainlift report RUN --document`: one seed each, which is no claim; Wilson intervals, 95 %, over prompts.
+"""
+
+
+@dataclass
+class Parts:
+    """What a document holds, as text."""
+
+    rows: dict[str, str] = field(default_factory=dict)
+    """Of each claim, its line of the table at the top."""
+    sections: dict[str, str] = field(default_factory=dict)
+    """Of each claim, everything from its heading on."""
+    quick: str = ""
+    """Claims at quick sizes, without the heading."""
+    single: dict[str, str] = field(default_factory=dict)
+    """Of each recipe that was run alone, everything from its heading on."""
+
+
+def read(document: Path) -> Parts:
+    """The parts of a document that `write` wrote; none if it is not there."""
+    parts = Parts()
+    if not document.exists():
+        return parts
+    head, *sections = document.read_text().split("\n## ")
+    for row in head.splitlines():
+        if row.startswith("| ["):
+            parts.rows[row[3:].partition("]")[0]] = row
+    for section in sections:
+        text = "## " + section.strip("\n") + "\n"
+        if text.startswith(QUICK):
+            parts.quick = text.removeprefix(QUICK).strip("\n") + "\n"
+        elif text.startswith(SINGLE):
+            for one in text.split("\n### ")[1:]:
+                parts.single[one.partition(":")[0]] = "### " + one.strip("\n") + "\n"
+        else:
+            parts.sections[section.partition(":")[0]] = text
+    return parts
+
+
+def write(document: Path, parts: Parts, order: Sequence[str]) -> None:
+    """Write the document whole or not at all; `order`: of claims, those that it does not name come last."""
+    names = [*(name for name in order if name in parts.sections), *(set(parts.sections) - set(order))]
+    text = HEAD
+    if names:
+        text += COLUMNS + "".join(parts.rows[name] + "\n" for name in names) + "\n"
+    text += "\n".join(parts.sections[name] for name in names)
+    if parts.quick:
+        text += f"\n{QUICK}\n{parts.quick}"
+    if parts.single:
+        text += f"\n{SINGLE}{ABOUT_SINGLE}\n" + "\n".join(parts.single[name] for name in sorted(parts.single))
+    write_atomically(document, text)
