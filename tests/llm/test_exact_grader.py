@@ -6,7 +6,8 @@ import pytest
 
 from chainlift.llm import gsm8k, numbers
 from chainlift.llm.exact_grader import ExactGrader
-from chainlift.llm.graders import Grade, grader
+from chainlift.llm.grade import Grade
+from chainlift.llm.graders import grader
 from chainlift.llm.templates import completion, content
 
 CASES = [

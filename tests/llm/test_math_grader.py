@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from chainlift.llm import math_worker
-from chainlift.llm.graders import Grade, grader
+from chainlift.llm.grade import Grade
+from chainlift.llm.graders import grader
 from chainlift.llm.math_grader import MathGrader
 
 EQUAL = [

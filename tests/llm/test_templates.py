@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from chainlift.llm import templates
-from chainlift.llm.graders import marked_or_boxed
+from chainlift.llm.grade import marked_or_boxed
 from chainlift.llm.problem import Problem
 from chainlift.llm.templates import TemplateSettings
 

@@ -11,7 +11,7 @@ from itertools import islice
 from typing import Any
 
 from chainlift.llm import graders, models, processes, sources
-from chainlift.llm.graders import Grader
+from chainlift.llm.grade import Grader
 from chainlift.llm.measuring import Examinee, Judged, measure
 from chainlift.llm.problem import Problem, Splits
 from chainlift.llm.recipe import LlmRecipe

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 from chainlift.llm import numbers
-from chainlift.llm.graders import Grade, How, Tally, marked_or_boxed
+from chainlift.llm.grade import Grade, How, Tally, marked_or_boxed
 
 
 class ExactGrader:

@@ -2,91 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
+
+from chainlift.llm.exact_grader import ExactGrader
+from chainlift.llm.grade import Grader
+from chainlift.llm.math_grader import MathGrader
 
 GraderName = Literal["exact", "math"]
-How = Literal["mark", "boxed", "last number", "formula", "no answer", "timeout", "crash"]
-"""Where an answer was found, or why there is none."""
-COUNTED: dict[How, str] = {
-    "last number": "by_last_number",
-    "no answer": "no_answer",
-    "timeout": "timeouts",
-    "crash": "crashes",
-}
-"""What is counted, by the name under which it is recorded."""
-
-
-@dataclass(frozen=True)
-class Grade:
-    """A verdict on one completion."""
-
-    is_right: bool
-    how: How
-
-
-class Grader(Protocol):
-    """A judge of completions."""
-
-    def grade_all(self, completions: Sequence[str], answers: Sequence[str]) -> list[Grade]:
-        """A grade for each completion, given the right answer to its problem."""
-        ...
-
-    def counts(self) -> dict[str, int]:
-        """{graded, by_last_number, no_answer, timeouts, crashes} since the last call of this."""
-        ...
-
-    def close(self) -> None:
-        """End what works in the background; a grader that is used again begins anew."""
-        ...
-
-
-class Tally:
-    """Counts of grades."""
-
-    def __init__(self) -> None:
-        self._grades: list[Grade] = []
-
-    def add(self, grades: list[Grade]) -> list[Grade]:
-        """The grades, which are counted."""
-        self._grades += grades
-        return grades
-
-    def take(self) -> dict[str, int]:
-        """The counts since the last call."""
-        taken, self._grades = self._grades, []
-        return {"graded": len(taken)} | {name: sum(one.how == how for one in taken) for how, name in COUNTED.items()}
 
 
 def grader(name: GraderName, answer_mark: str) -> Grader:
     """The judge of a name; ValueError in one line where it needs a package that is not there."""
-    if name == "exact":
-        from chainlift.llm.exact_grader import ExactGrader
-
-        return ExactGrader(answer_mark)
-    from chainlift.llm.math_grader import MathGrader
-
-    return MathGrader(answer_mark)
-
-
-def marked_or_boxed(text: str, answer_mark: str) -> tuple[str | None, How]:
-    """(the answer, where it stood): behind the last mark, to the end of its line, else in the last box, else None."""
-    _, mark, after = text.rpartition(answer_mark)
-    if mark:
-        return after.lstrip(" ").partition("\n")[0].strip(), "mark"
-    return _boxed(text), "boxed"
-
-
-def _boxed(text: str) -> str | None:
-    """What the last \\boxed{...} of a text holds, braces matched; None without one."""
-    start = text.rfind("\\boxed{")
-    if start < 0:
-        return None
-    start += len("\\boxed{")
-    depth = 1
-    for place in range(start, len(text)):
-        depth += {"{": 1, "}": -1}.get(text[place], 0)
-        if depth == 0:
-            return text[start:place]
-    return None
+    return ExactGrader(answer_mark) if name == "exact" else MathGrader(answer_mark)

@@ -14,7 +14,7 @@ from concurrent.futures import TimeoutError as LateError
 from typing import Any
 
 from chainlift.llm import math_worker
-from chainlift.llm.graders import Grade, How, Tally, marked_or_boxed
+from chainlift.llm.grade import Grade, How, Tally, marked_or_boxed
 
 SECONDS = 5.0  # for one formula; honest ones take a few milliseconds
 MOST_WORKERS = 4

@@ -11,7 +11,7 @@ import torch
 from pydantic import Field
 
 from chainlift.llm.generation import Response, respond
-from chainlift.llm.graders import Grader
+from chainlift.llm.grade import Grader
 from chainlift.llm.problem import Problem
 from chainlift.llm.templates import TemplateSettings, is_long, long_opening, prompt
 from chainlift.measure.evaluate import describe
