@@ -145,6 +145,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_rows(tmp_path: Path, stage:
     assert first.returncode == -signal.SIGKILL
     again = subprocess.run([*command, "go on", stage, str(step)], env=environment, capture_output=True, text=True)
     assert again.returncode == 0, again.stderr
+    assert not [line for line in again.stderr.splitlines() if "Warning" in line or "%|" in line]  # libraries are quiet
     killed = RunFolder(tmp_path / "killed" / calm.path.name)
     assert killed.rows() == calm.rows()
     assert killed.rows("rollouts.jsonl") == calm.rows("rollouts.jsonl")

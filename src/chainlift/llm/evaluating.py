@@ -77,7 +77,6 @@ def evaluate(
     settings = recipe.evaluate.model_copy(update=changes)
     device = environment.pick_device(recipe.device)
     models.need_extra()
-    models.quiet_libraries()
     processes.join()
     if recipe.threads is not None:
         torch.set_num_threads(recipe.threads)

@@ -47,7 +47,6 @@ def mean_lengths(recipe: LlmRecipe, problems: Sequence[Problem]) -> tuple[Length
 def _tokenizer(recipe: LlmRecipe, texts: list[str]) -> Any:
     """The model's tokenizer if that costs no download, else None."""
     models.need_extra()
-    models.quiet_libraries()
     if recipe.model.scratch is not None:
         from chainlift.llm import vocabulary
 

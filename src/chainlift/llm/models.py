@@ -84,28 +84,24 @@ class LanguageModelSettings(Settings):
         return self
 
 
-def quiet_libraries() -> None:
-    """Keep the libraries of language models from talking, and from telling their makers that they are used."""
+def need_extra() -> None:
+    """Keep the libraries of language models from talking, and from telling their makers that they are used.
+
+    ValueError in one line if the extra is not installed.
+    """
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
-    import datasets
-    import transformers
-
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
-    datasets.disable_progress_bars()
-
-
-def need_extra() -> None:
-    """ValueError in one line if the extra is not installed."""
     try:
-        import datasets  # noqa: F401
-        import transformers  # noqa: F401
+        import datasets
+        import transformers
         import trl  # noqa: F401
     except ImportError as error:
         raise ValueError("chainlift llm needs the extra llm: pip install 'chainlift[llm]'") from error
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    datasets.disable_progress_bars()
 
 
 def load(settings: LanguageModelSettings, texts: Iterable[str], *, seed: int) -> tuple[Any, Any]:
@@ -114,7 +110,6 @@ def load(settings: LanguageModelSettings, texts: Iterable[str], *, seed: int) ->
     ValueError in one line for a folder that is none, or a hub name that would have to be downloaded unasked.
     """
     need_extra()
-    quiet_libraries()
     if settings.path is None:
         assert settings.scratch is not None
         tokenizer = vocabulary.train(texts, settings.scratch.vocabulary)
