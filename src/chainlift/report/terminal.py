@@ -75,12 +75,12 @@ class Reporter:
         done = max(step - self._first_step, 1)
         rate = done / max(now - self._started, 1e-9)
         if self._bar is not None and self._live is not None:
-            self._bar.update(self._bar.task_ids[0], completed=step, rate=f"{rate:.1f} updates/s")
+            self._bar.update(self._bar.task_ids[0], completed=step, rate=_pace(rate))
         elif now - self._last_line >= PLAIN_SECONDS or (step == self._total and not self.brief):
             self._last_line = now
             remaining = (self._total - step) / rate
             told = f"reward {row['reward_mean']:.3f}" if "reward_mean" in row else f"loss {row['loss']:.4f}"
-            self._print(f"  update {step}/{self._total}  {told}  {rate:.1f} updates/s  {remaining:.0f} s left")
+            self._print(f"  update {step}/{self._total}  {told}  {_pace(rate)}  {remaining:.0f} s left")
 
     def evaluation(self, row: dict[str, Any]) -> None:
         """Show one metrics row of kind `evaluation`."""
@@ -96,6 +96,11 @@ class Reporter:
                 f"length {greedy['length_median']:g}; sampled accuracy {sampled['accuracy']:.3f}, "
                 f"long share {sampled['long_share']:.3f}"
             )
+
+
+def _pace(rate: float) -> str:
+    """Updates a second, or seconds an update where that is more than one."""
+    return f"{rate:.1f} updates/s" if rate >= 1 else f"{1 / rate:.1f} s/update"
 
 
 def _evaluation_table(rows: list[dict[str, Any]]) -> Table:
