@@ -135,7 +135,8 @@ def _row(one: dict[str, Any], *, linked: bool) -> str:
 
 def _single(recipe: dict[str, Any], summary: dict[str, Any], where: dict[str, Any], picture: str) -> str:
     """One run's part of the document."""
-    command = "llm posttrain" if "data" in recipe else "run"
+    language = "llm posttrain" if recipe["posttrain"] else "llm finetune"
+    command = language if "data" in recipe else "run"
     seconds = sum(summary[stage]["seconds"] for stage in STAGE_TITLES if stage in summary)
     parts = [
         f"### {recipe['name']}: seed {recipe['seed']}",
