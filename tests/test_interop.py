@@ -106,6 +106,24 @@ def test_folders_that_are_not_empty_are_left_alone(tmp_path: Path, finished: Pat
     assert [file.name for file in tmp_path.iterdir()] == ["note"]
 
 
+def test_a_damaged_recipe_is_told_in_one_line(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    for damage in ("a: [", "- 1"):
+        (run / "recipe.yaml").write_text(damage)
+        (run / "config.json").write_text("{}")
+        for arguments in (
+            ["evaluate", run],
+            ["export", run, tmp_path / "x"],
+            ["llm", "evaluate", run],
+            ["report", run],
+        ):
+            done = chainlift(*arguments)
+            assert done.returncode == 2
+            assert f"{run / 'recipe.yaml'} is damaged" in done.stderr
+            assert len(done.stderr.strip().splitlines()) == 1
+
+
 def test_an_exported_model_has_a_card_with_what_was_measured(finished: Path, tmp_path: Path) -> None:
     done = chainlift("export", finished, tmp_path / "model")
     assert done.returncode == 0, done.stderr

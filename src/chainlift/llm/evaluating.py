@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 
 from chainlift.llm import graders, models, processes, sources
 from chainlift.llm import recipe as recipes
@@ -15,6 +14,7 @@ from chainlift.llm.measuring import Examinee, Judged, measure
 from chainlift.llm.recipe import LlmRecipe
 from chainlift.recipe import is_llm, overridden
 from chainlift.runs import checkpoint, environment
+from chainlift.runs.store import RunFolder
 
 STAGES = ("posttrain", "pretrain")  # the later one first
 
@@ -103,7 +103,7 @@ def evaluate(
 
 def _of_run(run: Path, overrides: list[str] | None) -> LlmRecipe:
     """The recipe of a run folder; ValueError for a small engine's."""
-    content = yaml.safe_load((run / "recipe.yaml").read_text())
+    content = RunFolder(run).recipe()
     if not is_llm(content):
         raise ValueError(f"{run} is a small engine's run: chainlift evaluate {run}")
     return recipes.build(overridden(content, overrides))

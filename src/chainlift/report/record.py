@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from chainlift.runs.store import read_rows
+from chainlift.runs.store import RunFolder, read_rows
 
 STAGES = ("pretrain", "posttrain", "continued_pretrain")
 METRICS_KEYS = ("stage", "kind", "step", "sequences")
@@ -54,14 +52,8 @@ class Record:
 
 def read(folder: Path) -> Record:
     """The record in a run folder; ValueError in one line if it is none, or names the file that is damaged."""
-    recipe_file = folder / "recipe.yaml"
-    if not recipe_file.is_file():
-        raise ValueError(f"{folder} is not a run folder: it has no recipe.yaml")
-    try:
-        recipe = yaml.safe_load(recipe_file.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{recipe_file} is damaged") from error
-    is_text = isinstance(recipe, dict) and "data" in recipe
+    recipe_file, recipe = folder / "recipe.yaml", RunFolder(folder).recipe()
+    is_text = "data" in recipe
     _need(recipe, ("name", "data", "mixture", "model") if is_text else ("name", "task", "mixture"), str(recipe_file))
     kind = "data" if is_text else "task"
     _need(recipe[kind], (), f"{recipe_file}, key {kind},")

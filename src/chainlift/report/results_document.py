@@ -11,14 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from chainlift.report import document_parts, page
+from chainlift.report import document_parts, page, record
 from chainlift.report.about import chance
 from chainlift.report.names import STAGE_TITLES
 from chainlift.report.sentence import headline
 from chainlift.report.summary_markdown import summary_markdown
-from chainlift.runs.store import RunFolder
 
 KEYS = (
     "claim",
@@ -72,10 +69,10 @@ def write(document: Path, results: Path, names: Sequence[str]) -> list[str]:
 
 def write_run(document: Path, run: Path) -> str:
     """The name of the recipe whose run was put into `document`, under the single runs; ValueError if it is not done."""
-    folder, recipe = RunFolder(run), yaml.safe_load((run / "recipe.yaml").read_text())
-    if not folder.done:
+    found = record.read(run)
+    recipe, summary = found.recipe, found.summary
+    if summary is None:
         raise ValueError(f"{run} is not finished; the command that began it goes on with it")
-    summary, where = folder.summary(), json.loads((run / "environment.json").read_text())
     with _written(document):
         picture = document.parent / "img" / f"run-{recipe['name']}.png"
         drawn = run / "figures" / "lift.png"
@@ -83,7 +80,7 @@ def write_run(document: Path, run: Path) -> str:
             page.write(run)
         shutil.copyfile(drawn, picture)
         parts = document_parts.read(document)
-        parts.single[recipe["name"]] = _single(recipe, summary, where, picture.name)
+        parts.single[recipe["name"]] = _single(recipe, summary, found.environment, picture.name)
         document_parts.write(document, parts, list(parts.sections))
     return recipe["name"]
 

@@ -109,6 +109,19 @@ class RunFolder:
         write_atomically(self.path / "summary.json", json.dumps(summary, indent=2) + "\n")
         write_atomically(self.path / "DONE", "")
 
+    def recipe(self) -> dict[str, Any]:
+        """Keys and values of recipe.yaml; ValueError if it is missing or damaged."""
+        file = self.path / "recipe.yaml"
+        try:
+            found = yaml.safe_load(file.read_text())
+        except FileNotFoundError as error:
+            raise ValueError(f"{self.path} is not a run folder: it has no recipe.yaml") from error
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise ValueError(f"{file} is damaged") from error
+        if not isinstance(found, dict):
+            raise ValueError(f"{file} is damaged: it is no mapping")
+        return found
+
     def summary(self) -> dict[str, Any]:
         """summary.json; ValueError if it is missing or damaged."""
         file = self.path / "summary.json"

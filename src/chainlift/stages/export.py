@@ -5,8 +5,6 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-import yaml
-
 from chainlift import recipe as recipes
 from chainlift.models import hub
 from chainlift.models.transformer import Transformer
@@ -25,7 +23,7 @@ def export(target: Path, folder: Path) -> None:
     """
     source = inspect.newest(target)
     run = next((one for one in (target, source.parent.parent) if (one / "recipe.yaml").is_file()), None)
-    content = {} if run is None else yaml.safe_load((run / "recipe.yaml").read_text())
+    content = {} if run is None else RunFolder(run).recipe()
     task = None
     if not recipes.is_llm(content):
         model, task = hub.load(source)  # a damaged checkpoint is refused here, before anything is written

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from torch import Tensor
 
 from chainlift import recipe as recipes
@@ -16,6 +15,7 @@ from chainlift.models import hub
 from chainlift.models.families import Model
 from chainlift.models.transformer import Transformer
 from chainlift.runs import checkpoint, environment
+from chainlift.runs.store import RunFolder
 from chainlift.seeding import stream
 from chainlift.tasks import registry
 from chainlift.tasks.base import Task
@@ -23,8 +23,7 @@ from chainlift.tasks.base import Task
 
 def find(target: Path) -> Path:
     """The checkpoint folder of the small engine that `target` is or holds; ValueError if there is none."""
-    recipe = target / "recipe.yaml"
-    if recipe.is_file() and recipes.is_llm(yaml.safe_load(recipe.read_text()) or {}):
+    if (target / "recipe.yaml").is_file() and recipes.is_llm(RunFolder(target).recipe()):
         raise ValueError(f"{target} is a language model's run: chainlift llm evaluate {target}")
     return newest(target)
 
