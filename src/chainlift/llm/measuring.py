@@ -12,8 +12,9 @@ from pydantic import Field
 
 from chainlift.llm.generation import Response, respond
 from chainlift.llm.grade import Grader
+from chainlift.llm.opening import opening_probabilities
 from chainlift.llm.problem import Problem
-from chainlift.llm.templates import TemplateSettings, is_long, long_opening, prompt
+from chainlift.llm.templates import TemplateSettings, content, is_long, long_opening, prompt
 from chainlift.measure.evaluate import describe
 from chainlift.measure.statistics import pass_at_k, wilson
 from chainlift.seeding import stream
@@ -128,8 +129,9 @@ def measure(
 ) -> tuple[dict[str, Any], dict[str, list[Judged]]]:
     """({greedy, sampled, grader}, the judged responses of each) on problems drawn by the stream `name` at `step`.
 
-    with_more: pass@k if the settings ask for it, and as `opened`, where long forms have an opening of their own, greedy
-    responses that are made to begin with it: what the model can do if it is not asked to choose.
+    with_more: pass@k if the settings ask for it, and where long forms have an opening of their own its probability as
+    `opening`, and as `opened` greedy responses that are made to begin with it: what the model can do if it is not asked
+    to choose.
     """
     chosen = draw(problems, num_problems, seed=seed, name=f"{name}/prompts", step=step)
     examinee.grader.counts()  # what was graded before is no part of this
@@ -160,8 +162,32 @@ def measure(
             opening=opening,
         )
         table["opened"] = {key: value for key, value in table_of(judged).items() if key in OPENED}
+        table["opening"] = _opening(examinee, chosen, opening, settings)
     table["grader"] = examinee.grader.counts()
     return table, found
+
+
+def _opening(
+    examinee: Examinee, problems: Sequence[Problem], opening: str, settings: LlmEvaluateSettings
+) -> dict[str, Any]:
+    """{n, probability, probability_sd, temperature}: mean and standard deviation over the problems."""
+    asked = [content(prompt(one, examinee.template)) for one in problems]
+    found = opening_probabilities(
+        examinee.model,
+        examinee.tokenizer,
+        asked,
+        opening,
+        temperature=settings.temperature,
+        rows_at_once=settings.rows_at_once,
+        bfloat16=examinee.bfloat16,
+    )
+    spread = float(np.std(found, ddof=1)) if len(found) > 1 else 0.0
+    return {
+        "n": len(found),
+        "probability": float(np.mean(found)),
+        "probability_sd": spread,
+        "temperature": settings.temperature,
+    }
 
 
 def draw(problems: Sequence[Problem], count: int, *, seed: int, name: str, step: int) -> list[Problem]:

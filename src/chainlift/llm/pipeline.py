@@ -116,6 +116,8 @@ def summarise(recipe: LlmRecipe, folder: RunFolder) -> dict[str, Any]:
         extra = {f"{mode}_{key}": final[-1][mode][key] for mode in ("greedy", "sampled") for key in LLM}
         if "opened" in final[-1]:
             extra |= {"opened_accuracy": final[-1]["opened"]["accuracy"]}
+        if "opening" in final[-1]:
+            extra |= {"opening_probability": final[-1]["opening"]["probability"]}
         summary[stage] = done | counts | measured(final[-1]) | extra
     summary["theory"] = predicted(recipe)
     return summary

@@ -19,6 +19,7 @@ QUANTITIES = (
     ("sampled_long_share", "sampled long share", "sampled_long_share"),
     ("sampled_short_accuracy", "sampled accuracy of short responses", "sampled_short_accuracy"),
     ("sampled_long_accuracy", "sampled accuracy of long responses", "sampled_long_accuracy"),
+    ("opening_probability", "probability of the long form's opening", "sampled_long_share"),
     ("opened_accuracy", "greedy accuracy of responses made long", "opened_accuracy"),
     ("sampled_length_mean_right", "mean length of right samples", "sampled_length_mean_right"),
     ("sampled_length_mean_wrong", "mean length of wrong samples", "sampled_length_mean_wrong"),

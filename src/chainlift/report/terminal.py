@@ -179,6 +179,8 @@ def evaluation_table(measured: dict[str, Any]) -> Table:
         table.add_row(name.replace("_", " "), *(_quantity(measured[mode], name) for mode in MODES))
     if "opened" in measured:
         table.add_row("accuracy if made long", cell(measured["opened"], "accuracy"), "")
+    if "opening" in measured:
+        table.add_row("probability of the long opening", "", f"{measured['opening']['probability']:.3f}")
     for k, value in measured["sampled"].get("pass_at_k", {}).items():
         table.add_row(f"pass@{k}", "", f"{value:.3f}")
     for place, pair in enumerate(zip(*(measured[mode].get("digit_accuracy", []) for mode in MODES), strict=True)):

@@ -12,7 +12,7 @@ from chainlift.sweep.kinds import AnyRecipe
 QUICK = (
     "data.max_steps=2", "data.max_number=10", "finetune.steps=600", "posttrain.updates=10", "evaluate.prompts=256",
 )  # fmt: skip
-SHARE = 0.06  # allowed of a sampled long share: 2.8 standard errors at 512 problems
+OPENING = 0.03  # allowed of the opening's probability; the share of long training demonstrations is p_cot within .0074
 GAIN = 0.1  # with no effect, a seed gains as much by chance once in 10,000 times at 512 problems
 
 
@@ -22,11 +22,16 @@ def runs(seeds: Sequence[int], quick: bool = False) -> list[AnyRecipe]:
 
 
 def check(finished: list[Finished]) -> list[Finding]:
-    """After fine-tuning greedy answers are short and poor, sampled ones long as often as shown; RL lifts both."""
+    """After fine-tuning greedy answers are short and poor, sampled ones long as often as shown; RL lifts both.
+
+    What is judged of the sampled ones is the probability of opening a long answer, which has no sampling error: of 512
+    samples of a calibrated model, one seed in three would be off by more than .02.
+    """
     p = finished[0].recipe.mixture.p_cot
     lines: list[tuple[str, str, str, float | None, float]] = [
         ("greedy long share after fine-tuning", "pretrain", "greedy_long_share", 0.0, 0.02),
-        ("sampled long share after fine-tuning", "pretrain", "sampled_long_share", p, SHARE),
+        ("probability of the long opening after fine-tuning", "pretrain", "opening_probability", p, OPENING),
+        ("sampled long share after fine-tuning", "pretrain", "sampled_long_share", None, 0.0),
         ("greedy accuracy after fine-tuning", "pretrain", "greedy_accuracy", None, 0.0),
         ("sampled accuracy of short answers after fine-tuning", "pretrain", "sampled_short_accuracy", None, 0.0),
         ("sampled accuracy of long answers after fine-tuning", "pretrain", "sampled_long_accuracy", None, 0.0),
