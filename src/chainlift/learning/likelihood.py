@@ -14,6 +14,8 @@ from torch import Tensor
 
 from chainlift.models.protocol import Cache, SequenceModel
 
+MAX_TOKENS = 8192  # tokens of one forward pass that is learned from: bounds memory, keeps activations near the caches
+
 
 def log_probs(
     model: SequenceModel,
@@ -30,7 +32,12 @@ def log_probs(
     """
     first = last if rows is None else last[rows]
     suffix = torch.cat([first, responses[:, :-1]], dim=1)
-    logits = model.logits(cache, suffix, rows).float()
+    return token_logp(model.logits(cache, suffix, rows), responses, temperature)
+
+
+def token_logp(logits: Tensor, responses: Tensor, temperature: float = 1.0) -> Tensor:
+    """Log-probability (B, R) in nats of each token of responses (B, R) under softmax of logits (B, R, V) / temperature."""
+    logits = logits.float()
     if temperature != 1.0:
         logits = logits / temperature
     return -F.cross_entropy(logits.flatten(0, 1), responses.flatten(), reduction="none").view_as(responses)

@@ -13,15 +13,19 @@ that means the same at every length: it is the log-likelihood of a demonstration
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from chainlift.learning.likelihood import log_probs
+from chainlift.learning.likelihood import MAX_TOKENS, token_logp
 from chainlift.learning.optimiser import OptimiserSettings
-from chainlift.models.protocol import SequenceModel, split_prompts
+from chainlift.models import savings
+from chainlift.models.protocol import SequenceModel
 from chainlift.settings import LATER, Settings
 from chainlift.tasks.mixture import MixtureBatch
 
@@ -55,31 +59,76 @@ class ContinuedSettings(Settings):
     """Peak learning rate; default: stage 1's."""
 
 
+@dataclass(frozen=True)
+class Piece:
+    """Some demonstrations of one form, B rows, with the weight of each output token in the loss."""
+
+    sequences: Tensor
+    """(B, T + R - 1) prompts and responses, without the last token."""
+    start: int
+    """T - 1: where the last token of the prompt stands, the first position with a loss."""
+    responses: Tensor
+    """(B, R)."""
+    mask: Tensor
+    """(B, R) bool: True up to the end of sequence."""
+    weights: Tensor
+    """(B, R); they add up to 1 over all the pieces of a batch, or for sequence_sum to the mean number of tokens."""
+    long: bool
+    """The form."""
+
+
 def loss(model: SequenceModel, batch: MixtureBatch, weighting: LossWeighting) -> tuple[Tensor, dict[str, float | None]]:
     """(loss in nats, {loss, loss_short, loss_long}); the two parts' own token means are None where a part is empty."""
     device = next(model.parameters()).device
-    prompts = torch.cat([part.prompts for part in batch.parts]).to(device)
-    prefix, last = split_prompts(prompts)
-    sizes = [len(part.prompts) for part in batch.parts]
-    split = [(key.split(sizes), value.split(sizes)) for key, value in model.prefill(prefix)]
-    losses = []
-    for i, (part, part_last) in enumerate(zip(batch.parts, last.split(sizes), strict=True)):
-        cache = [(keys[i], values[i]) for keys, values in split]
-        losses.append(-log_probs(model, cache, part_last, part.responses.to(device)) * part.mask.to(device))
-    counts = [part.mask.sum(dim=1).to(device) for part in batch.parts]
-    if weighting in ("token_mean", "sequence_sum"):
-        total = sum((part.sum() for part in losses), start=torch.zeros((), device=device))
-        mean = total / (sum(int(count.sum()) for count in counts) if weighting == "token_mean" else len(prompts))
-    else:
-        means = [(part.sum(dim=1) / count).sum() for part, count in zip(losses, counts, strict=True)]
-        mean = sum(means, start=torch.zeros((), device=device)) / len(prompts)
-    of_part = {
-        id(part): float(value.detach().sum() / count.sum())
-        for part, value, count in zip(batch.parts, losses, counts, strict=True)
-    }
-    metrics = {
-        "loss": float(mean.detach()),
-        "loss_short": of_part.get(id(batch.short)),
-        "loss_long": of_part.get(id(batch.long)),
-    }
-    return mean, metrics
+    found = [(piece, _negative_logp(model, piece)) for piece in pieces(batch, weighting, device)]
+    total = sum(((piece.weights * value).sum() for piece, value in found), start=torch.zeros((), device=device))
+    return total, _described([(piece, value.detach()) for piece, value in found])
+
+
+def accumulate_gradient(model: SequenceModel, batch: MixtureBatch, weighting: LossWeighting) -> dict[str, float | None]:
+    """{loss, loss_short, loss_long}; the gradient of `loss` is left in the parameters' `.grad`, piece by piece, so that
+    memory does not grow with the batch.
+    """
+    found = []
+    for piece in pieces(batch, weighting, next(model.parameters()).device):
+        value = _negative_logp(model, piece)
+        (piece.weights * value).sum().backward()
+        found.append((piece, value.detach()))
+    return _described(found)
+
+
+def pieces(batch: MixtureBatch, weighting: LossWeighting, device: torch.device) -> Iterator[Piece]:
+    """The batch in pieces of one form and of at most about MAX_TOKENS tokens each."""
+    num_rows = sum(len(part.prompts) for part in batch.parts)
+    num_tokens = sum(int(part.mask.sum()) for part in batch.parts)
+    for part in batch.parts:
+        sequences = torch.cat([part.prompts, part.responses[:, :-1]], dim=1)
+        weights = (
+            part.mask
+            / {
+                "token_mean": num_tokens,
+                "sequence_sum": num_rows,
+                "sequence_mean": part.mask.sum(dim=1, keepdim=True) * num_rows,
+            }[weighting]
+        )
+        at_once = MAX_TOKENS if savings.on("micro-batches") else sequences.numel()
+        number = max(math.ceil(sequences.numel() / at_once), 1)
+        for rows in torch.arange(len(sequences)).tensor_split(min(number, len(sequences))):
+            own = [t[rows].to(device) for t in (sequences, part.responses, part.mask, weights)]
+            yield Piece(own[0], part.prompts.shape[1] - 1, *own[1:], long=part is batch.long)
+
+
+def _negative_logp(model: SequenceModel, piece: Piece) -> Tensor:
+    """(B, R) negative log-probabilities in nats of a piece's output tokens."""
+    return -token_logp(model.read(piece.sequences, piece.start), piece.responses)
+
+
+def _described(found: list[tuple[Piece, Tensor]]) -> dict[str, float | None]:
+    """The metrics of pieces and their tokens' losses (B, R)."""
+
+    def of_form(long: bool) -> float | None:
+        held = [((piece.mask * value).sum(), piece.mask.sum()) for piece, value in found if piece.long == long]
+        return float(sum(total for total, _ in held) / sum(count for _, count in held)) if held else None
+
+    whole = sum(float((piece.weights * value).sum()) for piece, value in found)
+    return {"loss": whole, "loss_short": of_form(False), "loss_long": of_form(True)}

@@ -17,14 +17,12 @@ from torch import Tensor
 
 from chainlift.learning import objective as objectives
 from chainlift.learning.advantage import GROUP_KINDS, AdvantageKind
-from chainlift.learning.likelihood import length_buckets, log_probs
+from chainlift.learning.likelihood import MAX_TOKENS, length_buckets, log_probs
 from chainlift.learning.objective import PRESETS, Aggregate, ClipKind, Objective, RatioKind
 from chainlift.learning.optimiser import OptimiserSettings
 from chainlift.learning.reward import RewardName
 from chainlift.learning.rollout import Rollout
 from chainlift.models.protocol import Cache, SequenceModel, split_prompts
-
-MAX_TOKENS = 8192  # response tokens of one forward pass: bounds memory, and keeps activations near the caches
 
 
 class PosttrainSettings(OptimiserSettings):

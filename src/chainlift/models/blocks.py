@@ -1,10 +1,9 @@
-"""The transformer's parts in two families: attention whose keys may begin with a prefix's, MLPs, norms, rotations.
+"""The transformer's blocks in two families: their settings, MLPs and norms (attention.py has the attention).
 
 `gpt2`: LayerNorm, GELU (tanh form), biases. `mistral`: rotary positions, RMSNorm, SwiGLU, grouped-query heads, no
-biases. Grouped queries are folded into the query axis, so that no key or value is copied for them.
+biases.
 
-Shapes: B rows, T prefix positions, S suffix positions, D width, H key-value heads, R queries per key-value head, E
-width of a head.
+Shapes: B rows, T prefix positions, S suffix positions, D width, H key-value heads, E width of a head.
 """
 
 from __future__ import annotations
@@ -16,9 +15,8 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from chainlift.models.attention import Attention, KeysValues
 from chainlift.settings import Settings
-
-KeysValues = tuple[Tensor, Tensor]
 
 
 class ModelSettings(Settings):
@@ -59,59 +57,6 @@ class ModelSettings(Settings):
         return self
 
 
-class Attention(nn.Module):
-    """Causal self-attention whose keys may begin with those of a prefix."""
-
-    def __init__(self, settings: ModelSettings, bias: bool) -> None:
-        super().__init__()
-        self.kv_heads = settings.num_kv_heads
-        self.repeats = settings.heads // self.kv_heads
-        self.head_width = settings.width // settings.heads
-        kv_width = self.kv_heads * self.head_width
-        self.splits = [settings.width, kv_width, kv_width]
-        self.qkv = nn.Linear(settings.width, sum(self.splits), bias=bias)
-        self.out = nn.Linear(settings.width, settings.width, bias=bias)
-
-    def project(self, x: Tensor, rotation: KeysValues | None) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries (B, H, R, S, E), keys and values (B, H, S, E) of x (B, S, D)."""
-        batch, length, _ = x.shape
-        query, key, value = self.qkv(x).split(self.splits, dim=-1)
-        query = query.view(batch, length, self.kv_heads, self.repeats, self.head_width).permute(0, 2, 3, 1, 4)
-        key, value = (t.view(batch, length, self.kv_heads, self.head_width).transpose(1, 2) for t in (key, value))
-        if rotation is not None:
-            query, key = rotate(query, rotation), rotate(key, rotation)
-        return query, key, value
-
-    def keys_values(self, x: Tensor, rotation: KeysValues | None) -> KeysValues:
-        """Only keys and values (B, H, S, E) of x (B, S, D): all that a prefix needs of the last block."""
-        skip = self.splits[0]
-        bias = None if self.qkv.bias is None else self.qkv.bias[skip:]
-        key, value = F.linear(x, self.qkv.weight[skip:], bias).split(self.splits[1:], dim=-1)
-        key, value = (t.view(*x.shape[:2], self.kv_heads, self.head_width).transpose(1, 2) for t in (key, value))
-        return (key if rotation is None else rotate(key, rotation)), value
-
-    def merge(self, attended: Tensor) -> Tensor:
-        """The block's output (B, S, D) from attended values (B, H, R, S, E)."""
-        batch, _, _, length, _ = attended.shape
-        return self.out(attended.permute(0, 3, 1, 2, 4).reshape(batch, length, self.splits[0]))
-
-    def forward(self, x: Tensor, past: KeysValues | None, rotation: KeysValues | None) -> tuple[Tensor, KeysValues]:
-        """Output (B, S, D) of x (B, S, D) after `past` keys and values (B, H, T, E), and x's own keys and values."""
-        query, key, value = self.project(x, rotation)
-        if past is None:
-            keys, values = key, value
-        else:
-            keys, values = torch.cat([past[0], key], dim=2), torch.cat([past[1], value], dim=2)
-        length, total = query.shape[3], keys.shape[2]
-        plain = past is None and self.repeats == 1  # then the kernel's own causal mask will do: half the work
-        mask = None
-        if not plain:
-            mask = torch.ones(length, total, dtype=torch.bool, device=x.device).tril(total - length)
-            mask = mask.repeat(self.repeats, 1)
-        attended = F.scaled_dot_product_attention(query.flatten(2, 3), keys, values, attn_mask=mask, is_causal=plain)
-        return self.merge(attended.view_as(query)), (key, value)
-
-
 class GeluMLP(nn.Module):
     """GPT-2's MLP: up, GELU, down."""
 
@@ -146,31 +91,47 @@ class Block(nn.Module):
         super().__init__()
         gpt2 = settings.family == "gpt2"
         self.attention_norm = make_norm(settings)
-        self.attention = Attention(settings, bias=gpt2)
+        self.attention = Attention(settings.width, settings.heads, settings.num_kv_heads, bias=gpt2)
         self.mlp_norm = make_norm(settings)
         self.mlp = GeluMLP(settings) if gpt2 else SwiGluMLP(settings)
 
-    def forward(self, x: Tensor, past: KeysValues | None, rotation: KeysValues | None) -> tuple[Tensor, KeysValues]:
-        """Output (B, S, D), and x's own keys and values."""
-        attended, own = self.attention(self.attention_norm(x), past, rotation)
+    def project(self, x: Tensor) -> Tensor:
+        """Queries, keys and values, side by side, of the block's input x (..., D)."""
+        return self.attention.qkv(self.attention_norm(x))
+
+    def forward(
+        self, x: Tensor, past: KeysValues | None, rotation: KeysValues | None, projected: Tensor | None = None
+    ) -> tuple[Tensor, KeysValues]:
+        """Output (B, S, D) of x (B, S, D) after `past` keys and values (B, H, T, E), and x's own keys and values.
+
+        projected: what `project` gives for x, where that is known already.
+        """
+        query, key, value = self.attention.split(self.project(x) if projected is None else projected, rotation)
+        keys, values = key, value
+        if past is not None:
+            keys, values = torch.cat([past[0], key], dim=2), torch.cat([past[1], value], dim=2)
+        return self.after_attention(x, self.attention.attend(query, keys, values)), (key, value)
+
+    def last_positions(
+        self, x: Tensor, start: int, rotation: KeysValues | None, projected: Tensor | None = None
+    ) -> Tensor:
+        """Output (B, S - start, D) of x (B, S, D) at the positions from `start` on only."""
+        late = None if rotation is None else (rotation[0][start:], rotation[1][start:])
+        if projected is None:
+            normed = self.attention_norm(x)
+            keys, values = self.attention.keys_values(normed, rotation)
+            query = self.attention.queries(normed[:, start:], late)
+        else:
+            query, keys, values = self.attention.split(projected, rotation)
+            query = query[:, :, :, start:]
+        return self.after_attention(x[:, start:], self.attention.attend(query, keys, values))
+
+    def after_attention(self, x: Tensor, attended: Tensor) -> Tensor:
+        """The block's output (B, S, D) from its input and what attention adds to it."""
         x = x + attended
-        return x + self.mlp(self.mlp_norm(x)), own
+        return x + self.mlp(self.mlp_norm(x))
 
 
 def make_norm(settings: ModelSettings) -> nn.Module:
     """The family's normalisation layer."""
     return nn.LayerNorm(settings.width) if settings.family == "gpt2" else nn.RMSNorm(settings.width, eps=1e-5)
-
-
-def rotation_at(position: Tensor, head_width: int, base: float = 10000.0) -> KeysValues:
-    """(cos, sin), each (S, E), of rotary positions: Su et al. 2021 (arXiv 2104.09864), halves rotated as in Llama."""
-    frequency = base ** (-torch.arange(0, head_width, 2, device=position.device).float() / head_width)
-    angle = torch.outer(position.float(), frequency).repeat(1, 2)
-    return angle.cos(), angle.sin()
-
-
-def rotate(x: Tensor, rotation: KeysValues) -> Tensor:
-    """x (..., S, E) with its halves rotated by (cos, sin)."""
-    cos, sin = rotation
-    first, second = x.chunk(2, dim=-1)
-    return x * cos + torch.cat([-second, first], dim=-1) * sin

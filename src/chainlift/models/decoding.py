@@ -8,20 +8,34 @@ together.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from chainlift.models.blocks import Attention, Block, KeysValues
+from chainlift.models.attention import Attention, KeysValues
+from chainlift.models.blocks import Block
 from chainlift.models.protocol import Cache
 
-Embed = Callable[[Tensor, int], tuple[Tensor, KeysValues | None]]
+
+class Embedded(NamedTuple):
+    """Tokens as the first block takes them."""
+
+    x: Tensor
+    """(B, S, D)."""
+    rotation: KeysValues | None
+    """(cos, sin) of their positions, where positions are rotations."""
+    projected: Tensor | None = None
+    """The first block's queries, keys and values of x, where they are known."""
+
+
+Embed = Callable[[Tensor, int], Embedded]
 
 
 class TransformerDecoder:
     """P * group_size responses that grow by one token a step; shapes as in models/transformer.py.
 
-    `embed` gives (x, rotation) of tokens (B, S) at a position, `read_out` the logits of the last block's output.
+    `embed` gives tokens (B, S) at a position to the first block, `read_out` the logits of the last block's output.
     """
 
     def __init__(
@@ -43,15 +57,15 @@ class TransformerDecoder:
 
     def step(self, tokens: Tensor) -> Tensor:
         """Logits (B, V) after appending tokens (B,)."""
-        x, rotation = self.embed(tokens[:, None], self.prefix_length + self.length)
+        x, rotation, projected = self.embed(tokens[:, None], self.prefix_length + self.length)
         self.length += 1
         for index, block in enumerate(self.layers):
-            query, key, value = block.attention.project(block.attention_norm(x), rotation)
+            query, key, value = block.attention.split(block.project(x) if projected is None else projected, rotation)
+            projected = None
             own_keys, own_values = self.own[index]
             own_keys[:, :, self.length - 1] = key[:, :, 0]
             own_values[:, :, self.length - 1] = value[:, :, 0]
-            x = x + self._attend(block.attention, index, query)
-            x = x + block.mlp(block.mlp_norm(x))
+            x = block.after_attention(x, self._attend(block.attention, index, query))
         return self.read_out(x)[:, 0]
 
     def _attend(self, attention: Attention, index: int, query: Tensor) -> Tensor:

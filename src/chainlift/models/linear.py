@@ -101,6 +101,10 @@ class LinearModel(nn.Module):
             found.append(self.end_logits(suffix[:, self.digits :]))
         return torch.cat([part if part.dim() == 3 else part[:, None] for part in found], dim=1)
 
+    def read(self, sequences: Tensor, start: int) -> Tensor:
+        """Logits (B, S - d + 1, V) of whole sequences (B, S) from the prompt's last digit on, where `start` must be."""
+        return self.logits(self.prefill(sequences[:, :start]), sequences[:, start:])
+
     def decoder(self, cache: Cache, group_size: int, capacity: int) -> LinearDecoder:
         """A decoder for `group_size` responses to each prefix; `capacity` takes no room here."""
         del capacity

@@ -38,6 +38,10 @@ class SequenceModel(Protocol):
         """Logits (B, S, V) for suffix tokens (B, S), where row b continues prefix rows[b] (default: prefix b)."""
         ...
 
+    def read(self, sequences: Tensor, start: int) -> Tensor:
+        """Logits (B, S - start, V) of whole sequences (B, S) at the positions from `start` on."""
+        ...
+
     def decoder(self, cache: Cache, group_size: int, capacity: int) -> Decoder:
         """A decoder of P * group_size rows, `group_size` neighbours a prefix, for up to `capacity` suffix tokens."""
         ...

@@ -13,11 +13,16 @@ from __future__ import annotations
 from typing import cast
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from chainlift.models.blocks import Block, KeysValues, ModelSettings, make_norm, rotation_at
-from chainlift.models.decoding import TransformerDecoder
+from chainlift.models import savings
+from chainlift.models.attention import KeysValues, rotation_at
+from chainlift.models.blocks import Block, ModelSettings, make_norm
+from chainlift.models.decoding import Embedded, TransformerDecoder
 from chainlift.models.protocol import Cache
+
+LOOKUP_FROM = 4  # tokens to be looked up, as a multiple of the rows of the table, from which on it is made
 
 
 class Transformer(nn.Module):
@@ -52,32 +57,62 @@ class Transformer(nn.Module):
                     module.bias.zero_()
         return self
 
-    def embed(self, tokens: Tensor, start: int) -> tuple[Tensor, KeysValues | None]:
-        """(x (B, S, D), rotation) of tokens (B, S) at positions start, start + 1, ..."""
-        x = self.embedding(tokens)
-        position = torch.arange(start, start + tokens.shape[1], device=tokens.device)
-        if self.positions is not None:
-            return x + self.positions(position), None
-        return x, rotation_at(position, self.settings.width // self.settings.heads)
+    def embed(self, tokens: Tensor, start: int) -> Embedded:
+        """The first block's input for tokens (B, S) at positions start, start + 1, ..., and its projection if that is
+        to be had from a table.
+
+        Input and projection depend on token and position alone (with rotary positions on the token alone), so where
+        rows are many they are computed once for each pair and looked up.
+        """
+        length = tokens.shape[1]
+        position = torch.arange(start, start + length, device=tokens.device)
+        rotation = None
+        if self.positions is None:
+            rotation = rotation_at(position, self.settings.width // self.settings.heads)
+        pays = LOOKUP_FROM * self.vocabulary_size <= len(tokens) * (1 if self.positions is not None else length)
+        if not (pays and savings.on("lookup")):
+            x = self.embedding(tokens)
+            return Embedded(x if self.positions is None else x + self.positions(position), rotation)
+        if self.positions is None:
+            table, index = self.embedding.weight, tokens
+        else:
+            pairs = self.embedding.weight[:, None] + self.positions(position)
+            table, index = pairs.flatten(0, 1), tokens * length + torch.arange(length, device=tokens.device)
+        return Embedded(F.embedding(index, table), rotation, F.embedding(index, self.layers[0].project(table)))
 
     def prefill(self, prefix: Tensor) -> Cache:
         """Keys and values (P, H, T, E) of each block for prefix tokens (P, T)."""
-        x, rotation = self.embed(prefix, 0)
+        x, rotation, projected = self.embed(prefix, 0)
         cache: list[KeysValues] = []
         for block in self.layers[:-1]:
-            x, own = block(x, None, rotation)
+            x, own = block(x, None, rotation, projected)
+            projected = None
             cache.append(own)
-        last = self.layers[-1]
-        cache.append(last.attention.keys_values(last.attention_norm(x), rotation))
+        last = self.layers[-1].attention
+        if projected is not None:
+            cache.append(last.split(projected, rotation)[1:])
+        else:
+            cache.append(last.keys_values(self.layers[-1].attention_norm(x), rotation))
         return cache
 
     def logits(self, cache: Cache, suffix: Tensor, rows: Tensor | None = None) -> Tensor:
         """Logits (B, S, V) for suffix tokens (B, S); row b continues prefix rows[b] (default: prefix b)."""
-        x, rotation = self.embed(suffix, cache[0][0].shape[2])
+        x, rotation, projected = self.embed(suffix, cache[0][0].shape[2])
         for block, (key, value) in zip(self.layers, cache, strict=True):
             past = (key, value) if rows is None else (key.index_select(0, rows), value.index_select(0, rows))
-            x, _ = block(x, past, rotation)
+            x, _ = block(x, past, rotation, projected)
+            projected = None
         return self.read_out(x)
+
+    def read(self, sequences: Tensor, start: int) -> Tensor:
+        """Logits (B, S - start, V) of whole sequences (B, S) at the positions from `start` on."""
+        if not savings.on("suffix only"):
+            return self.logits(self.prefill(sequences[:, :0]), sequences)[:, start:]
+        x, rotation, projected = self.embed(sequences, 0)
+        for block in self.layers[:-1]:
+            x, _ = block(x, None, rotation, projected)
+            projected = None
+        return self.read_out(self.layers[-1].last_positions(x, start, rotation, projected))
 
     def read_out(self, x: Tensor) -> Tensor:
         """Logits (B, S, V) of the last block's output (B, S, D)."""

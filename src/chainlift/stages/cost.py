@@ -126,8 +126,7 @@ def _stage_1_update(recipe: Recipe, task: Task, model: Model) -> float:
 
     def update(step: int) -> None:
         batch = mixture.draw(task, recipe.mixture, recipe.pretrain.batch_size, seed=0, name="cost", step=step)
-        loss, _ = next_token.loss(model, batch, recipe.pretrain.loss_weighting)
-        loss.backward()
+        next_token.accumulate_gradient(model, batch, recipe.pretrain.loss_weighting)
         apply_gradients(model, optimiser, recipe.pretrain, step, recipe.pretrain.steps)
 
     return median_seconds(update)

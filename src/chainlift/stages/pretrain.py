@@ -51,8 +51,7 @@ def pretrain(
                 task, recipe.mixture, settings.batch_size, seed=recipe.seed, name=stage, step=state.step
             )
             with context.precision():
-                loss, metrics = next_token.loss(model, batch, settings.loss_weighting)
-            loss.backward()
+                metrics = next_token.accumulate_gradient(model, batch, settings.loss_weighting)
             moved = apply_gradients(model, optimiser, settings, state.step, settings.steps)
 
             state.step += 1
