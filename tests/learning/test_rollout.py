@@ -1,12 +1,17 @@
 """What is sampled is what is scored, whatever leaves the batch."""
 
+import copy
 import math
+from typing import Any
+from unittest import mock
 
 import pytest
 import torch
 
 from chainlift.learning import rollout
 from chainlift.learning.likelihood import log_probs
+from chainlift.models import savings
+from chainlift.models.decoding import TransformerDecoder
 from chainlift.models.protocol import split_prompts
 from chainlift.models.transformer import Transformer
 from chainlift.seeding import stream
@@ -60,6 +65,49 @@ def test_when_rows_leave_the_batch_nothing_changes(
     assert torch.equal(usual.responses, other.responses)
     torch.testing.assert_close(usual.logp, other.logp, atol=1e-6, rtol=1e-6)
     torch.testing.assert_close(usual.entropy, other.entropy)
+
+
+@pytest.mark.parametrize("temperature", [None, 0.05, 1.0])
+@pytest.mark.parametrize("right", ["all", "half", "none"])
+@pytest.mark.parametrize("after", [0, 1, 3])
+def test_a_draft_changes_the_time_and_nothing_else(
+    model: Transformer, task: RunningSum, temperature: float | None, right: str, after: int
+) -> None:
+    """Whether the guess is the greedy response, a wrong one, or either by turns."""
+    model = copy.deepcopy(model)
+    with torch.no_grad():
+        model.head.weight[EOS] *= 3  # so that greedy responses end
+    prompts = task.prompts(48, stream(0, "prompts"))
+    keys: dict[str, Any] = {"eos": EOS, "max_tokens": 7}
+    guess = rollout.sample(model, prompts, **keys).responses
+    guess = torch.nn.functional.pad(guess, (0, 7 - guess.shape[1]), value=EOS)
+    if temperature is not None:
+        keys |= {"temperature": temperature, "group_size": 3}
+    wrong = torch.ones(48, dtype=torch.bool) if right == "none" else torch.arange(48) % 2 == 1
+    if right != "all":
+        guess[wrong, after:] = (guess[wrong, after:] + 1) % 3
+
+    def draw_with(draft: rollout.Draft | None) -> tuple[rollout.Rollout, int]:
+        generator = None if temperature is None else stream(0, "samples")
+        with mock.patch.object(TransformerDecoder, "step", autospec=True, side_effect=TransformerDecoder.step) as steps:
+            found = rollout.sample(model, prompts, generator=generator, draft=draft, **keys)
+        return found, sum(len(call.args[1]) for call in steps.call_args_list)
+
+    (plain, plain_steps), (drafted, steps) = draw_with(None), draw_with(rollout.Draft(guess, after))
+    assert torch.equal(drafted.responses, plain.responses)
+    assert torch.equal(drafted.num_actions, plain.num_actions)
+    torch.testing.assert_close(drafted.logp, plain.logp, atol=2e-6, rtol=5e-5)  # logits are divided by .05
+    torch.testing.assert_close(drafted.entropy, plain.entropy)
+    ended = bool((plain.num_actions > after).any()) and bool((plain.responses == EOS).any())
+    assert ended, "the test needs responses that the draft can bring to their end"
+    assert steps <= plain_steps
+    brought = (plain.num_actions > after) & (plain.responses[:, -1] == EOS)
+    if right == "all" and temperature is None and brought.float().mean() > 0.5:
+        assert steps < plain_steps
+    with savings.without("drafts"):
+        off, off_steps = draw_with(rollout.Draft(guess, after))
+    assert off_steps == plain_steps
+    assert torch.equal(off.logp, plain.logp)
 
 
 def test_greedy_takes_the_most_likely_token(model: Transformer, task: RunningSum) -> None:

@@ -36,7 +36,7 @@ def log_probs(
 
 
 def token_logp(logits: Tensor, responses: Tensor, temperature: float = 1.0) -> Tensor:
-    """Log-probability (B, R) in nats of each token of responses (B, R) under softmax of logits (B, R, V) / temperature."""
+    """Log-probability (B, R) in nats of responses (B, R) under softmax(logits / temperature), logits (B, R, V)."""
     logits = logits.float()
     if temperature != 1.0:
         logits = logits / temperature

@@ -22,6 +22,7 @@ from chainlift.learning.objective import PRESETS, Aggregate, ClipKind, Objective
 from chainlift.learning.optimiser import OptimiserSettings
 from chainlift.learning.reward import RewardName
 from chainlift.learning.rollout import Rollout
+from chainlift.models import savings
 from chainlift.models.protocol import Cache, SequenceModel, split_prompts
 
 
@@ -120,7 +121,9 @@ def accumulate_gradient(
     None off policy; tokens counts prompt and response tokens of the rows that were forwarded.
     """
     rollout = batch.rollout
-    needed = batch.weights != 0 if kl else (batch.weights != 0) & (batch.advantages != 0)
+    needed = batch.weights != 0
+    if not kl and savings.on("zero advantage"):
+        needed &= batch.advantages != 0
     selected = needed.nonzero()[:, 0]
     totals = {"loss": 0.0, "clipped": 0.0, "tokens": 0.0, "kl": 0.0, "error": 0.0}
     if len(selected):

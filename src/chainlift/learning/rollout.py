@@ -2,7 +2,7 @@
 
 What is sampled is exactly what the update scores: softmax of logits / temperature over the whole vocabulary, no
 top-k, no top-p, and EOS is an action like any other. Token t of row i is chosen by inverse transform from a uniform
-number that belongs to (i, t), so the outcome does not depend on which rows have left the batch.
+number that belongs to (i, t), so the outcome depends neither on which rows have left the batch nor on a draft.
 """
 
 from __future__ import annotations
@@ -13,9 +13,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from chainlift.learning.likelihood import MAX_TOKENS
+from chainlift.models import savings
 from chainlift.models.protocol import Cache, SequenceModel, split_prompts
 
 COMPACT_BELOW = 0.75  # rows leave the batch once fewer than this share of it is still running: moving has a price
+PROBE = 32  # rows on which a draft is tried first
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,20 @@ class Rollout:
         return len(self.rows) * self.prompts.shape[1] + int(self.num_actions.sum())
 
 
+@dataclass(frozen=True)
+class Draft:
+    """A guess at the responses: where it is right they are read in one pass, and it never changes what is sampled.
+
+    Speculative decoding (Leviathan et al. 2023, arXiv 2211.17192) with a guess in place of a smaller model. As each
+    token's uniform number is drawn beforehand, a guess is right if and only if that number chooses it.
+    """
+
+    responses: Tensor
+    """(P, R) one guess a prompt, EOS at its end and behind it."""
+    after: int
+    """Tokens that are sampled one by one before the guess is tried: by then short responses have ended."""
+
+
 @torch.no_grad()
 def sample(
     model: SequenceModel,
@@ -62,59 +79,117 @@ def sample(
     temperature: float = 1.0,
     generator: torch.Generator | None = None,
     cache: Cache | None = None,
+    draft: Draft | None = None,
 ) -> Rollout:
     """Responses of at most `max_tokens` tokens to prompts (P, T), `group_size` each; greedy without a generator.
 
     cache: the prompts' own, where it has been computed already; it is only read.
     """
     prefix, last = split_prompts(prompts)
-    decoder = model.decoder(model.prefill(prefix) if cache is None else cache, group_size, max_tokens)
+    cache = model.prefill(prefix) if cache is None else cache
+    decoder = model.decoder(cache, group_size, max_tokens)
     rows = torch.arange(len(prompts), device=prompts.device).repeat_interleave(group_size)
-    num_rows = len(rows)
     uniform = None
     if generator is not None:
-        uniform = torch.rand(num_rows, max_tokens, generator=generator).to(prompts.device)
-    responses = torch.full((num_rows, max_tokens), eos, device=prompts.device)
-    logp = torch.zeros(num_rows, max_tokens, device=prompts.device)
-    num_actions = torch.zeros(num_rows, dtype=torch.long, device=prompts.device)
-    entropy_sum = torch.zeros((), device=prompts.device)
+        uniform = torch.rand(len(rows), max_tokens, generator=generator).to(prompts.device)
+    written = _Written(len(rows), max_tokens, eos, prompts.device)
+    try_at = draft.after if draft is not None and savings.on("drafts") else None
 
-    batch = torch.arange(num_rows, device=prompts.device)  # the rows in the decoder
-    running = torch.ones(num_rows, dtype=torch.bool, device=prompts.device)  # and which of them have not ended
+    batch = torch.arange(len(rows), device=prompts.device)  # the rows in the decoder
+    running = torch.ones(len(rows), dtype=torch.bool, device=prompts.device)  # and which of them have not ended
     tokens = last[rows, 0]
     for t in range(max_tokens):
-        log_probs = (decoder.step(tokens).float() / temperature).log_softmax(dim=-1)
-        tokens = _choose(log_probs, None if uniform is None else uniform[batch, t])
-        chosen = log_probs.gather(1, tokens[:, None])[:, 0]
-        entropy_sum += -(log_probs.exp() * log_probs).sum(dim=-1)[running].sum()
-        responses[batch[running], t] = tokens[running]
-        logp[batch[running], t] = chosen[running]
-        num_actions[batch[running]] = t + 1
-        running &= tokens != eos
+        if draft is not None and t == try_at:
+            ended = follow(model, cache, last, rows, batch[running], written, draft, uniform, temperature)
+            running &= ~torch.isin(batch, ended)
         num_running = int(running.sum())
         if num_running == 0:
             break
-        if num_running < COMPACT_BELOW * len(batch):
+        if num_running < COMPACT_BELOW * len(batch) and savings.on("compaction"):
             kept = running.nonzero()[:, 0]
             decoder.keep(kept)
             batch, tokens, running = batch[kept], tokens[kept], running[kept]
-    longest = int(num_actions.max())
+        log_probs = (decoder.step(tokens).float() / temperature).log_softmax(dim=-1)
+        tokens = _choose(log_probs, None if uniform is None else uniform[batch, t])
+        still = batch[running]  # the others have been written to their end
+        written.add(still, t, tokens[running, None], log_probs[running, None], torch.ones_like(still))
+        running &= tokens != eos
+    longest = int(written.num_actions.max())
     return Rollout(
         prompts=prompts,
         rows=rows,
-        responses=responses[:, :longest],
-        logp=logp[:, :longest],
-        num_actions=num_actions,
-        entropy=entropy_sum / num_actions.sum(),
+        responses=written.responses[:, :longest],
+        logp=written.logp[:, :longest],
+        num_actions=written.num_actions,
+        entropy=written.entropy_sum / written.num_actions.sum(),
     )
 
 
+def follow(
+    model: SequenceModel,
+    cache: Cache,
+    last: Tensor,
+    rows: Tensor,
+    running: Tensor,
+    written: _Written,
+    draft: Draft,
+    uniform: Tensor | None,
+    temperature: float,
+) -> Tensor:
+    """Rows (E,), of those `running` (B,), that the draft brought to their end; what they say is written down.
+
+    The others are as they were. A few rows are tried first: where most of them leave the draft, the rest is not tried.
+    """
+    guess = draft.responses[:, : written.responses.shape[1]]
+    agrees = (written.responses[running, : draft.after] == guess[rows[running], : draft.after]).all(dim=1)
+    running = running[agrees]
+    ended = [running[:0]]
+    first, rest = running[:PROBE], running[PROBE:]
+    for part in (first, *rest.split(max(MAX_TOKENS // guess.shape[1], 1))):
+        if not len(part):
+            break
+        own = guess[rows[part]]
+        logits = model.logits(cache, torch.cat([last[rows[part]], own[:, :-1]], dim=1), rows[part])[:, draft.after :]
+        log_probs = (logits.float() / temperature).log_softmax(dim=-1)
+        chosen = _choose(log_probs, None if uniform is None else uniform[part, draft.after : guess.shape[1]])
+        leaves = (chosen != own[:, draft.after :]) | (chosen == written.eos)
+        end = leaves.long().argmax(dim=1)  # the last token whose context is the response itself
+        ends = leaves.any(dim=1) & (chosen.gather(1, end[:, None])[:, 0] == written.eos)
+        written.add(part[ends], draft.after, chosen[ends], log_probs[ends], end[ends] + 1)
+        ended.append(part[ends])
+        if 2 * len(ended[-1]) < len(part):
+            break
+    return torch.cat(ended)
+
+
+class _Written:
+    """What has been sampled so far, row by row."""
+
+    def __init__(self, num_rows: int, max_tokens: int, eos: int, device: torch.device) -> None:
+        self.eos = eos
+        self.responses = torch.full((num_rows, max_tokens), eos, device=device)
+        self.logp = torch.zeros(num_rows, max_tokens, device=device)
+        self.num_actions = torch.zeros(num_rows, dtype=torch.long, device=device)
+        self.entropy_sum = torch.zeros((), device=device)
+
+    def add(self, rows: Tensor, start: int, tokens: Tensor, log_probs: Tensor, counts: Tensor) -> None:
+        """Append to each of rows (B,), from position `start` on, the first counts (B,) of tokens (B, S) that were drawn
+        from log_probs (B, S, V).
+        """
+        stop = start + tokens.shape[1]
+        mask = torch.arange(tokens.shape[1], device=rows.device) < counts[:, None]
+        self.responses[rows, start:stop] = tokens.masked_fill(~mask, self.eos)
+        self.logp[rows, start:stop] = log_probs.gather(2, tokens[:, :, None])[:, :, 0] * mask
+        self.num_actions[rows] += counts
+        self.entropy_sum -= ((log_probs.exp() * log_probs).sum(dim=-1) * mask).sum()
+
+
 def _choose(log_probs: Tensor, uniform: Tensor | None) -> Tensor:
-    """Tokens (B,) from log-probabilities (B, V): the most likely ones, or by inverse transform of uniform (B,)."""
+    """Tokens (...) from log-probabilities (..., V): the most likely ones, or by inverse transform of uniform (...)."""
     if uniform is None:
         return log_probs.argmax(dim=-1)
-    below = log_probs.exp().cumsum(dim=-1) <= uniform[:, None]
-    return below.sum(dim=-1).clamp(max=log_probs.shape[1] - 1)
+    below = log_probs.exp().cumsum(dim=-1) <= uniform[..., None]
+    return below.sum(dim=-1).clamp(max=log_probs.shape[-1] - 1)
 
 
 def join(rollouts: Sequence[Rollout], eos: int) -> Rollout:

@@ -15,7 +15,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from chainlift.learning.rollout import Rollout, sample
+from chainlift.learning.rollout import Draft, Rollout, sample
 from chainlift.measure import decision, exact
 from chainlift.measure.statistics import pass_at_k, wilson
 from chainlift.models.linear import LinearModel
@@ -67,15 +67,17 @@ def answer(
     cache: see learning/rollout.py.
     """
     device = next(model.parameters()).device
+    asked = prompts.to(device)
     rollout = sample(
         model,
-        prompts.to(device),
+        asked,
         eos=task.vocabulary.eos,
         max_tokens=task.long_length + 1,
         group_size=group_size,
         temperature=temperature,
         generator=generator,
         cache=cache,
+        draft=Draft(task.gold(asked, long=True), after=task.short_length + 1) if has_chains(task) else None,
     )
     return Answers(rollout, task.verify(rollout.row_prompts, rollout.responses))
 
