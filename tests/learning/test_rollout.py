@@ -67,6 +67,19 @@ def test_when_rows_leave_the_batch_nothing_changes(
     torch.testing.assert_close(usual.entropy, other.entropy)
 
 
+def test_counting_the_running_rows_now_and_then_changes_nothing(
+    model: Transformer, task: RunningSum, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on devices where counting waits: rows that have ended go on for a while, and are not written."""
+    usual = draw(model, task)
+    monkeypatch.setattr(rollout, "COUNT_EVERY", 3)
+    monkeypatch.setattr(rollout, "COUNTS_AT_ONCE", ())
+    other = draw(model, task)
+    assert torch.equal(usual.responses, other.responses)
+    assert torch.equal(usual.num_actions, other.num_actions)
+    torch.testing.assert_close(usual.logp, other.logp, atol=1e-6, rtol=1e-6)
+
+
 @pytest.mark.parametrize("temperature", [None, 0.05, 1.0])
 @pytest.mark.parametrize("right", ["all", "half", "none"])
 @pytest.mark.parametrize("after", [0, 1, 3])

@@ -18,6 +18,8 @@ from chainlift.models import savings
 from chainlift.models.protocol import Cache, SequenceModel, split_prompts
 
 COMPACT_BELOW = 0.75  # rows leave the batch once fewer than this share of it is still running: moving has a price
+COUNT_EVERY = 8  # tokens between two looks at how many rows run, on devices where a look waits for all that is queued
+COUNTS_AT_ONCE = ("cpu",)  # the devices where it does not
 PROBE = 32  # rows on which a draft is tried first
 
 
@@ -94,6 +96,7 @@ def sample(
         uniform = torch.rand(len(rows), max_tokens, generator=generator).to(prompts.device)
     written = _Written(len(rows), max_tokens, eos, prompts.device)
     try_at = draft.after if draft is not None and savings.on("drafts") else None
+    count_every = 1 if prompts.device.type in COUNTS_AT_ONCE else COUNT_EVERY
 
     batch = torch.arange(len(rows), device=prompts.device)  # the rows in the decoder
     running = torch.ones(len(rows), dtype=torch.bool, device=prompts.device)  # and which of them have not ended
@@ -102,17 +105,17 @@ def sample(
         if draft is not None and t == try_at:
             ended = follow(model, cache, last, rows, batch[running], written, draft, uniform, temperature)
             running &= ~torch.isin(batch, ended)
-        num_running = int(running.sum())
-        if num_running == 0:
-            break
-        if num_running < COMPACT_BELOW * len(batch) and savings.on("compaction"):
-            kept = running.nonzero()[:, 0]
-            decoder.keep(kept)
-            batch, tokens, running = batch[kept], tokens[kept], running[kept]
+        if t % count_every == 0 or t == try_at:
+            num_running = int(running.sum())
+            if num_running == 0:
+                break
+            if num_running < COMPACT_BELOW * len(batch) and savings.on("compaction"):
+                kept = running.nonzero()[:, 0]
+                decoder.keep(kept)
+                batch, tokens, running = batch[kept], tokens[kept], running[kept]
         log_probs = (decoder.step(tokens).float() / temperature).log_softmax(dim=-1)
         tokens = _choose(log_probs, None if uniform is None else uniform[batch, t])
-        still = batch[running]  # the others have been written to their end
-        written.add(still, t, tokens[running, None], log_probs[running, None], torch.ones_like(still))
+        written.add(batch, t, tokens[:, None], log_probs[:, None], running.long())
         running &= tokens != eos
     longest = int(written.num_actions.max())
     return Rollout(
@@ -174,12 +177,13 @@ class _Written:
 
     def add(self, rows: Tensor, start: int, tokens: Tensor, log_probs: Tensor, counts: Tensor) -> None:
         """Append to each of rows (B,), from position `start` on, the first counts (B,) of tokens (B, S) that were drawn
-        from log_probs (B, S, V).
+        from log_probs (B, S, V). Nothing here waits for the device.
         """
-        stop = start + tokens.shape[1]
+        places = slice(start, start + tokens.shape[1])
         mask = torch.arange(tokens.shape[1], device=rows.device) < counts[:, None]
-        self.responses[rows, start:stop] = tokens.masked_fill(~mask, self.eos)
-        self.logp[rows, start:stop] = log_probs.gather(2, tokens[:, :, None])[:, :, 0] * mask
+        logp = log_probs.gather(2, tokens[:, :, None])[:, :, 0]
+        self.responses[rows, places] = torch.where(mask, tokens, self.responses[rows, places])
+        self.logp[rows, places] = torch.where(mask, logp, self.logp[rows, places])
         self.num_actions[rows] += counts
         self.entropy_sum -= ((log_probs.exp() * log_probs).sum(dim=-1) * mask).sum()
 
