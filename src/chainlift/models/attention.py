@@ -34,7 +34,8 @@ class Attention(nn.Module):
     def keys_values(self, x: Tensor, rotation: KeysValues | None) -> KeysValues:
         """Only keys and values (B, H, S, E) of normed x (B, S, D): all that a prefix needs of the last block."""
         weight, bias = self._rows(slice(self.splits[0], None))
-        return self._keys_values(*F.linear(x, weight, bias).split(self.splits[1:], dim=-1), rotation)
+        key, value = F.linear(x, weight, bias).split(self.splits[1:], dim=-1)
+        return self._keys_values(key, value, rotation)
 
     def queries(self, x: Tensor, rotation: KeysValues | None) -> Tensor:
         """Only queries (B, H, R, S, E) of normed x (B, S, D)."""
