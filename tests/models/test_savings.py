@@ -6,7 +6,7 @@ from torch import Tensor
 
 from chainlift.models import savings
 from chainlift.models.blocks import ModelSettings
-from chainlift.models.transformer import Transformer
+from chainlift.models.transformer import Transformer, positions_from
 from chainlift.seeding import stream
 
 ROWS, LENGTH, START, VOCABULARY = 24, 9, 5, 4
@@ -40,11 +40,11 @@ def test_reading_sequences_without_a_saving_is_equal(family: str, layers: int, o
     model = make(family, layers)
     sequences = torch.randint(VOCABULARY, (ROWS, LENGTH), generator=stream(0, "tokens"))
     usual = logits_and_gradients(model, sequences)
-    projected = model.embed(sequences, 0).projected
+    projected = model.embed(sequences, positions_from(0, sequences)).projected
     assert projected is not None, "the test needs a batch for which looking up pays"
     with savings.without(*off):
         other = logits_and_gradients(model, sequences)
-        assert ("lookup" in off) == (model.embed(sequences, 0).projected is None)
+        assert ("lookup" in off) == (model.embed(sequences, positions_from(0, sequences)).projected is None)
     for one, two in zip(usual, other, strict=True):
         torch.testing.assert_close(one, two, atol=2e-5, rtol=1e-4)
 
@@ -54,7 +54,7 @@ def test_a_small_batch_is_not_looked_up_and_reads_the_same(family: str) -> None:
     model = make(family, 2)
     sequences = torch.randint(VOCABULARY, (ROWS, LENGTH), generator=stream(0, "tokens"))
     single = sequences[:1, :3]
-    assert model.embed(single, 0).projected is None
+    assert model.embed(single, positions_from(0, single)).projected is None
     torch.testing.assert_close(model.read(single, 1)[0], model.read(sequences[:, :3], 1)[0], atol=1e-5, rtol=1e-5)
 
 

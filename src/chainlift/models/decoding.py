@@ -3,6 +3,9 @@
 The prefix's keys and values stay as they are, one copy for a whole group, and the buffers of the responses are as
 long as they will ever be, so no step copies the cache. Only when rows leave the batch are the remaining ones moved
 together.
+
+With `fixed_shapes` every step does the same operations on the same memory: the position is a tensor, and attention
+reads the whole buffer behind a mask. That is more work, and lets a GPU replay a step by itself (graphs.py).
 """
 
 from __future__ import annotations
@@ -29,13 +32,13 @@ class Embedded(NamedTuple):
     """The first block's queries, keys and values of x, where they are known."""
 
 
-Embed = Callable[[Tensor, int], Embedded]
+Embed = Callable[[Tensor, Tensor], Embedded]
 
 
 class TransformerDecoder:
     """P * group_size responses that grow by one token a step; shapes as in models/transformer.py.
 
-    `embed` gives tokens (B, S) at a position to the first block, `read_out` the logits of the last block's output.
+    `embed` gives tokens (B, S) at positions (S,) to the first block, `read_out` the logits of the last block's output.
     """
 
     def __init__(
@@ -46,36 +49,48 @@ class TransformerDecoder:
         cache: Cache,
         group_size: int,
         capacity: int,
+        *,
+        fixed_shapes: bool = False,
     ) -> None:
         self.layers, self.embed, self.read_out = layers, embed, read_out
         self.group_size = group_size
         self.prefix: list[KeysValues] = [(key.contiguous(), value.contiguous()) for key, value in cache]
         prefixes, heads, self.prefix_length, width = cache[0][0].shape
         shape = (prefixes * group_size, heads, capacity, width)
-        self.own: list[KeysValues] = [(key.new_empty(shape), key.new_empty(shape)) for key, _ in cache]
+        self.own: list[KeysValues] = [(key.new_zeros(shape), key.new_zeros(shape)) for key, _ in cache]
         self.length = 0
+        self.fixed_shapes = fixed_shapes
+        self.place = torch.zeros(1, dtype=torch.long, device=cache[0][0].device)  # `length`, where shapes are fixed
 
     def step(self, tokens: Tensor) -> Tensor:
         """Logits (B, V) after appending tokens (B,)."""
-        x, rotation, projected = self.embed(tokens[:, None], self.prefix_length + self.length)
+        place = self.place if self.fixed_shapes else self.place + self.length
+        x, rotation, projected = self.embed(tokens[:, None], place + self.prefix_length)
         self.length += 1
         for index, block in enumerate(self.layers):
             query, key, value = block.attention.split(block.project(x) if projected is None else projected, rotation)
             projected = None
-            own_keys, own_values = self.own[index]
-            own_keys[:, :, self.length - 1] = key[:, :, 0]
-            own_values[:, :, self.length - 1] = value[:, :, 0]
+            for buffer, new in zip(self.own[index], (key, value), strict=True):
+                buffer.index_copy_(2, place, new.to(buffer.dtype))
             x = block.after_attention(x, self._attend(block.attention, index, query))
+        if self.fixed_shapes:
+            self.place += 1
         return self.read_out(x)[:, 0]
 
     def _attend(self, attention: Attention, index: int, query: Tensor) -> Tensor:
         """Attention (B, 1, D) of query (B, H, R, 1, E) over the shared prefix and the row's own tokens."""
         prefix_keys, prefix_values = self.prefix[index]
-        own_keys, own_values = (t[:, :, : self.length] for t in self.own[index])
+        own_keys, own_values = self.own[index]
+        if not self.fixed_shapes:
+            own_keys, own_values = own_keys[:, :, : self.length], own_values[:, :, : self.length]
         query = query[:, :, :, 0] * attention.head_width**-0.5
         prefix_scores = self._ungroup(self._group(query) @ prefix_keys.transpose(2, 3))
-        weights = torch.cat([prefix_scores, query @ own_keys.transpose(2, 3)], dim=-1).softmax(dim=-1)
-        on_prefix, on_own = weights.split([self.prefix_length, self.length], dim=-1)
+        own_scores = query @ own_keys.transpose(2, 3)
+        if self.fixed_shapes:
+            later = torch.arange(own_scores.shape[-1], device=query.device) > self.place
+            own_scores = own_scores.masked_fill(later, float("-inf"))
+        weights = torch.cat([prefix_scores, own_scores], dim=-1).softmax(dim=-1)
+        on_prefix, on_own = weights.split([self.prefix_length, own_scores.shape[-1]], dim=-1)
         attended = self._ungroup(self._group(on_prefix) @ prefix_values) + on_own @ own_values
         return attention.merge(attended[:, :, :, None])
 

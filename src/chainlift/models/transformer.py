@@ -20,6 +20,7 @@ from chainlift.models import savings
 from chainlift.models.attention import KeysValues, rotation_at
 from chainlift.models.blocks import Block, ModelSettings, make_norm
 from chainlift.models.decoding import Embedded, TransformerDecoder
+from chainlift.models.graphs import GraphedDecoder
 from chainlift.models.protocol import Cache
 
 LOOKUP_FROM = 4  # tokens to be looked up, as a multiple of the rows of the table, from which on it is made
@@ -57,15 +58,14 @@ class Transformer(nn.Module):
                     module.bias.zero_()
         return self
 
-    def embed(self, tokens: Tensor, start: int) -> Embedded:
-        """The first block's input for tokens (B, S) at positions start, start + 1, ..., and its projection if that is
-        to be had from a table.
+    def embed(self, tokens: Tensor, position: Tensor) -> Embedded:
+        """The first block's input for tokens (B, S) at positions (S,), and its projection if that is to be had from a
+        table.
 
         Input and projection depend on token and position alone (with rotary positions on the token alone), so where
         rows are many they are computed once for each pair and looked up.
         """
         length = tokens.shape[1]
-        position = torch.arange(start, start + length, device=tokens.device)
         rotation = None
         if self.positions is None:
             rotation = rotation_at(position, self.settings.width // self.settings.heads)
@@ -82,7 +82,7 @@ class Transformer(nn.Module):
 
     def prefill(self, prefix: Tensor) -> Cache:
         """Keys and values (P, H, T, E) of each block for prefix tokens (P, T)."""
-        x, rotation, projected = self.embed(prefix, 0)
+        x, rotation, projected = self.embed(prefix, positions_from(0, prefix))
         cache: list[KeysValues] = []
         for block in self.layers[:-1]:
             x, own = block(x, None, rotation, projected)
@@ -97,7 +97,7 @@ class Transformer(nn.Module):
 
     def logits(self, cache: Cache, suffix: Tensor, rows: Tensor | None = None) -> Tensor:
         """Logits (B, S, V) for suffix tokens (B, S); row b continues prefix rows[b] (default: prefix b)."""
-        x, rotation, projected = self.embed(suffix, cache[0][0].shape[2])
+        x, rotation, projected = self.embed(suffix, positions_from(cache[0][0].shape[2], suffix))
         for block, (key, value) in zip(self.layers, cache, strict=True):
             past = (key, value) if rows is None else (key.index_select(0, rows), value.index_select(0, rows))
             x, _ = block(x, past, rotation, projected)
@@ -108,7 +108,7 @@ class Transformer(nn.Module):
         """Logits (B, S - start, V) of whole sequences (B, S) at the positions from `start` on."""
         if not savings.on("suffix only"):
             return self.logits(self.prefill(sequences[:, :0]), sequences)[:, start:]
-        x, rotation, projected = self.embed(sequences, 0)
+        x, rotation, projected = self.embed(sequences, positions_from(0, sequences))
         for block in self.layers[:-1]:
             x, _ = block(x, None, rotation, projected)
             projected = None
@@ -118,6 +118,15 @@ class Transformer(nn.Module):
         """Logits (B, S, V) of the last block's output (B, S, D)."""
         return self.head(self.norm(x))
 
-    def decoder(self, cache: Cache, group_size: int, capacity: int) -> TransformerDecoder:
+    def decoder(self, cache: Cache, group_size: int, capacity: int) -> TransformerDecoder | GraphedDecoder:
         """A decoder for `group_size` responses to each prefix, of up to `capacity` suffix tokens."""
-        return TransformerDecoder(self.layers, self.embed, self.read_out, cache, group_size, capacity)
+        on_gpu = cache[0][0].device.type == "cuda"
+        decoder = TransformerDecoder(
+            self.layers, self.embed, self.read_out, cache, group_size, capacity, fixed_shapes=on_gpu
+        )
+        return GraphedDecoder(decoder) if on_gpu else decoder
+
+
+def positions_from(start: int, tokens: Tensor) -> Tensor:
+    """Positions (S,) of tokens (B, S) of which the first stands at `start`."""
+    return torch.arange(start, start + tokens.shape[1], device=tokens.device)

@@ -1,0 +1,56 @@
+"""Decoding on a GPU: one step is recorded as a CUDA graph and replayed, so that Python launches nothing token by token.
+
+A recorded step reads and writes the same memory each time, which is what a decoder with `fixed_shapes` does. When rows
+leave the batch the shapes change and the next step is recorded anew.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from chainlift.models.decoding import TransformerDecoder
+
+WARM_UP = 2  # steps before recording: libraries allocate their workspaces in the first ones
+
+
+class GraphedDecoder:
+    """A decoder with fixed shapes whose steps are replayed from a CUDA graph."""
+
+    def __init__(self, decoder: TransformerDecoder) -> None:
+        assert decoder.fixed_shapes
+        self.decoder = decoder
+        self._graph: torch.cuda.CUDAGraph | None = None
+        self._tokens = self._logits = torch.empty(0)
+
+    def step(self, tokens: Tensor) -> Tensor:
+        """Logits (B, V) after appending tokens (B,)."""
+        if self._graph is None:
+            self._record(tokens)
+        assert self._graph is not None
+        self._tokens.copy_(tokens)
+        self._graph.replay()
+        self.decoder.length += 1
+        return self._logits.clone()
+
+    def keep(self, rows: Tensor) -> None:
+        """Go on with these rows (B',) only."""
+        self.decoder.keep(rows)
+        self._graph = None
+
+    def _record(self, tokens: Tensor) -> None:
+        """Record one step. The steps made for that are taken back: they wrote at and behind the current place only."""
+        decoder, length, place = self.decoder, self.decoder.length, self.decoder.place.clone()
+        self._tokens = tokens.clone()
+        aside = torch.cuda.Stream()
+        aside.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(aside):
+            for _ in range(WARM_UP):
+                decoder.step(self._tokens)
+                decoder.place.copy_(place)
+        torch.cuda.current_stream().wait_stream(aside)
+        self._graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self._graph):
+            self._logits = decoder.step(self._tokens)
+        decoder.place.copy_(place)
+        decoder.length = length
