@@ -55,9 +55,20 @@ class ContinuedSettings(Settings):
     """Peak learning rate; default: stage 1's."""
 
 
-def loss(model: SequenceModel, batch: MixtureBatch, weighting: LossWeighting) -> tuple[Tensor, dict[str, float | None]]:
-    """(loss in nats, {loss, loss_short, loss_long}); the two parts' own token means are None where a part is empty."""
+def loss(
+    model: SequenceModel, batch: MixtureBatch, weighting: LossWeighting, whole: MixtureBatch | None = None
+) -> tuple[Tensor, dict[str, float | None]]:
+    """(loss in nats, {loss, loss_short, loss_long}); the two parts' own token means are None where a part is empty.
+
+    whole: the batch that `batch` is a share of. Means run over it, so that what the shares give adds up to what it
+    would give; a share without rows has a loss of 0 that no weight has a part in.
+    """
     device = next(model.parameters()).device
+    whole = batch if whole is None else whole
+    num_tokens = {"short": whole.short.mask.sum(), "long": whole.long.mask.sum()}
+    metrics = {f"loss_{name}": 0.0 if count else None for name, count in num_tokens.items()}
+    if not batch.parts:
+        return torch.zeros((), device=device, requires_grad=True), {"loss": 0.0, **metrics}
     prompts = torch.cat([part.prompts for part in batch.parts]).to(device)
     prefix, last = split_prompts(prompts)
     sizes = [len(part.prompts) for part in batch.parts]
@@ -66,20 +77,15 @@ def loss(model: SequenceModel, batch: MixtureBatch, weighting: LossWeighting) ->
     for i, (part, part_last) in enumerate(zip(batch.parts, last.split(sizes), strict=True)):
         cache = [(keys[i], values[i]) for keys, values in split]
         losses.append(-log_probs(model, cache, part_last, part.responses.to(device)) * part.mask.to(device))
-    counts = [part.mask.sum(dim=1).to(device) for part in batch.parts]
+    num_sequences = sum(len(part.prompts) for part in whole.parts)
     if weighting in ("token_mean", "sequence_sum"):
         total = sum((part.sum() for part in losses), start=torch.zeros((), device=device))
-        mean = total / (sum(int(count.sum()) for count in counts) if weighting == "token_mean" else len(prompts))
+        mean = total / (sum(map(int, num_tokens.values())) if weighting == "token_mean" else num_sequences)
     else:
+        counts = [part.mask.sum(dim=1).to(device) for part in batch.parts]
         means = [(part.sum(dim=1) / count).sum() for part, count in zip(losses, counts, strict=True)]
-        mean = sum(means, start=torch.zeros((), device=device)) / len(prompts)
-    of_part = {
-        id(part): float(value.detach().sum() / count.sum())
-        for part, value, count in zip(batch.parts, losses, counts, strict=True)
-    }
-    metrics = {
-        "loss": float(mean.detach()),
-        "loss_short": of_part.get(id(batch.short)),
-        "loss_long": of_part.get(id(batch.long)),
-    }
-    return mean, metrics
+        mean = sum(means, start=torch.zeros((), device=device)) / num_sequences
+    for part, value in zip(batch.parts, losses, strict=True):
+        name = "short" if part is batch.short else "long"
+        metrics[f"loss_{name}"] = float(value.detach().sum().cpu() / num_tokens[name])
+    return mean, {"loss": float(mean.detach()), **metrics}

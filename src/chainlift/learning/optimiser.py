@@ -12,6 +12,7 @@ import torch
 from pydantic import Field
 from torch import nn
 
+from chainlift.learning import sharding
 from chainlift.settings import LATER, Settings
 
 
@@ -73,7 +74,7 @@ def apply_gradients(
 
     Raises FloatingPointError, and leaves the weights alone, when the gradient is not finite.
     """
-    norm = float(nn.utils.clip_grad_norm_(model.parameters(), settings.clip_norm))
+    norm = float(sharding.full(nn.utils.clip_grad_norm_(model.parameters(), settings.clip_norm)))
     if not math.isfinite(norm):
         raise FloatingPointError(f"the gradient's norm is {norm}")
     lr = learning_rate(settings, step, total)

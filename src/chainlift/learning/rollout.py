@@ -62,10 +62,12 @@ def sample(
     temperature: float = 1.0,
     generator: torch.Generator | None = None,
     cache: Cache | None = None,
+    among: tuple[int, int] | None = None,
 ) -> Rollout:
     """Responses of at most `max_tokens` tokens to prompts (P, T), `group_size` each; greedy without a generator.
 
-    cache: the prompts' own, where it has been computed already; it is only read.
+    cache: the prompts' own, where it has been computed already; it is only read. among (start, total): the prompts are
+    number `start` and the following ones of `total`, and get the random numbers that they would get among all.
     """
     prefix, last = split_prompts(prompts)
     decoder = model.decoder(model.prefill(prefix) if cache is None else cache, group_size, max_tokens)
@@ -73,7 +75,9 @@ def sample(
     num_rows = len(rows)
     uniform = None
     if generator is not None:
-        uniform = torch.rand(num_rows, max_tokens, generator=generator).to(prompts.device)
+        start, total = (0, len(prompts)) if among is None else among
+        uniform = torch.rand(total * group_size, max_tokens, generator=generator)
+        uniform = uniform[start * group_size :][:num_rows].to(prompts.device)
     responses = torch.full((num_rows, max_tokens), eos, device=prompts.device)
     logp = torch.zeros(num_rows, max_tokens, device=prompts.device)
     num_actions = torch.zeros(num_rows, dtype=torch.long, device=prompts.device)
