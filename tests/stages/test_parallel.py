@@ -125,7 +125,7 @@ def test_losses_of_shares_add_up_to_the_loss(weighting: LossWeighting, recipe: P
     shares = [MixtureBatch(short=cut(whole.short, rows), long=cut(whole.long, rows)) for rows in cuts]
     expected, of_whole = next_token.loss(model, whole, weighting)
     parts = [next_token.loss(model, share, weighting, whole) for share in shares]
-    assert float(sum(loss for loss, _ in parts)) == pytest.approx(float(expected), rel=1e-6)
+    assert sum(loss.item() for loss, _ in parts) == pytest.approx(expected.item(), rel=1e-6)
     for name, value in of_whole.items():
         assert sum(metrics[name] or 0.0 for _, metrics in parts) == pytest.approx(value, rel=1e-6)
 

@@ -55,7 +55,7 @@ def learning_rate(settings: OptimiserSettings, step: int, total: int) -> float:
 
 
 def make_optimiser(model: nn.Module, settings: OptimiserSettings) -> torch.optim.Optimizer:
-    """The fused optimiser that the settings name; vectors (biases, norms) are not decayed."""
+    """The optimiser that the settings name, fused where it can be; vectors (biases, norms) are not decayed."""
     matrices = [p for p in model.parameters() if p.dim() >= 2]
     vectors = [p for p in model.parameters() if p.dim() < 2]
     groups = [
@@ -63,7 +63,9 @@ def make_optimiser(model: nn.Module, settings: OptimiserSettings) -> torch.optim
         {"params": vectors, "weight_decay": 0.0},
     ]
     if settings.optimiser == "sgd":
-        return torch.optim.SGD(groups, lr=settings.lr, fused=True)
+        return torch.optim.SGD(
+            groups, lr=settings.lr, fused=not sharding.is_sharded(model)
+        )  # torch lacks the two at once
     return torch.optim.AdamW(groups, lr=settings.lr, betas=(settings.beta1, settings.beta2), fused=True)
 
 
