@@ -8,7 +8,7 @@ and its process still joins every sum. Alone, each function returns what it is g
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import fields, replace
 
 import torch
@@ -19,6 +19,8 @@ from chainlift.learning.rollout import Rollout, join, sample, take_groups
 from chainlift.models.protocol import Cache, SequenceModel
 from chainlift.tasks.base import Demonstrations
 from chainlift.tasks.mixture import MixtureBatch
+
+NUMBERS_AT_ONCE = 2**24  # of gradients added up in one message: bounds the memory of their copy
 
 
 def own_demonstrations(batch: MixtureBatch) -> MixtureBatch:
@@ -82,7 +84,22 @@ def sum_gradients(model: nn.Module) -> None:
     """Leave in every process's `.grad` the sum of all processes' gradients; None only where all have none."""
     if processes.count() == 1:
         return
-    parameters = list(model.parameters())
+    for parameters in _buckets(model):
+        _sum_bucket(parameters)
+
+
+def _buckets(model: nn.Module) -> Iterator[list[nn.Parameter]]:
+    """The parameters in turn, at most about NUMBERS_AT_ONCE numbers together."""
+    bucket: list[nn.Parameter] = []
+    for parameter in model.parameters():
+        if bucket and sum(one.numel() for one in bucket) + parameter.numel() > NUMBERS_AT_ONCE:
+            yield bucket
+            bucket = []
+        bucket.append(parameter)
+    yield bucket
+
+
+def _sum_bucket(parameters: list[nn.Parameter]) -> None:
     has = torch.tensor([parameter.grad is not None for parameter in parameters], device=parameters[0].device)
     grads = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
     total = processes.add_up(torch.cat([*(grad.flatten() for grad in grads), has.to(grads[0].dtype)]))
