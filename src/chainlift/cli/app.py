@@ -18,3 +18,14 @@ app = typer.Typer(
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on the last line of standard output.")]
 Out = Annotated[Path, typer.Option("--out", help="Folder that holds the run folders.")]
+TOGETHER = ("run", "llm", "env")
+
+
+@app.callback()
+def _together(context: typer.Context) -> None:
+    """Refuse what several processes would each do for themselves, in each other's way."""
+    from chainlift import processes
+
+    command = context.invoked_subcommand
+    if processes.launched() > 1 and command not in TOGETHER:
+        raise ValueError(f"{command} is no work for several processes: torchrun and accelerate are for run and llm")

@@ -85,7 +85,8 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Measure a model, greedy and sampled: accuracy, length, long share, of the right and the wrong, pass@k."""
-    from chainlift.llm import evaluating, processes
+    from chainlift import processes
+    from chainlift.llm import evaluating
     from chainlift.report.terminal import evaluation_table
 
     if split not in ("test", "train"):
@@ -121,8 +122,9 @@ def _run(
     fresh: bool,
     as_json: bool,
 ) -> None:
+    from chainlift import processes
     from chainlift import recipe as recipes
-    from chainlift.llm import pipeline, preparing, processes, recipe
+    from chainlift.llm import pipeline, preparing, recipe
     from chainlift.report.over_seeds import over_seeds, seeds_table
     from chainlift.report.terminal import Reporter, summary_table
 

@@ -43,22 +43,27 @@ def run(
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Delete this run's folder first and begin again (a shared stage 1 stays).")
     ] = False,
+    shard: Annotated[
+        bool, typer.Option("--shard", help="Under torchrun: divide weights and averages between the processes.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Run a recipe from beginning to end, or go on with it where it stopped."""
-    from chainlift import recipe
+    """Run a recipe from beginning to end, or go on with it where it stopped; by torchrun, on several processes."""
+    from chainlift import processes, recipe
     from chainlift.report.over_seeds import over_seeds, seeds_table
     from chainlift.report.terminal import Reporter, summary_table
     from chainlift.stages import pipeline
 
     chosen = [recipe.load(source, overrides, seed=seed) for seed in (recipe.parse_seeds(seeds) if seeds else [None])]
     if dry_run:
-        for one in chosen:
+        for one in chosen if processes.is_first() else ():
             print(pipeline.plan(one, out))
         return
     reporter, summaries = Reporter(), []
     for one in chosen:
-        result = pipeline.run(one, out, reporter, fresh=fresh)
+        result = pipeline.run(one, out, reporter, fresh=fresh, shard=shard)
+        if not processes.is_first():
+            continue
         summaries.append(result.summary)
         if as_json:
             print(json.dumps(result.summary))

@@ -77,42 +77,50 @@ class Piece:
     """The form."""
 
 
-def loss(model: SequenceModel, batch: MixtureBatch, weighting: LossWeighting) -> tuple[Tensor, dict[str, float | None]]:
-    """(loss in nats, {loss, loss_short, loss_long}); the two parts' own token means are None where a part is empty."""
+def loss(
+    model: SequenceModel, batch: MixtureBatch, weighting: LossWeighting, whole: MixtureBatch | None = None
+) -> tuple[Tensor, dict[str, float | None]]:
+    """(loss in nats, {loss, loss_short, loss_long}); the two parts' own token means are None where a part is empty.
+
+    whole: the batch that `batch` is a share of. Means run over it, so that what the shares give adds up to what it
+    would give; a share without rows has a loss of 0 that no weight has a part in.
+    """
     device = next(model.parameters()).device
-    found = [(piece, _negative_logp(model, piece)) for piece in pieces(batch, weighting, device)]
+    whole = batch if whole is None else whole
+    found = [(piece, _negative_logp(model, piece)) for piece in pieces(batch, weighting, whole, device)]
     total = sum(((piece.weights * value).sum() for piece, value in found), start=torch.zeros((), device=device))
-    return total, _described([(piece, value.detach()) for piece, value in found])
+    return total, _described([(piece, value.detach()) for piece, value in found], whole)
 
 
-def accumulate_gradient(model: SequenceModel, batch: MixtureBatch, weighting: LossWeighting) -> dict[str, float | None]:
+def accumulate_gradient(
+    model: SequenceModel, batch: MixtureBatch, weighting: LossWeighting, whole: MixtureBatch | None = None
+) -> dict[str, float | None]:
     """{loss, loss_short, loss_long}; the gradient of `loss` is left in the parameters' `.grad`, piece by piece, so that
     memory does not grow with the batch.
     """
     found = []
-    for piece in pieces(batch, weighting, next(model.parameters()).device):
+    whole = batch if whole is None else whole
+    for piece in pieces(batch, weighting, whole, next(model.parameters()).device):
         value = _negative_logp(model, piece)
         (piece.weights * value).sum().backward()
         found.append((piece, value.detach()))
-    return _described(found)
+    return _described(found, whole)
 
 
-def pieces(batch: MixtureBatch, weighting: LossWeighting, device: torch.device) -> Iterator[Piece]:
-    """The batch in pieces of one form and of at most about MAX_TOKENS tokens each."""
-    num_rows = sum(len(part.prompts) for part in batch.parts)
-    num_tokens = sum(int(part.mask.sum()) for part in batch.parts)
+def pieces(batch: MixtureBatch, weighting: LossWeighting, whole: MixtureBatch, device: torch.device) -> Iterator[Piece]:
+    """The batch, a share of the `whole` one, in pieces of one form and of at most about MAX_TOKENS tokens each."""
+    num_rows = sum(len(part.prompts) for part in whole.parts)
+    num_tokens = sum(int(part.mask.sum()) for part in whole.parts)
     for part in batch.parts:
         sequences = torch.cat([part.prompts, part.responses[:, :-1]], dim=1)
-        weights = (
-            part.mask
-            / {
-                "token_mean": num_tokens,
-                "sequence_sum": num_rows,
-                "sequence_mean": part.mask.sum(dim=1, keepdim=True) * num_rows,
-            }[weighting]
-        )
+        counted_by: dict[str, int | Tensor] = {
+            "token_mean": num_tokens,
+            "sequence_sum": num_rows,
+            "sequence_mean": part.mask.sum(dim=1, keepdim=True) * num_rows,
+        }
+        weights = part.mask / counted_by[weighting]
         at_once = MAX_TOKENS if savings.on("micro-batches") else sequences.numel()
-        number = max(math.ceil(sequences.numel() / at_once), 1)
+        number = math.ceil(sequences.numel() / at_once)
         for rows in torch.arange(len(sequences)).tensor_split(min(number, len(sequences))):
             own = [t[rows].to(device) for t in (sequences, part.responses, part.mask, weights)]
             yield Piece(own[0], part.prompts.shape[1] - 1, *own[1:], long=part is batch.long)
@@ -123,12 +131,15 @@ def _negative_logp(model: SequenceModel, piece: Piece) -> Tensor:
     return -token_logp(model.read(piece.sequences, piece.start), piece.responses)
 
 
-def _described(found: list[tuple[Piece, Tensor]]) -> dict[str, float | None]:
-    """The metrics of pieces and their tokens' losses (B, R)."""
+def _described(found: list[tuple[Piece, Tensor]], whole: MixtureBatch) -> dict[str, float | None]:
+    """The metrics of pieces and their tokens' losses (B, R), as shares of the whole batch's."""
 
-    def of_form(long: bool) -> float | None:
-        held = [((piece.mask * value).sum(), piece.mask.sum()) for piece, value in found if piece.long == long]
-        return float(sum(total for total, _ in held) / sum(count for _, count in held)) if held else None
+    def of_form(long: bool, count: int) -> float | None:
+        total = sum(float((piece.mask * value).sum()) for piece, value in found if piece.long == long)
+        return total / count if count else None
 
-    whole = sum(float((piece.weights * value).sum()) for piece, value in found)
-    return {"loss": whole, "loss_short": of_form(False), "loss_long": of_form(True)}
+    return {
+        "loss": sum(float((piece.weights * value).sum()) for piece, value in found),
+        "loss_short": of_form(False, int(whole.short.mask.sum())),
+        "loss_long": of_form(True, int(whole.long.mask.sum())),
+    }

@@ -12,6 +12,7 @@ import torch
 from pydantic import Field
 from torch import nn
 
+from chainlift.learning import sharding
 from chainlift.settings import LATER, Settings
 
 
@@ -54,7 +55,7 @@ def learning_rate(settings: OptimiserSettings, step: int, total: int) -> float:
 
 
 def make_optimiser(model: nn.Module, settings: OptimiserSettings) -> torch.optim.Optimizer:
-    """The fused optimiser that the settings name; vectors (biases, norms) are not decayed."""
+    """The optimiser that the settings name, fused where it can be; vectors (biases, norms) are not decayed."""
     matrices = [p for p in model.parameters() if p.dim() >= 2]
     vectors = [p for p in model.parameters() if p.dim() < 2]
     groups = [
@@ -62,7 +63,9 @@ def make_optimiser(model: nn.Module, settings: OptimiserSettings) -> torch.optim
         {"params": vectors, "weight_decay": 0.0},
     ]
     if settings.optimiser == "sgd":
-        return torch.optim.SGD(groups, lr=settings.lr, fused=True)
+        return torch.optim.SGD(
+            groups, lr=settings.lr, fused=not sharding.is_sharded(model)
+        )  # torch lacks the two at once
     return torch.optim.AdamW(groups, lr=settings.lr, betas=(settings.beta1, settings.beta2), fused=True)
 
 
@@ -73,7 +76,7 @@ def apply_gradients(
 
     Raises FloatingPointError, and leaves the weights alone, when the gradient is not finite.
     """
-    norm = float(nn.utils.clip_grad_norm_(model.parameters(), settings.clip_norm))
+    norm = float(sharding.full(nn.utils.clip_grad_norm_(model.parameters(), settings.clip_norm)))
     if not math.isfinite(norm):
         raise FloatingPointError(f"the gradient's norm is {norm}")
     lr = learning_rate(settings, step, total)

@@ -115,7 +115,7 @@ class PolicyBatch:
 def accumulate_gradient(
     model: SequenceModel, batch: PolicyBatch, objective: Objective, *, temperature: float, kl: float = 0.0
 ) -> dict[str, float | None]:
-    """{loss, clip_fraction, logp_error_max, kl, tokens}; the gradient is left in the parameters' `.grad`.
+    """{loss, clip_fraction, scored, logp_error_max, kl, tokens}; the gradient is left in the parameters' `.grad`.
 
     clip_fraction is a share of the tokens scored; logp_error_max the largest |recomputed - recorded| log-probability,
     None off policy; tokens counts prompt and response tokens of the rows that were forwarded.
@@ -141,6 +141,7 @@ def accumulate_gradient(
     return {
         "loss": totals["loss"],
         "clip_fraction": totals["clipped"] / num_scored,
+        "scored": totals["tokens"],
         "logp_error_max": totals["error"] if batch.on_policy else None,
         "kl": totals["kl"] if kl else None,
         "tokens": totals["tokens"] + len(selected) * rollout.prompts.shape[1],

@@ -82,10 +82,12 @@ def sample(
     generator: torch.Generator | None = None,
     cache: Cache | None = None,
     draft: Draft | None = None,
+    among: tuple[int, int] | None = None,
 ) -> Rollout:
     """Responses of at most `max_tokens` tokens to prompts (P, T), `group_size` each; greedy without a generator.
 
-    cache: the prompts' own, where it has been computed already; it is only read.
+    cache: the prompts' own, where it has been computed already; it is only read. among (start, total): the prompts are
+    number `start` and the following ones of `total`, and get the random numbers that they would get among all.
     """
     prefix, last = split_prompts(prompts)
     cache = model.prefill(prefix) if cache is None else cache
@@ -93,7 +95,9 @@ def sample(
     rows = torch.arange(len(prompts), device=prompts.device).repeat_interleave(group_size)
     uniform = None
     if generator is not None:
-        uniform = torch.rand(len(rows), max_tokens, generator=generator).to(prompts.device)
+        start, total = (0, len(prompts)) if among is None else among
+        uniform = torch.rand(total * group_size, max_tokens, generator=generator)
+        uniform = uniform[start * group_size :][: len(rows)].to(prompts.device)
     written = _Written(len(rows), max_tokens, eos, prompts.device)
     try_at = draft.after if draft is not None and savings.on("drafts") else None
     count_every = 1 if prompts.device.type in COUNTS_AT_ONCE else COUNT_EVERY

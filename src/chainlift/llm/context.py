@@ -10,7 +10,8 @@ from functools import cached_property
 from itertools import islice
 from typing import Any
 
-from chainlift.llm import graders, models, processes, sources
+from chainlift import processes
+from chainlift.llm import graders, models, sources
 from chainlift.llm.grade import Grader
 from chainlift.llm.measuring import Examinee, Judged, measure
 from chainlift.llm.problem import Problem, Splits

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from chainlift.llm import graders, models, processes, sources
+from chainlift.llm import graders, launch, models, sources
 from chainlift.llm import recipe as recipes
 from chainlift.llm.measuring import Examinee, Judged, measure
 from chainlift.llm.recipe import LlmRecipe
@@ -77,7 +77,7 @@ def evaluate(
     settings = recipe.evaluate.model_copy(update=changes)
     device = environment.pick_device(recipe.device)
     models.need_extra()
-    processes.join()
+    launch.join()
     if recipe.threads is not None:
         torch.set_num_threads(recipe.threads)
     train, test = sources.source(recipe.data)

@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 
-from chainlift.llm import mixture, processes, training
+from chainlift import processes
+from chainlift.llm import mixture, training
 from chainlift.llm.context import LlmContext
 from chainlift.llm.mixture import Row
 from chainlift.runs import checkpoint

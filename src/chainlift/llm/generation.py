@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from chainlift.llm import processes
+from chainlift import processes
 from chainlift.llm.templates import Text
 from chainlift.seeding import derive
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from chainlift.llm import processes
+from chainlift import processes
 
 
 def opening_probabilities(

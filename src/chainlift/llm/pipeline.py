@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from chainlift.llm import models, processes, star
+from chainlift import processes
+from chainlift.llm import launch, models, star
 from chainlift.llm.context import LlmContext
 from chainlift.llm.finetune import finetune
 from chainlift.llm.posttrain import posttrain
@@ -19,7 +18,7 @@ from chainlift.llm.prediction import predicted
 from chainlift.llm.recipe import LlmRecipe
 from chainlift.report import page
 from chainlift.report.terminal import Reporter
-from chainlift.runs import checkpoint, environment, store
+from chainlift.runs import checkpoint, environment, store, together
 from chainlift.runs.store import RunFolder
 from chainlift.stages.context import stop_on_signals
 from chainlift.stages.summary import measured
@@ -56,7 +55,7 @@ def run(
         store.remove(out / recipe.run_id)
     processes.wait_for_all()
     folder = RunFolder.open(out / recipe.run_id, recipe.model_dump(mode="json"), recipe.digest)
-    with _locked(folder, wait=wait):
+    with together.hold(folder, wait=wait):
         if processes.from_first(folder.done):
             reporter.say(f"{recipe.run_id} is done already")
         else:
@@ -86,17 +85,8 @@ def _begin(recipe: LlmRecipe, reporter: Reporter) -> tuple[str, Reporter]:
     if recipe.threads is not None:
         torch.set_num_threads(recipe.threads)
     models.need_extra()
-    processes.join()
+    launch.join()
     return device, reporter if processes.is_first() else Reporter(quiet=True)
-
-
-@contextmanager
-def _locked(folder: RunFolder, *, wait: bool) -> Iterator[None]:
-    """Hold the folder for the processes that were launched together; its lock is the first one's."""
-    with folder.lock(wait=wait) if processes.is_first() else nullcontext():
-        processes.wait_for_all()
-        yield
-        processes.wait_for_all()
 
 
 def summarise(recipe: LlmRecipe, folder: RunFolder) -> dict[str, Any]:
@@ -131,23 +121,11 @@ def _train(context: LlmContext, out: Path) -> None:
     inside = processes.from_first(checkpoint.latest(folder.checkpoints, "pretrain"))
     if inside is None:
         shared = _tuned(recipe, out, context.reporter, context.device, context.stop)
-        if processes.is_first():
-            _take(shared, folder)
-        inside = processes.from_first(checkpoint.latest(folder.checkpoints, "pretrain"))
-        assert inside is not None
+        with together.hold(shared, wait=True):
+            inside = processes.first_says(lambda: together.take_stage_1(shared, folder))
     if recipe.posttrain is not None:
         stage = star.star if recipe.posttrain.algorithm == "star" else posttrain
         stage(context, recipe.posttrain, inside)
-
-
-def _take(shared: RunFolder, folder: RunFolder) -> None:
-    """Copy the shared fine-tuning, records and checkpoint, into a run's folder."""
-    with shared.lock(wait=True):
-        newest = checkpoint.latest(shared.checkpoints, "pretrain")
-        if newest is None:
-            raise ValueError(f"{shared.path} has lost its checkpoint; remove that folder and run again")
-        folder.take_records(shared)
-        checkpoint.copy(newest, folder.checkpoints / newest.name)
 
 
 def _tuned(recipe: LlmRecipe, out: Path, reporter: Reporter, device: str, stop: threading.Event) -> RunFolder:
@@ -155,7 +133,7 @@ def _tuned(recipe: LlmRecipe, out: Path, reporter: Reporter, device: str, stop: 
     first = recipe.stage_1
     shared = RunFolder.open(out / first.run_id, first.model_dump(mode="json"), first.digest)
     context = replace(LlmContext(first, shared, reporter, device), stop=stop)
-    with _locked(shared, wait=True):
+    with together.hold(shared, wait=True):
         if processes.from_first(shared.done):
             reporter.say(f"fine-tuning: taken from {shared.path}")
             return shared

@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 
-from chainlift.llm import models, processes, training
+from chainlift import processes
+from chainlift.llm import models, training
 from chainlift.llm.context import LlmContext
 from chainlift.llm.preflight import preflight
 from chainlift.llm.problem import Problem

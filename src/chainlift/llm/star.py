@@ -16,7 +16,8 @@ from typing import Any
 
 import torch
 
-from chainlift.llm import models, processes, training
+from chainlift import processes
+from chainlift.llm import models, training
 from chainlift.llm.context import LlmContext
 from chainlift.llm.measuring import Judged
 from chainlift.llm.posttrain import STAGE, problems_of_round

@@ -17,7 +17,7 @@ from typing import Any
 
 from transformers import TrainerCallback
 
-from chainlift.llm import processes
+from chainlift import processes
 from chainlift.llm.context import LlmContext
 from chainlift.llm.settings import TrainerSettings
 from chainlift.runs.checkpoint import TrainerState

@@ -15,7 +15,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from chainlift.learning.rollout import Draft, Rollout, sample
+from chainlift import processes
+from chainlift.learning import parallel
+from chainlift.learning.rollout import Draft, Rollout
 from chainlift.measure import decision, exact
 from chainlift.measure.statistics import pass_at_k, wilson
 from chainlift.models.linear import LinearModel
@@ -64,11 +66,12 @@ def answer(
 ) -> Answers:
     """Greedy answers to prompts (P, T), or `group_size` sampled ones each where a generator is given.
 
-    cache: see learning/rollout.py.
+    Of processes that were launched together each samples its share, and all have the whole. cache: of this process's
+    share of the prompts.
     """
     device = next(model.parameters()).device
     asked = prompts.to(device)
-    rollout = sample(
+    rollout = parallel.sample_together(
         model,
         asked,
         eos=task.vocabulary.eos,
@@ -105,13 +108,13 @@ def measure(
     device = next(model.parameters()).device
     greedy, sampled, odds, lengths = [], [], [], []
     for chunk in prompts.to(device).split(ROWS_AT_ONCE):
-        cache = model.prefill(split_prompts(chunk)[0])  # read by all three
+        mine = chunk[processes.share(len(chunk))]
+        cache = model.prefill(split_prompts(mine)[0]) if len(mine) else []  # read by all three
         greedy.append(answer(model, task, chunk, cache=cache).verdict)
         lengths.append(prompt_lengths(task, chunk))
-        found = answer(model, task, chunk, temperature=temperature, generator=draws, cache=cache)
-        sampled.append(found.verdict)
+        sampled.append(answer(model, task, chunk, temperature=temperature, generator=draws, cache=cache).verdict)
         if has_chains(task):
-            odds.append(decision.log_odds(model, task, chunk, cache))
+            odds.append(parallel.whole_rows(decision.log_odds(model, task, mine, cache) if len(mine) else {}))
     table: dict[str, Any] = {"greedy": describe(greedy), "sampled": describe(sampled)}
     of_prompts = torch.cat(lengths)
     if len(of_prompts.unique()) > 1:

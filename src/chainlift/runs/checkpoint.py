@@ -22,7 +22,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from chainlift.models import hub, tensors
+from chainlift import processes
+from chainlift.learning import sharding
+from chainlift.models import families, hub, tensors
 from chainlift.models.families import Model
 from chainlift.tasks.base import Task
 
@@ -55,13 +57,19 @@ def save(
     task: Task,
     optimiser: torch.optim.Optimizer | None,
 ) -> Path:
-    """The folder `<stage>-<step>` just written; older ones of the stage are removed after it stands."""
+    """The folder `<stage>-<step>` just written; older ones of the stage are removed after it stands.
+
+    Of processes that work together all must call it, as each may hold a part of the weights; the first one writes.
+    """
     target = checkpoints / f"{state.stage}-{state.step}"
+    model, averages = _whole(model, task), _optimiser_tensors(model, optimiser)
+    if not processes.is_first():
+        return target
 
     def write(folder: Path) -> None:
         hub.save(model, task, folder)
         if optimiser is not None:
-            tensors.write(_optimiser_tensors(model, optimiser), folder / "trainer_state.safetensors")
+            tensors.write(averages, folder / "trainer_state.safetensors")
         (folder / "trainer_state.json").write_text(json.dumps(asdict(state), indent=2) + "\n")
 
     _write_folder(target, write)
@@ -71,8 +79,8 @@ def save(
     return target
 
 
-def copy(source: Path, target: Path) -> None:
-    """Copy a checkpoint folder, atomically; nothing happens if the target is there."""
+def copy(source: Path, target: Path) -> Path:
+    """The target: a checkpoint folder copied there, atomically; nothing happens if it stands already."""
 
     def fill(folder: Path) -> None:
         for file in source.iterdir():  # one by one: copytree would tell of a full disk in an error without a number
@@ -80,6 +88,7 @@ def copy(source: Path, target: Path) -> None:
 
     if not target.exists():
         _write_folder(target, fill)
+    return target
 
 
 def latest(checkpoints: Path, stage: str) -> Path | None:
@@ -98,17 +107,33 @@ def read_state(folder: Path) -> TrainerState:
 
 
 def restore(folder: Path, model: Model, optimiser: torch.optim.Optimizer | None) -> TrainerState:
-    """The state of a checkpoint, after filling the model and the optimiser from it; ValueError if a file is damaged."""
-    loaded, _ = hub.load(folder)
-    model.load_state_dict(loaded.state_dict())
-    state = read_state(folder)
+    """The state of a checkpoint, after filling the model and the optimiser from it; ValueError if a file is damaged.
+
+    The first of the processes that work together reads the folder and tells the others what is in it.
+    """
+    weights, averages, state = processes.first_says(lambda: _read(folder, model, with_optimiser=optimiser is not None))
+    sharding.fill(model, weights)
     if optimiser is not None:
+        _fill_optimiser(model, optimiser, averages)
+    return state
+
+
+def _read(
+    folder: Path, model: Model, *, with_optimiser: bool
+) -> tuple[dict[str, Tensor], dict[str, Tensor], TrainerState]:
+    """(weights, the optimiser's tensors if asked for, state) of a checkpoint folder."""
+    loaded, _ = hub.load(folder)
+    state = read_state(folder)
+    averages: dict[str, Tensor] = {}
+    if with_optimiser:
         file = folder / "trainer_state.safetensors"
         try:
-            _fill_optimiser(model, optimiser, load_file(file))
-        except (OSError, SafetensorError, KeyError) as error:
+            averages = load_file(file)
+        except (OSError, SafetensorError) as error:
             raise ValueError(f"{file} is missing or damaged; use --fresh to begin again") from error
-    return state
+        if not {key.rpartition("/")[0] for key in averages} <= {name for name, _ in model.named_parameters()}:
+            raise ValueError(f"{file} is missing or damaged; use --fresh to begin again")
+    return loaded.state_dict(), averages, state
 
 
 def _write_folder(target: Path, write: Callable[[Path], object]) -> None:
@@ -129,10 +154,22 @@ def _write_folder(target: Path, write: Callable[[Path], object]) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _optimiser_tensors(model: Model, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
+def _whole(model: Model, task: Task) -> Model:
+    """The model itself or, of one whose weights are divided, an ordinary copy on the CPU."""
+    if not sharding.is_sharded(model):
+        return model
+    weights = {name: sharding.full(value).cpu() for name, value in model.state_dict().items()}
+    copied = families.build(model.settings, task, model.context)
+    copied.load_state_dict(weights)
+    return copied
+
+
+def _optimiser_tensors(model: Model, optimiser: torch.optim.Optimizer | None) -> dict[str, Tensor]:
     """The optimiser's averages and step counts as `<parameter>/<quantity>`."""
+    if optimiser is None:
+        return {}
     return {
-        f"{name}/{quantity}": value.detach().cpu()
+        f"{name}/{quantity}": sharding.full(value).detach().cpu()
         for name, parameter in model.named_parameters()
         for quantity, value in optimiser.state.get(parameter, {}).items()
     }
@@ -144,4 +181,4 @@ def _fill_optimiser(model: Model, optimiser: torch.optim.Optimizer, tensors: dic
     for key, value in tensors.items():
         name, quantity = key.rsplit("/", 1)
         parameter = parameters[name]
-        optimiser.state[parameter][quantity] = value.to(parameter.device)
+        optimiser.state[parameter][quantity] = sharding.like(parameter, value.to(parameter.device))

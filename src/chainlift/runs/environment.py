@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 import chainlift
+from chainlift import processes
 
 PACKAGES = ("torch", "numpy", "pydantic", "safetensors", "transformers", "trl")
 
@@ -30,6 +31,7 @@ def describe(device: str | None = None) -> dict[str, Any]:
         "cpus": cores(),
         "device": device or pick_device("auto"),
         "threads": torch.get_num_threads(),
+        "processes": processes.count(),
         "packages": {name: _version(name) for name in PACKAGES},
     }
 
@@ -49,6 +51,26 @@ def pick_device(name: str) -> str:
             f"device: {name} is not available here; available: {', '.join(d for d in available if available[d])}"
         )
     return name
+
+
+def own_device(name: str) -> str:
+    """`pick_device`, and of several GPUs the one that belongs to this process of those launched together."""
+    device = pick_device(name)
+    if device != "cuda" or processes.launched() == 1:
+        return device
+    number, there = processes.local_rank(), torch.cuda.device_count()
+    if number >= there:
+        raise ValueError(f"device: {processes.local_count()} processes on this machine, which has {there} GPUs")
+    torch.cuda.set_device(number)
+    return f"cuda:{number}"
+
+
+def use_threads(threads: int | None) -> None:
+    """Compute with so many threads; None: torch's choice or, beside other processes, this one's part of the cores."""
+    if threads is None and processes.local_count() > 1:
+        threads = max(cores() // processes.local_count(), 1)
+    if threads is not None:
+        torch.set_num_threads(threads)
 
 
 def _version(package: str) -> str | None:

@@ -13,6 +13,8 @@ from typing import Any
 
 import torch
 
+from chainlift import processes
+from chainlift.learning import sharding
 from chainlift.measure.evaluate import Answers, answer, measure
 from chainlift.measure.samples import records
 from chainlift.models import families
@@ -40,6 +42,8 @@ class Context:
     reporter: Reporter
     device: torch.device
     stop: threading.Event = field(default_factory=threading.Event)
+    shard: bool = False
+    """Divide the model's weights between the processes that work together."""
 
     def __post_init__(self) -> None:
         self.task: Task = tasks.build(self.recipe.task)
@@ -48,7 +52,7 @@ class Context:
     @contextmanager
     def mirrored(self) -> Iterator[None]:
         """Mirror what is recorded to the tracker that the recipe names, if any."""
-        if self.recipe.track is not None:
+        if self.recipe.track is not None and processes.is_first():
             config = self.recipe.model_dump(mode="json")
             self.mirror = Mirror(self.folder, self.recipe.track, config, self.reporter.say)
         try:
@@ -62,7 +66,8 @@ class Context:
     def new_model(self) -> Model:
         """A freshly initialised model on the device, its weights from the stream `model`."""
         model = families.build(self.recipe.model, self.task)
-        return model.initialise(stream(self.recipe.seed, "model")).to(self.device)
+        model = model.initialise(stream(self.recipe.seed, "model")).to(self.device)
+        return sharding.shard(model) if self.shard else model
 
     def precision(self) -> AbstractContextManager[Any]:
         """Autocast to bfloat16 where the recipe asks for it."""
@@ -78,13 +83,14 @@ class Context:
         Model and optimiser are filled from the stage's checkpoint; the folder's files are cut back to what the state
         knows.
         """
-        newest = checkpoint.latest(self.folder.checkpoints, stage)
+        newest = processes.first_says(lambda: checkpoint.latest(self.folder.checkpoints, stage))
         if newest is not None:
             state = checkpoint.restore(newest, model, optimiser)
         else:
-            lengths = {} if after is None else checkpoint.read_state(after).lengths
+            lengths = {} if after is None else processes.first_says(lambda: checkpoint.read_state(after).lengths)
             state = TrainerState(stage, lengths=lengths)
-        if not state.finished:  # behind a finished stage may stand the records of the next one
+        # Behind a finished stage may stand the records of the next one.
+        if not state.finished and processes.is_first():
             self.folder.rewind(state.lengths)
         return state
 
@@ -92,7 +98,8 @@ class Context:
         """The time now, after writing a checkpoint; `since`: when the state's seconds were last brought up to date."""
         now = time.monotonic()
         state.seconds += now - since
-        state.lengths = self.folder.lengths()
+        if processes.is_first():
+            state.lengths = self.folder.lengths()
         checkpoint.save(self.folder.checkpoints, state, model, self.task, optimiser)
         if self.mirror is not None:
             self.mirror.update()
@@ -110,7 +117,8 @@ class Context:
             "tokens": state.tokens,
             **metrics,
         }
-        self.folder.append("metrics.jsonl", [row])
+        if processes.is_first():
+            self.folder.append("metrics.jsonl", [row])
         return row
 
     def evaluate(self, state: TrainerState, model: Model, *, final: bool, show: bool) -> None:
@@ -119,7 +127,7 @@ class Context:
         It also keeps responses to a few prompts, the same at every occasion: before and after stand side by side.
         """
         settings = self.recipe.evaluate
-        with self.precision():
+        with sharding.whole(model), self.precision():
             table = measure(
                 model,
                 self.task,
@@ -135,7 +143,7 @@ class Context:
             seed = self.recipe.seed
             prompts = held_out(self.task).prompts(SHOWN_RESPONSES, stream(seed, "shown/prompts"))
             for mode, generator in (("greedy", None), ("sampled", stream(seed, "shown/samples"))):
-                with self.precision():
+                with sharding.whole(model), self.precision():
                     found = answer(model, self.task, prompts, generator=generator)
                 self.record_responses(state, "evaluation", mode, found)
         self.reporter.evaluation(row)
@@ -151,14 +159,21 @@ class Context:
         advantages: torch.Tensor | None = None,
     ) -> None:
         """Append the first responses to rollouts.jsonl."""
+        if not processes.is_first():
+            return
         rows = list(range(min(SHOWN_RESPONSES, len(answers.rollout.rows))))
         found = records(self.task, answers, rows, rewards=rewards, advantages=advantages)
         where = {"stage": state.stage, "step": state.step, "kind": kind, "mode": mode}
         self.folder.append("rollouts.jsonl", [where | record for record in found])
 
+    @property
+    def stopping(self) -> bool:
+        """Whether the user has pressed Ctrl-C; all processes that work together agree, and must all ask."""
+        return processes.any_of_all(self.stop.is_set())
+
     def stop_if_asked(self) -> None:
-        """Raise Interrupted once the user has pressed Ctrl-C."""
-        if self.stop.is_set():
+        """Raise Interrupted once the user has pressed Ctrl-C; for all processes at once, as above."""
+        if self.stopping:
             raise Interrupted
 
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 import errno
 from typing import Any
 
+from chainlift.processes import PeerLost
+
 GO_ON = "the same command goes on from the last checkpoint"
 
 
@@ -29,6 +31,8 @@ def explain(error: Exception) -> tuple[int, str]:
         return 130, f"stopped; {GO_ON}"
     if isinstance(error, ValueError):
         return 2, f"error: {error}"
+    if isinstance(error, PeerLost):
+        return 1, f"error: another of the processes has ended ({error}); {GO_ON}"
     if isinstance(error, RunsFailed):
         return 1, f"error: {error}"
     if isinstance(error, FloatingPointError):

@@ -10,13 +10,14 @@ from typing import Any
 import torch
 import yaml
 
+from chainlift import processes
 from chainlift.learning.next_token import PretrainSettings
 from chainlift.models import families
 from chainlift.recipe import Recipe
 from chainlift.report import page
 from chainlift.report.sentence import expectation
 from chainlift.report.terminal import Reporter
-from chainlift.runs import checkpoint, environment, store
+from chainlift.runs import checkpoint, environment, store, together
 from chainlift.runs.store import RunFolder
 from chainlift.stages import cost
 from chainlift.stages.context import Context, stop_on_signals
@@ -45,43 +46,42 @@ def run(
     fresh: bool = False,
     with_page: bool = True,
     wait: bool = False,
+    shard: bool = False,
 ) -> Result:
     """The finished run of a recipe under `out`; what was done before, by this or another process, is not done again.
 
-    wait: for another process that is at work in the folder, instead of refusing.
+    wait: for another process that is at work in the folder, instead of refusing. Of several processes that were
+    launched together each must call this; the first one reads, writes and speaks. shard: divide the model's weights
+    between them (learning/sharding.py).
 
     Raises ValueError for what the user can mend, FloatingPointError when training diverges, Interrupted after Ctrl-C;
     in each case the run folder stays as it is and the same call goes on from its last checkpoint.
     """
-    device = torch.device(environment.pick_device(recipe.device))
-    if recipe.threads is not None:
-        torch.set_num_threads(recipe.threads)
+    device, reporter = _begin(recipe, reporter, shard=shard)
     if fresh:
-        store.remove(out / recipe.run_id)
-    folder = RunFolder.open(out / recipe.run_id, recipe.model_dump(mode="json"), recipe.digest)
-    with folder.lock(wait=wait):
-        context = Context(recipe, folder, reporter, device)
-        if folder.done:
+        processes.first_says(lambda: store.remove(out / recipe.run_id))
+    folder = together.opened(out / recipe.run_id, recipe.model_dump(mode="json"), recipe.digest)
+    context = Context(recipe, folder, reporter, device, shard=shard)
+    with together.hold(folder, wait=wait):
+        if processes.from_first(folder.done):
             reporter.say(f"{recipe.run_id} is done already")
         else:
-            folder.write_environment(environment.describe(device.type))
+            processes.first_says(lambda: folder.write_environment(environment.describe(device.type)))
             expected = expectation(predicted(recipe), with_rl=recipe.posttrain is not None)
             if expected is not None:
                 reporter.say(expected)
             with stop_on_signals(context.stop), context.mirrored():
                 _train(context, out)
-            folder.finish(summarise(recipe, folder))
+            processes.first_says(lambda: folder.finish(summarise(recipe, folder)))
         report = folder.path / "report.html"
-        if with_page and not report.exists():
-            report = page.write(folder.path)
-    return Result(folder.path, folder.summary(), report)
+        if with_page:
+            processes.first_says(lambda: None if report.exists() else page.write(folder.path))
+    return Result(folder.path, processes.first_says(folder.summary), report)
 
 
 def run_stage_1(recipe: Recipe, out: Path, reporter: Reporter) -> None:
     """Stage 1 of a recipe in its shared folder under `out`, unless it is there; raises what `run` raises."""
-    device = torch.device(environment.pick_device(recipe.device))
-    if recipe.threads is not None:
-        torch.set_num_threads(recipe.threads)
+    device, reporter = _begin(recipe, reporter)
     stop = threading.Event()
     with stop_on_signals(stop):
         _trained_stage_1(recipe, out, reporter, device, stop)
@@ -107,6 +107,16 @@ def plan(recipe: Recipe, out: Path) -> str:
     return "\n".join(lines)
 
 
+def _begin(recipe: Recipe, reporter: Reporter, *, shard: bool = False) -> tuple[torch.device, Reporter]:
+    """(device, reporter) of this process, which may be one of several that were launched together."""
+    device = torch.device(environment.own_device(recipe.device))
+    environment.use_threads(recipe.threads)
+    processes.join(device)
+    if shard and processes.count() == 1:
+        raise ValueError("--shard divides a model between processes: start several of them with torchrun")
+    return device, reporter if processes.is_first() else Reporter(quiet=True)
+
+
 def _train(context: Context, out: Path) -> None:
     """The stages, in order; each hands its last checkpoint on."""
     recipe, checkpoints = context.recipe, context.folder.checkpoints
@@ -117,7 +127,7 @@ def _train(context: Context, out: Path) -> None:
     if recipe.continued_pretrain is None:
         return
     settings, num_tokens = _continued(recipe, reinforced.tokens)
-    after = checkpoint.latest(checkpoints, "posttrain")
+    after = processes.first_says(lambda: checkpoint.latest(checkpoints, "posttrain"))
     pretrain(context, settings, stage="continued_pretrain", start=stage_1, after=after, min_tokens=num_tokens)
 
 
@@ -128,34 +138,35 @@ def _shared_stage_1(context: Context, out: Path) -> Path:
     folder is whole by itself. The checkpoint is copied last: where it stands, the records stand too.
     """
     folder = context.folder
-    inside = checkpoint.latest(folder.checkpoints, "pretrain")
+    inside = processes.first_says(lambda: checkpoint.latest(folder.checkpoints, "pretrain"))
     if inside is not None:
         return inside
-    shared = _trained_stage_1(context.recipe, out, context.reporter, context.device, context.stop)
-    with shared.lock(wait=True, meanwhile=context.stop_if_asked):
-        newest = checkpoint.latest(shared.checkpoints, "pretrain")
-        if newest is None:
-            raise ValueError(f"{shared.path} has lost its checkpoint; remove that folder and run again")
-        folder.take_records(shared)
-        checkpoint.copy(newest, folder.checkpoints / newest.name)
-    return folder.checkpoints / newest.name
+    shared = _trained_stage_1(context.recipe, out, context.reporter, context.device, context.stop, shard=context.shard)
+    with together.hold(shared, wait=True, meanwhile=context.stop_if_asked):
+        return processes.first_says(lambda: together.take_stage_1(shared, folder))
 
 
 def _trained_stage_1(
-    recipe: Recipe, out: Path, reporter: Reporter, device: torch.device, stop: threading.Event
+    recipe: Recipe,
+    out: Path,
+    reporter: Reporter,
+    device: torch.device,
+    stop: threading.Event,
+    *,
+    shard: bool = False,
 ) -> RunFolder:
     """The shared folder of a recipe's stage 1, trained by this process or, if it comes later, by another."""
     first = recipe.stage_1
-    shared = RunFolder.open(out / first.run_id, first.model_dump(mode="json"), first.digest)
-    context = Context(first, shared, reporter, device, stop)
-    with shared.lock(wait=True, meanwhile=context.stop_if_asked):
-        if shared.done:
+    shared = together.opened(out / first.run_id, first.model_dump(mode="json"), first.digest)
+    context = Context(first, shared, reporter, device, stop, shard)
+    with together.hold(shared, wait=True, meanwhile=context.stop_if_asked):
+        if processes.from_first(shared.done):
             reporter.say(f"next-token prediction: taken from {shared.path}")
             return shared
-        shared.write_environment(environment.describe(device.type))
+        processes.first_says(lambda: shared.write_environment(environment.describe(device.type)))
         with context.mirrored():
             pretrain(context, first.pretrain)
-        shared.finish(summarise(first, shared))
+        processes.first_says(lambda: shared.finish(summarise(first, shared)))
     return shared
 
 

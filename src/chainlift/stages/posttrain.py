@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from chainlift.learning import advantage as advantages
-from chainlift.learning import reward
+from chainlift.learning import parallel, reward, sharding
 from chainlift.learning.likelihood import log_probs
 from chainlift.learning.objective import sequence_weights
 from chainlift.learning.optimiser import apply_gradients, make_optimiser
@@ -28,6 +28,7 @@ from chainlift.runs import checkpoint
 from chainlift.runs.checkpoint import TrainerState
 from chainlift.seeding import stream
 from chainlift.stages.context import Context
+from chainlift.stages.failures import Interrupted
 from chainlift.stages.preflight import preflight
 from chainlift.tasks.base import Task
 
@@ -56,7 +57,7 @@ def posttrain(context: Context, settings: PosttrainSettings, *, start: Path) -> 
                 model.load_state_dict(start_model.state_dict())
                 optimiser = make_optimiser(model, settings)
 
-            with context.precision():
+            with sharding.whole(model), context.precision():
                 answers, rewards, drawn = collect(context, settings, model, state.round)
             gains = advantages.estimate(rewards, settings.objective.advantage).flatten()
             told = describe(answers, rewards, gains, settings)
@@ -68,29 +69,36 @@ def posttrain(context: Context, settings: PosttrainSettings, *, start: Path) -> 
             state.sequences += drawn["sequences"]
             state.tokens += drawn["tokens"]
 
-            with context.precision():
-                start_logp = _start_logp(start_model, answers, settings.temperature) if settings.kl else None
+            own, own_rows = parallel.own_groups(answers.rollout)
+            with sharding.whole(start_model), context.precision():
+                start_logp = _start_logp(start_model, own, settings.temperature) if settings.kl else None
             for update in range(min(settings.updates_a_round, settings.updates - state.step)):
                 rows = _minibatch(context, settings, state.round, update, len(gains))
                 batch = PolicyBatch(
-                    answers.rollout,
-                    gains,
-                    _weights(context, answers, gains, rows, settings),
+                    own,
+                    gains[own_rows],
+                    _weights(context, answers, gains, rows, settings)[own_rows],
                     on_policy=update == 0,
                     start_logp=start_logp,
                 )
-                with context.precision():
-                    metrics = accumulate_gradient(
-                        model, batch, settings.objective, temperature=settings.temperature, kl=settings.kl
-                    )
+                with sharding.whole(model):
+                    with context.precision():
+                        metrics = accumulate_gradient(
+                            model, batch, settings.objective, temperature=settings.temperature, kl=settings.kl
+                        )
+                    parallel.sum_gradients(model)
+                metrics = parallel.whole_metrics(metrics)
+                metrics.pop("scored")
                 state.tokens += int(metrics.pop("tokens") or 0)
                 moved = apply_gradients(model, optimiser, settings, state.step, settings.updates)
                 state.step += 1
                 row = context.record(state, "update", {"round": state.round, **told, **metrics, **moved})
                 context.reporter.update(row)
-            if context.stop.is_set() or state.round % settings.checkpoint_every == 0:
+            stopping = context.stopping
+            if stopping or state.round % settings.checkpoint_every == 0:
                 since = context.keep(state, model, optimiser, since)
-            context.stop_if_asked()
+            if stopping:
+                raise Interrupted
 
         context.evaluate(state, model, final=True, show=True)
         state.finished = True
@@ -189,9 +197,10 @@ def _minibatch(context: Context, settings: PosttrainSettings, round_number: int,
     return order.tensor_split(settings.minibatches)[part].to(context.device)
 
 
-def _start_logp(start_model: Model, answers: Answers, temperature: float) -> Tensor:
+def _start_logp(start_model: Model, rollout: Rollout, temperature: float) -> Tensor:
     """(N, R) log-probabilities of the samples under the start model."""
-    rollout = answers.rollout
+    if not len(rollout.rows):
+        return rollout.logp
     with torch.no_grad():
         prefix, last = split_prompts(rollout.prompts)
         cache = start_model.prefill(prefix)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from chainlift.learning import advantage as advantages
-from chainlift.learning import reward
+from chainlift.learning import reward, sharding
 from chainlift.learning.policy_update import PosttrainSettings
 from chainlift.measure.evaluate import answer
 from chainlift.models.families import Model
@@ -21,7 +21,7 @@ DEAD_LIMIT = 0.9  # more than this share of groups without signal: most work is 
 def preflight(context: Context, state: TrainerState, model: Model, settings: PosttrainSettings) -> dict[str, Any]:
     """The recorded row: what 64 prompts with `group_size` samples each say about RL's chances from here."""
     task, seed = context.task, context.recipe.seed
-    with context.precision():
+    with sharding.whole(model), context.precision():
         answers = answer(
             model,
             task,

@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from chainlift.learning import averaging, next_token
+from chainlift.learning import averaging, next_token, parallel, sharding
 from chainlift.learning.next_token import PretrainSettings
 from chainlift.learning.optimiser import apply_gradients, make_optimiser
 from chainlift.models.families import Model
 from chainlift.runs import checkpoint
 from chainlift.runs.checkpoint import TrainerState
 from chainlift.stages.context import Context
+from chainlift.stages.failures import Interrupted
 from chainlift.tasks import mixture
 
 
@@ -50,8 +51,12 @@ def pretrain(
             batch = mixture.draw(
                 task, recipe.mixture, settings.batch_size, seed=recipe.seed, name=stage, step=state.step
             )
-            with context.precision():
-                metrics = next_token.accumulate_gradient(model, batch, settings.loss_weighting)
+            own = parallel.own_demonstrations(batch)
+            with sharding.whole(model):
+                with context.precision():
+                    metrics = next_token.accumulate_gradient(model, own, settings.loss_weighting, whole=batch)
+                parallel.sum_gradients(model)
+            metrics = parallel.whole_metrics(metrics)
             moved = apply_gradients(model, optimiser, settings, state.step, settings.steps)
 
             state.step += 1
@@ -59,9 +64,11 @@ def pretrain(
             state.sequences += settings.batch_size
             state.tokens += batch.num_tokens
             context.reporter.update(context.record(state, "update", metrics | moved))
-            if context.stop.is_set() or state.step % settings.checkpoint_every == 0:
+            stopping = context.stopping
+            if stopping or state.step % settings.checkpoint_every == 0:
                 since = context.keep(state, model, optimiser, since)
-            context.stop_if_asked()
+            if stopping:
+                raise Interrupted
 
         averaging.settle(model, optimiser, state.step - before_average)
         context.evaluate(state, model, final=True, show=True)
