@@ -40,13 +40,14 @@ def join(device: torch.device) -> None:
         return
     if device.type == "mps":
         raise ValueError("device: several processes need cuda or cpu, not mps")
+    from torch.distributed.distributed_c10d import PrefixStore
     from torch.distributed.rendezvous import rendezvous
 
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     with _together():
         store, own, all_of_them = next(iter(rendezvous("env://")))
         # Started anew by torchrun, they would find the addresses of those that died in the same place.
-        store = torch.distributed.PrefixStore(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"), store)
+        store = PrefixStore(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"), store)
         torch.distributed.init_process_group(backend, store=store, rank=own, world_size=all_of_them)
     atexit.register(_leave)
 
