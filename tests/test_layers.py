@@ -24,6 +24,7 @@ ORDER = [
     "stages",
     "llm",
     "sweep",
+    "bench",
     "cli",
     "__main__",
 ]
