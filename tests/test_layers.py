@@ -25,6 +25,7 @@ ORDER = [
     "stages",
     "llm",
     "sweep",
+    "bench",
     "cli",
     "__main__",
 ]

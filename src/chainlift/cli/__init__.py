@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from chainlift.cli import interop, language, one_run, sweeps  # noqa: F401 (their commands)
+from chainlift.cli import benchmark, interop, language, one_run, sweeps  # noqa: F401 (their commands)
 from chainlift.cli.app import app
 
 

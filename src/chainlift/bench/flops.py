@@ -1,0 +1,89 @@
+"""The floating-point operations that an update, a sample or an evaluation cannot do without.
+
+Only matrix products count, a product of (n, k) and (k, m) as 2 n k m.
+
+- A prompt predicts nothing, so of the last block a prompt's positions but its last one (the *prefix*, P x T) need keys
+  and values only, and neither norm nor head. The positions that predict (the *suffix*: the prompt's last token and the
+  response but its last) need everything.
+- The first block's queries, keys and values are a look-up: they depend on the token and, where positions are learned,
+  on the position. Its table, one row a token or one a token and position, is what counts.
+- A position attends to itself and what is before it: 2 x 2 x D operations a pair of query and key (scores and values).
+- The backward pass costs twice the forward pass: the gradient of each product's two factors.
+- Learning from samples costs their sampling as well, as no gradient can be taken before the reward is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from chainlift.models.transformer import Transformer
+
+LEARNING = 3
+"""Forward and backward pass, in forward passes."""
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What a transformer's products depend on."""
+
+    layers: int
+    width: int
+    kv_width: int
+    """Width of the keys, and of the values, over all heads."""
+    hidden: int
+    """Hidden width of the MLP."""
+    mlp_matrices: int
+    """2, or 3 where a gate is among them; each is width x hidden."""
+    vocabulary: int
+    learned_positions: bool
+    """As against rotations."""
+
+    @classmethod
+    def of(cls, model: Transformer) -> Sizes:
+        """The sizes of a model."""
+        settings = model.settings
+        return cls(
+            layers=settings.layers,
+            width=settings.width,
+            kv_width=settings.num_kv_heads * (settings.width // settings.heads),
+            hidden=settings.hidden_width,
+            mlp_matrices=2 if settings.family == "gpt2" else 3,
+            vocabulary=model.vocabulary_size,
+            learned_positions=settings.family == "gpt2",
+        )
+
+    @property
+    def projection(self) -> int:
+        """Multiplications of a position's queries, keys and values."""
+        return self.width * (self.width + 2 * self.kv_width)
+
+    @property
+    def after_projection(self) -> int:
+        """Multiplications of the rest of a block at a position, attention's own products left out."""
+        return self.width * self.width + self.mlp_matrices * self.width * self.hidden
+
+
+def forward(sizes: Sizes, prefixes: int, prefix_length: int, suffixes: Sequence[int] | Tensor) -> float:
+    """Operations of a forward pass over P prefixes of T tokens, and suffixes (N,) of the lengths given, each after one
+    of the prefixes.
+    """
+    lengths = torch.as_tensor(suffixes, dtype=torch.float64)
+    positions = float(lengths.sum())
+    if not positions:
+        return 0.0
+    deep = sizes.layers - 1  # blocks but the first, and also: but the last
+    in_prefix = prefixes * prefix_length
+    rows = sizes.vocabulary * (prefix_length + float(lengths.max()) if sizes.learned_positions else 1)
+    products = min(rows, in_prefix + positions) * sizes.projection
+    if deep:
+        products += in_prefix * (deep * sizes.after_projection + (deep - 1) * sizes.projection)
+        products += in_prefix * 2 * sizes.width * sizes.kv_width
+    products += positions * (sizes.layers * sizes.after_projection + deep * sizes.projection)
+    products += positions * sizes.width * sizes.vocabulary
+    pairs = deep * prefixes * prefix_length * (prefix_length + 1) / 2
+    pairs += sizes.layers * float((lengths * prefix_length + lengths * (lengths + 1) / 2).sum())
+    return 2 * products + 2 * 2 * sizes.width * pairs

@@ -1,0 +1,104 @@
+"""Peak memory of a case, in a process of its own: what two repetitions add to what stood there before them.
+
+Before them stand libraries, data and weights, so a peer does not pay for the size of its package. Where the system
+tells of resident memory (Linux), the peak is that of this process alone (VmHWM). ru_maxrss, which is asked elsewhere,
+begins there with the parent's peak.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from chainlift import recipe as recipes
+from chainlift.bench.states import States
+from chainlift.bench.suite import Suite
+from chainlift.bench.timing import Case, Comparison
+
+STATUS = Path("/proc/self/status")
+REPETITIONS = 2
+
+
+def added(suite: Suite, comparison: Comparison, case: Case, threads: int) -> int:
+    """Bytes that the case adds at its peak; RuntimeError with its last line where its process fails."""
+    states = suite.states
+    question = {
+        "recipe": states.recipe.model_dump(mode="json"),
+        "early": str(states.early),
+        "late": None if states.late is None else str(states.late),
+        "dtype": suite.dtype,
+        "peers": suite.peers,
+        "action": comparison.action,
+        "state": comparison.state,
+        "case": case.name,
+        "threads": threads,
+    }
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    done = subprocess.run(
+        [sys.executable, "-m", "chainlift.bench.memory"],
+        input=json.dumps(question),
+        capture_output=True,
+        text=True,
+        env=environment,
+    )
+    if done.returncode:
+        told = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
+        raise RuntimeError(f"the memory of {comparison.title}, {case.name}, cannot be measured: {told[-1]}")
+    return int(done.stdout.splitlines()[-1])
+
+
+def resident() -> int:
+    """Bytes of this process in memory now, or its peak where the system tells no more."""
+    return _status("VmRSS") or _peak_of_usage()
+
+
+def peak() -> int:
+    """Bytes of this process in memory at its peak."""
+    return _status("VmHWM") or _peak_of_usage()
+
+
+def _status(key: str) -> int | None:
+    if not STATUS.exists():
+        return None
+    lines = dict(line.split(":", 1) for line in STATUS.read_text().splitlines() if ":" in line)
+    return int(lines[key].split()[0]) * 1024
+
+
+def _peak_of_usage() -> int:
+    """ru_maxrss in bytes: macOS counts bytes, others kilobytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def _answer(question: dict[str, Any]) -> int:
+    """Bytes that the case in question adds, in this process."""
+    import torch
+
+    torch.set_num_threads(question["threads"])
+    late = None if question["late"] is None else Path(question["late"])
+    states = States(recipes.build(question["recipe"]), Path(question["early"]), late)
+    suite = Suite(states, question["dtype"], question["peers"])
+    (case,) = (
+        case
+        for comparison in suite.comparisons()
+        if (comparison.action, comparison.state) == (question["action"], question["state"])
+        for case in comparison.cases
+        if case.name == question["case"]
+    )
+    if case.kind == "peer":
+        from chainlift.bench import peers
+
+        peers.missing()  # loads them
+    action = case.make()
+    before = resident()
+    for step in range(REPETITIONS):
+        action(step)
+    return max(peak() - before, 0)
+
+
+if __name__ == "__main__":
+    print(_answer(json.load(sys.stdin)))

@@ -1,0 +1,117 @@
+"""transformers as a peer: a training step on the padded batch, and `generate`; set up as a careful user would.
+
+Choices made by measurement, in the peer's favour: attention by torch's fused kernel without a mask in float32, by
+plain products in bfloat16, whose fused backward pass is slow on CPUs; the static cache; and padding before the clock
+starts. No dropout, and no cache while training.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from chainlift.bench.ours import OPTIMISER, autocast
+from chainlift.bench.timing import Done, Work
+from chainlift.tasks.base import output_mask
+from chainlift.tasks.mixture import MixtureBatch
+
+IGNORED = -100  # transformers: no loss where the label is this
+
+
+def missing() -> str | None:
+    """Why the peers cannot be timed here, in one line; None if they can."""
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+    try:
+        import accelerate  # noqa: F401
+        import datasets  # noqa: F401
+        import transformers  # noqa: F401
+        import trl  # noqa: F401
+    except ImportError as error:
+        return f"no peers, the engine alone: {error.name or error} is missing (pip install 'chainlift[bench]')"
+    return None
+
+
+def load(folder: Path, dtype: str, *, training: bool) -> Any:
+    """The checkpoint as transformers has it."""
+    import transformers
+
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    attention = "eager" if training and dtype == "bfloat16" else "sdpa"
+    return transformers.AutoModelForCausalLM.from_pretrained(folder, attn_implementation=attention)
+
+
+def pad(batch: MixtureBatch, eos: int) -> tuple[Tensor, Tensor]:
+    """(tokens, labels), both (B, L): responses right-padded; labels -100 on prompts and padding.
+
+    No attention mask goes with it: padding on the right is behind every token that has a loss, so causality
+    hides it, and attention without a mask is the faster one.
+    """
+    length = max(part.prompts.shape[1] + part.responses.shape[1] for part in batch.parts)
+    tokens, labels = [], []
+    for part in batch.parts:
+        row = torch.cat([part.prompts, part.responses], dim=1)
+        hidden = torch.cat([torch.zeros_like(part.prompts, dtype=torch.bool), part.mask], dim=1)
+        missing = length - row.shape[1]
+        tokens.append(F.pad(row, (0, missing), value=eos))
+        labels.append(F.pad(row.masked_fill(~hidden, IGNORED), (0, missing), value=IGNORED))
+    return torch.cat(tokens), torch.cat(labels)
+
+
+class TrainingStep:
+    """Forward, loss, backward, clipping, fused AdamW on a padded batch."""
+
+    def __init__(self, folder: Path, dtype: str, eos: int) -> None:
+        self.model, self.dtype, self.eos = load(folder, dtype, training=True).train(), dtype, eos
+        self.model.config.use_cache = False
+        self.optimiser = torch.optim.AdamW(self.model.parameters(), lr=OPTIMISER.lr, fused=True)
+
+    def __call__(self, batch: MixtureBatch) -> Done:
+        """One update; padding is done before the clock starts."""
+        tokens, labels = pad(batch, self.eos)
+        started = time.perf_counter()
+        with autocast(self.dtype):
+            loss = self.model(input_ids=tokens, labels=labels).loss
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), OPTIMISER.clip_norm)
+        self.optimiser.step()
+        self.optimiser.zero_grad(set_to_none=True)
+        return Done(time.perf_counter() - started, Work(batch.num_tokens))
+
+
+class Generate:
+    """`transformers.generate` with the static key-value cache; it stops when all rows have ended."""
+
+    def __init__(self, folder: Path, dtype: str, eos: int, max_tokens: int) -> None:
+        self.model, self.dtype = load(folder, dtype, training=False).eval(), dtype
+        self.eos, self.max_tokens = eos, max_tokens
+
+    @torch.inference_mode()
+    def __call__(self, prompts: Tensor, *, group_size: int = 1, greedy: bool = False, to_the_end: bool = False) -> Done:
+        """`group_size` responses to each of prompts (P, T), at temperature 1 over the whole vocabulary or greedy.
+
+        to_the_end: no row ends before the longest allowed response has its last token.
+        """
+        rows = prompts.repeat_interleave(group_size, dim=0)
+        how = {"do_sample": False} if greedy else {"do_sample": True, "temperature": 1.0, "top_k": 0}
+        started = time.perf_counter()
+        with autocast(self.dtype):
+            found = self.model.generate(
+                rows,
+                attention_mask=torch.ones_like(rows),
+                max_new_tokens=self.max_tokens,
+                min_new_tokens=self.max_tokens if to_the_end else 0,
+                cache_implementation="static",
+                disable_compile=True,
+                **how,
+            )
+        seconds = time.perf_counter() - started
+        responses = found[:, rows.shape[1] :]
+        return Done(seconds, Work(responses.numel() if to_the_end else int(output_mask(responses, self.eos).sum())))

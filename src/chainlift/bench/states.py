@@ -1,0 +1,77 @@
+"""The model states that are measured: `early`, after next-token prediction, and `late`, after RL."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from chainlift import recipe as recipes
+from chainlift.models import families, hub
+from chainlift.models.blocks import ModelSettings
+from chainlift.recipe import Recipe
+from chainlift.report.terminal import Reporter
+from chainlift.runs import checkpoint
+from chainlift.runs.store import RunFolder
+from chainlift.seeding import stream
+from chainlift.stages import pipeline
+from chainlift.tasks import registry
+from chainlift.tasks.base import has_chains
+
+
+@dataclass(frozen=True)
+class States:
+    """A recipe and checkpoint folders of its model."""
+
+    recipe: Recipe
+    early: Path
+    """Most responses are short."""
+    late: Path | None
+    """Nearly all are long; None where only sizes are of interest."""
+
+
+def of_run(run: Path) -> States:
+    """The states that a finished run holds; ValueError if it lacks one."""
+    if not (run / "recipe.yaml").is_file():
+        raise ValueError(f"--run: {run} is no run folder")
+    content = RunFolder(run).recipe()
+    if recipes.is_llm(content):
+        raise ValueError(f"--run: {run} is a language model's run")
+    recipe = recipes.build(content)
+    check(recipe)
+    early, late = (checkpoint.latest(run / "checkpoints", stage) for stage in ("pretrain", "posttrain"))
+    if early is None or late is None:
+        raise ValueError(f"--run: {run} has not both checkpoints, of stage 1 and of RL: chainlift run goes on with it")
+    return States(recipe, early, late)
+
+
+def trained(recipe: Recipe, out: Path, reporter: Reporter) -> States:
+    """The states of the recipe's run under `out`, which is run, or gone on with, if it is not finished."""
+    check(recipe)
+    folder = RunFolder(out / recipe.run_id)
+    if not folder.done:
+        reporter.say(f"the two states come from a run of {recipe.name}, in {folder.path}; it is kept for the next time")
+        pipeline.run(recipe, out, reporter, with_page=False)
+    return of_run(out / recipe.run_id)
+
+
+def untrained(recipe: Recipe, folder: Path) -> States:
+    """A new model of the recipe's size, written into an empty folder, for what does not depend on behaviour."""
+    task = registry.build(recipe.task)
+    check_family(recipe)
+    hub.save(families.build(recipe.model, task).initialise(stream(0, "model")), task, folder)
+    return States(recipe, folder, None)
+
+
+def check(recipe: Recipe) -> None:
+    """ValueError if the recipe lacks what the benchmark measures."""
+    check_family(recipe)
+    if recipe.posttrain is None:
+        raise ValueError(f"posttrain: {recipe.name} has no RL; --only stage1 measures it without")
+    if not has_chains(registry.build(recipe.task)):
+        raise ValueError("task: it has no long responses, so there is no late state; --only stage1 measures it without")
+
+
+def check_family(recipe: Recipe) -> None:
+    """ValueError if the model is no transformer."""
+    if not isinstance(recipe.model, ModelSettings):
+        raise ValueError(f"model.family: {recipe.model.family} is not timed; allowed: gpt2, mistral")

@@ -1,0 +1,153 @@
+"""The comparisons: each action in each state, ours first, then ours without a saving at a time, then the peers.
+
+Late, a trained policy earns nearly every reward, and our update skips rows without advantage. So the late update is
+timed twice: as it is, and with rewards that are coin flips, where nearly every group has signal and no row is skipped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from chainlift.bench import trl_peer
+from chainlift.bench.ours import Doing, Engine, asked, drawn
+from chainlift.bench.peers import Generate, TrainingStep
+from chainlift.bench.states import States
+from chainlift.bench.timing import Action, Case, Comparison, Done, Work, clocked
+from chainlift.learning.policy_update import PosttrainSettings
+from chainlift.tasks import registry
+
+ACTIONS = ("stage1", "rollout", "update", "evaluate")
+COINS = "rewards of coin flips"
+SAVINGS = {
+    "stage1": ("suffix only", "buckets", "lookup", "micro-batches"),
+    "rollout": ("shared prompts", "compaction", "drafts", "lookup"),
+    "update": ("shared prompts", "compaction", "drafts", "zero advantage", "lookup"),
+    "evaluate": ("compaction", "drafts", "lookup"),
+}
+"""Those of models/savings.py that an action makes use of."""
+OF_MEMORY = ("suffix only", "buckets", "micro-batches", "shared prompts")
+"""Without these an action needs other memory, which is then measured."""
+Algorithm = Literal["grpo", "rloo"]
+
+
+@dataclass(frozen=True)
+class Suite:
+    """Everything that is compared in one precision."""
+
+    states: States
+    dtype: str
+    peers: bool
+    only: tuple[str, ...] = ACTIONS
+
+    def comparisons(self) -> Iterator[Comparison]:
+        """In order; nothing is loaded before a case is made."""
+        if "stage1" in self.only:
+            yield Comparison("stage1", "", self.dtype, list(self._stage_1()))
+        if self.states.late is None:
+            return
+        folders = {"early": self.states.early, "late": self.states.late}
+        of_action = {"rollout": self._rollout, "evaluate": self._evaluate}
+        for action in ("rollout", "update", "evaluate"):
+            if action not in self.only:
+                continue
+            for state, folder in folders.items():
+                if action == "update":
+                    yield from self._updates(state, folder)
+                else:
+                    yield Comparison(action, state, self.dtype, list(of_action[action](folder)))
+
+    def _updates(self, state: str, folder: Path) -> Iterator[Comparison]:
+        yield Comparison("update", state, self.dtype, list(self._update(folder, "grpo", coins=False)))
+        if state == "late":
+            yield Comparison("update", f"{state}, {COINS}", self.dtype, list(self._update(folder, "grpo", coins=True)))
+        if self.peers:
+            yield Comparison("update of RLOO", state, self.dtype, list(self._update(folder, "rloo", coins=False)))
+
+    def _engine(self, folder: Path) -> Engine:
+        return Engine(self.states.recipe, folder, self.dtype)
+
+    @property
+    def _rl(self) -> PosttrainSettings:
+        settings = self.states.recipe.posttrain
+        assert settings is not None
+        return settings
+
+    def _ours(self, action: str, folder: Path, doing: Callable[[Engine, tuple[str, ...]], Doing]) -> Iterator[Case]:
+        """Ours, and without each saving."""
+
+        def make(without: tuple[str, ...]) -> Callable[[], Action]:
+            return lambda: clocked(doing(self._engine(folder), without))
+
+        yield Case("ours", "ours", make(()))
+        for name in SAVINGS.get(action, ()):
+            yield Case(f"ours without: {name}", "saving", make((name,)), with_memory=name in OF_MEMORY)
+        if action == "stage1":
+            yield Case("ours without any of them", "saving", make(SAVINGS[action]))
+
+    def _stage_1(self) -> Iterator[Case]:
+        recipe, folder = self.states.recipe, self.states.early
+        yield from self._ours("stage1", folder, lambda engine, without: engine.stage_1(without=without))
+
+        def make() -> Action:
+            task = registry.build(recipe.task)
+            step_on = TrainingStep(folder, self.dtype, task.vocabulary.eos)
+            return lambda step: step_on(drawn(recipe, task, step))
+
+        if self.peers:
+            yield Case("transformers training step, padded", "peer", make)
+
+    def _rollout(self, folder: Path) -> Iterator[Case]:
+        settings = self._rl
+        yield from self._ours("rollout", folder, lambda engine, without: engine.rollout(settings, without=without))
+
+        def make() -> Action:
+            task = registry.build(self.states.recipe.task)
+            generate = Generate(folder, self.dtype, task.vocabulary.eos, task.long_length + 1)
+            return lambda step: generate(asked(task, settings.prompts, step), group_size=settings.group_size)
+
+        if self.peers:
+            yield Case("transformers generate", "peer", make)
+
+    def _update(self, folder: Path, algorithm: Algorithm, *, coins: bool) -> Iterator[Case]:
+        settings = self._rl
+        yield from self._ours(
+            "update" if algorithm == "grpo" else "update of RLOO",
+            folder,
+            lambda engine, without: engine.update(settings, algorithm=algorithm, coins=coins, without=without),
+        )
+
+        def make() -> Action:
+            task = registry.build(self.states.recipe.task)
+            return lambda step: trl_peer.update(
+                folder,
+                task,
+                asked(task, settings.prompts, step),
+                group_size=settings.group_size,
+                algorithm=algorithm,
+                dtype=self.dtype,
+            )
+
+        if self.peers:
+            yield Case(f"TRL {algorithm.upper()}Trainer", "peer", make)
+
+    def _evaluate(self, folder: Path) -> Iterator[Case]:
+        number = self.states.recipe.evaluate.during
+        yield from self._ours("evaluate", folder, lambda engine, without: engine.evaluate(number, without=without))
+
+        def make() -> Action:
+            engine = self._engine(folder)
+            task = engine.task
+            generate = Generate(folder, self.dtype, task.vocabulary.eos, task.long_length + 1)
+
+            def both(step: int) -> Done:
+                prompts = engine.evaluation_prompts(number, step)
+                found = [generate(prompts, greedy=True), generate(prompts)]
+                return Done(sum(one.seconds for one in found), Work(sum(one.work.tokens for one in found)))
+
+            return both
+
+        if self.peers:
+            yield Case("transformers generate, greedy and sampled", "peer", make)

@@ -1,0 +1,115 @@
+"""What is timed, in turn: each repetition runs every case once, so that a machine whose speed drifts misleads none."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+Kind = Literal["ours", "saving", "peer"]
+
+
+@dataclass(frozen=True)
+class Work:
+    """What an action did."""
+
+    tokens: int = 0
+    """Tokens sampled or, where nothing is sampled, read; 0 where nobody counts them."""
+    flops: float = 0.0
+    """Floating-point operations that it could not do without; 0 where nobody counts them."""
+
+
+@dataclass(frozen=True)
+class Done:
+    """One repetition: its seconds, and what was done in them."""
+
+    seconds: float
+    work: Work = Work()
+
+
+Action = Callable[[int], Done]
+"""Repetition number `step`, which names the data that it takes."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One way to do what a comparison is about; the first of its cases is what others are compared with."""
+
+    name: str
+    kind: Kind
+    make: Callable[[], Action]
+    """Loads what the action needs."""
+    with_memory: bool = True
+    """Its memory is measured too."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Cases that are timed in turn."""
+
+    action: str
+    state: str
+    """Of the model: early, late; empty where it makes no difference."""
+    dtype: str
+    cases: list[Case]
+
+    @property
+    def title(self) -> str:
+        """For people."""
+        return ", ".join(part for part in (self.action, self.state, self.dtype) if part)
+
+
+class Ratio(NamedTuple):
+    """Of pairs of repetitions."""
+
+    median: float
+    least: float
+    most: float
+
+    def __str__(self) -> str:
+        return f"{self.median:.2f} [{self.least:.2f}, {self.most:.2f}]"
+
+
+def clocked(action: Callable[[int], Work]) -> Action:
+    """The action with a clock around it."""
+
+    def run(step: int) -> Done:
+        started = time.perf_counter()
+        work = action(step)
+        return Done(time.perf_counter() - started, work)
+
+    return run
+
+
+def in_turn(cases: Sequence[Case], repeats: int, tick: Callable[[], None] = lambda: None) -> dict[str, list[Done]]:
+    """Repetitions 1 to `repeats` of every case by its name; repetition 0 pays for allocation and is left out.
+
+    `tick` is called after each run of a case.
+    """
+    actions = {case.name: case.make() for case in cases}
+    found: dict[str, list[Done]] = {name: [] for name in actions}
+    for step in range(repeats + 1):
+        for name, action in actions.items():
+            found[name].append(action(step))
+            tick()
+    return {name: done[1:] for name, done in found.items()}
+
+
+def median_seconds(done: Sequence[Done]) -> float:
+    """Median seconds of some repetitions."""
+    return statistics.median(one.seconds for one in done)
+
+
+def ratio(done: Sequence[Done], own: Sequence[Done]) -> Ratio:
+    """How many times as long some repetitions took as our own of the same numbers."""
+    ratios = [one.seconds / ours.seconds for one, ours in zip(done, own, strict=True)]
+    return Ratio(statistics.median(ratios), min(ratios), max(ratios))
+
+
+def tokens_per_second(done: Sequence[Done]) -> float | None:
+    """Median rate; None where tokens were not counted."""
+    if not all(one.work.tokens for one in done):
+        return None
+    return statistics.median(one.work.tokens / one.seconds for one in done)

@@ -1,0 +1,70 @@
+"""The command that measures speed and memory."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from chainlift.cli.app import Json, Out, app
+
+
+@app.command()
+def bench(
+    source: Annotated[str, typer.Argument(metavar="[RECIPE]", help="A recipe, whose sizes are measured.")] = "headline",
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Dotted overrides, for example task.d=100.")
+    ] = None,
+    run: Annotated[
+        Path | None, typer.Option(help="A finished run to take both states from; default: the recipe's own in --out.")
+    ] = None,
+    out: Out = Path("runs"),
+    only: Annotated[str, typer.Option(help="Some of the actions.")] = "stage1,rollout,update,evaluate",
+    dtype: Annotated[str, typer.Option(help="float32, bfloat16 or both; peers compute in the same.")] = "float32",
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; default: PyTorch's.")] = None,
+    repeats: Annotated[int, typer.Option(min=1, help="Repetitions, after one that is not counted.")] = 9,
+    memory: Annotated[bool, typer.Option(help="Peak memory too, each case in a process of its own.")] = True,
+    grid: Annotated[
+        bool, typer.Option("--grid", help="Other lengths and widths instead: what does not depend on behaviour.")
+    ] = False,
+    fit: Annotated[
+        bool, typer.Option("--fit", help="How time grows with each size instead, as exponents of power laws.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Time the engine against transformers and TRL, without each of its savings, and against the machine's limit.
+
+    All in one run and in turn, as ratios. Two states of one model are timed: after next-token prediction (most
+    responses short) and after RL (all long). They come from the recipe's finished run, which is run first if it is
+    not there. Peers need the extra `bench`; without it the engine is timed alone.
+    """
+    from chainlift.bench import command, tables
+    from chainlift.report.terminal import Reporter
+
+    options = command.Options(
+        source,
+        overrides or [],
+        run,
+        out,
+        command.parse_only(only),
+        command.parse_dtype(dtype),
+        threads,
+        repeats,
+        memory,
+        grid,
+        fit,
+    )
+    report = command.measure(options, Reporter(), lambda text: print(text, flush=True))
+    if as_json:
+        print(json.dumps(report.as_dict(), allow_nan=False))
+        return
+    console = Console()
+    for table in tables.result_tables(report.results, report.rates, report.repeats):
+        console.print(table)
+    if report.grid:
+        console.print(tables.grid_table(report.grid))
+    if report.growth:
+        console.print(tables.growth_table(report.growth))
