@@ -5,9 +5,11 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 # A shell that begins the tests in the background has them ignore Ctrl-C, and so would all that they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -24,6 +26,15 @@ continued_pretrain: {}
 evaluate: {prompts: 64, during: 32, every: 10, posttrain_every: 2, pass_at_k_prompts: 8, pass_at_k_samples: 4}
 threads: 1
 """
+
+
+@pytest.fixture(autouse=True)
+def _threads_are_given_back() -> Iterator[None]:
+    """A run sets the number of threads that its recipe names, and sums come out a bit differently with another one."""
+    before = torch.get_num_threads()
+    yield
+    if torch.get_num_threads() != before:
+        torch.set_num_threads(before)
 
 
 def chainlift(
