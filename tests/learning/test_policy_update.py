@@ -1,5 +1,8 @@
 """The savings of the update change no gradient."""
 
+from dataclasses import replace
+from unittest import mock
+
 import pytest
 import torch
 from torch import Tensor
@@ -8,6 +11,7 @@ from chainlift.learning import objective, policy_update, rollout
 from chainlift.learning.likelihood import length_buckets, log_probs
 from chainlift.learning.objective import PRESETS
 from chainlift.learning.policy_update import PolicyBatch, PosttrainSettings, accumulate_gradient
+from chainlift.models import savings
 from chainlift.models.protocol import split_prompts
 from chainlift.models.transformer import Transformer
 from chainlift.seeding import stream
@@ -75,6 +79,31 @@ def test_all_savings_together(model: Transformer, task: RunningSum, name: str, o
     weights = objective.sequence_weights(found.num_actions, PRESETS[name].aggregate, max_length=7)
     batch = PolicyBatch(found, gains(), weights, on_policy)
     assert_same(gradient(model, batch, name), plain_gradient(model, batch, name))
+
+
+@pytest.mark.parametrize("on_policy", [True, False])
+def test_equal_responses_to_a_prompt_are_read_once(model: Transformer, task: RunningSum, on_policy: bool) -> None:
+    """Each keeps its own advantage, weight and, off policy, recorded log-probability."""
+    found = draw(model, task)
+    copied = torch.arange(PROMPTS * GROUP) // 2 * 2  # of each group two rows, twice
+    noise = 0.1 * torch.empty(found.logp.shape).normal_(generator=stream(0, "recorded")) * found.mask[copied]
+    found = replace(
+        found,
+        responses=found.responses[copied],
+        num_actions=found.num_actions[copied],
+        logp=found.logp[copied] + (0 if on_policy else noise),
+    )
+    weights = objective.sequence_weights(found.num_actions, "sequence_mean", max_length=7)
+    batch = PolicyBatch(found, gains(), weights * torch.linspace(0.5, 2, len(weights)), on_policy)
+    with mock.patch.object(Transformer, "logits", autospec=True, side_effect=Transformer.logits) as reads:
+        once = gradient(model, batch, "grpo")
+    read = sum(len(call.args[2]) for call in reads.call_args_list)
+    kept = batch.advantages != 0
+    assert read == len({(i // GROUP, tuple(found.responses[i].tolist())) for i in kept.nonzero()[:, 0].tolist()})
+    assert read <= int(kept.sum()) // 2
+    with savings.without("equal samples"):
+        assert_same(once, gradient(model, batch, "grpo"))
+    assert_same(once, plain_gradient(model, batch, "grpo"))
 
 
 @pytest.mark.parametrize("max_tokens", [1, 9, 10_000])

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
+from chainlift.models import decoding
 from chainlift.models.blocks import ModelSettings
 from chainlift.models.decoding import TransformerDecoder
 from chainlift.models.transformer import Transformer
@@ -22,15 +23,10 @@ def make(family: str) -> Transformer:
 
 
 def decoder(model: Transformer, prefix: torch.Tensor, group_size: int, *, fixed_shapes: bool) -> TransformerDecoder:
-    return TransformerDecoder(
-        model.layers,
-        model.embed,
-        model.read_out,
-        model.prefill(prefix),
-        group_size,
-        RESPONSE,
-        fixed_shapes=fixed_shapes,
-    )
+    cache = model.prefill(prefix)
+    found = TransformerDecoder(model.layers, model.embed, model.read_out, cache, RESPONSE, fixed_shapes=fixed_shapes)
+    found.spread(group_size)
+    return found
 
 
 @pytest.mark.parametrize("family", ["gpt2", "mistral"])
@@ -48,6 +44,30 @@ def test_fixed_shapes_give_equal_logits_also_when_rows_leave(family: str, group_
                 fixed.keep(kept)
                 tokens = tokens[kept]
             expected, found = usual.step(tokens[:, column]), fixed.step(tokens[:, column])
+            torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("fixed_shapes", [False, True])
+@pytest.mark.parametrize("family", ["gpt2", "mistral"])
+def test_rows_spread_after_some_steps_go_on_as_if_they_had_been_several_from_the_start(
+    family: str, fixed_shapes: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decoding, "FIRST_ROOM", 1)  # so the buffers grow twice
+    model = make(family)
+    prefix = torch.randint(VOCABULARY, (3, PROMPT), generator=stream(0, "prefix"))
+    tokens = torch.randint(VOCABULARY, (6, RESPONSE), generator=stream(0, "tokens"))
+    tokens[:, :2] = tokens[::2, :2].repeat_interleave(2, dim=0)
+    with torch.no_grad():
+        early = decoder(model, prefix, 2, fixed_shapes=fixed_shapes)
+        late = decoder(model, prefix, 1, fixed_shapes=fixed_shapes)
+        for column in range(RESPONSE):
+            expected = early.step(tokens[:, column])
+            if column < 2:
+                found = late.step(tokens[::2, column]).repeat_interleave(2, dim=0)
+            else:
+                found = late.step(tokens[:, column])
+            if column == 1:
+                late.spread(2)
             torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-5)
 
 

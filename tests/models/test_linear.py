@@ -81,7 +81,8 @@ def test_decoding_equals_the_forward_pass_while_rows_leave(modulus: int, group_s
     suffix = torch.cat([last[rows], responses[:, :-1]], dim=1)
     cache = model.prefill(prefix)
     expected = model.logits(cache, suffix, rows)
-    decoder, alive = model.decoder(cache, group_size, length), torch.arange(len(rows))
+    decoder, alive = model.decoder(cache, length), torch.arange(len(rows))
+    decoder.spread(group_size)
     for t in range(length):
         torch.testing.assert_close(decoder.step(suffix[alive, t]), expected[alive, t], atol=1e-5, rtol=1e-5)
         if t in (0, 3) and len(alive) > 1:

@@ -102,7 +102,8 @@ def test_decoding_equals_the_forward_pass_while_rows_leave(family: str, group_si
     suffix = torch.cat([last[rows], responses[:, :-1]], dim=1)
     cache = model.prefill(prefix)
     expected = model.logits(cache, suffix, rows)
-    decoder, alive = model.decoder(cache, group_size, RESPONSE), torch.arange(len(rows))
+    decoder, alive = model.decoder(cache, RESPONSE), torch.arange(len(rows))
+    decoder.spread(group_size)
     for t in range(RESPONSE):
         with torch.no_grad():
             found = decoder.step(suffix[alive, t])

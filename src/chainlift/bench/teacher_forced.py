@@ -57,7 +57,8 @@ def decode(engine: Engine, num_prompts: int, group_size: int) -> Doing:
         rollout = gold_rollout(engine.task, asked(engine.task, num_prompts, step), group_size)
         prefix, last = split_prompts(rollout.prompts)
         with autocast(engine.dtype):
-            decoder = engine.model.decoder(engine.model.prefill(prefix), group_size, rollout.responses.shape[1])
+            decoder = engine.model.decoder(engine.model.prefill(prefix), rollout.responses.shape[1])
+            decoder.spread(group_size)
             tokens = last[rollout.rows, 0]
             for column in rollout.responses.unbind(dim=1):
                 decoder.step(tokens)

@@ -1,15 +1,16 @@
 """The gradient of one RL update: prompts read once, responses in buckets of similar length, memory bounded.
 
-Three savings that change no gradient (tests switch each off): a prompt's keys and values are computed once for its
-whole group; rows whose advantage is zero are left out unless a KL term needs them (all means are in the weights
-already); and the first update after a rollout takes its own detached log-probabilities as the old ones, since the
-policy has not changed.
+Savings that change no gradient (tests switch each off): a prompt's keys and values are computed once for its whole
+group; equal responses to a prompt are scored once, as their log-probabilities are the same; rows whose advantage is
+zero are left out unless a KL term needs them (all means are in the weights already); and the first update after a
+rollout takes its own detached log-probabilities as the old ones, since the policy has not changed.
 """
 
 from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from pydantic import Field, field_validator, model_validator
@@ -127,12 +128,18 @@ def accumulate_gradient(
     selected = needed.nonzero()[:, 0]
     totals = {"loss": 0.0, "clipped": 0.0, "tokens": 0.0, "kl": 0.0, "error": 0.0}
     if len(selected):
-        prefix, last = split_prompts(rollout.prompts)
+        prompts, prompt_of = rollout.rows[selected].unique(return_inverse=True)
+        prefix, last = split_prompts(rollout.prompts[prompts])
         cache = model.prefill(prefix)
         # Each bucket's backward pass ends at these leaves; the prompts' own backward pass then runs once for all.
         leaves = [(_leaf(key), _leaf(value)) for key, value in cache]
-        for bucket in length_buckets(rollout.num_actions[selected], MAX_TOKENS):
-            _bucket_backward(model, leaves, last, batch, selected[bucket], objective, temperature, kl, totals)
+        scored, scored_as = _distinct(rollout.responses[selected], prompt_of)
+        for bucket in length_buckets(rollout.num_actions[selected[scored]], MAX_TOKENS):
+            place = torch.full_like(scored, -1)
+            place[bucket] = torch.arange(len(bucket), device=place.device)
+            members = (place[scored_as] >= 0).nonzero()[:, 0]
+            rows = _Rows(selected[members], place[scored_as[members]], prompt_of[scored[bucket]])
+            _bucket_backward(model, leaves, last, batch, rows, objective, temperature, kl, totals)
         whole, cut = itertools.chain.from_iterable(cache), itertools.chain.from_iterable(leaves)
         reached = [(t, leaf.grad) for t, leaf in zip(whole, cut, strict=True) if leaf.grad is not None]
         if reached:
@@ -148,6 +155,27 @@ def accumulate_gradient(
     }
 
 
+class _Rows(NamedTuple):
+    """Rows of one backward pass, and what they are scored as."""
+
+    numbers: Tensor
+    """(n,) in the rollout."""
+    scored_as: Tensor
+    """(n,) which of the S distinct responses a row's is."""
+    prompts: Tensor
+    """(S,) which cache each of them continues."""
+
+
+def _distinct(responses: Tensor, prompts: Tensor) -> tuple[Tensor, Tensor]:
+    """(numbers (S,) of rows that stand for all of responses (N, R) to prompts (N,), which of them each row is (N,))."""
+    numbers = torch.arange(len(responses), device=responses.device)
+    if not savings.on("equal samples"):
+        return numbers, numbers
+    told = torch.cat([prompts[:, None], responses], dim=1)
+    distinct, which = told.unique(dim=0, return_inverse=True)
+    return numbers.new_empty(len(distinct)).index_copy_(0, which, numbers), which
+
+
 def _leaf(tensor: Tensor) -> Tensor:
     """The tensor cut off its graph, collecting a gradient of its own."""
     return tensor.detach().requires_grad_(tensor.requires_grad)
@@ -158,18 +186,19 @@ def _bucket_backward(
     leaves: Cache,
     last: Tensor,
     batch: PolicyBatch,
-    rows: Tensor,
+    of: _Rows,
     objective: Objective,
     temperature: float,
     kl: float,
     totals: dict[str, float],
 ) -> None:
     """Add the gradient of some rows of similar length, and their part of the totals."""
-    rollout = batch.rollout
+    rollout, rows = batch.rollout, of.numbers
     width = int(rollout.num_actions[rows].max())
     responses, recorded = rollout.responses[rows, :width], rollout.logp[rows, :width]
     mask, weights = rollout.mask[rows, :width], batch.weights[rows]
-    logp = log_probs(model, leaves, last, responses, rollout.rows[rows], temperature=temperature)
+    distinct = responses.new_empty(len(of.prompts), width).index_copy_(0, of.scored_as, responses)
+    logp = log_probs(model, leaves, last, distinct, of.prompts, temperature=temperature)[of.scored_as]
     old = logp.detach() if batch.on_policy else recorded
     loss, clipped = objectives.loss(logp, old, batch.advantages[rows], mask, weights, objective)
     if kl and batch.start_logp is not None:

@@ -20,7 +20,7 @@ from chainlift.models.protocol import Cache, SequenceModel, split_prompts
 COMPACT_BELOW = 0.75  # rows leave the batch once fewer than this share of it is still running: moving has a price
 COUNT_EVERY = 8  # tokens between two looks at how many rows run, on devices where a look waits for all that is queued
 COUNTS_AT_ONCE = ("cpu",)  # the devices where it does not
-PROBE = 32  # rows on which a draft is tried first
+PROBE = 32  # contexts on which a draft is tried first
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,11 @@ class Draft:
     responses: Tensor
     """(P, R) one guess a prompt, EOS at its end and behind it."""
     after: int
-    """Tokens that are sampled one by one before the guess is tried: by then short responses have ended."""
+    """Tokens, at least 1, that are sampled one by one before the guess is tried: by then short responses have ended."""
+
+    def __post_init__(self) -> None:
+        if self.after < 1:
+            raise ValueError(f"after must be at least 1, got {self.after}")
 
 
 @torch.no_grad()
@@ -91,7 +95,7 @@ def sample(
     """
     prefix, last = split_prompts(prompts)
     cache = model.prefill(prefix) if cache is None else cache
-    decoder = model.decoder(cache, group_size, max_tokens)
+    decoder = model.decoder(cache, max_tokens)
     rows = torch.arange(len(prompts), device=prompts.device).repeat_interleave(group_size)
     uniform = None
     if generator is not None:
@@ -104,7 +108,10 @@ def sample(
 
     batch = torch.arange(len(rows), device=prompts.device)  # the rows in the decoder
     running = torch.ones(len(rows), dtype=torch.bool, device=prompts.device)  # and which of them have not ended
-    tokens = last[rows, 0]
+    together = savings.on("equal samples")  # the first token is drawn from one distribution for all samples of a prompt
+    if not together:
+        decoder.spread(group_size)
+    tokens = last[:, 0] if together else last[rows, 0]
     for t in range(max_tokens):
         if draft is not None and t == try_at:
             ended = follow(model, cache, last, rows, batch[running], written, draft, uniform, temperature)
@@ -118,6 +125,9 @@ def sample(
                 decoder.keep(kept)
                 batch, tokens, running = batch[kept], tokens[kept], running[kept]
         log_probs = (decoder.step(tokens).float() / temperature).log_softmax(dim=-1)
+        if t == 0 and together:
+            decoder.spread(group_size)
+            log_probs = log_probs.repeat_interleave(group_size, dim=0)
         tokens = _choose(log_probs, None if uniform is None else uniform[batch, t])
         written.add(batch, t, tokens[:, None], log_probs[:, None], running.long())
         running &= tokens != eos
@@ -145,26 +155,34 @@ def follow(
 ) -> Tensor:
     """Rows (E,), of those `running` (B,), that the draft brought to their end; what they say is written down.
 
-    The others are as they were. A few rows are tried first: where most of them leave the draft, the rest is not tried.
+    The others are as they were. A prompt's draft is read once for all its rows, which still agree with it and so have
+    one context. A few contexts are tried first: where most rows leave the draft, the rest is not tried.
     """
     guess = draft.responses[:, : written.responses.shape[1]]
     agrees = (written.responses[running, : draft.after] == guess[rows[running], : draft.after]).all(dim=1)
     running = running[agrees]
+    prompts, context = rows[running], torch.arange(len(running), device=running.device)
+    if savings.on("equal samples"):
+        prompts, context = prompts.unique_consecutive(return_inverse=True)
     ended = [running[:0]]
-    first, rest = running[:PROBE], running[PROBE:]
-    for part in (first, *rest.split(max(MAX_TOKENS // guess.shape[1], 1))):
-        if not len(part):
+    first, rest = prompts[:PROBE], prompts[PROBE:]
+    start = 0
+    for asked in (first, *rest.split(max(MAX_TOKENS // guess.shape[1], 1))):
+        members = (context >= start) & (context < start + len(asked))
+        own, place = running[members], context[members] - start
+        start += len(asked)
+        if not len(own):
             break
-        own = guess[rows[part]]
-        logits = model.logits(cache, torch.cat([last[rows[part]], own[:, :-1]], dim=1), rows[part])[:, draft.after :]
-        log_probs = (logits.float() / temperature).log_softmax(dim=-1)
-        chosen = _choose(log_probs, None if uniform is None else uniform[part, draft.after : guess.shape[1]])
-        leaves = (chosen != own[:, draft.after :]) | (chosen == written.eos)
+        suffix = torch.cat([last[asked], guess[asked, :-1]], dim=1)
+        logits = model.logits(cache, suffix, asked)[:, draft.after :]
+        log_probs = (logits.float() / temperature).log_softmax(dim=-1)[place]
+        chosen = _choose(log_probs, None if uniform is None else uniform[own, draft.after : guess.shape[1]])
+        leaves = (chosen != guess[asked, draft.after :][place]) | (chosen == written.eos)
         end = leaves.long().argmax(dim=1)  # the last token whose context is the response itself
         ends = leaves.any(dim=1) & (chosen.gather(1, end[:, None])[:, 0] == written.eos)
-        written.add(part[ends], draft.after, chosen[ends], log_probs[ends], end[ends] + 1)
-        ended.append(part[ends])
-        if 2 * len(ended[-1]) < len(part):
+        written.add(own[ends], draft.after, chosen[ends], log_probs[ends], end[ends] + 1)
+        ended.append(own[ends])
+        if 2 * len(ended[-1]) < len(own):
             break
     return torch.cat(ended)
 

@@ -1,11 +1,12 @@
 """Token-by-token decoding of the transformer with a KV cache that is written in place.
 
-The prefix's keys and values stay as they are, one copy for a whole group, and the buffers of the responses are as
-long as they will ever be, so no step copies the cache. Only when rows leave the batch are the remaining ones moved
-together.
+The prefix's keys and values stay as they are, one copy for a whole group. The buffers of the responses have room to
+spare, and twice the room when that is full, so a step copies no cache, and short responses take little memory. When
+rows leave the batch the remaining ones are moved together.
 
-With `fixed_shapes` every step does the same operations on the same memory: the position is a tensor, and attention
-reads the whole buffer behind a mask. That is more work, and lets a GPU replay a step by itself (graphs.py).
+With `fixed_shapes` every step does the same operations on the same memory: the position is a tensor, the buffers have
+their final length, and attention reads the whole of them behind a mask. That is more work, and lets a GPU replay a step
+by itself (graphs.py).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from chainlift.models.attention import Attention, KeysValues
@@ -32,11 +34,12 @@ class Embedded(NamedTuple):
     """The first block's queries, keys and values of x, where they are known."""
 
 
+FIRST_ROOM = 8  # tokens
 Embed = Callable[[Tensor, Tensor], Embedded]
 
 
 class TransformerDecoder:
-    """P * group_size responses that grow by one token a step; shapes as in models/transformer.py.
+    """Responses that grow by one token a step; shapes as in models/transformer.py.
 
     `embed` gives tokens (B, S) at positions (S,) to the first block, `read_out` the logits of the last block's output.
     """
@@ -47,16 +50,16 @@ class TransformerDecoder:
         embed: Embed,
         read_out: Callable[[Tensor], Tensor],
         cache: Cache,
-        group_size: int,
         capacity: int,
         *,
         fixed_shapes: bool = False,
     ) -> None:
         self.layers, self.embed, self.read_out = layers, embed, read_out
-        self.group_size = group_size
+        self.capacity, self.group_size = capacity, 1
         self.prefix: list[KeysValues] = [(key.contiguous(), value.contiguous()) for key, value in cache]
         prefixes, heads, self.prefix_length, width = cache[0][0].shape
-        shape = (prefixes * group_size, heads, capacity, width)
+        self.room = capacity if fixed_shapes else min(FIRST_ROOM, capacity)
+        shape = (prefixes, heads, self.room, width)
         self.own: list[KeysValues] = [(key.new_zeros(shape), key.new_zeros(shape)) for key, _ in cache]
         self.length = 0
         self.fixed_shapes = fixed_shapes
@@ -64,6 +67,8 @@ class TransformerDecoder:
 
     def step(self, tokens: Tensor) -> Tensor:
         """Logits (B, V) after appending tokens (B,)."""
+        if self.length == self.room:
+            self._make_room()
         place = self.place if self.fixed_shapes else self.place + self.length
         x, rotation, projected = self.embed(tokens[:, None], place + self.prefix_length)
         self.length += 1
@@ -107,9 +112,23 @@ class TransformerDecoder:
         grouped = x.view(prefixes, heads, self.group_size, repeats, last).transpose(1, 2)
         return grouped.reshape(prefixes * self.group_size, heads, repeats, last)
 
+    def spread(self, group_size: int) -> None:
+        """Go on with `group_size` rows in place of each; they share its prefix's keys and values."""
+        self.own = [
+            (key.repeat_interleave(group_size, 0), value.repeat_interleave(group_size, 0)) for key, value in self.own
+        ]
+        self.group_size = group_size
+
     def keep(self, rows: Tensor) -> None:
         """Go on with these rows (B',) only; groups fall apart, so each row then holds its prefix's keys and values."""
         prefix_rows = rows // self.group_size
         self.prefix = [(key[prefix_rows], value[prefix_rows]) for key, value in self.prefix]
         self.own = [(key[rows], value[rows]) for key, value in self.own]
         self.group_size = 1
+
+    def _make_room(self) -> None:
+        """Buffers of twice the length, but no more than the capacity."""
+        more = min(self.room, self.capacity - self.room)
+        assert more, "the decoder is full"
+        self.own = [(F.pad(key, (0, 0, 0, more)), F.pad(value, (0, 0, 0, more))) for key, value in self.own]
+        self.room += more

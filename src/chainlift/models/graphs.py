@@ -25,6 +25,8 @@ class GraphedDecoder:
 
     def step(self, tokens: Tensor) -> Tensor:
         """Logits (B, V) after appending tokens (B,)."""
+        if self.decoder.length == 0:  # made once in its shape, as rows are spread after it
+            return self.decoder.step(tokens)
         if self._graph is None:
             self._record(tokens)
         assert self._graph is not None
@@ -32,6 +34,11 @@ class GraphedDecoder:
         self._graph.replay()
         self.decoder.length += 1
         return self._logits.clone()
+
+    def spread(self, group_size: int) -> None:
+        """Go on with `group_size` rows in place of each."""
+        self.decoder.spread(group_size)
+        self._graph = None
 
     def keep(self, rows: Tensor) -> None:
         """Go on with these rows (B',) only."""

@@ -105,10 +105,10 @@ class LinearModel(nn.Module):
         """Logits (B, S - d + 1, V) of whole sequences (B, S) from the prompt's last digit on, where `start` must be."""
         return self.logits(self.prefill(sequences[:, :start]), sequences[:, start:])
 
-    def decoder(self, cache: Cache, group_size: int, capacity: int) -> LinearDecoder:
-        """A decoder for `group_size` responses to each prefix; `capacity` takes no room here."""
+    def decoder(self, cache: Cache, capacity: int) -> LinearDecoder:
+        """A decoder of one row a prefix; `capacity` takes no room here."""
         del capacity
-        return LinearDecoder(self, cache, group_size)
+        return LinearDecoder(self, cache)
 
     def opening_scores(self, cache: Cache, rows: Tensor, last: Tensor) -> tuple[Tensor, Tensor]:
         """(first (B, O), decision (B, 1 + F)) of the prefixes `rows`, with features (B, F) of the last digit added.
@@ -151,12 +151,12 @@ class LinearModel(nn.Module):
 
 
 class LinearDecoder:
-    """P * group_size responses that grow by one token a step; prefixes' scores are never copied."""
+    """Responses that grow by one token a step; prefixes' scores are never copied."""
 
-    def __init__(self, model: LinearModel, cache: Cache, group_size: int) -> None:
+    def __init__(self, model: LinearModel, cache: Cache) -> None:
         self.model, self.cache = model, cache
         prefixes = cache[0][0]
-        self.rows = torch.arange(len(prefixes), device=prefixes.device).repeat_interleave(group_size)
+        self.rows = torch.arange(len(prefixes), device=prefixes.device)
         self.last = prefixes.new_empty(0)
         self.length = 0
 
@@ -177,6 +177,10 @@ class LinearDecoder:
         _, decision = model.opening_scores(self.cache, self.rows, self.last)
         go_on = decision[:, 0] + (decision[:, 1:] * features).sum(dim=1)
         return model.decision_logits(values, go_on)[:, 0]
+
+    def spread(self, group_size: int) -> None:
+        """Go on with `group_size` rows in place of each."""
+        self.keep(torch.arange(len(self.rows), device=self.rows.device).repeat_interleave(group_size))
 
     def keep(self, rows: Tensor) -> None:
         """Go on with these rows (B',) only."""

@@ -16,10 +16,14 @@ Cache = Sequence[tuple[Tensor, Tensor]]
 
 
 class Decoder(Protocol):
-    """A growing batch of responses; rows can leave it."""
+    """A growing batch of responses, at first one a prefix; rows can become several, and leave."""
 
     def step(self, tokens: Tensor) -> Tensor:
         """Logits (B, V) of the next token after appending tokens (B,) to the rows."""
+        ...
+
+    def spread(self, group_size: int) -> None:
+        """Go on with `group_size` rows, neighbours, in place of each; once, before any row has left."""
         ...
 
     def keep(self, rows: Tensor) -> None:
@@ -42,8 +46,8 @@ class SequenceModel(Protocol):
         """Logits (B, S - start, V) of whole sequences (B, S) at the positions from `start` on."""
         ...
 
-    def decoder(self, cache: Cache, group_size: int, capacity: int) -> Decoder:
-        """A decoder of P * group_size rows, `group_size` neighbours a prefix, for up to `capacity` suffix tokens."""
+    def decoder(self, cache: Cache, capacity: int) -> Decoder:
+        """A decoder of P rows, one a prefix, for up to `capacity` suffix tokens."""
         ...
 
     def parameters(self) -> Iterator[nn.Parameter]:

@@ -13,6 +13,8 @@ SAVINGS = {
     "buckets": "short and long sequences are read apart, so no padding is multiplied",
     "lookup": "the first block's queries, keys and values come from a table with one row a token and position",
     "drafts": "a sampled response is checked against the gold one in one pass, and sampled on where they part",
+    "equal samples": "what a prompt's samples have in common is computed once: the first token's distribution, the "
+    "draft, and in the update equal responses",
     "compaction": "finished rows leave the batch while it is sampled",
     "shared prompts": "a group's prompt is read once for all its samples, in sampling and in the update",
     "zero advantage": "rows whose advantage is zero are left out of the update",

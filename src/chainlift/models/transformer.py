@@ -118,12 +118,10 @@ class Transformer(nn.Module):
         """Logits (B, S, V) of the last block's output (B, S, D)."""
         return self.head(self.norm(x))
 
-    def decoder(self, cache: Cache, group_size: int, capacity: int) -> TransformerDecoder | GraphedDecoder:
-        """A decoder for `group_size` responses to each prefix, of up to `capacity` suffix tokens."""
+    def decoder(self, cache: Cache, capacity: int) -> TransformerDecoder | GraphedDecoder:
+        """A decoder of one row a prefix, for up to `capacity` suffix tokens."""
         on_gpu = cache[0][0].device.type == "cuda"
-        decoder = TransformerDecoder(
-            self.layers, self.embed, self.read_out, cache, group_size, capacity, fixed_shapes=on_gpu
-        )
+        decoder = TransformerDecoder(self.layers, self.embed, self.read_out, cache, capacity, fixed_shapes=on_gpu)
         return GraphedDecoder(decoder) if on_gpu else decoder
 
 

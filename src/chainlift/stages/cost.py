@@ -148,7 +148,8 @@ def _decode(rollout: Rollout, model: Model, task: Task) -> None:
     """Token by token through the rollout's responses."""
     prefix, last = split_prompts(rollout.prompts)
     group_size = len(rollout.rows) // len(rollout.prompts)
-    decoder = model.decoder(model.prefill(prefix), group_size, rollout.responses.shape[1])
+    decoder = model.decoder(model.prefill(prefix), rollout.responses.shape[1])
+    decoder.spread(group_size)
     tokens = last[rollout.rows, 0]
     for column in rollout.responses.unbind(dim=1):
         decoder.step(tokens)
