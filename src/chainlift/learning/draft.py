@@ -144,8 +144,9 @@ def _read(sampling: Sampling, written: Written, draft: Draft, guesses: _Guesses)
         is_known = torch.arange(guess.shape[1], device=guess.device) < known[:, None]
         chosen = torch.where(is_known, guess, choose(log_probs, uniform))
         leaves = ((chosen != guess) | (chosen == written.eos)) & ~is_known
-        end = leaves.long().argmax(dim=1)  # the last token whose context is the response itself
-        ends = leaves.any(dim=1) & (chosen.gather(1, end[:, None])[:, 0] == written.eos)
+        # The last token whose context is the response itself.
+        end = torch.where(leaves.any(dim=1), leaves.long().argmax(dim=1), guess.shape[1] - 1)
+        ends = (chosen.gather(1, end[:, None])[:, 0] == written.eos) | (end == written.max_tokens - 1)
         goes_on = leaves.any(dim=1) & ~ends
         start = draft.after
         written.add(own[ends], start, chosen[ends, start:], log_probs[ends, start:], end[ends] + 1 - start)
