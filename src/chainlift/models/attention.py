@@ -83,18 +83,19 @@ def _products_up_to(dtype: torch.dtype) -> int:
 
     The fused kernel's backward pass is slow, very much so in bfloat16; but longer scores no longer fit into the caches.
     """
-    if dtype == torch.bfloat16:
-        return 512
-    return 128 if torch.is_grad_enabled() else 64
+    return 512 if dtype == torch.bfloat16 else 128
 
 
 def _by_products(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
-    """The same by two matrix products and a softmax, whose scores are written to memory."""
+    """The same by two matrix products and a softmax, head by head, so that no head's rows are copied side by side."""
     if mask is None:
         mask = torch.ones(query.shape[2], keys.shape[2], dtype=torch.bool, device=query.device).tril()
-    scores = (query * query.shape[-1] ** -0.5) @ keys.transpose(2, 3)
-    closed = torch.zeros(mask.shape, dtype=scores.dtype, device=mask.device).masked_fill_(~mask, float("-inf"))
-    return (scores + closed).softmax(dim=-1).to(values.dtype) @ values
+    closed = torch.zeros(mask.shape, dtype=query.dtype, device=mask.device).masked_fill_(~mask, float("-inf"))
+    attended = []
+    for q, k, v in zip(query.unbind(1), keys.unbind(1), values.unbind(1), strict=True):
+        scores = torch.baddbmm(closed, q, k.transpose(1, 2), alpha=query.shape[-1] ** -0.5)
+        attended.append(torch.bmm(scores.softmax(dim=-1).to(v.dtype), v))
+    return torch.stack(attended, dim=2).transpose(1, 2)
 
 
 def rotation_at(position: Tensor, head_width: int, base: float = 10000.0) -> KeysValues:

@@ -71,6 +71,8 @@ class Transformer(nn.Module):
         if self.positions is None:
             rotation = rotation_at(position, self.settings.width // self.settings.heads)
         pays = LOOKUP_FROM * self.vocabulary_size <= len(tokens) * (1 if self.positions is not None else length)
+        if torch.is_grad_enabled() and torch.is_autocast_enabled(tokens.device.type):
+            pays = False  # in bfloat16 adding up the gradients of equal rows takes longer than the products
         if not (pays and savings.on("lookup")):
             x = self.embedding(tokens)
             return Embedded(x if self.positions is None else x + self.positions(position), rotation)
