@@ -23,7 +23,7 @@ from chainlift.learning.optimiser import apply_gradients, make_optimiser
 from chainlift.learning.policy_update import PolicyBatch, PosttrainSettings, accumulate_gradient
 from chainlift.learning.rollout import Rollout
 from chainlift.measure.evaluate import ROWS_AT_ONCE
-from chainlift.models import families
+from chainlift.models import families, savings
 from chainlift.models.families import Model
 from chainlift.models.protocol import split_prompts
 from chainlift.recipe import Recipe
@@ -167,7 +167,8 @@ def _policy_update(rollout: Rollout, model: Model, settings: PosttrainSettings, 
         counted=torch.ones_like(gains, dtype=torch.bool),
     )
     batch = PolicyBatch(rollout, gains, weights, on_policy=True, start_logp=None)
-    accumulate_gradient(model, batch, settings.objective, temperature=settings.temperature, kl=0.0)
+    with savings.without("equal samples"):  # here all are equal, in a run they need not be
+        accumulate_gradient(model, batch, settings.objective, temperature=settings.temperature, kl=0.0)
     model.zero_grad(set_to_none=True)
 
 
