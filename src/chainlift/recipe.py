@@ -27,7 +27,7 @@ from chainlift.models.blocks import ModelSettings
 from chainlift.models.families import AnySettings
 from chainlift.runs import track as trackers
 from chainlift.runs.track import TrackerName
-from chainlift.settings import ASIDE, Settings, suggest
+from chainlift.settings import ASIDE, LATER, Settings, suggest
 from chainlift.tasks import registry as tasks
 from chainlift.tasks.base import has_chains
 from chainlift.tasks.mixture import MixtureSettings
@@ -83,6 +83,8 @@ class Recipe(Named):
     """Where tensors live; auto takes the best that is there."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """bfloat16: autocast of the matrix products."""
+    compile: bool = Field(default=False, json_schema_extra=LATER)
+    """Fuses the small operations of the transformer's MLPs by torch.compile: for GPUs; begins half a minute later."""
     threads: int | None = Field(default=None, ge=1)
     """CPU threads; null leaves it to PyTorch. Bits of results depend on it."""
     track: TrackerName | None = Field(default=None, json_schema_extra=ASIDE)

@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -154,3 +155,18 @@ def test_the_linear_model_goes_through_every_command_but_export(recipe: Path, tm
     assert "linear model, which transformers has no class for" in refused.stderr
     assert len(refused.stderr.splitlines()) == 1
     assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on CPUs")
+def test_compiled_parts_learn_the_same(recipe: Path, tmp_path: Path) -> None:
+    overrides = ["compile=true", "pretrain.steps=10", "posttrain.updates=1", "continued_pretrain=null"]
+    losses = []
+    for more in (overrides, overrides[1:]):
+        done = chainlift("run", recipe, *more, "--out", tmp_path / str(len(more)), "--json")
+        assert done.returncode == 0, done.stderr
+        folder = tmp_path / str(len(more)) / summary_of(done.stdout)["run_id"]
+        losses.append([row["loss"] for row in read_rows(folder / "metrics.jsonl") if row["kind"] == "update"])
+    assert len(losses[0]) == 11
+    assert losses[0] == pytest.approx(losses[1], abs=1e-5)
+    assert losses[0] != losses[1], "if every bit is equal nothing was compiled"

@@ -59,6 +59,11 @@ class Transformer(nn.Module):
                     module.bias.zero_()
         return self
 
+    def compile_parts(self) -> None:
+        """Compile the MLPs, which training and decoding both call, for whatever number of tokens."""
+        for block in self.layers:
+            block.mlp.compile(dynamic=True)
+
     def embed(self, tokens: Tensor, position: Tensor) -> Embedded:
         """The first block's input for tokens (B, S) at positions (S,), and its projection if that is to be had from a
         table.
