@@ -9,9 +9,11 @@ import pytest
 import torch
 
 from chainlift.learning import rollout
+from chainlift.learning.draft import Draft
 from chainlift.learning.likelihood import log_probs
 from chainlift.models import savings
 from chainlift.models.decoding import TransformerDecoder
+from chainlift.models.linear import LinearDecoder, LinearModel, LinearSettings
 from chainlift.models.protocol import split_prompts
 from chainlift.models.transformer import Transformer
 from chainlift.seeding import stream
@@ -100,13 +102,13 @@ def test_a_draft_changes_the_time_and_nothing_else(
     if right != "all":
         guess[wrong, after:] = (guess[wrong, after:] + 1) % 3
 
-    def draw_with(draft: rollout.Draft | None) -> tuple[rollout.Rollout, int]:
+    def draw_with(draft: Draft | None) -> tuple[rollout.Rollout, int]:
         generator = None if temperature is None else stream(0, "samples")
         with mock.patch.object(TransformerDecoder, "step", autospec=True, side_effect=TransformerDecoder.step) as steps:
             found = rollout.sample(model, prompts, generator=generator, draft=draft, **keys)
         return found, sum(len(call.args[1]) for call in steps.call_args_list)
 
-    (plain, plain_steps), (drafted, steps) = draw_with(None), draw_with(rollout.Draft(guess, after))
+    (plain, plain_steps), (drafted, steps) = draw_with(None), draw_with(Draft(guess, after))
     assert torch.equal(drafted.responses, plain.responses)
     assert torch.equal(drafted.num_actions, plain.num_actions)
     torch.testing.assert_close(drafted.logp, plain.logp, atol=2e-6, rtol=5e-5)  # logits are divided by .05
@@ -118,15 +120,54 @@ def test_a_draft_changes_the_time_and_nothing_else(
     if right == "all" and temperature is None and brought.float().mean() > 0.5:
         assert steps < plain_steps
     with savings.without("drafts"):
-        off, off_steps = draw_with(rollout.Draft(guess, after))
+        off, off_steps = draw_with(Draft(guess, after))
     assert off_steps == plain_steps
     assert torch.equal(off.logp, plain.logp)
     with savings.without("equal samples"):
-        alone, alone_steps = draw_with(rollout.Draft(guess, after))
+        alone, _ = draw_with(Draft(guess, after))
+        _, alone_steps = draw_with(None)
     assert torch.equal(alone.responses, plain.responses)
     torch.testing.assert_close(alone.logp, plain.logp, atol=2e-6, rtol=5e-5)
     group_size = keys.get("group_size", 1)
-    assert alone_steps == steps + 48 * (group_size - 1), "the first token of a group is one step"
+    assert alone_steps == plain_steps + 48 * (group_size - 1), "the first token of a group is one step"
+
+
+@pytest.mark.parametrize("wrong_again", [False, True])
+def test_rows_that_leave_a_draft_are_read_on_along_a_resumed_one(task: RunningSum, wrong_again: bool) -> None:
+    """The greedy responses with a wrong token are the draft; how they go on behind it is known, once or twice."""
+    model = LinearModel(LinearSettings(family="linear"), 3, 13)  # its chains all have 6 tokens
+    with torch.no_grad():
+        for number, parameter in enumerate(model.parameters()):
+            parameter += torch.empty_like(parameter).normal_(generator=stream(number, "weights"))
+        model.stop[0, -1] = 50.0
+    keys: dict[str, Any] = {"eos": EOS, "max_tokens": 7}
+    prompts = task.prompts(12, stream(0, "prompts")).unique(dim=0)
+    plain = rollout.sample(model, prompts, **keys)
+    truth = plain.responses
+    assert (plain.num_actions == 7).all()
+
+    def with_wrong(place: int) -> torch.Tensor:
+        changed = truth.clone()
+        changed[:, place] = 1 - truth[:, place]
+        return changed
+
+    left_at = []
+
+    def resume(asked: torch.Tensor, responses: torch.Tensor, at: torch.Tensor) -> torch.Tensor:
+        number = [prompts.tolist().index(prompt) for prompt in asked.tolist()]
+        kept = torch.arange(7) <= at[:, None]
+        assert torch.equal(responses[kept], truth[number][kept])
+        left_at.append(at.unique().tolist())
+        return responses.where(kept, (with_wrong(5) if wrong_again and len(left_at) == 1 else truth)[number])
+
+    draft = with_wrong(4)
+    with mock.patch.object(LinearDecoder, "step", autospec=True, side_effect=LinearDecoder.step) as steps:
+        found = rollout.sample(model, prompts, draft=Draft(draft, 1, resume), **keys)
+    assert torch.equal(found.responses, truth)
+    torch.testing.assert_close(found.logp, plain.logp, atol=2e-6, rtol=1e-5)
+    torch.testing.assert_close(found.entropy, plain.entropy)
+    assert len(steps.call_args_list) == (7 if wrong_again else 1), "a guess of no use is the last one"
+    assert left_at == [[4]]
 
 
 def test_greedy_takes_the_most_likely_token(model: Transformer, task: RunningSum) -> None:

@@ -31,20 +31,22 @@ def test_products_equal_the_fused_kernel_and_its_gradients(prefix: int) -> None:
         torch.testing.assert_close(one, two, atol=1e-6, rtol=1e-5)
 
 
-@pytest.mark.parametrize(("dtype", "times"), [(torch.bfloat16, 1), (torch.float32, 0)])
-def test_products_are_taken_in_bfloat16_where_there_is_a_gradient(dtype: torch.dtype, times: int) -> None:
-    layer = Attention(16, 4, 2, bias=False)
-    x = torch.empty(2, 6, 16).normal_(generator=stream(0, "x"))
-
-    def run() -> torch.Tensor:
-        with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
+@pytest.mark.parametrize("gradient", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_products_are_taken_for_short_sequences_and_give_what_the_kernel_gives(
+    dtype: torch.dtype, gradient: bool
+) -> None:
+    layer, taken = Attention(16, 4, 2, bias=False), []
+    with torch.set_grad_enabled(gradient), torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
+        limit = attention._products_up_to(dtype)
+        for length in (limit, limit + 1):
+            x = torch.empty(2, length, 16).normal_(generator=stream(0, "x"))
             query, keys, values = layer.split(layer.qkv(x), None)
-            return layer.attend(query, keys, values)
-
-    with mock.patch.object(attention, "_by_products", wraps=attention._by_products) as taken:
-        with_gradient = run()
-        assert taken.call_count == times
-        with torch.no_grad():
-            without = run()
-        assert taken.call_count == times
-    torch.testing.assert_close(with_gradient.float(), without.float(), atol=3e-2 if times else 1e-6, rtol=0)
+            with mock.patch.object(attention, "_by_products", wraps=attention._by_products) as products:
+                found = layer.attend(query, keys, values)
+            taken.append(products.call_count)
+            with mock.patch.object(attention, "_products_up_to", return_value=0):
+                by_kernel = layer.attend(query, keys, values)
+            tolerance = 3e-2 if dtype == torch.bfloat16 else 1e-6
+            torch.testing.assert_close(found, by_kernel, atol=tolerance, rtol=0)
+    assert taken == [1, 0]

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from chainlift.seeding import stream
 from chainlift.tasks import base, registry
-from chainlift.tasks.base import Demonstrator, Task, Verdict
+from chainlift.tasks.base import Demonstrator, Resumes, Task, Verdict
 from chainlift.tasks.graph_path import GraphPath
 from chainlift.tasks.multiplication import Multiplication
 
@@ -63,6 +63,34 @@ def cases(draw: st.DrawFn) -> tuple[Task, Tensor, bool]:
     task = registry.build(registry.settings_class(name)(**draw(SETTINGS[name])))
     seed = draw(st.integers(0, 10**6))
     return task, task.prompts(PROMPTS, stream(seed, "contract")), draw(st.booleans())
+
+
+@settings(max_examples=60, deadline=None)
+@given(cases(), st.integers(0, 10**6))
+def test_a_resumed_chain_has_one_wrong_step_and_all_that_follows_builds_on_it(
+    case: tuple[Task, Tensor, bool], seed: int
+) -> None:
+    task, prompts, _ = case
+    if not isinstance(task, Resumes):
+        return
+    gold = task.gold(prompts, long=True)
+    length = base.response_lengths(gold, task.vocabulary.eos)[0]
+    opening = task.long_length - task.settings.model_copy().chain_length  # the marker's token, if there is one
+    draws = torch.rand(2, PROMPTS, generator=stream(seed, "resume"))
+    at = (opening + draws[0] * (length - opening)).long()
+    elements = task.num_elements
+    wrong = gold.clone().scatter_(
+        1, at[:, None], (gold.gather(1, at[:, None]) + 1 + (draws[1:].T * (elements - 1)).long()) % elements
+    )
+    noise = torch.randint(task.vocabulary.size, gold.shape, generator=stream(seed, "behind"))
+    before = torch.arange(gold.shape[1]) <= at[:, None]
+    resumed = task.resume(prompts, wrong.where(before, noise), at)
+    assert torch.equal(resumed[before], wrong[before])
+    verdict = task.verify(prompts, resumed)
+    assert torch.equal(verdict.length, length)
+    assert torch.equal(verdict.steps_right, verdict.steps - 1)
+    same = task.resume(prompts, gold.where(before, noise), at)
+    assert torch.equal(same, gold), "behind a right step it is the gold chain"
 
 
 def test_every_shipped_task_is_covered() -> None:

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from chainlift import processes
-from chainlift.learning.rollout import Draft, Rollout, join, sample, take_groups
+from chainlift.learning.draft import Draft
+from chainlift.learning.rollout import Rollout, join, sample, take_groups
 from chainlift.models.protocol import Cache, SequenceModel
 from chainlift.tasks.base import Demonstrations
 from chainlift.tasks.mixture import MixtureBatch
@@ -73,7 +74,7 @@ def sample_together(
             temperature=temperature,
             generator=generator,
             cache=cache,
-            draft=draft if draft is None else Draft(draft.responses[own], draft.after),
+            draft=draft and replace(draft, responses=draft.responses[own]),
             among=(own.start, total),
         )
     if processes.count() == 1:

@@ -127,23 +127,14 @@ def accumulate_gradient(
         needed &= batch.advantages != 0
     selected = needed.nonzero()[:, 0]
     totals = {"loss": 0.0, "clipped": 0.0, "tokens": 0.0, "kl": 0.0, "error": 0.0}
-    if len(selected):
-        prompts, prompt_of = rollout.rows[selected].unique(return_inverse=True)
-        prefix, last = split_prompts(rollout.prompts[prompts])
-        cache = model.prefill(prefix)
-        # Each bucket's backward pass ends at these leaves; the prompts' own backward pass then runs once for all.
-        leaves = [(_leaf(key), _leaf(value)) for key, value in cache]
-        scored, scored_as = _distinct(rollout.responses[selected], prompt_of)
-        for bucket in length_buckets(rollout.num_actions[selected[scored]], MAX_TOKENS):
-            place = torch.full_like(scored, -1)
-            place[bucket] = torch.arange(len(bucket), device=place.device)
-            members = (place[scored_as] >= 0).nonzero()[:, 0]
-            rows = _Rows(selected[members], place[scored_as[members]], prompt_of[scored[bucket]])
-            _bucket_backward(model, leaves, last, batch, rows, objective, temperature, kl, totals)
-        whole, cut = itertools.chain.from_iterable(cache), itertools.chain.from_iterable(leaves)
-        reached = [(t, leaf.grad) for t, leaf in zip(whole, cut, strict=True) if leaf.grad is not None]
-        if reached:
-            torch.autograd.backward([t for t, _ in reached], [grad for _, grad in reached])
+    prompts, prompt_of = rollout.rows[selected].unique(return_inverse=True)
+    at_once = max(MAX_TOKENS // rollout.prompts.shape[1], 1)
+    for start in range(0, len(prompts), at_once):
+        members = (prompt_of >= start) & (prompt_of < start + at_once)
+        rows = _Rows(selected[members], prompt_of[members] - start)
+        _prompts_backward(
+            model, rollout.prompts[prompts[start : start + at_once]], batch, rows, objective, temperature, kl, totals
+        )
     num_scored = max(totals["tokens"], 1.0)
     return {
         "loss": totals["loss"],
@@ -156,14 +147,42 @@ def accumulate_gradient(
 
 
 class _Rows(NamedTuple):
-    """Rows of one backward pass, and what they are scored as."""
+    """Rows of the rollout, n of them."""
 
     numbers: Tensor
     """(n,) in the rollout."""
-    scored_as: Tensor
-    """(n,) which of the S distinct responses a row's is."""
-    prompts: Tensor
-    """(S,) which cache each of them continues."""
+    of: Tensor
+    """(n,) which of the prompts, or of the distinct responses, at hand is theirs."""
+
+
+def _prompts_backward(
+    model: SequenceModel,
+    prompts: Tensor,
+    batch: PolicyBatch,
+    rows: _Rows,
+    objective: Objective,
+    temperature: float,
+    kl: float,
+    totals: dict[str, float],
+) -> None:
+    """Add the gradient of the rows of some prompts (P, T), and their part of the totals."""
+    rollout = batch.rollout
+    prefix, last = split_prompts(prompts)
+    cache = model.prefill(prefix)
+    # Each bucket's backward pass ends at these leaves; the prompts' own backward pass then runs once for all.
+    leaves = [(_leaf(key), _leaf(value)) for key, value in cache]
+    distinct, distinct_of = _distinct(rollout.responses[rows.numbers], rows.of)
+    for bucket in length_buckets(rollout.num_actions[rows.numbers[distinct]], MAX_TOKENS):
+        place = torch.full_like(distinct, -1)
+        place[bucket] = torch.arange(len(bucket), device=place.device)
+        members = (place[distinct_of] >= 0).nonzero()[:, 0]
+        own = _Rows(rows.numbers[members], place[distinct_of[members]])
+        prompt_of = rows.of[distinct[bucket]]
+        _bucket_backward(model, leaves, last, prompt_of, batch, own, objective, temperature, kl, totals)
+    whole, cut = itertools.chain.from_iterable(cache), itertools.chain.from_iterable(leaves)
+    reached = [(t, leaf.grad) for t, leaf in zip(whole, cut, strict=True) if leaf.grad is not None]
+    if reached:
+        torch.autograd.backward([t for t, _ in reached], [grad for _, grad in reached])
 
 
 def _distinct(responses: Tensor, prompts: Tensor) -> tuple[Tensor, Tensor]:
@@ -185,20 +204,21 @@ def _bucket_backward(
     model: SequenceModel,
     leaves: Cache,
     last: Tensor,
+    prompt_of: Tensor,
     batch: PolicyBatch,
-    of: _Rows,
+    own: _Rows,
     objective: Objective,
     temperature: float,
     kl: float,
     totals: dict[str, float],
 ) -> None:
-    """Add the gradient of some rows of similar length, and their part of the totals."""
-    rollout, rows = batch.rollout, of.numbers
+    """Add the gradient of rows of similar length, scored as distinct responses to prompts prompt_of (S,)."""
+    rollout, rows = batch.rollout, own.numbers
     width = int(rollout.num_actions[rows].max())
     responses, recorded = rollout.responses[rows, :width], rollout.logp[rows, :width]
     mask, weights = rollout.mask[rows, :width], batch.weights[rows]
-    distinct = responses.new_empty(len(of.prompts), width).index_copy_(0, of.scored_as, responses)
-    logp = log_probs(model, leaves, last, distinct, of.prompts, temperature=temperature)[of.scored_as]
+    distinct = responses.new_empty(len(prompt_of), width).index_copy_(0, own.of, responses)
+    logp = log_probs(model, leaves, last, distinct, prompt_of, temperature=temperature)[own.of]
     old = logp.detach() if batch.on_policy else recorded
     loss, clipped = objectives.loss(logp, old, batch.advantages[rows], mask, weights, objective)
     if kl and batch.start_logp is not None:

@@ -17,14 +17,15 @@ from torch import Tensor
 
 from chainlift import processes
 from chainlift.learning import parallel
-from chainlift.learning.rollout import Draft, Rollout
+from chainlift.learning.draft import Draft
+from chainlift.learning.rollout import Rollout
 from chainlift.measure import decision, exact
 from chainlift.measure.statistics import pass_at_k, wilson
 from chainlift.models.linear import LinearModel
 from chainlift.models.protocol import Cache, SequenceModel, split_prompts
 from chainlift.seeding import stream
 from chainlift.settings import Settings
-from chainlift.tasks.base import Task, Verdict, has_chains, held_out, prompt_lengths
+from chainlift.tasks.base import Resumes, Task, Verdict, has_chains, held_out, prompt_lengths
 
 ROWS_AT_ONCE = 1024
 
@@ -80,9 +81,15 @@ def answer(
         temperature=temperature,
         generator=generator,
         cache=cache,
-        draft=Draft(task.gold(asked, long=True), after=task.short_length + 1) if has_chains(task) else None,
+        draft=_draft(task, asked) if has_chains(task) else None,
     )
     return Answers(rollout, task.verify(rollout.row_prompts, rollout.responses))
+
+
+def _draft(task: Task, prompts: Tensor) -> Draft:
+    """The gold chains, tried where responses have grown longer than short ones."""
+    resume = task.resume if isinstance(task, Resumes) else None
+    return Draft(task.gold(prompts, long=True), after=task.short_length + 1, resume=resume)
 
 
 @torch.no_grad()

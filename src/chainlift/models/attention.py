@@ -51,7 +51,7 @@ class Attention(nn.Module):
         if not plain:
             mask = torch.ones(length, total, dtype=torch.bool, device=query.device).tril(total - length)
             mask = mask.repeat(self.repeats, 1)
-        if query.device.type == "cpu" and query.dtype == torch.bfloat16 and torch.is_grad_enabled():
+        if query.device.type == "cpu" and total <= _products_up_to(query.dtype):
             attended = _by_products(query.flatten(2, 3), keys, values, mask)
         else:
             attended = F.scaled_dot_product_attention(
@@ -78,8 +78,18 @@ class Attention(nn.Module):
         return self.qkv.weight[rows], None if self.qkv.bias is None else self.qkv.bias[rows]
 
 
+def _products_up_to(dtype: torch.dtype) -> int:
+    """Positions up to which plain products are the faster attention on a CPU, as measured (docs/benchmarks.md).
+
+    The fused kernel's backward pass is slow, very much so in bfloat16; but longer scores no longer fit into the caches.
+    """
+    if dtype == torch.bfloat16:
+        return 512
+    return 128 if torch.is_grad_enabled() else 64
+
+
 def _by_products(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
-    """The same by two matrix products and a softmax: on CPUs the fused kernel's backward pass is slow in bfloat16."""
+    """The same by two matrix products and a softmax, whose scores are written to memory."""
     if mask is None:
         mask = torch.ones(query.shape[2], keys.shape[2], dtype=torch.bool, device=query.device).tril()
     scores = (query * query.shape[-1] ** -0.5) @ keys.transpose(2, 3)

@@ -23,6 +23,7 @@ from chainlift.models.decoding import Embedded, TransformerDecoder
 from chainlift.models.graphs import GraphedDecoder
 from chainlift.models.protocol import Cache
 
+AT_ONCE = {"cpu": 2**13, "cuda": 2**17}  # tokens of a pass without a gradient: bounds memory
 LOOKUP_FROM = 4  # tokens to be looked up, as a multiple of the rows of the table, from which on it is made
 
 
@@ -82,6 +83,13 @@ class Transformer(nn.Module):
 
     def prefill(self, prefix: Tensor) -> Cache:
         """Keys and values (P, H, T, E) of each block for prefix tokens (P, T)."""
+        parts = [self._prefill(prefix[part]) for part in parts_of(prefix)]
+        if len(parts) == 1:
+            return parts[0]
+        layers = [list(zip(*layer, strict=True)) for layer in zip(*parts, strict=True)]
+        return [(torch.cat(keys), torch.cat(values)) for keys, values in layers]
+
+    def _prefill(self, prefix: Tensor) -> Cache:
         x, rotation, projected = self.embed(prefix, positions_from(0, prefix))
         cache: list[KeysValues] = []
         for block in self.layers[:-1]:
@@ -97,9 +105,18 @@ class Transformer(nn.Module):
 
     def logits(self, cache: Cache, suffix: Tensor, rows: Tensor | None = None) -> Tensor:
         """Logits (B, S, V) for suffix tokens (B, S); row b continues prefix rows[b] (default: prefix b)."""
+        found = []
+        for part in parts_of(suffix):
+            if rows is None:
+                past = [(key[part], value[part]) for key, value in cache]
+            else:
+                past = [(key.index_select(0, rows[part]), value.index_select(0, rows[part])) for key, value in cache]
+            found.append(self._logits(past, suffix[part]))
+        return found[0] if len(found) == 1 else torch.cat(found)
+
+    def _logits(self, cache: Cache, suffix: Tensor) -> Tensor:
         x, rotation, projected = self.embed(suffix, positions_from(cache[0][0].shape[2], suffix))
-        for block, (key, value) in zip(self.layers, cache, strict=True):
-            past = (key, value) if rows is None else (key.index_select(0, rows), value.index_select(0, rows))
+        for block, past in zip(self.layers, cache, strict=True):
             x, _ = block(x, past, rotation, projected)
             projected = None
         return self.read_out(x)
@@ -123,6 +140,14 @@ class Transformer(nn.Module):
         on_gpu = cache[0][0].device.type == "cuda"
         decoder = TransformerDecoder(self.layers, self.embed, self.read_out, cache, capacity, fixed_shapes=on_gpu)
         return GraphedDecoder(decoder) if on_gpu else decoder
+
+
+def parts_of(tokens: Tensor) -> list[slice]:
+    """Rows of tokens (B, S) that are read in one pass: all of them where there is a gradient to be taken."""
+    rows = max(AT_ONCE[tokens.device.type] // max(tokens.shape[1], 1), 1)
+    if torch.is_grad_enabled() or len(tokens) <= rows:
+        return [slice(None)]
+    return [slice(start, start + rows) for start in range(0, len(tokens), rows)]
 
 
 def positions_from(start: int, tokens: Tensor) -> Tensor:

@@ -142,6 +142,15 @@ class HoldsOut(Protocol):
         ...
 
 
+@runtime_checkable
+class Resumes(Protocol):
+    """A task that knows how a chain goes on behind a wrong step: saves time, and no sample depends on it."""
+
+    def resume(self, prompts: Tensor, responses: Tensor, at: Tensor) -> Tensor:
+        """Responses (N, R) as they are up to token number `at` (N,), from 0, then right steps built on that one."""
+        ...
+
+
 def has_chains(task: Task) -> bool:
     """Whether the task has long demonstrations: all have, but those that say `has_chains = False`."""
     return getattr(task, "has_chains", True)

@@ -145,6 +145,15 @@ class PrefixChain(ABC):
             chain = self.times(chain, slips)
         return self._written(chain, lengths, LONG)
 
+    def resume(self, prompts: Tensor, responses: Tensor, at: Tensor) -> Tensor:
+        """Responses (N, R) up to token number `at` (N,), and behind it a chain that builds on that token."""
+        chain, lengths = self._chain(prompts)
+        step = (at - int(self.options.marker != "none")).clamp(0, chain.shape[1] - 1)[:, None]
+        token = responses.gather(1, at[:, None]).clamp(max=self.num_elements - 1)
+        since = self.between(chain.gather(1, step).expand_as(chain), chain)
+        resumed = self._written(self.times(token.expand_as(chain), since), lengths, LONG)
+        return responses.where(torch.arange(responses.shape[1], device=at.device) <= at[:, None], resumed)
+
     def verify(self, prompts: Tensor, responses: Tensor) -> Verdict:
         """Exact and anchored by position: only the last token before EOS is the answer."""
         chain, lengths = self._chain(prompts)
