@@ -45,7 +45,9 @@ def load(folder: Path, machine: Machine, *, training: bool) -> Any:
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     slow = training and machine == Machine("cpu", "bfloat16")
-    model = transformers.AutoModelForCausalLM.from_pretrained(folder, attn_implementation="eager" if slow else "sdpa")
+    model: Any = transformers.AutoModelForCausalLM.from_pretrained(
+        folder, attn_implementation="eager" if slow else "sdpa"
+    )
     return model.to(machine.device)
 
 
