@@ -18,6 +18,7 @@ from chainlift.bench.states import States
 from chainlift.bench.suite import SAVINGS, Suite
 from chainlift.bench.tables import grid_table
 from chainlift.bench.timing import in_turn
+from chainlift.cli import main
 from chainlift.models import savings
 from chainlift.recipe import Recipe
 from tests.conftest import chainlift
@@ -115,10 +116,14 @@ def test_the_engine_alone_with_its_memory(finished: Path) -> None:
         ),
     ],
 )
-def test_what_cannot_be_measured_is_told_in_one_line(arguments: list[str], line: str) -> None:
-    done = chainlift("bench", *arguments)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.splitlines() == [f"error: {line}"]
+def test_what_cannot_be_measured_is_told_in_one_line(
+    arguments: list[str], line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["chainlift", "bench", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert capsys.readouterr() == ("", f"error: {line}\n")
 
 
 def test_a_run_that_is_not_finished_is_refused(finished: Path, tmp_path: Path) -> None:
@@ -152,9 +157,8 @@ def test_a_point_of_the_grid(small: Recipe) -> None:
     (point,) = grid.points(small, (6,), (32,))
     assert (point.setting("task.d"), point.setting("model.width"), point.setting("model.heads")) == (6, 32, 1)
     assert point.pretrain.batch_size == grid.TOKENS // 13 // grid.GROUP_SIZE * grid.GROUP_SIZE
-    results = []
-    for comparison in grid.comparisons(recipes.override(point, ["pretrain.batch_size=8"]), Machine(), peers=True):
-        results.append(Result(comparison, in_turn(comparison.cases, 1), rate=1e12))
+    found = grid.comparisons(recipes.override(point, ["pretrain.batch_size=8"]), Machine(), peers=True)
+    results = [Result(comparison, in_turn(comparison.cases, 1), rate=1e12) for comparison in found]
     assert [one.comparison.action for one in results] == list(grid.ACTIONS)
     assert all(len(one.done) == 2 for one in results)
     assert grid_table(results).row_count == 1

@@ -69,7 +69,7 @@ def test_rows_that_share_nothing() -> None:
 def test_the_engine_multiplies_weights_as_often_as_is_needed_and_no_oftener(
     small: Recipe, family: str, layers: int, tmp_path: Path
 ) -> None:
-    """An update of stage 1 on long demonstrations; attention apart, whose masked half torch's counter counts as well."""
+    """An update of stage 1 on long demonstrations; attention apart, of which torch counts the masked half as well."""
     changes = [f"model.family={family}", f"model.layers={layers}", "mixture.p_cot=1", "pretrain.batch_size=64"]
     recipe = recipes.override(small, changes)
     states.save_new(recipe, tmp_path)

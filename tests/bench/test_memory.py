@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from chainlift.bench import memory
+from chainlift import recipe as recipes
+from chainlift.bench import memory, states
 from chainlift.bench.machine import Machine
 from chainlift.bench.states import States
 from chainlift.bench.suite import Suite
@@ -17,7 +18,8 @@ from chainlift.recipe import Recipe
 def test_the_peak_stays_after_the_memory_is_given_back() -> None:
     program = """
 import torch
-from chainlift.bench import memory
+from chainlift import recipe as recipes
+from chainlift.bench import memory, states
 before = memory.used("cpu")
 torch.ones(16 * 2**20)  # 64 MiB
 print(memory.peak("cpu") - before, memory.used("cpu") - before)
@@ -36,11 +38,8 @@ def test_a_gpus_memory_is_what_torch_has_allocated(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.slow
-def test_every_row_read_again_takes_memory(small: Recipe, tmp_path: Path) -> None:
-    """512 copies of the batch without micro-batches against with them, in processes of their own."""
-    from chainlift import recipe as recipes
-    from chainlift.bench import states
-
+def test_a_batch_read_at_once_takes_more_memory(small: Recipe, tmp_path: Path) -> None:
+    """A large batch without micro-batches against with them, in processes of their own."""
     recipe = recipes.override(small, ["pretrain.batch_size=8192", "model.width=64"])
     states.save_new(recipe, tmp_path)
     suite = Suite(States(recipe, tmp_path, None), Machine(), peers=False)

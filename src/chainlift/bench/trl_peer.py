@@ -45,7 +45,8 @@ def update(
     micro_batch = math.gcd(rows_an_update, MICRO_BATCH)
     asked = torch.cat([prompts, prompts])
     clock = _clock(machine)
-    with TemporaryDirectory() as scratch:
+    with TemporaryDirectory() as scratch, warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # of transformers and TRL, about each other
         settings: dict[str, Any] = {
             "output_dir": scratch,
             "max_steps": 2,
@@ -76,8 +77,7 @@ def update(
         }
         trainer = _trainer(algorithm, settings, parts)
         trainer.remove_callback(PrinterCallback)
-        with machine.autocast(), warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # TRL's own use of transformers
+        with machine.autocast():
             trainer.train()
     return Done(clock.seconds[-1], Work(rows_an_update))
 
