@@ -16,7 +16,7 @@ from chainlift.bench.machine import Machine
 from chainlift.bench.result import Result
 from chainlift.bench.states import States
 from chainlift.bench.suite import SAVINGS, Suite
-from chainlift.bench.tables import grid_table
+from chainlift.bench.tables import grid_tables
 from chainlift.bench.timing import in_turn
 from chainlift.cli import main
 from chainlift.models import savings
@@ -161,7 +161,7 @@ def test_a_point_of_the_grid(small: Recipe) -> None:
     results = [Result(comparison, in_turn(comparison.cases, 1), rate=1e12) for comparison in found]
     assert [one.comparison.action for one in results] == list(grid.ACTIONS)
     assert all(len(one.done) == 2 for one in results)
-    assert grid_table(results).row_count == 1
+    assert [table.row_count for table in grid_tables(results)] == [1]
 
 
 def test_the_extra_has_every_peer_and_dev_has_the_extra() -> None:

@@ -50,22 +50,27 @@ def _cells(result: Result, case: Case) -> Iterator[str]:
     )
 
 
-def grid_table(results: Sequence[Result]) -> Table:
-    """Sizes down, actions across: how many times as long transformers takes."""
-    table = Table("size", title="transformers' time as a multiple of ours, medians \\[least, most]")
-    by_place = {(one.comparison.state, one.comparison.action, one.comparison.dtype): one for one in results}
-    columns = list(dict.fromkeys((action, dtype) for _, action, dtype in by_place))
-    for action, dtype in columns:
-        table.add_column(f"{action}, {dtype}", justify="right")
-    for size in dict.fromkeys(size for size, _, _ in by_place):
-        cells = []
-        for column in columns:
-            one = by_place[size, *column]
-            found = one.ratio(one.comparison.cases[-1])
-            time = told_seconds(median_seconds(one.own))
-            cells.append(f"ours {time}" if found is None else f"{found}, ours {time}")
-        table.add_row(size, *cells)
-    return table
+def grid_tables(results: Sequence[Result]) -> Iterator[Table]:
+    """One table a precision, sizes down, actions across."""
+    for dtype in dict.fromkeys(one.comparison.dtype for one in results):
+        own = {(one.comparison.state, one.comparison.action): one for one in results if one.comparison.dtype == dtype}
+        table = Table(
+            title=f"{dtype}: our time, of the machine's limit, transformers' time as a multiple of ours \\[least, most]"
+        )
+        table.add_column("size", no_wrap=True)
+        actions = list(dict.fromkeys(action for _, action in own))
+        for action in actions:
+            table.add_column(action, justify="right")
+        for size in dict.fromkeys(size for size, _ in own):
+            table.add_row(size, *(_grid_cell(own[size, action]) for action in actions))
+        yield table
+
+
+def _grid_cell(result: Result) -> str:
+    ours, used = result.comparison.cases[0], result.utilisation(result.comparison.cases[0])
+    told = [told_seconds(median_seconds(result.done[ours.name])), "" if used is None else f"{used:.0%}"]
+    found = result.ratio(result.comparison.cases[-1])
+    return ", ".join(part for part in (*told, "" if found is None else str(found)) if part)
 
 
 def growth_table(found: Sequence[Growth]) -> Table:

@@ -70,7 +70,7 @@ def bench(
         console.width = tables.WIDTH
     if report.results:
         console.print(tables.result_table(report.results, report.repeats))
-    if report.grid:
-        console.print(tables.grid_table(report.grid))
+    for table in tables.grid_tables(report.grid):
+        console.print(table)
     if report.growth:
         console.print(tables.growth_table(report.growth))
