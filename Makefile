@@ -30,8 +30,7 @@ format: install-dev
 	$(BIN)/ruff format .
 
 bench: install-dev
-	$(BIN)/chainlift run headline
-	$(BIN)/python -m benchmarks.engine
+	$(BIN)/chainlift bench headline
 	$(BIN)/python -m benchmarks.tasks
 
 install: $(VENV)/.installed

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,13 +14,13 @@ import torch
 from chainlift import recipe as recipes
 from chainlift.bench import grid, growth, memory, peers, states
 from chainlift.bench.growth import Growth
-from chainlift.bench.limit import DTYPES, matmul_rate
+from chainlift.bench.limit import matmul_rate
+from chainlift.bench.machine import DTYPES, Machine, pick_device
 from chainlift.bench.progress import Steps
 from chainlift.bench.result import Result
 from chainlift.bench.states import States
 from chainlift.bench.suite import ACTIONS, Suite
-from chainlift.bench.timing import in_turn, median_seconds
-from chainlift.models.blocks import ModelSettings
+from chainlift.bench.timing import Comparison, Done, in_turn
 from chainlift.recipe import Recipe
 from chainlift.report.terminal import Reporter
 from chainlift.runs import environment
@@ -38,6 +38,8 @@ class Options:
     """A finished run to take the states from, in place of the recipe's own under `out`."""
     out: Path = Path("runs")
     only: tuple[str, ...] = ACTIONS
+    device: str = "auto"
+    """auto: the recipe's, and where that is auto too, cuda if there is one."""
     dtypes: tuple[str, ...] = ("float32",)
     threads: int | None = None
     repeats: int = 9
@@ -46,7 +48,27 @@ class Options:
     fit: bool = False
 
     def recipe(self) -> Recipe:
-        """The recipe whose sizes are measured; ValueError in one line."""
+        """The recipe whose sizes are measured; ValueError in one line if it, or what is asked of it, does not do."""
+        recipe = self._recipe()
+        states.check_family(recipe)
+        if not (self.grid or self.fit):
+            if set(self.only) != {"stage1"}:
+                states.check(recipe)
+        elif self.only != ACTIONS:
+            raise ValueError("--only: --grid and --fit have actions of their own; leave it out")
+        if self.grid:
+            grid.points(recipe)
+        if self.fit:
+            for axis in growth.AXES:
+                growth.comparison(recipe, axis, Machine())
+        return recipe
+
+    def machines(self, recipe: Recipe) -> list[Machine]:
+        """What is computed on; ValueError for a device that is not there."""
+        device = pick_device(recipe.device if self.device == "auto" else self.device)
+        return [Machine(device, dtype) for dtype in self.dtypes]
+
+    def _recipe(self) -> Recipe:
         if self.run is None:
             return recipes.load(self.source, self.overrides)
         if self.overrides or self.source != "headline":
@@ -61,8 +83,6 @@ class Report:
     environment: dict[str, Any]
     recipe: str
     repeats: int
-    rates: dict[str, float]
-    """Operations a second of plain matrix products, by dtype."""
     missing: str | None
     """Why there are no peers."""
     results: list[Result] = field(default_factory=list)
@@ -75,7 +95,6 @@ class Report:
             "environment": self.environment,
             "recipe": self.recipe,
             "repeats": self.repeats,
-            "matmul_gflop_per_second": {dtype: rate / 1e9 for dtype, rate in self.rates.items()},
             "peers": self.missing is None,
             "comparisons": [one.as_dict() for one in self.results],
             "grid": [one.as_dict() for one in self.grid],
@@ -107,38 +126,22 @@ def measure(options: Options, reporter: Reporter, tell: Tell) -> Report:
     Raises ValueError for what the user can mend, and what a run raises where one is needed for the states.
     """
     recipe = options.recipe()
-    states.check_family(recipe)
-    if not (options.grid or options.fit) and set(options.only) != {"stage1"}:
-        states.check(recipe)
-    if options.grid:
-        grid.points(recipe)
-    threads = options.threads or recipe.threads
-    with _threads(threads):
-        assert isinstance(recipe.model, ModelSettings)
-        missing = peers.missing()
-        if missing is not None:
-            reporter.say(missing)
-        if options.grid or options.fit:
-            report = _report(options, recipe, missing, tell)
-            if options.grid:
-                _measure_grid(options, recipe, report, reporter, tell)
-            if options.fit:
-                _measure_growth(options, recipe, report, reporter, tell)
-            return report
-        with TemporaryDirectory() as scratch:
+    machines = options.machines(recipe)
+    missing = peers.missing()
+    if missing is not None:
+        reporter.say(missing)
+    with _threads(options.threads or recipe.threads), TemporaryDirectory() as scratch:
+        report = Report(environment.describe(machines[0].device), recipe.run_id, options.repeats, missing)
+        turns = _Turns(options.repeats, Steps(reporter.console), tell)
+        if options.grid:
+            turns.of_grid(recipe, machines, report)
+        if options.fit:
+            turns.of_growth(recipe, machines, report)
+        if not (options.grid or options.fit):
             found = _states(options, recipe, reporter, Path(scratch))
-            report = _report(options, recipe, missing, tell)
-            _measure_suites(options, found, report, reporter, tell)
+            suites = [Suite(found, machine, missing is None, options.only) for machine in machines]
+            turns.of_suites(suites, report, with_memory=options.memory)
         return report
-
-
-def _report(options: Options, recipe: Recipe, missing: str | None, tell: Tell) -> Report:
-    """A report with this machine's rates, and nothing measured yet."""
-    assert isinstance(recipe.model, ModelSettings)
-    rates = {dtype: matmul_rate(recipe.model.width, recipe.model.hidden_width, dtype) for dtype in options.dtypes}
-    for dtype, rate in rates.items():
-        tell(f"limit: {rate / 1e9:.0f} GFLOP/s of plain matrix products in {dtype}")
-    return Report(environment.describe("cpu"), recipe.run_id, options.repeats, rates, missing)
 
 
 def _states(options: Options, recipe: Recipe, reporter: Reporter, scratch: Path) -> States:
@@ -146,62 +149,63 @@ def _states(options: Options, recipe: Recipe, reporter: Reporter, scratch: Path)
     if options.run is not None:
         return states.of_run(options.run)
     if set(options.only) == {"stage1"}:
-        return states.untrained(recipe, scratch)
+        return states.save_new(recipe, scratch)
     return states.trained(recipe, options.out, reporter)
 
 
-def _measure_suites(options: Options, found: States, report: Report, reporter: Reporter, tell: Tell) -> None:
-    """Every comparison in every precision."""
-    suites = [Suite(found, dtype, report.missing is None, options.only) for dtype in options.dtypes]
-    todo = [(suite, comparison) for suite in suites for comparison in suite.comparisons()]
-    rounds = options.repeats + 1 + options.memory  # a process for the memory is taken for one more step
-    steps = Steps(reporter.console)
-    with steps.of(sum(len(comparison.cases) * rounds for _, comparison in todo)):
-        for suite, comparison in todo:
-            steps.title = comparison.title
-            done = in_turn(comparison.cases, options.repeats, steps.tick)
-            added = {}
-            for case in comparison.cases if options.memory else ():
-                if case.with_memory:
-                    added[case.name] = memory.added(suite, comparison, case, torch.get_num_threads())
-                steps.tick()
-            result = Result(comparison, done, added, report.rates[suite.dtype])
-            report.results.append(result)
-            tell("\n".join(result.lines()))
+@dataclass
+class _Turns:
+    """How everything is repeated, shown and told."""
 
+    repeats: int
+    steps: Steps
+    tell: Tell
 
-def _measure_grid(options: Options, recipe: Recipe, report: Report, reporter: Reporter, tell: Tell) -> None:
-    """The sizes of the grid, one after the other."""
-    todo = [(dtype, point) for dtype in options.dtypes for point in grid.points(recipe)]
-    cases = len(grid.ACTIONS) * (1 if report.missing else 2)
-    steps = Steps(reporter.console)
-    with steps.of(len(todo) * cases * (options.repeats + 1)):
-        for dtype, point in todo:
-            assert isinstance(point.model, ModelSettings)
-            rate = matmul_rate(point.model.width, point.model.hidden_width, dtype, tries=10)
-            with TemporaryDirectory() as scratch:
-                for comparison in grid.comparisons(point, dtype, Path(scratch), peers=report.missing is None):
-                    steps.title = comparison.title
-                    done = in_turn(comparison.cases, options.repeats, steps.tick)
-                    report.grid.append(Result(comparison, done, rate=rate))
-                    tell("\n".join(report.grid[-1].lines()))
+    def of_suites(self, suites: list[Suite], report: Report, *, with_memory: bool) -> None:
+        """Every comparison in every precision."""
+        todo = [(suite, comparison) for suite in suites for comparison in suite.comparisons()]
+        with self._shown((comparison for _, comparison in todo), more=with_memory):
+            for suite, comparison in todo:
+                rate = matmul_rate(suite.machine, *comparison.product)
+                done, added = self._take(comparison), {}
+                for case in comparison.cases if with_memory else ():
+                    if case.with_memory:
+                        added[case.name] = memory.added(suite, comparison, case, torch.get_num_threads())
+                    self.steps.tick()
+                report.results.append(Result(comparison, done, added, rate))
+                self.tell("\n".join(report.results[-1].lines()))
 
+    def of_grid(self, recipe: Recipe, machines: list[Machine], report: Report) -> None:
+        """The sizes of the grid, one after the other."""
+        todo = [
+            (machine, comparison)
+            for machine in machines
+            for point in grid.points(recipe)
+            for comparison in grid.comparisons(point, machine, peers=report.missing is None)
+        ]
+        with self._shown(comparison for _, comparison in todo):
+            for machine, comparison in todo:
+                rate = matmul_rate(machine, *comparison.product)
+                report.grid.append(Result(comparison, self._take(comparison), rate=rate))
+                self.tell("\n".join(report.grid[-1].lines()))
 
-def _measure_growth(options: Options, recipe: Recipe, report: Report, reporter: Reporter, tell: Tell) -> None:
-    """The exponents, one axis after the other."""
-    todo = [(dtype, axis) for dtype in options.dtypes for axis in growth.AXES]
-    steps = Steps(reporter.console)
-    with steps.of(sum(len(growth.AXES[axis][1]) for _, axis in todo) * (options.repeats + 1)):
-        for dtype, axis in todo:
-            with TemporaryDirectory() as scratch:
-                comparison, sequences = growth.comparison(recipe, axis, dtype, Path(scratch))
-                steps.title = f"{comparison.action}, {axis}"
-                done = in_turn(comparison.cases, options.repeats, steps.tick)
-            times = [median_seconds(done[case.name]) for case in comparison.cases]
-            per_sequence = tuple(time / number for time, number in zip(times, sequences, strict=True))
-            found = Growth(axis, f"{comparison.action}, {dtype}", growth.AXES[axis][1], per_sequence)
-            report.growth.append(found)
-            tell(f"{found.quantity}: grows with {axis} to the power of {found.told}")
+    def of_growth(self, recipe: Recipe, machines: list[Machine], report: Report) -> None:
+        """The exponents, one axis after the other."""
+        todo = [growth.comparison(recipe, axis, machine) for machine in machines for axis in growth.AXES]
+        with self._shown(todo):
+            for comparison in todo:
+                done = self._take(comparison)
+                report.growth.append(growth.grown(comparison, [done[case.name] for case in comparison.cases]))
+                self.tell(report.growth[-1].line)
+
+    def _shown(self, comparisons: Iterable[Comparison], *, more: bool = False) -> AbstractContextManager[None]:
+        """Progress through some comparisons; a process for the memory is taken for one step `more`."""
+        return self.steps.of(sum(len(one.cases) for one in comparisons) * (self.repeats + 1 + more))
+
+    def _take(self, comparison: Comparison) -> dict[str, list[Done]]:
+        """The repetitions of a comparison's cases."""
+        self.steps.title = comparison.title
+        return in_turn(comparison.cases, self.repeats, self.steps.tick)
 
 
 @contextmanager

@@ -2,6 +2,9 @@
 
 Only matrix products count, a product of (n, k) and (k, m) as 2 n k m.
 
+- What predicts a token depends on the tokens before it alone, so each *context* counts once, however many rows have it:
+  a group's samples share their prompt, and as much of their responses as is equal.
+
 - A prompt predicts nothing, so of the last block a prompt's positions but its last one (the *prefix*, P x T) need keys
   and values only, and neither norm nor head. The positions that predict (the *suffix*: the prompt's last token and the
   response but its last) need everything.
@@ -14,7 +17,6 @@ Only matrix products count, a product of (n, k) and (k, m) as 2 n k m.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -67,23 +69,55 @@ class Sizes:
         return self.width * self.width + self.mlp_matrices * self.width * self.hidden
 
 
-def forward(sizes: Sizes, prefixes: int, prefix_length: int, suffixes: Sequence[int] | Tensor) -> float:
-    """Operations of a forward pass over P prefixes of T tokens, and suffixes (N,) of the lengths given, each after one
-    of the prefixes.
+def contexts(rows: Tensor, responses: Tensor, num_actions: Tensor) -> Tensor:
+    """(R,) how many different contexts there are for each of R tokens, of responses (N, R) of which `num_actions` (N,)
+    tokens count, to the prompts numbered `rows` (N,).
     """
-    lengths = torch.as_tensor(suffixes, dtype=torch.float64)
-    positions = float(lengths.sum())
+    found = []
+    same = rows  # equal numbers: equal contexts
+    for t in range(responses.shape[1]):
+        counts = num_actions > t
+        same, responses, num_actions = same[counts], responses[counts], num_actions[counts]
+        if not len(same):
+            break
+        found.append(len(same.unique()))
+        same = torch.stack([same, responses[:, t]]).unique(dim=1, return_inverse=True)[1]
+    return torch.tensor(found)
+
+
+def all_different(lengths: Tensor) -> Tensor:
+    """(R,) the contexts of rows that share none and have `lengths` (N,) tokens."""
+    return (lengths[:, None] > torch.arange(int(lengths.max()))).sum(dim=0)
+
+
+def products(sizes: Sizes, in_prefix: int, per_place: Tensor) -> float:
+    """Operations of a forward pass in weight matrices, over `in_prefix` prefix positions and suffix positions of which
+    `per_place` (R,) stand at each place after the prefix.
+    """
+    positions = float(per_place.sum())
     if not positions:
         return 0.0
     deep = sizes.layers - 1  # blocks but the first, and also: but the last
-    in_prefix = prefixes * prefix_length
-    rows = sizes.vocabulary * (prefix_length + float(lengths.max()) if sizes.learned_positions else 1)
-    products = min(rows, in_prefix + positions) * sizes.projection
+    found = positions * (sizes.layers * sizes.after_projection + deep * sizes.projection)
+    found += positions * sizes.width * sizes.vocabulary
     if deep:
-        products += in_prefix * (deep * sizes.after_projection + (deep - 1) * sizes.projection)
-        products += in_prefix * 2 * sizes.width * sizes.kv_width
-    products += positions * (sizes.layers * sizes.after_projection + deep * sizes.projection)
-    products += positions * sizes.width * sizes.vocabulary
-    pairs = deep * prefixes * prefix_length * (prefix_length + 1) / 2
-    pairs += sizes.layers * float((lengths * prefix_length + lengths * (lengths + 1) / 2).sum())
-    return 2 * products + 2 * 2 * sizes.width * pairs
+        found += in_prefix * (deep * sizes.after_projection + (deep - 1) * sizes.projection)
+        found += in_prefix * 2 * sizes.width * sizes.kv_width
+    return 2 * found
+
+
+def forward(sizes: Sizes, prefixes: int, prefix_length: int, per_place: Tensor) -> float:
+    """Operations of a forward pass over P prefixes of T tokens, and `per_place` (R,) contexts that end at each place
+    behind them.
+    """
+    per_place = per_place.double()
+    positions = float(per_place.sum())
+    if not positions:
+        return 0.0
+    in_prefix = prefixes * prefix_length
+    rows = sizes.vocabulary * (prefix_length + len(per_place) if sizes.learned_positions else 1)
+    table = 2 * min(rows, in_prefix + positions) * sizes.projection
+    seen = prefix_length + 1 + torch.arange(len(per_place))
+    pairs = (sizes.layers - 1) * prefixes * prefix_length * (prefix_length + 1) / 2
+    pairs += sizes.layers * float((per_place * seen).sum())
+    return table + products(sizes, in_prefix, per_place) + 2 * 2 * sizes.width * pairs

@@ -8,70 +8,76 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from chainlift import recipe as recipes
-from chainlift.bench import teacher_forced
-from chainlift.bench.ours import Engine, asked, drawn
+from chainlift.bench import sizes, teacher_forced
+from chainlift.bench.machine import Machine
+from chainlift.bench.ours import Engine, asked, product
 from chainlift.bench.peers import Generate, TrainingStep
-from chainlift.bench.states import untrained
 from chainlift.bench.timing import Action, Case, Comparison, clocked
 from chainlift.recipe import Recipe
 from chainlift.tasks import registry
 
 DIGITS = (25, 50, 100, 200, 400)
 WIDTHS = (128, 256, 512)
-HEAD_WIDTH = 32
 TOKENS = 8192
 GROUP_SIZE = 4
 ACTIONS = ("stage1", "update", "decoding")
 
 
-def sized(recipe: Recipe, *changes: str) -> Recipe:
-    """The recipe with other sizes; ValueError if its task has none of them."""
-    return recipes.override(recipe, list(changes))
-
-
 def points(recipe: Recipe, digits: tuple[int, ...] = DIGITS, widths: tuple[int, ...] = WIDTHS) -> list[Recipe]:
-    """The recipe at each size, with as many rows as TOKENS allow, a multiple of GROUP_SIZE."""
+    """The recipe at each size, with as many rows as TOKENS allow, a multiple of GROUP_SIZE; ValueError if its task has
+    no `d`.
+    """
     found = []
     for width in widths:
         for d in digits:
             rows = max(TOKENS // (2 * d + 1) // GROUP_SIZE, 1) * GROUP_SIZE
-            heads = max(width // HEAD_WIDTH, 1)
-            changes = (f"task.d={d}", f"model.width={width}", f"model.heads={heads}", f"pretrain.batch_size={rows}")
-            found.append(sized(recipe, *changes))
+            found.append(sizes.sized(recipe, rows=rows, width=width, changes=(f"task.d={d}",)))
     return found
 
 
-def comparisons(recipe: Recipe, dtype: str, folder: Path, *, peers: bool) -> Iterator[Comparison]:
-    """The three actions at one size; a new model is written into `folder`, which must be empty."""
-    untrained(recipe, folder)
-    task, rows = registry.build(recipe.task), recipe.pretrain.batch_size
-    eos, prompts = task.vocabulary.eos, rows // GROUP_SIZE
-    size = f"d {recipe.setting('task.d')}, width {recipe.setting('model.width')}, {rows} rows"
-
-    def ours(action: str) -> Case:
-        def make() -> Action:
-            engine = Engine(recipe, folder, dtype)
-            if action == "stage1":
-                return clocked(engine.stage_1())
-            act = teacher_forced.update if action == "update" else teacher_forced.decode
-            return clocked(act(engine, prompts, GROUP_SIZE))
-
-        return Case("ours", "ours", make)
-
-    def peer(action: str) -> Case:
-        def make() -> Action:
-            if action == "decoding":
-                generate = Generate(folder, dtype, eos, task.long_length + 1)
-                return lambda step: generate(asked(task, prompts, step), group_size=GROUP_SIZE, to_the_end=True)
-            step_on = TrainingStep(folder, dtype, eos)
-            if action == "stage1":
-                return lambda step: step_on(drawn(recipe, task, step))
-            return lambda step: step_on(
-                teacher_forced.as_batch(teacher_forced.gold_rollout(task, asked(task, prompts, step), GROUP_SIZE))
-            )
-
-        return Case("transformers", "peer", make)
-
+def comparisons(recipe: Recipe, machine: Machine, *, peers: bool) -> Iterator[Comparison]:
+    """The three actions at one size."""
+    size = f"d {recipe.setting('task.d')}, width {product(recipe)[0]}, {recipe.pretrain.batch_size} rows"
+    of_action = {"stage1": _stage_1, "update": _update, "decoding": _decoding}
     for action in ACTIONS:
-        yield Comparison(action, size, dtype, [ours(action), *([peer(action)] if peers else [])])
+        own, peer = of_action[action](recipe, machine)
+        yield Comparison(action, size, machine.dtype, [own, peer] if peers else [own], product(recipe))
+
+
+def _stage_1(recipe: Recipe, machine: Machine) -> tuple[Case, Case]:
+    return sizes.ours(recipe, machine), sizes.peer(recipe, machine)
+
+
+def _update(recipe: Recipe, machine: Machine) -> tuple[Case, Case]:
+    task, prompts = registry.build(recipe.task), recipe.pretrain.batch_size // GROUP_SIZE
+
+    def ours(folder: Path) -> Action:
+        return clocked(machine, teacher_forced.update(Engine(recipe, folder, machine), prompts, GROUP_SIZE))
+
+    def peer(folder: Path) -> Action:
+        step_on = TrainingStep(folder, machine, task.vocabulary.eos)
+        return lambda step: step_on(
+            teacher_forced.as_batch(teacher_forced.random_rollout(task, prompts, GROUP_SIZE, step))
+        )
+
+    return _pair(recipe, ours, peer)
+
+
+def _decoding(recipe: Recipe, machine: Machine) -> tuple[Case, Case]:
+    task, prompts = registry.build(recipe.task), recipe.pretrain.batch_size // GROUP_SIZE
+
+    def ours(folder: Path) -> Action:
+        return clocked(machine, teacher_forced.decode(Engine(recipe, folder, machine), prompts, GROUP_SIZE))
+
+    def peer(folder: Path) -> Action:
+        generate = Generate(folder, machine, task.vocabulary.eos, task.long_length + 1)
+        return lambda step: generate(asked(task, prompts, step), group_size=GROUP_SIZE, to_the_end=True)
+
+    return _pair(recipe, ours, peer)
+
+
+def _pair(recipe: Recipe, ours: sizes.Make, peer: sizes.Make) -> tuple[Case, Case]:
+    return (
+        Case("ours", "ours", sizes.with_new(recipe, ours)),
+        Case("transformers", "peer", sizes.with_new(recipe, peer)),
+    )

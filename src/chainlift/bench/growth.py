@@ -7,6 +7,7 @@ wide where no power law holds.
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from chainlift.bench import teacher_forced
-from chainlift.bench.grid import sized
+from chainlift.bench import sizes, teacher_forced
+from chainlift.bench.machine import Machine
 from chainlift.bench.ours import Engine
-from chainlift.bench.states import untrained
-from chainlift.bench.timing import Case, Comparison, clocked
+from chainlift.bench.timing import Action, Case, Comparison, Done, clocked
 from chainlift.measure.statistics import power_law, t_quantile
 from chainlift.recipe import Recipe
 
@@ -50,6 +50,11 @@ class Growth:
         return fitted(self.values, self.seconds)
 
     @property
+    def line(self) -> str:
+        """The exponent, and of what, for people."""
+        return f"{self.quantity}: grows with {self.axis} to the power of {self.told}"
+
+    @property
     def told(self) -> str:
         """The exponent for people."""
         b, low, high = self.exponent
@@ -74,28 +79,31 @@ def fitted(x: Sequence[float], y: Sequence[float]) -> tuple[float, float, float]
     return b, b - half, b + half
 
 
-def comparison(recipe: Recipe, axis: str, dtype: str, folder: Path) -> tuple[Comparison, list[int]]:
-    """(a case for each value of the axis, how many sequences a repetition of each has); models go into `folder`."""
+def grown(comparison: Comparison, done: Sequence[Sequence[Done]]) -> Growth:
+    """Seconds a sequence in each case of a comparison of `comparison`, from its repetitions."""
+    seconds = tuple(statistics.median(one.seconds / one.work.sequences for one in own) for own in done)
+    axis, values = comparison.state, AXES[comparison.state][1]
+    return Growth(axis, f"{comparison.action}, {comparison.dtype}", values, seconds)
+
+
+def comparison(recipe: Recipe, axis: str, machine: Machine) -> Comparison:
+    """A case for each value of the axis; ValueError if the recipe lacks it."""
     quantity, values = AXES[axis]
-    cases, sequences = [], []
+    cases = []
     for value in values:
-        changes = [f"{axis}={value:g}", f"pretrain.batch_size={ROWS}"]
         if axis == "model.width":
-            changes.append(f"model.heads={max(int(value) // 32, 1)}")
-        changed = sized(recipe, *changes)
-        own = folder / f"{axis}-{value:g}"
-        own.mkdir()
-        untrained(changed, own)
-        cases.append(Case(f"{value:g}", "ours", _maker(changed, own, dtype, quantity, value)))
-        sequences.append(ROWS if quantity == STAGE_1 else PROMPTS * int(value))
-    return Comparison(quantity, axis, dtype, cases), sequences
-
-
-def _maker(recipe: Recipe, folder: Path, dtype: str, quantity: str, value: float) -> Any:
-    def make() -> Any:
-        engine = Engine(recipe, folder, dtype)
+            changed = sizes.sized(recipe, rows=ROWS, width=int(value))
+        else:
+            changed = sizes.sized(recipe, rows=ROWS, changes=(f"{axis}={value:g}",))
         if quantity == STAGE_1:
-            return clocked(engine.stage_1())
-        return clocked(teacher_forced.update(engine, PROMPTS, int(value)))
+            cases.append(sizes.ours(changed, machine, f"{value:g}"))
+        else:
+            cases.append(Case(f"{value:g}", "ours", sizes.with_new(changed, _learn(changed, machine, int(value)))))
+    return Comparison(quantity, axis, machine.dtype, cases)
+
+
+def _learn(recipe: Recipe, machine: Machine, group_size: int) -> sizes.Make:
+    def make(folder: Path) -> Action:
+        return clocked(machine, teacher_forced.update(Engine(recipe, folder, machine), PROMPTS, group_size))
 
     return make

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
-import time
+import itertools
 
 import torch
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+from chainlift.bench.machine import DTYPES, Machine
+
+ROWS = 8192
+SECONDS = 0.4  # spent on a rate, unless it takes longer to multiply LEAST_TRIES times
+LEAST_TRIES = 5
+PRODUCTS = {"cpu": 1, "cuda": 50}  # between two looks at the clock: on a GPU a look takes longer than a product
 
 
-def matmul_rate(width: int, hidden: int, dtype: str, *, rows: int = 8192, tries: int = 40) -> float:
-    """Operations a second on the product that the MLP goes up by: the best of many, after as many not counted as it
-    takes to wake the machine.
+def matmul_rate(machine: Machine, width: int, hidden: int) -> float:
+    """Operations a second on the product that the MLP goes up by, (ROWS, width) and (width, hidden): the best of as
+    many tries as SECONDS allow, the first half of which only wakes the machine.
     """
-    left, right = (torch.randn(shape, dtype=DTYPES[dtype]) for shape in ((rows, width), (width, hidden)))
-    out = torch.empty(rows, hidden, dtype=DTYPES[dtype])
-    best = float("inf")
+    options = {"dtype": DTYPES[machine.dtype], "device": machine.device}
+    left, right = (torch.randn(shape, **options) for shape in ((ROWS, width), (width, hidden)))
+    out = torch.empty(ROWS, hidden, **options)
+    found: list[float] = []
     with torch.inference_mode():
-        for attempt in range(tries + 5):
-            started = time.perf_counter()
-            torch.mm(left, right, out=out)
-            if attempt >= 5:
-                best = min(best, time.perf_counter() - started)
-    return 2 * rows * width * hidden / best
+        begun = machine.clock()
+        while len(found) < 2 * LEAST_TRIES or found[-1] - begun < SECONDS:
+            for _ in range(PRODUCTS[machine.device]):
+                torch.mm(left, right, out=out)
+            found.append(machine.clock())
+    awake = found[len(found) // 2 - 1 :]
+    best = min(after - before for before, after in itertools.pairwise(awake))
+    return 2 * ROWS * width * hidden * PRODUCTS[machine.device] / best

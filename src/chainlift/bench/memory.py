@@ -1,8 +1,8 @@
 """Peak memory of a case, in a process of its own: what two repetitions add to what stood there before them.
 
-Before them stand libraries, data and weights, so a peer does not pay for the size of its package. Where the system
-tells of resident memory (Linux), the peak is that of this process alone (VmHWM). ru_maxrss, which is asked elsewhere,
-begins there with the parent's peak.
+Before them stand libraries, data and weights, so a peer does not pay for the size of its package. On a GPU it is what
+torch has allocated there. Else, where the system tells of resident memory (Linux), the peak is that of this process
+alone (VmHWM); ru_maxrss, which is asked elsewhere, begins there with the parent's peak.
 """
 
 from __future__ import annotations
@@ -15,7 +15,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from chainlift import recipe as recipes
+from chainlift.bench.machine import Machine
 from chainlift.bench.states import States
 from chainlift.bench.suite import Suite
 from chainlift.bench.timing import Case, Comparison
@@ -31,7 +34,8 @@ def added(suite: Suite, comparison: Comparison, case: Case, threads: int) -> int
         "recipe": states.recipe.model_dump(mode="json"),
         "early": str(states.early),
         "late": None if states.late is None else str(states.late),
-        "dtype": suite.dtype,
+        "device": suite.machine.device,
+        "dtype": suite.machine.dtype,
         "peers": suite.peers,
         "action": comparison.action,
         "state": comparison.state,
@@ -52,13 +56,17 @@ def added(suite: Suite, comparison: Comparison, case: Case, threads: int) -> int
     return int(done.stdout.splitlines()[-1])
 
 
-def resident() -> int:
-    """Bytes of this process in memory now, or its peak where the system tells no more."""
+def used(device: str) -> int:
+    """Bytes of this process in the device's memory now, or its peak where the system tells no more."""
+    if device == "cuda":
+        return torch.cuda.memory_allocated()
     return _status("VmRSS") or _peak_of_usage()
 
 
-def peak() -> int:
-    """Bytes of this process in memory at its peak."""
+def peak(device: str) -> int:
+    """Bytes of this process in the device's memory at its peak."""
+    if device == "cuda":
+        return torch.cuda.max_memory_allocated()
     return _status("VmHWM") or _peak_of_usage()
 
 
@@ -76,12 +84,10 @@ def _peak_of_usage() -> int:
 
 def _answer(question: dict[str, Any]) -> int:
     """Bytes that the case in question adds, in this process."""
-    import torch
-
     torch.set_num_threads(question["threads"])
     late = None if question["late"] is None else Path(question["late"])
     states = States(recipes.build(question["recipe"]), Path(question["early"]), late)
-    suite = Suite(states, question["dtype"], question["peers"])
+    suite = Suite(states, Machine(question["device"], question["dtype"]), question["peers"])
     (case,) = (
         case
         for comparison in suite.comparisons()
@@ -94,10 +100,10 @@ def _answer(question: dict[str, Any]) -> int:
 
         peers.missing()  # loads them
     action = case.make()
-    before = resident()
+    before = used(suite.machine.device)
     for step in range(REPETITIONS):
         action(step)
-    return max(peak() - before, 0)
+    return max(peak(suite.machine.device) - before, 0)
 
 
 if __name__ == "__main__":

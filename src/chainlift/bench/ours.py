@@ -7,23 +7,24 @@ parts, `shared prompts` by handing every sample a prompt of its own.
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from chainlift.bench.flops import LEARNING, Sizes, forward
-from chainlift.bench.timing import Work
+from chainlift.bench.flops import LEARNING, Sizes, all_different, contexts, forward
+from chainlift.bench.machine import Machine
+from chainlift.bench.timing import Doing, Work
 from chainlift.learning import advantage, next_token
 from chainlift.learning.objective import PRESETS, sequence_weights
 from chainlift.learning.optimiser import OptimiserSettings, apply_gradients, make_optimiser
 from chainlift.learning.policy_update import PolicyBatch, PosttrainSettings, accumulate_gradient
+from chainlift.learning.rollout import Rollout
 from chainlift.measure import evaluate
 from chainlift.measure.evaluate import Answers, answer
 from chainlift.models import hub, savings
+from chainlift.models.blocks import ModelSettings
 from chainlift.models.transformer import Transformer
 from chainlift.recipe import Recipe
 from chainlift.seeding import stream
@@ -32,12 +33,12 @@ from chainlift.tasks.base import Demonstrations, Task, held_out
 from chainlift.tasks.mixture import MixtureBatch
 
 OPTIMISER = OptimiserSettings(lr=1e-6, warmup=0, schedule="constant")  # the models stay in the states they came in
-Doing = Callable[[int], Work]
 
 
-def autocast(dtype: str) -> AbstractContextManager[Any]:
-    """The precision that both sides compute in."""
-    return torch.autocast("cpu", torch.bfloat16, enabled=dtype == "bfloat16")
+def product(recipe: Recipe) -> tuple[int, int]:
+    """(width, hidden width) of the recipe's transformer."""
+    assert isinstance(recipe.model, ModelSettings)
+    return recipe.model.width, recipe.model.hidden_width
 
 
 def drawn(recipe: Recipe, task: Task, step: int) -> MixtureBatch:
@@ -74,10 +75,10 @@ def in_one_part(rows: Demonstrations) -> MixtureBatch:
 class Engine:
     """A checkpoint of ours, ready to be timed; each method gives one repetition of an action."""
 
-    def __init__(self, recipe: Recipe, folder: Path, dtype: str) -> None:
+    def __init__(self, recipe: Recipe, folder: Path, machine: Machine) -> None:
         model, self.task = hub.load(folder)
         assert isinstance(model, Transformer)
-        self.model, self.recipe, self.dtype = model, recipe, dtype
+        self.model, self.recipe, self.machine = model.to(machine.device), recipe, machine
         self.sizes = Sizes.of(model)
         self.prefix_length = self.task.prompt_length - 1
         self.optimiser = make_optimiser(model, OPTIMISER)
@@ -89,26 +90,23 @@ class Engine:
     def stage_1(self, *, without: tuple[str, ...] = ()) -> Doing:
         """An update of stage 1 on fresh demonstrations, the drawing included; some savings off."""
 
-        def update(step: int) -> Work:
-            batch = drawn(self.recipe, self.task, step)
-            counted = batch
+        def update(step: int) -> Callable[[], Work]:
+            batch = counted = drawn(self.recipe, self.task, step)
             if "buckets" in without:
                 batch = joined(batch, self.task.vocabulary.eos)
-            with savings.without(*without), autocast(self.dtype):
+            with savings.without(*without), self.machine.autocast():
                 next_token.accumulate_gradient(self.model, batch, self.recipe.pretrain.loss_weighting)
             self.apply(step)
-            suffixes = torch.cat([part.mask.sum(dim=1) for part in counted.parts])
-            needed = forward(self.sizes, len(suffixes), self.prefix_length, suffixes)
-            return Work(counted.num_tokens, LEARNING * needed)
+            return lambda: self.learned(counted)
 
         return update
 
     def rollout(self, settings: PosttrainSettings, *, without: tuple[str, ...] = ()) -> Doing:
         """A round's samples, verified; some savings off."""
 
-        def sample(step: int) -> Work:
-            found = self._sampled(settings, step, without)
-            return Work(int(found.rollout.num_actions.sum()), self._sampling(settings, found))
+        def sample(step: int) -> Callable[[], Work]:
+            found = self._sampled(settings, step, without).rollout
+            return lambda: self.sampled(found)
 
         return sample
 
@@ -118,36 +116,37 @@ class Engine:
         """An RL update: a round's samples, their rewards (`coins`: coin flips) and advantages, the step."""
         preset = PRESETS[algorithm]
 
-        def update(step: int) -> Work:
+        def update(step: int) -> Callable[[], Work]:
             found = self._sampled(settings, step, without)
             rewards = found.verdict.answer.float()
             if coins:
-                rewards = torch.randint(2, rewards.shape, generator=stream(0, "bench/coins", step)).float()
+                flips = torch.randint(2, rewards.shape, generator=stream(0, "bench/coins", step))
+                rewards = flips.to(rewards)
             gains = advantage.estimate(rewards.view(-1, settings.group_size), preset.advantage).flatten()
             rollout = found.rollout
             weights = sequence_weights(rollout.num_actions, preset.aggregate, max_length=self.task.long_length + 1)
             batch = PolicyBatch(rollout, gains, weights, on_policy=True)
-            with savings.without(*without), autocast(self.dtype):
+            with savings.without(*without), self.machine.autocast():
                 accumulate_gradient(self.model, batch, preset, temperature=1.0)
             self.apply(step)
-            kept = gains != 0
-            groups = int(kept.view(-1, settings.group_size).any(dim=1).sum())
-            learned = forward(self.sizes, groups, self.prefix_length, rollout.num_actions[kept])
-            return Work(int(rollout.num_actions.sum()), self._sampling(settings, found) + LEARNING * learned)
+            return lambda: self.sampled(rollout, learned=gains != 0)
 
         return update
 
     def evaluate(self, num_prompts: int, *, without: tuple[str, ...] = ()) -> Doing:
         """An evaluation inside a stage: greedy, sampled and the decisions' odds on fresh prompts.
 
-        The odds are left out of the operations that it needs.
+        Of the operations that it needs the odds are left out, and greedy and sampled responses count apart.
         """
 
-        def measure(step: int) -> Work:
-            with savings.without(*without), autocast(self.dtype):
+        def measure(step: int) -> Callable[[], Work]:
+            with savings.without(*without), self.machine.autocast():
                 told = evaluate.measure(self.model, self.task, num_prompts, seed=0, name="bench/evaluate", step=step)
             actions = torch.cat([_actions(told[mode]["length_histogram"]) for mode in ("greedy", "sampled")])
-            return Work(int(actions.sum()), forward(self.sizes, num_prompts, self.prefix_length, actions))
+            needed = all_different(actions)
+            return lambda: Work(
+                len(actions), int(actions.sum()), forward(self.sizes, num_prompts, self.prefix_length, needed)
+            )
 
         return measure
 
@@ -159,13 +158,28 @@ class Engine:
         prompts, group_size = asked(self.task, settings.prompts, step), settings.group_size
         if "shared prompts" in without:
             prompts, group_size = prompts.repeat_interleave(group_size, dim=0), 1
-        with savings.without(*without), autocast(self.dtype):
+        with savings.without(*without), self.machine.autocast():
             generator = stream(0, "bench/samples", step)
             return answer(self.model, self.task, prompts, group_size=group_size, generator=generator)
 
-    def _sampling(self, settings: PosttrainSettings, found: Answers) -> float:
-        """Operations that a round's samples need."""
-        return forward(self.sizes, settings.prompts, self.prefix_length, found.rollout.num_actions)
+    def learned(self, batch: MixtureBatch) -> Work:
+        """What stage 1 does with a batch, whose prompts are taken to be different."""
+        lengths = torch.cat([part.mask.sum(dim=1) for part in batch.parts])
+        needed = forward(self.sizes, len(lengths), self.prefix_length, all_different(lengths))
+        return Work(len(lengths), batch.num_tokens, LEARNING * needed)
+
+    def sampled(self, rollout: Rollout, learned: Tensor | None = None) -> Work:
+        """What sampling a rollout takes and, where some rows are `learned` (N,) from, their gradient."""
+        needed = self.through(rollout, torch.ones_like(rollout.rows, dtype=torch.bool))
+        if learned is not None:
+            needed += LEARNING * self.through(rollout, learned)
+        return Work(len(rollout.rows), int(rollout.num_actions.sum()), needed)
+
+    def through(self, rollout: Rollout, kept: Tensor) -> float:
+        """Operations of a forward pass over the rows that are `kept` (N,)."""
+        rows, actions = rollout.rows[kept].cpu(), rollout.num_actions[kept].cpu()
+        per_place = contexts(rows, rollout.responses[kept].cpu(), actions)
+        return forward(self.sizes, len(rows.unique()), self.prefix_length, per_place)
 
 
 def _actions(lengths: dict[str, int]) -> Tensor:

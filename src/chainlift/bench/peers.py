@@ -1,14 +1,13 @@
 """transformers as a peer: a training step on the padded batch, and `generate`; set up as a careful user would.
 
 Choices made by measurement, in the peer's favour: attention by torch's fused kernel without a mask in float32, by
-plain products in bfloat16, whose fused backward pass is slow on CPUs; the static cache; and padding before the clock
-starts. No dropout, and no cache while training.
+plain products in bfloat16 on CPUs, where its backward pass is slow; the static cache; and padding before the clock
+starts. No dropout, and no cache while training. On a GPU transformers compiles the decoding, as it does by itself.
 """
 
 from __future__ import annotations
 
 import os
-import time
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from chainlift.bench.ours import OPTIMISER, autocast
+from chainlift.bench.machine import Machine
+from chainlift.bench.ours import OPTIMISER
 from chainlift.bench.timing import Done, Work
 from chainlift.tasks.base import output_mask
 from chainlift.tasks.mixture import MixtureBatch
@@ -38,14 +38,17 @@ def missing() -> str | None:
     return None
 
 
-def load(folder: Path, dtype: str, *, training: bool) -> Any:
-    """The checkpoint as transformers has it."""
+def load(folder: Path, machine: Machine, *, training: bool) -> Any:
+    """The checkpoint as transformers has it, on the machine's device."""
     import transformers
 
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
-    attention = "eager" if training and dtype == "bfloat16" else "sdpa"
-    return transformers.AutoModelForCausalLM.from_pretrained(folder, attn_implementation=attention)
+    slow = training and machine == Machine("cpu", "bfloat16")
+    model: Any = transformers.AutoModelForCausalLM.from_pretrained(
+        folder, attn_implementation="eager" if slow else "sdpa"
+    )
+    return model.to(machine.device)
 
 
 def pad(batch: MixtureBatch, eos: int) -> tuple[Tensor, Tensor]:
@@ -68,29 +71,29 @@ def pad(batch: MixtureBatch, eos: int) -> tuple[Tensor, Tensor]:
 class TrainingStep:
     """Forward, loss, backward, clipping, fused AdamW on a padded batch."""
 
-    def __init__(self, folder: Path, dtype: str, eos: int) -> None:
-        self.model, self.dtype, self.eos = load(folder, dtype, training=True).train(), dtype, eos
+    def __init__(self, folder: Path, machine: Machine, eos: int) -> None:
+        self.model, self.machine, self.eos = load(folder, machine, training=True).train(), machine, eos
         self.model.config.use_cache = False
         self.optimiser = torch.optim.AdamW(self.model.parameters(), lr=OPTIMISER.lr, fused=True)
 
     def __call__(self, batch: MixtureBatch) -> Done:
-        """One update; padding is done before the clock starts."""
-        tokens, labels = pad(batch, self.eos)
-        started = time.perf_counter()
-        with autocast(self.dtype):
+        """One update; the batch is padded, and on the device, before the clock starts."""
+        tokens, labels = (t.to(self.machine.device) for t in pad(batch, self.eos))
+        started = self.machine.clock()
+        with self.machine.autocast():
             loss = self.model(input_ids=tokens, labels=labels).loss
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), OPTIMISER.clip_norm)
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
-        return Done(time.perf_counter() - started, Work(batch.num_tokens))
+        return Done(self.machine.clock() - started, Work(len(tokens), batch.num_tokens))
 
 
 class Generate:
     """`transformers.generate` with the static key-value cache; it stops when all rows have ended."""
 
-    def __init__(self, folder: Path, dtype: str, eos: int, max_tokens: int) -> None:
-        self.model, self.dtype = load(folder, dtype, training=False).eval(), dtype
+    def __init__(self, folder: Path, machine: Machine, eos: int, max_tokens: int) -> None:
+        self.model, self.machine = load(folder, machine, training=False).eval(), machine
         self.eos, self.max_tokens = eos, max_tokens
 
     @torch.inference_mode()
@@ -99,19 +102,20 @@ class Generate:
 
         to_the_end: no row ends before the longest allowed response has its last token.
         """
-        rows = prompts.repeat_interleave(group_size, dim=0)
+        rows = prompts.repeat_interleave(group_size, dim=0).to(self.machine.device)
         how = {"do_sample": False} if greedy else {"do_sample": True, "temperature": 1.0, "top_k": 0}
-        started = time.perf_counter()
-        with autocast(self.dtype):
+        started = self.machine.clock()
+        with self.machine.autocast():
             found = self.model.generate(
                 rows,
                 attention_mask=torch.ones_like(rows),
                 max_new_tokens=self.max_tokens,
                 min_new_tokens=self.max_tokens if to_the_end else 0,
                 cache_implementation="static",
-                disable_compile=True,
+                disable_compile=self.machine.device == "cpu",
                 **how,
             )
-        seconds = time.perf_counter() - started
+        seconds = self.machine.clock() - started
         responses = found[:, rows.shape[1] :]
-        return Done(seconds, Work(responses.numel() if to_the_end else int(output_mask(responses, self.eos).sum())))
+        sampled = responses.numel() if to_the_end else int(output_mask(responses, self.eos).sum())
+        return Done(seconds, Work(len(rows), sampled))

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from chainlift.bench.timing import Case, Comparison, Done, Ratio, median_seconds, ratio, tokens_per_second
+from chainlift.bench.timing import Case, Comparison, Done, Ratio, median_seconds, per_second, ratio
 
 
 @dataclass(frozen=True)
 class Result:
-    """The repetitions of a comparison's cases, their memory, and this machine's rate."""
+    """The repetitions of a comparison's cases, their memory, and this machine's rate just before."""
 
     comparison: Comparison
     done: dict[str, list[Done]]
@@ -23,15 +23,17 @@ class Result:
 
     @property
     def own(self) -> list[Done]:
-        """Our repetitions."""
-        return self.done["ours"]
+        """The repetitions of the first case, ours."""
+        return self.done[self.comparison.cases[0].name]
 
-    @property
-    def utilisation(self) -> float | None:
-        """The time that the necessary operations would take at the machine's rate, as a share of ours."""
-        if self.rate is None or not all(one.work.flops for one in self.own):
+    def utilisation(self, case: Case) -> float | None:
+        """The time that the necessary operations would take at the machine's rate, as a share of ours; None for cases
+        that are not the engine as it is.
+        """
+        if self.rate is None or case.kind not in ("ours", "size"):
             return None
-        return statistics.median(one.work.flops / self.rate / one.seconds for one in self.own)
+        rate = per_second(self.done[case.name], "flops")
+        return None if rate is None else rate / self.rate
 
     def ratio(self, case: Case) -> Ratio | None:
         """How many times as long as ours the case takes; None for ours."""
@@ -39,16 +41,16 @@ class Result:
 
     def lines(self) -> Iterator[str]:
         """For people, as soon as it is there."""
-        used = "" if self.utilisation is None else f", {self.utilisation:.0%} of the machine's limit"
-        yield f"{self.comparison.title}: ours {told_seconds(median_seconds(self.own))}{used}"
+        yield f"{self.comparison.title}:"
         for case in self.comparison.cases:
-            found = self.ratio(case)
-            if found is not None:
-                yield f"  {case.name}: {found} times ours"
+            found, used = self.ratio(case), self.utilisation(case)
+            told = [told_seconds(median_seconds(self.done[case.name]))]
+            told += [] if found is None else [f"{found} times {self.comparison.cases[0].name}"]
+            told += [] if used is None else [f"{used:.0%} of the machine's limit"]
+            yield f"  {case.name}: {', '.join(told)}"
 
     def as_dict(self) -> dict[str, Any]:
-        """{action, state, dtype, gflop, utilisation, cases} for JSON."""
-        needed = statistics.median(one.work.flops for one in self.own)
+        """{action, state, dtype, limit_gflop_per_second, cases} for JSON."""
         cases = []
         for case in self.comparison.cases:
             found, done = self.ratio(case), self.done[case.name]
@@ -59,7 +61,10 @@ class Result:
                     "seconds": [one.seconds for one in done],
                     "seconds_median": median_seconds(done),
                     "ratio": None if found is None else found._asdict(),
-                    "tokens_per_second": tokens_per_second(done),
+                    "tokens_per_second": per_second(done, "tokens"),
+                    "sequences_per_second": per_second(done, "sequences"),
+                    "gflop_needed": statistics.median(one.work.flops for one in done) / 1e9 or None,
+                    "utilisation": self.utilisation(case),
                     "peak_bytes_added": self.memory.get(case.name),
                 }
             )
@@ -67,8 +72,7 @@ class Result:
             "action": self.comparison.action,
             "state": self.comparison.state,
             "dtype": self.comparison.dtype,
-            "gflop_needed": needed / 1e9 or None,
-            "utilisation": self.utilisation,
+            "limit_gflop_per_second": None if self.rate is None else self.rate / 1e9,
             "cases": cases,
         }
 

@@ -38,9 +38,13 @@ def of_run(run: Path) -> States:
         raise ValueError(f"--run: {run} is a language model's run")
     recipe = recipes.build(content)
     check(recipe)
+    if not RunFolder(run).done:
+        raise ValueError(f"--run: {run} is not finished; the command that began it goes on with it")
     early, late = (checkpoint.latest(run / "checkpoints", stage) for stage in ("pretrain", "posttrain"))
     if early is None or late is None:
-        raise ValueError(f"--run: {run} has not both checkpoints, of stage 1 and of RL: chainlift run goes on with it")
+        raise ValueError(
+            f"--run: {run} has not both checkpoints, of stage 1 and of RL; another run has, or leave --run out"
+        )
     return States(recipe, early, late)
 
 
@@ -54,8 +58,8 @@ def trained(recipe: Recipe, out: Path, reporter: Reporter) -> States:
     return of_run(out / recipe.run_id)
 
 
-def untrained(recipe: Recipe, folder: Path) -> States:
-    """A new model of the recipe's size, written into an empty folder, for what does not depend on behaviour."""
+def save_new(recipe: Recipe, folder: Path) -> States:
+    """A new model of the recipe, written into an empty folder, for what does not depend on behaviour."""
     task = registry.build(recipe.task)
     check_family(recipe)
     hub.save(families.build(recipe.model, task).initialise(stream(0, "model")), task, folder)

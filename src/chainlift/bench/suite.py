@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from chainlift.bench import trl_peer
-from chainlift.bench.ours import Doing, Engine, asked, drawn
-from chainlift.bench.peers import Generate, TrainingStep
+from chainlift.bench import sizes, trl_peer
+from chainlift.bench.machine import Machine
+from chainlift.bench.ours import Engine, asked, product
+from chainlift.bench.peers import Generate
 from chainlift.bench.states import States
-from chainlift.bench.timing import Action, Case, Comparison, Done, Work, clocked
+from chainlift.bench.timing import Action, Case, Comparison, Doing, Done, Work, clocked
 from chainlift.learning.policy_update import PosttrainSettings
 from chainlift.tasks import registry
 
@@ -23,29 +24,30 @@ ACTIONS = ("stage1", "rollout", "update", "evaluate")
 COINS = "rewards of coin flips"
 SAVINGS = {
     "stage1": ("suffix only", "buckets", "lookup", "micro-batches"),
-    "rollout": ("shared prompts", "compaction", "drafts", "lookup"),
-    "update": ("shared prompts", "compaction", "drafts", "zero advantage", "lookup"),
+    "rollout": ("shared prompts", "equal samples", "compaction", "drafts", "lookup"),
+    "update": ("shared prompts", "equal samples", "compaction", "drafts", "zero advantage", "lookup"),
     "evaluate": ("compaction", "drafts", "lookup"),
 }
 """Those of models/savings.py that an action makes use of."""
-OF_MEMORY = ("suffix only", "buckets", "micro-batches", "shared prompts")
+OF_MEMORY = ("suffix only", "buckets", "micro-batches", "shared prompts", "equal samples")
 """Without these an action needs other memory, which is then measured."""
 Algorithm = Literal["grpo", "rloo"]
 
 
 @dataclass(frozen=True)
 class Suite:
-    """Everything that is compared in one precision."""
+    """Everything that is compared on one device in one precision."""
 
     states: States
-    dtype: str
+    machine: Machine
     peers: bool
     only: tuple[str, ...] = ACTIONS
 
     def comparisons(self) -> Iterator[Comparison]:
         """In order; nothing is loaded before a case is made."""
         if "stage1" in self.only:
-            yield Comparison("stage1", "", self.dtype, list(self._stage_1()))
+            yield self._comparison("stage1", "", self._stage_1())
+            yield from sizes.comparisons(self.states.recipe, self.machine, peers=self.peers)
         if self.states.late is None:
             return
         folders = {"early": self.states.early, "late": self.states.late}
@@ -57,17 +59,20 @@ class Suite:
                 if action == "update":
                     yield from self._updates(state, folder)
                 else:
-                    yield Comparison(action, state, self.dtype, list(of_action[action](folder)))
+                    yield self._comparison(action, state, of_action[action](folder))
 
     def _updates(self, state: str, folder: Path) -> Iterator[Comparison]:
-        yield Comparison("update", state, self.dtype, list(self._update(folder, "grpo", coins=False)))
+        yield self._comparison("update", state, self._update(folder, "grpo", coins=False))
         if state == "late":
-            yield Comparison("update", f"{state}, {COINS}", self.dtype, list(self._update(folder, "grpo", coins=True)))
+            yield self._comparison("update", f"{state}, {COINS}", self._update(folder, "grpo", coins=True))
         if self.peers:
-            yield Comparison("update of RLOO", state, self.dtype, list(self._update(folder, "rloo", coins=False)))
+            yield self._comparison("update of RLOO", state, self._update(folder, "rloo", coins=False))
+
+    def _comparison(self, action: str, state: str, cases: Iterator[Case]) -> Comparison:
+        return Comparison(action, state, self.machine.dtype, list(cases), product(self.states.recipe))
 
     def _engine(self, folder: Path) -> Engine:
-        return Engine(self.states.recipe, folder, self.dtype)
+        return Engine(self.states.recipe, folder, self.machine)
 
     @property
     def _rl(self) -> PosttrainSettings:
@@ -79,25 +84,19 @@ class Suite:
         """Ours, and without each saving."""
 
         def make(without: tuple[str, ...]) -> Callable[[], Action]:
-            return lambda: clocked(doing(self._engine(folder), without))
+            return lambda: clocked(self.machine, doing(self._engine(folder), without))
 
         yield Case("ours", "ours", make(()))
         for name in SAVINGS.get(action, ()):
-            yield Case(f"ours without: {name}", "saving", make((name,)), with_memory=name in OF_MEMORY)
+            yield Case(f"without {name}", "saving", make((name,)), with_memory=name in OF_MEMORY)
         if action == "stage1":
-            yield Case("ours without any of them", "saving", make(SAVINGS[action]))
+            yield Case("without any of them", "saving", make(SAVINGS[action]))
 
     def _stage_1(self) -> Iterator[Case]:
-        recipe, folder = self.states.recipe, self.states.early
+        folder = self.states.early
         yield from self._ours("stage1", folder, lambda engine, without: engine.stage_1(without=without))
-
-        def make() -> Action:
-            task = registry.build(recipe.task)
-            step_on = TrainingStep(folder, self.dtype, task.vocabulary.eos)
-            return lambda step: step_on(drawn(recipe, task, step))
-
         if self.peers:
-            yield Case("transformers training step, padded", "peer", make)
+            yield sizes.peer(self.states.recipe, self.machine, folder)
 
     def _rollout(self, folder: Path) -> Iterator[Case]:
         settings = self._rl
@@ -105,7 +104,7 @@ class Suite:
 
         def make() -> Action:
             task = registry.build(self.states.recipe.task)
-            generate = Generate(folder, self.dtype, task.vocabulary.eos, task.long_length + 1)
+            generate = Generate(folder, self.machine, task.vocabulary.eos, task.long_length + 1)
             return lambda step: generate(asked(task, settings.prompts, step), group_size=settings.group_size)
 
         if self.peers:
@@ -123,11 +122,11 @@ class Suite:
             task = registry.build(self.states.recipe.task)
             return lambda step: trl_peer.update(
                 folder,
+                self.machine,
                 task,
                 asked(task, settings.prompts, step),
                 group_size=settings.group_size,
                 algorithm=algorithm,
-                dtype=self.dtype,
             )
 
         if self.peers:
@@ -140,14 +139,15 @@ class Suite:
         def make() -> Action:
             engine = self._engine(folder)
             task = engine.task
-            generate = Generate(folder, self.dtype, task.vocabulary.eos, task.long_length + 1)
+            generate = Generate(folder, self.machine, task.vocabulary.eos, task.long_length + 1)
 
             def both(step: int) -> Done:
                 prompts = engine.evaluation_prompts(number, step)
                 found = [generate(prompts, greedy=True), generate(prompts)]
-                return Done(sum(one.seconds for one in found), Work(sum(one.work.tokens for one in found)))
+                sequences, tokens = (sum(getattr(one.work, key) for one in found) for key in ("sequences", "tokens"))
+                return Done(sum(one.seconds for one in found), Work(sequences, tokens))
 
             return both
 
         if self.peers:
-            yield Case("transformers generate, greedy and sampled", "peer", make)
+            yield Case("transformers generate, both", "peer", make)

@@ -8,64 +8,69 @@ from rich.table import Table
 
 from chainlift.bench.growth import Growth
 from chainlift.bench.result import Result, told_seconds
-from chainlift.bench.timing import median_seconds, tokens_per_second
+from chainlift.bench.timing import Case, median_seconds, per_second
+
+WIDTH = 130
+"""Characters that the widest table needs."""
 
 
-def result_tables(results: Sequence[Result], rates: dict[str, float], repeats: int) -> Iterator[Table]:
-    """One table a precision: every case of every comparison."""
-    for dtype, rate in rates.items():
-        own = [one for one in results if one.comparison.dtype == dtype]
-        if not own:
-            continue
+def result_table(results: Sequence[Result], repeats: int) -> Table:
+    """Every case of every comparison."""
+    table = Table(
+        title=f"repetitions in turn: {repeats}; medians \\[least, most]; limit: the machine's plain matrix products, "
+        "measured before each comparison"
+    )
+    table.add_column("comparison, case", no_wrap=True)
+    for heading in ("time", "times the first", "tokens/s", "sequences/s", "memory added", "GFLOP/s of limit"):
+        table.add_column(heading, justify="right", no_wrap=heading == "times the first")
+    for one in results:
+        table.add_row(f"[bold]{one.comparison.title}[/bold]")
+        for case in one.comparison.cases:
+            table.add_row(*_cells(one, case), style="dim" if case.kind == "saving" else None)
+        table.add_section()
+    return table
+
+
+def _cells(result: Result, case: Case) -> Iterator[str]:
+    """The row of a case."""
+    done, found = result.done[case.name], result.ratio(case)
+    memory, used = result.memory.get(case.name), result.utilisation(case)
+    yield f"  {case.name}"
+    yield told_seconds(median_seconds(done))
+    yield "" if found is None else str(found)
+    for quantity in ("tokens", "sequences"):
+        speed = per_second(done, quantity)
+        yield "" if speed is None else f"{speed:,.0f}"
+    yield "" if memory is None else f"{memory / 2**20:,.0f} MiB"
+    rate = per_second(done, "flops")
+    yield (
+        ""
+        if used is None or rate is None or not result.rate
+        else (f"{rate / 1e9:,.0f} of {result.rate / 1e9:,.0f}, {used:.0%}")
+    )
+
+
+def grid_tables(results: Sequence[Result]) -> Iterator[Table]:
+    """One table a precision, sizes down, actions across."""
+    for dtype in dict.fromkeys(one.comparison.dtype for one in results):
+        own = {(one.comparison.state, one.comparison.action): one for one in results if one.comparison.dtype == dtype}
         table = Table(
-            title=f"{dtype}: {repeats} repetitions in turn, medians [least, most]; limit: "
-            f"{rate / 1e9:.0f} GFLOP/s of plain matrix products"
+            title=f"{dtype}: our time, of the machine's limit, transformers' time as a multiple of ours \\[least, most]"
         )
-        table.add_column("action, state")
-        table.add_column("case")
-        for heading in ("time", "times ours", "tokens/s", "memory added", "of the limit"):
-            table.add_column(heading, justify="right")
-        for one in own:
-            _add(table, one)
+        table.add_column("size", no_wrap=True)
+        actions = list(dict.fromkeys(action for _, action in own))
+        for action in actions:
+            table.add_column(action, justify="right")
+        for size in dict.fromkeys(size for size, _ in own):
+            table.add_row(size, *(_grid_cell(own[size, action]) for action in actions))
         yield table
 
 
-def _add(table: Table, result: Result) -> None:
-    """The rows of one comparison."""
-    title = ", ".join(part for part in (result.comparison.action, result.comparison.state) if part)
-    for case in result.comparison.cases:
-        done, found = result.done[case.name], result.ratio(case)
-        speed, memory = tokens_per_second(done), result.memory.get(case.name)
-        used = result.utilisation if case.kind == "ours" else None
-        table.add_row(
-            title if case.kind == "ours" else "",
-            case.name,
-            told_seconds(median_seconds(done)),
-            "" if found is None else str(found),
-            "" if speed is None else f"{speed:,.0f}",
-            "" if memory is None else f"{memory / 2**20:,.0f} MiB",
-            "" if used is None else f"{used:.0%}",
-            style="dim" if case.kind == "saving" else None,
-        )
-    table.add_section()
-
-
-def grid_table(results: Sequence[Result]) -> Table:
-    """Sizes down, actions across: how many times as long transformers takes."""
-    table = Table("size", title="transformers' time as a multiple of ours, medians [least, most]")
-    by_place = {(one.comparison.state, one.comparison.action, one.comparison.dtype): one for one in results}
-    columns = list(dict.fromkeys((action, dtype) for _, action, dtype in by_place))
-    for action, dtype in columns:
-        table.add_column(f"{action}, {dtype}", justify="right")
-    for size in dict.fromkeys(size for size, _, _ in by_place):
-        cells = []
-        for column in columns:
-            one = by_place[size, *column]
-            found = one.ratio(one.comparison.cases[-1])
-            time = told_seconds(median_seconds(one.own))
-            cells.append(f"ours {time}" if found is None else f"{found}, ours {time}")
-        table.add_row(size, *cells)
-    return table
+def _grid_cell(result: Result) -> str:
+    ours, used = result.comparison.cases[0], result.utilisation(result.comparison.cases[0])
+    told = [told_seconds(median_seconds(result.done[ours.name])), "" if used is None else f"{used:.0%}"]
+    found = result.ratio(result.comparison.cases[-1])
+    return ", ".join(part for part in (*told, "" if found is None else str(found)) if part)
 
 
 def growth_table(found: Sequence[Growth]) -> Table:

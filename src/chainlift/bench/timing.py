@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import statistics
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-Kind = Literal["ours", "saving", "peer"]
+from chainlift.bench.machine import Machine
+
+Kind = Literal["ours", "size", "saving", "peer"]
+"""size: ours at another size, with a limit of its own; saving: ours without one."""
 
 
 @dataclass(frozen=True)
 class Work:
     """What an action did."""
 
+    sequences: int = 0
+    """Sequences sampled or learned from; 0 where nobody counts them."""
     tokens: int = 0
     """Tokens sampled or, where nothing is sampled, read; 0 where nobody counts them."""
     flops: float = 0.0
@@ -31,6 +35,8 @@ class Done:
 
 Action = Callable[[int], Done]
 """Repetition number `step`, which names the data that it takes."""
+Doing = Callable[[int], Callable[[], Work]]
+"""The same without a clock; what it gives counts the work, after the clock has stopped."""
 
 
 @dataclass(frozen=True)
@@ -51,9 +57,11 @@ class Comparison:
 
     action: str
     state: str
-    """Of the model: early, late; empty where it makes no difference."""
+    """Of the model: early, late; or its size; empty where there is nothing to tell apart."""
     dtype: str
     cases: list[Case]
+    product: tuple[int, int] = (0, 0)
+    """Width and hidden width: the matrix product whose rate is the limit; (0, 0) where no limit is of interest."""
 
     @property
     def title(self) -> str:
@@ -72,13 +80,13 @@ class Ratio(NamedTuple):
         return f"{self.median:.2f} [{self.least:.2f}, {self.most:.2f}]"
 
 
-def clocked(action: Callable[[int], Work]) -> Action:
+def clocked(machine: Machine, doing: Doing) -> Action:
     """The action with a clock around it."""
 
     def run(step: int) -> Done:
-        started = time.perf_counter()
-        work = action(step)
-        return Done(time.perf_counter() - started, work)
+        started = machine.clock()
+        count = doing(step)
+        return Done(machine.clock() - started, count())
 
     return run
 
@@ -108,8 +116,7 @@ def ratio(done: Sequence[Done], own: Sequence[Done]) -> Ratio:
     return Ratio(statistics.median(ratios), min(ratios), max(ratios))
 
 
-def tokens_per_second(done: Sequence[Done]) -> float | None:
-    """Median rate; None where tokens were not counted."""
-    if not all(one.work.tokens for one in done):
-        return None
-    return statistics.median(one.work.tokens / one.seconds for one in done)
+def per_second(done: Sequence[Done], quantity: Literal["tokens", "sequences", "flops"]) -> float | None:
+    """Median rate of a part of the work; None where it was not counted."""
+    rates = [getattr(one.work, quantity) / one.seconds for one in done]
+    return statistics.median(rates) if all(rates) else None

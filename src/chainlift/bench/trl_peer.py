@@ -1,4 +1,4 @@
-"""TRL as a peer: one update of GRPOTrainer or RLOOTrainer, with sampling and rewards, set up for speed on a CPU.
+"""TRL as a peer: one update of GRPOTrainer or RLOOTrainer, with sampling and rewards, set up for speed.
 
 No logging, saving, progress bar, gradient checkpointing or reference model is on. All rows are sampled in one batch
 and learned from MICRO_BATCH at a time.
@@ -7,7 +7,7 @@ and learned from MICRO_BATCH at a time.
 from __future__ import annotations
 
 import math
-import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,15 +17,22 @@ import torch
 from torch import Tensor
 
 from chainlift.bench import peers
-from chainlift.bench.ours import OPTIMISER, autocast
-from chainlift.bench.timing import Done
+from chainlift.bench.machine import Machine
+from chainlift.bench.ours import OPTIMISER
+from chainlift.bench.timing import Done, Work
 from chainlift.tasks.base import Task
 
 MICRO_BATCH = 64  # rows that TRL learns from at a time: 64 was as fast as 32, faster than 256
 
 
 def update(
-    folder: Path, task: Task, prompts: Tensor, *, group_size: int, algorithm: Literal["grpo", "rloo"], dtype: str
+    folder: Path,
+    machine: Machine,
+    task: Task,
+    prompts: Tensor,
+    *,
+    group_size: int,
+    algorithm: Literal["grpo", "rloo"],
 ) -> Done:
     """The second of two updates of a new trainer on prompts (P, T), P * group_size samples each.
 
@@ -37,8 +44,9 @@ def update(
     rows_an_update = len(prompts) * group_size
     micro_batch = math.gcd(rows_an_update, MICRO_BATCH)
     asked = torch.cat([prompts, prompts])
-    clock = _clock()
-    with TemporaryDirectory() as scratch:
+    clock = _clock(machine)
+    with TemporaryDirectory() as scratch, warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # of transformers and TRL, about each other
         settings: dict[str, Any] = {
             "output_dir": scratch,
             "max_steps": 2,
@@ -50,8 +58,8 @@ def update(
             "learning_rate": OPTIMISER.lr,
             "beta": 0.0,
             "optim": "adamw_torch_fused",
-            "use_cpu": True,
-            "bf16": dtype == "bfloat16",
+            "use_cpu": machine.device == "cpu",
+            "bf16": machine.dtype == "bfloat16",
             "gradient_checkpointing": False,
             "save_strategy": "no",
             "logging_strategy": "no",
@@ -59,7 +67,7 @@ def update(
             "disable_tqdm": True,
         }
         parts: dict[str, Any] = {
-            "model": peers.load(folder, dtype, training=True),
+            "model": peers.load(folder, machine, training=True),
             "processing_class": AutoTokenizer.from_pretrained(folder),
             "reward_funcs": rewards(task),
             "train_dataset": Dataset.from_dict(
@@ -69,9 +77,9 @@ def update(
         }
         trainer = _trainer(algorithm, settings, parts)
         trainer.remove_callback(PrinterCallback)
-        with autocast(dtype):
+        with machine.autocast():
             trainer.train()
-    return Done(clock.seconds[-1])
+    return Done(clock.seconds[-1], Work(rows_an_update))
 
 
 def rewards(task: Task) -> Callable[..., list[float]]:
@@ -101,7 +109,7 @@ def _trainer(algorithm: str, settings: dict[str, Any], parts: dict[str, Any]) ->
     return RLOOTrainer(args=RLOOConfig(**settings), **parts)
 
 
-def _clock() -> Any:
+def _clock(machine: Machine) -> Any:
     """A callback with the seconds of each optimiser step, sampling and rewards included."""
     from transformers import TrainerCallback
 
@@ -113,9 +121,9 @@ def _clock() -> Any:
             self._started = 0.0
 
         def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            self._started = time.perf_counter()
+            self._started = machine.clock()
 
         def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            self.seconds.append(time.perf_counter() - self._started)
+            self.seconds.append(machine.clock() - self._started)
 
     return StepClock()

@@ -23,6 +23,9 @@ def bench(
     ] = None,
     out: Out = Path("runs"),
     only: Annotated[str, typer.Option(help="Some of the actions.")] = "stage1,rollout,update,evaluate",
+    device: Annotated[
+        str, typer.Option(help="cpu or cuda; auto: the recipe's, and where that is auto, cuda if it is there.")
+    ] = "auto",
     dtype: Annotated[str, typer.Option(help="float32, bfloat16 or both; peers compute in the same.")] = "float32",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; default: PyTorch's.")] = None,
     repeats: Annotated[int, typer.Option(min=1, help="Repetitions, after one that is not counted.")] = 9,
@@ -50,6 +53,7 @@ def bench(
         run,
         out,
         command.parse_only(only),
+        device,
         command.parse_dtype(dtype),
         threads,
         repeats,
@@ -62,9 +66,11 @@ def bench(
         print(json.dumps(report.as_dict(), allow_nan=False))
         return
     console = Console()
-    for table in tables.result_tables(report.results, report.rates, report.repeats):
+    if not console.is_terminal:
+        console.width = tables.WIDTH
+    if report.results:
+        console.print(tables.result_table(report.results, report.repeats))
+    for table in tables.grid_tables(report.grid):
         console.print(table)
-    if report.grid:
-        console.print(tables.grid_table(report.grid))
     if report.growth:
         console.print(tables.growth_table(report.growth))

@@ -1,0 +1,177 @@
+"""`chainlift bench` from its options to its tables, on a model that takes milliseconds."""
+
+import json
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from chainlift import recipe as recipes
+from chainlift.bench import command, grid, suite
+from chainlift.bench.command import Options
+from chainlift.bench.machine import Machine
+from chainlift.bench.result import Result
+from chainlift.bench.states import States
+from chainlift.bench.suite import SAVINGS, Suite
+from chainlift.bench.tables import grid_tables
+from chainlift.bench.timing import in_turn
+from chainlift.cli import main
+from chainlift.models import savings
+from chainlift.recipe import Recipe
+from tests.conftest import chainlift
+
+QUICK = ("--repeats", "1", "--threads", "1")
+WITHOUT_PEERS = """
+import sys
+sys.modules["trl"] = None
+from chainlift.cli import main
+main()
+"""
+
+
+@pytest.mark.slow
+def test_everything_against_every_peer(finished: Path) -> None:
+    done = chainlift("bench", "--run", finished, *QUICK, "--no-memory", "--json")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert told["peers"]
+    assert (told["repeats"], told["environment"]["threads"], told["environment"]["device"]) == (1, 1, "cpu")
+    found = {(one["action"], one["state"]): one for one in told["comparisons"]}
+    assert set(found) == {
+        ("stage1", ""),
+        ("stage1", "width 256"),
+        ("stage1", "64 sequences of each length"),
+        *(
+            (action, state)
+            for action in ("rollout", "update", "update of RLOO", "evaluate")
+            for state in ("early", "late")
+        ),
+        ("update", f"late, {suite.COINS}"),
+    }
+    for (action, state), one in found.items():
+        assert one["limit_gflop_per_second"] > 0
+        assert 0 < one["cases"][0]["utilisation"] < 1.5, (action, state)
+        kinds = [case["kind"] for case in one["cases"]]
+        assert kinds[0] == "ours"
+        assert kinds[-1] == ("size" if "length" in state else "peer")
+        assert kinds.count("saving") == (
+            0 if state in ("width 256", "64 sequences of each length") else _switched(action)
+        )
+        assert all(case["ratio"]["median"] > 0 for case in one["cases"][1:])
+    lengths = found["stage1", "64 sequences of each length"]["cases"]
+    assert [case["name"] for case in lengths] == ["ours, d 50", "ours, d 400"]
+    assert all(case["utilisation"] and case["sequences_per_second"] for case in lengths)
+
+
+def _switched(action: str) -> int:
+    return len(SAVINGS.get(action, ())) + (action == "stage1")
+
+
+@pytest.mark.slow
+def test_the_engine_alone_with_its_memory(finished: Path) -> None:
+    """Where a peer is not installed the command says so, and measures the rest."""
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            WITHOUT_PEERS,
+            "bench",
+            "--run",
+            finished,
+            *QUICK,
+            "--only",
+            "rollout",
+            "--dtype",
+            "both",
+        ],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert "no peers, the engine alone: trl is missing (pip install 'chainlift[bench]')" in done.stderr + done.stdout
+    assert "rollout, late, bfloat16" in done.stdout
+    assert "MiB" in done.stdout
+    assert "transformers generate" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["--only", "sleep"], "--only: 'sleep' is no action; allowed: stage1, rollout, update, evaluate"),
+        (["--dtype", "float64"], "--dtype: 'float64' is not known; allowed: float32, bfloat16, both"),
+        (["--device", "mps"], "device: mps is not timed; allowed: auto, cpu, cuda"),
+        (["--run", "nowhere"], "--run: nowhere is no run folder"),
+        (["tiny", "--run", "nowhere"], "--run has a recipe of its own: leave RECIPE and KEY=VALUE out"),
+        (["tiny", "--grid", "--only", "stage1"], "--only: --grid and --fit have actions of their own; leave it out"),
+        (["linear-ntp"], "model.family: linear is not timed; allowed: gpt2, mistral"),
+        (["multiplication-2", "--fit"], "task.d: unknown key; allowed: name, n, m, marker, held_out"),
+        (["multiplication-2", "--grid"], "task.d: unknown key; allowed: name, n, m, marker, held_out"),
+        (
+            ["tiny", "posttrain=null", "continued_pretrain=null"],
+            "posttrain: tiny has no RL; --only stage1 measures it without",
+        ),
+    ],
+)
+def test_what_cannot_be_measured_is_told_in_one_line(
+    arguments: list[str], line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["chainlift", "bench", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert capsys.readouterr() == ("", f"error: {line}\n")
+
+
+def test_a_run_that_is_not_finished_is_refused(finished: Path, tmp_path: Path) -> None:
+    own = tmp_path / "run"
+    own.mkdir()
+    (own / "recipe.yaml").write_text((finished / "recipe.yaml").read_text())
+    with pytest.raises(ValueError, match=r"--run: .*run is not finished"):
+        Options(run=own).recipe()
+
+
+def test_savings_that_are_switched_off_exist_and_all_are() -> None:
+    assert {name for names in SAVINGS.values() for name in names} == set(savings.SAVINGS)
+    assert set(suite.OF_MEMORY) <= set(savings.SAVINGS)
+
+
+def test_without_rl_stage_1_is_what_there_is(small: Recipe, folder: Path) -> None:
+    found = list(Suite(States(small, folder, None), Machine(), peers=True).comparisons())
+    assert [one.action for one in found] == ["stage1"] * 3
+
+
+def test_the_recipe_needs_a_device_that_is_there(small: Recipe) -> None:
+    assert Options(device="cpu", dtypes=("float32", "bfloat16")).machines(small) == [
+        Machine("cpu", "float32"),
+        Machine("cpu", "bfloat16"),
+    ]
+    with pytest.raises(ValueError, match="device: mps is not timed"):
+        Options().machines(recipes.override(small, ["device=mps"]))
+
+
+def test_a_point_of_the_grid(small: Recipe) -> None:
+    (point,) = grid.points(small, (6,), (32,))
+    assert (point.setting("task.d"), point.setting("model.width"), point.setting("model.heads")) == (6, 32, 1)
+    assert point.pretrain.batch_size == grid.TOKENS // 13 // grid.GROUP_SIZE * grid.GROUP_SIZE
+    found = grid.comparisons(recipes.override(point, ["pretrain.batch_size=8"]), Machine(), peers=True)
+    results = [Result(comparison, in_turn(comparison.cases, 1), rate=1e12) for comparison in found]
+    assert [one.comparison.action for one in results] == list(grid.ACTIONS)
+    assert all(len(one.done) == 2 for one in results)
+    assert [table.row_count for table in grid_tables(results)] == [1]
+
+
+def test_the_extra_has_every_peer_and_dev_has_the_extra() -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    assert {one.split(">")[0] for one in extras["bench"]} == {"transformers", "trl", "accelerate", "datasets"}
+    assert set(extras["bench"]) <= set(extras["llm"])
+    assert "bench" in extras["dev"][0]
+
+
+def test_only_and_dtype_are_read() -> None:
+    assert command.parse_only("update, stage1") == ("update", "stage1")
+    assert command.parse_dtype("both") == ("float32", "bfloat16")

@@ -1,0 +1,58 @@
+"""Peak memory, each case in a process of its own."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from chainlift import recipe as recipes
+from chainlift.bench import memory, states
+from chainlift.bench.machine import Machine
+from chainlift.bench.states import States
+from chainlift.bench.suite import Suite
+from chainlift.recipe import Recipe
+
+
+def test_the_peak_stays_after_the_memory_is_given_back() -> None:
+    program = """
+import torch
+from chainlift import recipe as recipes
+from chainlift.bench import memory, states
+before = memory.used("cpu")
+torch.ones(16 * 2**20)  # 64 MiB
+print(memory.peak("cpu") - before, memory.used("cpu") - before)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    at_peak, left = map(int, done.stdout.split())
+    assert 60 * 2**20 < at_peak < 80 * 2**20
+    if memory.STATUS.exists():
+        assert left < 20 * 2**20
+
+
+def test_a_gpus_memory_is_what_torch_has_allocated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda: 3)
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda: 5)
+    assert (memory.used("cuda"), memory.peak("cuda")) == (3, 5)
+
+
+@pytest.mark.slow
+def test_a_batch_read_at_once_takes_more_memory(small: Recipe, tmp_path: Path) -> None:
+    """A large batch without micro-batches against with them, in processes of their own."""
+    recipe = recipes.override(small, ["pretrain.batch_size=8192", "model.width=64"])
+    states.save_new(recipe, tmp_path)
+    suite = Suite(States(recipe, tmp_path, None), Machine(), peers=False)
+    comparison = next(suite.comparisons())
+    by_name = {case.name: case for case in comparison.cases}
+    ours, saving = (
+        memory.added(suite, comparison, by_name[name], threads=1) for name in ("ours", "without micro-batches")
+    )
+    assert 0 < ours < saving / 1.5
+
+
+def test_a_process_that_fails_says_why(small: Recipe, tmp_path: Path) -> None:
+    suite = Suite(States(small, tmp_path / "nothing", None), Machine(), peers=False)
+    comparison = next(suite.comparisons())
+    with pytest.raises(RuntimeError, match=r"the memory of stage1, float32, ours, cannot be measured: .*missing"):
+        memory.added(suite, comparison, comparison.cases[0], threads=1)
