@@ -10,7 +10,7 @@ from chainlift.bench.growth import Growth
 from chainlift.bench.result import Result, told_seconds
 from chainlift.bench.timing import Case, median_seconds, per_second
 
-WIDTH = 130
+WIDTH = 144
 """Characters that the widest table needs."""
 
 
