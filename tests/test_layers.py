@@ -13,6 +13,7 @@ import chainlift
 ORDER = [
     "settings",
     "seeding",
+    "launcher",
     "processes",
     "tasks",
     "models",

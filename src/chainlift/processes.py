@@ -18,17 +18,18 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
+from chainlift.launcher import is_first as is_first
+from chainlift.launcher import launched as launched
+from chainlift.launcher import local_count as local_count
+from chainlift.launcher import local_rank as local_rank
+from chainlift.launcher import rank as rank
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
 class PeerLost(Exception):
     """Another of the processes has ended, or cannot be reached."""
-
-
-def launched() -> int:
-    """How many processes the launcher has started, of which this is one; 1 without a launcher."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def join(device: torch.device) -> None:
@@ -55,26 +56,6 @@ def join(device: torch.device) -> None:
 def count() -> int:
     """Processes that work together."""
     return torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1
-
-
-def rank() -> int:
-    """This one's number, from 0."""
-    return int(os.environ.get("RANK", "0")) if launched() > 1 else 0
-
-
-def local_rank() -> int:
-    """This one's number among those on the same machine, from 0."""
-    return int(os.environ.get("LOCAL_RANK", "0")) if launched() > 1 else 0
-
-
-def local_count() -> int:
-    """Processes on the same machine."""
-    return int(os.environ.get("LOCAL_WORLD_SIZE", str(launched()))) if launched() > 1 else 1
-
-
-def is_first() -> bool:
-    """Whether this process writes and speaks for all."""
-    return rank() == 0
 
 
 def wait_for_all() -> None:

@@ -18,10 +18,10 @@ def main() -> None:
         print("interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
         sys.exit(130)
     except Exception as error:
-        from chainlift import processes
+        from chainlift import launcher
         from chainlift.stages.failures import explain
 
         status, line = explain(error)
-        if line and processes.local_rank() == 0:
+        if line and launcher.local_rank() == 0:
             print(line, file=sys.stderr)
         sys.exit(status)

@@ -24,8 +24,8 @@ TOGETHER = ("run", "llm", "env")
 @app.callback()
 def _together(context: typer.Context) -> None:
     """Refuse what several processes would each do for themselves, in each other's way."""
-    from chainlift import processes
+    from chainlift import launcher
 
     command = context.invoked_subcommand
-    if processes.launched() > 1 and command not in TOGETHER:
+    if launcher.launched() > 1 and command not in TOGETHER:
         raise ValueError(f"{command} is no work for several processes: torchrun and accelerate are for run and llm")

@@ -1,0 +1,30 @@
+"""What torchrun or accelerate has told this process by its environment, for whoever must know it without PyTorch."""
+
+from __future__ import annotations
+
+import os
+
+
+def launched() -> int:
+    """How many processes the launcher has started, of which this is one; 1 without a launcher."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def rank() -> int:
+    """This one's number, from 0."""
+    return int(os.environ.get("RANK", "0")) if launched() > 1 else 0
+
+
+def local_rank() -> int:
+    """This one's number among those on the same machine, from 0."""
+    return int(os.environ.get("LOCAL_RANK", "0")) if launched() > 1 else 0
+
+
+def local_count() -> int:
+    """Processes on the same machine."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", str(launched()))) if launched() > 1 else 1
+
+
+def is_first() -> bool:
+    """Whether this process writes and speaks for all."""
+    return rank() == 0
