@@ -1,5 +1,6 @@
 """Repetitions in turn, their medians and ratios, and what is shown of them."""
 
+import itertools
 import json
 
 import pytest
@@ -39,9 +40,17 @@ def test_cases_take_turns_and_the_first_repetition_is_left_out() -> None:
     log: list[tuple[str, int]] = []
     ticks: list[int] = []
     done = in_turn([case("a", [9, 1, 2], log), case("b", [9, 3, 4], log)], 2, lambda: ticks.append(1))
-    assert log == [("a", 0), ("b", 0), ("a", 1), ("b", 1), ("a", 2), ("b", 2)]
+    assert [sorted(log[at : at + 2]) for at in (0, 2, 4)] == [[("a", step), ("b", step)] for step in range(3)]
     assert len(ticks) == 6
     assert {name: [one.seconds for one in own] for name, own in done.items()} == {"a": [1, 2], "b": [3, 4]}
+
+
+def test_every_case_follows_every_other_one() -> None:
+    """A peer leaves caches and memory in a state that costs whoever comes next; it must not always be the same case."""
+    log: list[tuple[str, int]] = []
+    in_turn([case(name, [1] * 10, log) for name in "abc"], 9)
+    followers = {(before[0], after[0]) for before, after in itertools.pairwise(log)}
+    assert followers >= {(one, other) for one in "abc" for other in "abc" if one != other}
 
 
 def test_ratios_are_of_pairs_of_the_same_repetition() -> None:

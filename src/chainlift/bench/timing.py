@@ -1,4 +1,5 @@
-"""What is timed, in turn: each repetition runs every case once, so that a machine whose speed drifts misleads none."""
+"""What is timed, in turn: each repetition runs every case once, so that a machine whose speed drifts misleads none, in
+an order of its own, so that no case always comes after the same other and the state in which that leaves the caches."""
 
 from __future__ import annotations
 
@@ -7,7 +8,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+import torch
+
 from chainlift.bench.machine import Machine
+from chainlift.seeding import stream
 
 Kind = Literal["ours", "size", "saving", "peer"]
 """size: ours at another size, with a limit of its own; saving: ours without one."""
@@ -94,13 +98,14 @@ def clocked(machine: Machine, doing: Doing) -> Action:
 def in_turn(cases: Sequence[Case], repeats: int, tick: Callable[[], None] = lambda: None) -> dict[str, list[Done]]:
     """Repetitions 1 to `repeats` of every case by its name; repetition 0 pays for allocation and is left out.
 
-    `tick` is called after each run of a case.
+    The order within a repetition is drawn from a fixed stream. `tick` is called after each run of a case.
     """
     actions = {case.name: case.make() for case in cases}
     found: dict[str, list[Done]] = {name: [] for name in actions}
+    names = list(actions)
     for step in range(repeats + 1):
-        for name, action in actions.items():
-            found[name].append(action(step))
+        for number in torch.randperm(len(names), generator=stream(0, "turns", step)).tolist():
+            found[names[number]].append(actions[names[number]](step))
             tick()
     return {name: done[1:] for name, done in found.items()}
 

@@ -23,7 +23,7 @@ from chainlift.models.decoding import Embedded, TransformerDecoder
 from chainlift.models.graphs import GraphedDecoder
 from chainlift.models.protocol import Cache
 
-AT_ONCE = {"cpu": 2**13, "cuda": 2**17}  # tokens of a pass without a gradient: bounds memory
+AT_ONCE = {"cpu": 2**11, "cuda": 2**17}  # tokens of a pass without a gradient: bounds memory, fits a CPU's caches
 LOOKUP_FROM = 4  # tokens to be looked up, as a multiple of the rows of the table, from which on it is made
 
 
