@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ import torch
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 os.environ["HF_HUB_OFFLINE"] = "1"
+THREADS = torch.get_num_threads()
 COMMAND = Path(sys.executable).parent / "chainlift"
 SMALL = """
 title: small
@@ -29,12 +29,13 @@ threads: 1
 
 
 @pytest.fixture(autouse=True)
-def _threads_are_given_back() -> Iterator[None]:
-    """A run sets the number of threads that its recipe names, and sums come out a bit differently with another one."""
-    before = torch.get_num_threads()
-    yield
-    if torch.get_num_threads() != before:
-        torch.set_num_threads(before)
+def _threads_as_at_the_start() -> None:
+    """A run sets the number of threads that its recipe names, and sums come out a bit differently with another one.
+
+    Not what it was before this test: fixtures of a whole module, which come first, may have set it.
+    """
+    if torch.get_num_threads() != THREADS:
+        torch.set_num_threads(THREADS)
 
 
 def chainlift(
