@@ -5,6 +5,8 @@ VENV   ?= .venv
 # the Python that PYTHON names (then $(VENV) is made to see its packages).
 TORCH  ?= torch==2.13.0
 BIN     = $(VENV)/bin
+# One process a core, a file of tests in one of them; PyTorch's own threads would stand in each other's way.
+TESTS   = HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --durations 15
 PIP     = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .PHONY: demo test lint format bench install install-dev browser clean help
@@ -17,8 +19,8 @@ demo: install
 	$(BIN)/chainlift run headline
 
 test: install-dev browser
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m "not slow"
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m slow
+	$(TESTS) -m "not slow"
+	$(TESTS) -m slow
 
 lint: install-dev
 	$(BIN)/ruff check .
