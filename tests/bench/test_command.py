@@ -85,7 +85,7 @@ def test_the_engine_alone_with_its_memory(finished: Path) -> None:
             "--only",
             "rollout",
             "--dtype",
-            "both",
+            "bfloat16",
         ],
         capture_output=True,
         text=True,
