@@ -1,1 +1,1 @@
-"""Speed, as ratios to peers; see engine.py."""
+"""Speed of what `chainlift bench` does not time."""

@@ -1,5 +1,6 @@
 """`chainlift bench` from its options to its tables, on a model that takes milliseconds."""
 
+import io
 import json
 import os
 import subprocess
@@ -8,11 +9,13 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from chainlift import recipe as recipes
 from chainlift.bench import command, grid, suite
-from chainlift.bench.command import Options
+from chainlift.bench.command import Options, Report, _Turns
 from chainlift.bench.machine import Machine
+from chainlift.bench.progress import Steps
 from chainlift.bench.result import Result
 from chainlift.bench.states import States
 from chainlift.bench.suite import SAVINGS, Suite
@@ -151,6 +154,17 @@ def test_the_recipe_needs_a_device_that_is_there(small: Recipe) -> None:
     ]
     with pytest.raises(ValueError, match="device: mps is not timed"):
         Options().machines(recipes.override(small, ["device=mps"]))
+
+
+def test_a_slow_moment_does_not_lower_the_limit(small: Recipe, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rates = iter([1e9, 4e9, 2e9] * 3)
+    monkeypatch.setattr(command, "matmul_rate", lambda machine, width, hidden: next(rates))
+    told: list[str] = []
+    report = Report({}, "small", 2, None)
+    turns = _Turns(2, Steps(Console(file=io.StringIO())), told.append)
+    turns.of_suites([Suite(States(small, folder, None), Machine(), peers=False)], report, with_memory=False)
+    assert [one.rate for one in report.results] == [4e9] * 3
+    assert len(told) == 3
 
 
 def test_a_point_of_the_grid(small: Recipe) -> None:

@@ -39,9 +39,12 @@ def case(name: str, seconds: list[float], log: list[tuple[str, int]], kind: Kind
 def test_cases_take_turns_and_the_first_repetition_is_left_out() -> None:
     log: list[tuple[str, int]] = []
     ticks: list[int] = []
-    done = in_turn([case("a", [9, 1, 2], log), case("b", [9, 3, 4], log)], 2, lambda: ticks.append(1))
+    looks: list[int] = []
+    cases = [case("a", [9, 1, 2], log), case("b", [9, 3, 4], log)]
+    done = in_turn(cases, 2, lambda: ticks.append(1), lambda: looks.append(len(log)))
     assert [sorted(log[at : at + 2]) for at in (0, 2, 4)] == [[("a", step), ("b", step)] for step in range(3)]
     assert len(ticks) == 6
+    assert looks == [0, 2, 4]
     assert {name: [one.seconds for one in own] for name, own in done.items()} == {"a": [1, 2], "b": [3, 4]}
 
 

@@ -166,8 +166,8 @@ class _Turns:
         todo = [(suite, comparison) for suite in suites for comparison in suite.comparisons()]
         with self._shown((comparison for _, comparison in todo), more=with_memory):
             for suite, comparison in todo:
-                rate = matmul_rate(suite.machine, *comparison.product)
-                done, added = self._take(comparison), {}
+                done, rate = self._take(comparison, suite.machine)
+                added = {}
                 for case in comparison.cases if with_memory else ():
                     if case.with_memory:
                         added[case.name] = memory.added(suite, comparison, case, torch.get_num_threads())
@@ -185,16 +185,16 @@ class _Turns:
         ]
         with self._shown(comparison for _, comparison in todo):
             for machine, comparison in todo:
-                rate = matmul_rate(machine, *comparison.product)
-                report.grid.append(Result(comparison, self._take(comparison), rate=rate))
+                done, rate = self._take(comparison, machine)
+                report.grid.append(Result(comparison, done, rate=rate))
                 self.tell("\n".join(report.grid[-1].lines()))
 
     def of_growth(self, recipe: Recipe, machines: list[Machine], report: Report) -> None:
         """The exponents, one axis after the other."""
-        todo = [growth.comparison(recipe, axis, machine) for machine in machines for axis in growth.AXES]
-        with self._shown(todo):
-            for comparison in todo:
-                done = self._take(comparison)
+        todo = [(machine, growth.comparison(recipe, axis, machine)) for machine in machines for axis in growth.AXES]
+        with self._shown(comparison for _, comparison in todo):
+            for machine, comparison in todo:
+                done, _ = self._take(comparison, machine)
                 report.growth.append(growth.grown(comparison, [done[case.name] for case in comparison.cases]))
                 self.tell(report.growth[-1].line)
 
@@ -202,10 +202,18 @@ class _Turns:
         """Progress through some comparisons; a process for the memory is taken for one step `more`."""
         return self.steps.of(sum(len(one.cases) for one in comparisons) * (self.repeats + 1 + more))
 
-    def _take(self, comparison: Comparison) -> dict[str, list[Done]]:
-        """The repetitions of a comparison's cases."""
+    def _take(self, comparison: Comparison, machine: Machine) -> tuple[dict[str, list[Done]], float | None]:
+        """The repetitions of a comparison's cases, and its limit: the best rate between them, as a single look may fall
+        into a moment in which the machine is slow, and would make our share of the limit too large.
+        """
         self.steps.title = comparison.title
-        return in_turn(comparison.cases, self.repeats, self.steps.tick)
+        rates: list[float] = []
+
+        def look() -> None:
+            if comparison.product != (0, 0):
+                rates.append(matmul_rate(machine, *comparison.product))
+
+        return in_turn(comparison.cases, self.repeats, self.steps.tick, look), max(rates, default=None)
 
 
 @contextmanager

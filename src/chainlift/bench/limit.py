@@ -9,7 +9,7 @@ import torch
 from chainlift.bench.machine import DTYPES, Machine
 
 ROWS = 8192
-SECONDS = 0.4  # spent on a rate, unless it takes longer to multiply LEAST_TRIES times
+SECONDS = 0.2  # spent on a rate, unless it takes longer to multiply LEAST_TRIES times
 LEAST_TRIES = 5
 PRODUCTS = {"cpu": 1, "cuda": 50}  # between two looks at the clock: on a GPU a look takes longer than a product
 

@@ -12,7 +12,7 @@ from chainlift.bench.timing import Case, Comparison, Done, Ratio, median_seconds
 
 @dataclass(frozen=True)
 class Result:
-    """The repetitions of a comparison's cases, their memory, and this machine's rate just before."""
+    """The repetitions of a comparison's cases, their memory, and the best rate of this machine meanwhile."""
 
     comparison: Comparison
     done: dict[str, list[Done]]

@@ -18,7 +18,7 @@ def result_table(results: Sequence[Result], repeats: int) -> Table:
     """Every case of every comparison."""
     table = Table(
         title=f"repetitions in turn: {repeats}; medians \\[least, most]; limit: the machine's plain matrix products, "
-        "measured before each comparison"
+        "the best of those measured before each repetition"
     )
     table.add_column("comparison, case", no_wrap=True)
     for heading in ("time", "times the first", "tokens/s", "sequences/s", "memory added", "GFLOP/s of limit"):

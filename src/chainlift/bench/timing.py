@@ -95,15 +95,22 @@ def clocked(machine: Machine, doing: Doing) -> Action:
     return run
 
 
-def in_turn(cases: Sequence[Case], repeats: int, tick: Callable[[], None] = lambda: None) -> dict[str, list[Done]]:
+def in_turn(
+    cases: Sequence[Case],
+    repeats: int,
+    tick: Callable[[], None] = lambda: None,
+    before_each: Callable[[], object] = lambda: None,
+) -> dict[str, list[Done]]:
     """Repetitions 1 to `repeats` of every case by its name; repetition 0 pays for allocation and is left out.
 
-    The order within a repetition is drawn from a fixed stream. `tick` is called after each run of a case.
+    The order within a repetition is drawn from a fixed stream. `tick` is called after each run of a case, `before_each`
+    before each repetition.
     """
     actions = {case.name: case.make() for case in cases}
     found: dict[str, list[Done]] = {name: [] for name in actions}
     names = list(actions)
     for step in range(repeats + 1):
+        before_each()
         for number in torch.randperm(len(names), generator=stream(0, "turns", step)).tolist():
             found[names[number]].append(actions[names[number]](step))
             tick()
