@@ -9,7 +9,7 @@ BIN     = $(VENV)/bin
 TESTS   = HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --durations 15
 PIP     = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test lint format bench install install-dev browser clean help
+.PHONY: demo test lint format bench install install-dev tools clean help
 
 help:
 	@sed -n '1s/^# //p' Makefile
@@ -18,7 +18,7 @@ help:
 demo: install
 	$(BIN)/chainlift run headline
 
-test: install-dev browser
+test: install-dev tools
 	$(TESTS) -m "not slow"
 	$(TESTS) -m slow
 
@@ -38,14 +38,16 @@ bench: install-dev
 install: $(VENV)/.installed
 install-dev: $(VENV)/.installed-dev
 
-# The report's page is tested in a real browser.
-browser:
-	@for name in "$$CHROMIUM" chromium chromium-browser google-chrome google-chrome-stable; do \
-	  if [ -n "$$name" ] && command -v "$$name" >/dev/null; then exit 0; fi; \
-	done; \
-	if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
-	  apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core >/dev/null; \
-	else echo "no Chromium found, so the browser tests will fail: install one, or set CHROMIUM to it"; fi
+# The report's page is tested in a real browser, compile=true with a real compiler. What is missing makes a test fail.
+has = for name in $(1); do if command -v "$$name" >/dev/null; then exit 0; fi; done
+get = if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
+	  apt-get update -qq && apt-get install -y -qq --no-install-recommends $(1) >/dev/null; \
+	else echo "$(2)"; fi
+tools:
+	@$(call has,"$$CHROMIUM" chromium chromium-browser google-chrome google-chrome-stable); \
+	$(call get,chromium fonts-dejavu-core,no Chromium found so the browser tests will fail: install one or set CHROMIUM to it)
+	@$(call has,"$$CXX" g++); \
+	$(call get,g++,no C++ compiler found so a test of compile=true will fail: install g++ or set CXX to one)
 
 $(VENV)/.venv:
 	$(PYTHON) -c 'import sys; sys.exit("chainlift needs Python 3.11 or newer; try make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'

@@ -1,5 +1,4 @@
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -158,7 +157,6 @@ def test_the_linear_model_goes_through_every_command_but_export(recipe: Path, tm
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on CPUs")
 def test_compiled_parts_learn_the_same(recipe: Path, tmp_path: Path) -> None:
     overrides = ["compile=true", "pretrain.steps=10", "posttrain.updates=1", "continued_pretrain=null"]
     losses = []
@@ -170,3 +168,16 @@ def test_compiled_parts_learn_the_same(recipe: Path, tmp_path: Path) -> None:
     assert len(losses[0]) == 11
     assert losses[0] == pytest.approx(losses[1], abs=1e-5)
     assert losses[0] != losses[1], "if every bit is equal nothing was compiled"
+
+
+def test_compiling_without_a_compiler_is_one_line(
+    recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CXX", str(tmp_path / "none"))
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "cache"))
+    done = chainlift("run", recipe, "compile=true", "--out", tmp_path / "runs")
+    assert done.returncode == 2, done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stderr.startswith("error: compile: torch.compile does not work here (")
+    assert "install a C++ compiler" in done.stderr
+    assert not (tmp_path / "runs").exists()

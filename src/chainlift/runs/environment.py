@@ -65,6 +65,20 @@ def own_device(name: str) -> str:
     return f"cuda:{number}"
 
 
+def check_compiler(device: torch.device) -> None:
+    """ValueError unless torch.compile works on the device, for which it needs a C++ compiler, on a GPU Triton.
+
+    A small function is compiled to see: which compiler PyTorch would take, only PyTorch knows.
+    """
+    try:
+        torch.compile(torch.exp)(torch.ones(8, device=device))
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(
+            f"compile: torch.compile does not work here ({reason}); install a C++ compiler (g++), or leave compile out"
+        ) from error
+
+
 def use_threads(threads: int | None) -> None:
     """Compute with so many threads; None: torch's choice or, beside other processes, this one's part of the cores."""
     if threads is None and processes.local_count() > 1:

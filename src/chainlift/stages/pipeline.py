@@ -111,6 +111,8 @@ def _begin(recipe: Recipe, reporter: Reporter, *, shard: bool = False) -> tuple[
     """(device, reporter) of this process, which may be one of several that were launched together."""
     device = torch.device(environment.own_device(recipe.device))
     environment.use_threads(recipe.threads)
+    if recipe.compile:
+        environment.check_compiler(device)
     processes.join(device)
     if shard and processes.count() == 1:
         raise ValueError("--shard divides a model between processes: start several of them with torchrun")
