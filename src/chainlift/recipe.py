@@ -84,7 +84,7 @@ class Recipe(Named):
     dtype: Literal["float32", "bfloat16"] = "float32"
     """bfloat16: autocast of the matrix products."""
     compile: bool = Field(default=False, json_schema_extra=LATER)
-    """Fuses the small operations of the transformer's MLPs by torch.compile (a C++ compiler): for GPUs; begins half a minute later."""
+    """Fuses the small operations of the MLPs by torch.compile: for GPUs; needs a C++ compiler, half a minute more."""
     threads: int | None = Field(default=None, ge=1)
     """CPU threads; null leaves it to PyTorch. Bits of results depend on it."""
     track: TrackerName | None = Field(default=None, json_schema_extra=ASIDE)
