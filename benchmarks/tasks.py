@@ -73,7 +73,7 @@ def main() -> None:
             f"{name:15s} {options:30s} {found / AIM:6.2f} million tokens/s{'' if found >= AIM else '  below the aim'}"
         )
     if chosen.json is not None:
-        chosen.json.write_text(json.dumps(told, indent=2) + "\n")
+        chosen.json.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

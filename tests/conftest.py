@@ -55,7 +55,7 @@ def chainlift(
 @pytest.fixture
 def recipe(tmp_path: Path) -> Path:
     file = tmp_path / "small.yaml"
-    file.write_text(SMALL)
+    file.write_text(SMALL, encoding="utf-8")
     return file
 
 
@@ -64,7 +64,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a finished run of the small recipe; tests must not change it."""
     folder = tmp_path_factory.mktemp("finished")
     file = folder / "small.yaml"
-    file.write_text(SMALL)
+    file.write_text(SMALL, encoding="utf-8")
     done = chainlift("run", file, "--out", folder / "runs", "--json")
     assert done.returncode == 0, done.stderr
     return folder / "runs" / json.loads(done.stdout.splitlines()[-1])["run_id"]

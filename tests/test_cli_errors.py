@@ -73,7 +73,7 @@ def test_a_damaged_checkpoint_is_named(finished: Path, tmp_path: Path) -> None:
 
 
 def test_an_output_folder_that_cannot_be_written(recipe: Path, tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
+    (tmp_path / "file").write_text("", encoding="utf-8")
     for out in (tmp_path / "file", Path("/proc/nowhere")):
         done = chainlift("run", recipe, "--out", out)
         assert done.returncode == 2
@@ -83,7 +83,7 @@ def test_an_output_folder_that_cannot_be_written(recipe: Path, tmp_path: Path) -
 
 def test_the_folder_of_another_recipe_is_left_alone(finished: Path, recipe: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(finished, tmp_path / "runs" / finished.name)
-    (copy / ".identity").write_text("deadbeef")
+    (copy / ".identity").write_text("deadbeef", encoding="utf-8")
     before = (copy / "metrics.jsonl").read_bytes()
     done = chainlift("run", recipe, "--out", tmp_path / "runs")
     assert done.returncode == 2

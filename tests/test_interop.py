@@ -30,7 +30,7 @@ def rows(folder: Path, split: str) -> list[dict[str, Any]]:
 
 def head(card: Path) -> dict[str, Any]:
     """What the hub reads of a card."""
-    text = card.read_text()
+    text = card.read_text(encoding="utf-8")
     assert text.startswith("---\n")
     return yaml.safe_load(text.split("---\n")[1])
 
@@ -72,7 +72,9 @@ def test_a_task_as_a_data_set(written: Path) -> None:
         for file in [files] if isinstance(files, str) else [one["path"] for one in files]:
             assert (written / file).is_file()
     share = sum(long) / 400
-    assert f"400 rows `prompt`, `completion`, `is_long`; {share:.2%} are long" in (written / "README.md").read_text()
+    assert f"400 rows `prompt`, `completion`, `is_long`; {share:.2%} are long" in (written / "README.md").read_text(
+        encoding="utf-8"
+    )
 
 
 @pytest.mark.parametrize("template", ["plain", "chat"])
@@ -98,7 +100,7 @@ def test_problems_as_a_data_set(template: str, tmp_path: Path) -> None:
 
 
 def test_folders_that_are_not_empty_are_left_alone(tmp_path: Path, finished: Path) -> None:
-    (tmp_path / "note").write_text("mine")
+    (tmp_path / "note").write_text("mine", encoding="utf-8")
     for arguments in (["dataset", "tiny", tmp_path], ["export", finished, tmp_path]):
         done = chainlift(*arguments)
         assert done.returncode == 2
@@ -110,8 +112,8 @@ def test_a_damaged_recipe_is_told_in_one_line(tmp_path: Path) -> None:
     run = tmp_path / "run"
     run.mkdir()
     for damage in ("a: [", "- 1"):
-        (run / "recipe.yaml").write_text(damage)
-        (run / "config.json").write_text("{}")
+        (run / "recipe.yaml").write_text(damage, encoding="utf-8")
+        (run / "config.json").write_text("{}", encoding="utf-8")
         for arguments in (
             ["evaluate", run],
             ["export", run, tmp_path / "x"],
@@ -127,8 +129,8 @@ def test_a_damaged_recipe_is_told_in_one_line(tmp_path: Path) -> None:
 def test_an_exported_model_has_a_card_with_what_was_measured(finished: Path, tmp_path: Path) -> None:
     done = chainlift("export", finished, tmp_path / "model")
     assert done.returncode == 0, done.stderr
-    card = (tmp_path / "model" / "README.md").read_text()
-    summary = json.loads((finished / "summary.json").read_text())
+    card = (tmp_path / "model" / "README.md").read_text(encoding="utf-8")
+    summary = json.loads((finished / "summary.json").read_text(encoding="utf-8"))
     for stage in ("pretrain", "posttrain"):
         low, high = summary[stage]["greedy_accuracy_ci95"]
         assert f"{summary[stage]['greedy_accuracy']:.3f} [{low:.3f}, {high:.3f}]" in card

@@ -38,7 +38,7 @@ EXTRAS = {"transformers", "trl", "accelerate", "datasets", "ray", "submitit", "r
 
 def imports(file: Path) -> set[str]:
     """Full names of the modules that a file imports, type-checking imports and those inside functions included."""
-    return named(ast.walk(ast.parse(file.read_text())))
+    return named(ast.walk(ast.parse(file.read_text(encoding="utf-8"))))
 
 
 def named(nodes: Iterable[ast.AST]) -> set[str]:
@@ -75,7 +75,11 @@ def test_core_imports_no_extra(file: Path) -> None:
     """Importing a file imports no extra; a function may, where it is used."""
     if str(file.relative_to(SOURCE)) in SUBCLASSES:
         return
-    at_once = [node for node in ast.parse(file.read_text()).body if isinstance(node, ast.Import | ast.ImportFrom)]
+    at_once = [
+        node
+        for node in ast.parse(file.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.Import | ast.ImportFrom)
+    ]
     assert not {name.split(".")[0] for name in named(at_once)} & EXTRAS
 
 
@@ -103,6 +107,6 @@ def test_theory_imports_only_numpy() -> None:
 
 def test_files_and_modules_have_docstrings_and_sizes() -> None:
     for file in FILES:
-        text = file.read_text()
+        text = file.read_text(encoding="utf-8")
         assert ast.get_docstring(ast.parse(text)), f"{file} has no docstring"
         assert len(text.splitlines()) <= 300, f"{file} is too long for one concept"

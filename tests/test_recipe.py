@@ -99,7 +99,7 @@ def test_bad_seeds(text: str) -> None:
 @pytest.mark.parametrize("content", ["a: [1", "- 1", "seed: x", "\tx: 1"])
 def test_bad_files_are_one_line(content: str, tmp_path: Path) -> None:
     file = tmp_path / "bad.yaml"
-    file.write_text(content)
+    file.write_text(content, encoding="utf-8")
     with pytest.raises(ValueError, match=r".") as told:
         recipe.load(str(file))
     assert "\n" not in str(told.value)

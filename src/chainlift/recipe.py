@@ -195,7 +195,7 @@ def content_of(
     if source not in known and path.suffix not in (".yaml", ".yml"):
         raise ValueError(f"no recipe {source!r}{suggest(source, known)}; known: {', '.join(known)}, or a .yaml file")
     try:
-        content = yaml.load(path.read_text(), _Loader)
+        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"cannot read {path}: {error}") from error
     except yaml.YAMLError as error:

@@ -132,7 +132,7 @@ def test_what_cannot_be_measured_is_told_in_one_line(
 def test_a_run_that_is_not_finished_is_refused(finished: Path, tmp_path: Path) -> None:
     own = tmp_path / "run"
     own.mkdir()
-    (own / "recipe.yaml").write_text((finished / "recipe.yaml").read_text())
+    (own / "recipe.yaml").write_text((finished / "recipe.yaml").read_text(encoding="utf-8"), encoding="utf-8")
     with pytest.raises(ValueError, match=r"--run: .*run is not finished"):
         Options(run=own).recipe()
 
@@ -179,7 +179,7 @@ def test_a_point_of_the_grid(small: Recipe) -> None:
 
 
 def test_the_extra_has_every_peer_and_dev_has_the_extra() -> None:
-    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
     assert {one.split(">")[0] for one in extras["bench"]} == {"transformers", "trl", "accelerate", "datasets"}
     assert set(extras["bench"]) <= set(extras["llm"])

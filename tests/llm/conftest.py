@@ -28,7 +28,7 @@ def write_lines(tmp_path: Path) -> Callable[[str, Iterable[Any]], Path]:
 
     def write(name: str, rows: Iterable[Any]) -> Path:
         lines = [row if isinstance(row, str) else json.dumps(row, ensure_ascii=False) for row in rows]
-        (tmp_path / name).write_text("".join(line + "\n" for line in lines))
+        (tmp_path / name).write_text("".join(line + "\n" for line in lines), encoding="utf-8")
         return tmp_path
 
     return write

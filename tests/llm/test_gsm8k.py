@@ -87,7 +87,7 @@ def test_wrong_files_are_named(write_lines: Callable[..., Path], tmp_path: Path)
 def test_lines_end_at_line_ends_alone(write_lines: Callable[..., Path]) -> None:
     """A text of the real training set holds U+2028, at which str.splitlines would cut it."""
     odd = {"question": "One\u2028two?\x85", "answer": "One.\u2028\n#### 1"}
-    assert "\u2028" in write_lines("train.jsonl", [odd]).joinpath("train.jsonl").read_text()
+    assert "\u2028" in write_lines("train.jsonl", [odd]).joinpath("train.jsonl").read_text(encoding="utf-8")
     write_lines("test.jsonl", ["", odd, "  "])
     folder = write_lines("train.jsonl", [odd, odd])
     train, test = gsm8k.load(Gsm8kSettings(path=str(folder)))

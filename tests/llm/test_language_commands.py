@@ -63,8 +63,8 @@ def test_a_dry_run_shows_its_arithmetic_and_writes_nothing(tmp_path: Path, gsm8k
 )
 def test_bad_input_is_one_line_and_status_2(arguments: list[str], told: str, tmp_path: Path) -> None:
     (tmp_path / "bad").mkdir()
-    (tmp_path / "bad/train.jsonl").write_text('{"question": "How many?", "answer": "five"}\n')
-    (tmp_path / "bad/test.jsonl").write_text('{"question": "How many?", "answer": "five"}\n')
+    (tmp_path / "bad/train.jsonl").write_text('{"question": "How many?", "answer": "five"}\n', encoding="utf-8")
+    (tmp_path / "bad/test.jsonl").write_text('{"question": "How many?", "answer": "five"}\n', encoding="utf-8")
     filled = [one.format(bad=tmp_path / "bad") for one in arguments]
     done = chainlift("llm", *filled)
     assert done.returncode == 2, done.stderr
@@ -82,7 +82,7 @@ def test_a_gpu_recipe_on_a_machine_without_one(gsm8k_folder: str, tmp_path: Path
 
 
 def test_run_and_evaluate_of_the_small_engine_say_where_to_go(finished: Path, tmp_path: Path) -> None:
-    (tmp_path / "own.yaml").write_text("data: {name: word_problems}\nmodel: {scratch: {}}\n")
+    (tmp_path / "own.yaml").write_text("data: {name: word_problems}\nmodel: {scratch: {}}\n", encoding="utf-8")
     for arguments, told in (
         (["run", "llm-tiny"], "chainlift llm posttrain llm-tiny"),
         (["run", tmp_path / "own.yaml"], "chainlift llm posttrain"),
@@ -124,8 +124,8 @@ def test_an_exported_run_is_its_newest_model_with_a_card(finished: Path, tmp_pat
     newest = finished / "checkpoints/posttrain-4"
     assert (folder / "model.safetensors").read_bytes() == (newest / "model.safetensors").read_bytes()
     assert not list(folder.glob("train*"))
-    card = (folder / "README.md").read_text()
-    summary = json.loads((finished / "summary.json").read_text())
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    summary = json.loads((finished / "summary.json").read_text(encoding="utf-8"))
     low, high = summary["posttrain"]["sampled_long_share_ci95"]
     assert f"{summary['posttrain']['sampled_long_share']:.3f} [{low:.3f}, {high:.3f}]" in card
     sizes = ["data.train_size=10", "evaluate.max_tokens=8", "--problems", "5", "--json"]
@@ -150,7 +150,7 @@ def test_two_processes_compute_what_one_does(tmp_path: Path, algorithm: str) -> 
     rows = {}
     for where in ("one", "two"):
         (file,) = (tmp_path / where).glob("llm-tiny-*/metrics.jsonl")
-        rows[where] = [json.loads(line) for line in file.read_text().splitlines()]
+        rows[where] = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
     assert [(row["stage"], row["kind"], row["step"], row["sequences"]) for row in rows["one"]] == [
         (row["stage"], row["kind"], row["step"], row["sequences"]) for row in rows["two"]
     ]

@@ -91,9 +91,9 @@ def test_the_original_layout(tmp_path: Path) -> None:
         for split in ("train", "test"):
             file = tmp_path / split / math_data.subject(content["type"]) / f"{number}.json"
             file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(json.dumps(content))
+            file.write_text(json.dumps(content), encoding="utf-8")
     assert answers(path=str(tmp_path)) == ["2", "1", "3", "4"]  # algebra/2, algebra/10, counting..., geometry
-    (tmp_path / "train" / "algebra" / "2.json").write_text("{}")
+    (tmp_path / "train" / "algebra" / "2.json").write_text("{}", encoding="utf-8")
     with pytest.raises(ValueError, match=r"algebra/2\.json: the key 'problem' is missing; expected"):
         math_data.load(MathSettings(path=str(tmp_path)))
 

@@ -82,7 +82,7 @@ def test_a_folder_that_is_none_and_a_file_that_is_damaged(tmp_path: Path) -> Non
     model, tokenizer = tiny()
     model.save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
-    (tmp_path / "config.json").write_text("{")
+    (tmp_path / "config.json").write_text("{", encoding="utf-8")
     with pytest.raises(ValueError, match="does not open") as caught:
         models.open_folder(str(tmp_path))
     assert len(str(caught.value).splitlines()) == 1

@@ -93,9 +93,9 @@ def test_damage_is_named(tmp_path: Path) -> None:
         hub.load(tmp_path)
     weights.write_bytes(whole)
     config = tmp_path / "config.json"
-    content = json.loads(config.read_text())
+    content = json.loads(config.read_text(encoding="utf-8"))
     del content["chainlift"]
-    config.write_text(json.dumps(content))
+    config.write_text(json.dumps(content), encoding="utf-8")
     with pytest.raises(ValueError, match=r"config\.json is damaged or was not written by chainlift"):
         hub.load(tmp_path)
     config.unlink()

@@ -54,11 +54,11 @@ def copy_run(source: Path, folder: Path, *, p_cot: float = 0.25, recipe: str = "
     for file in FILES:
         if file != without:
             shutil.copyfile(source / file, folder / file)
-    text = (source / "recipe.yaml").read_text()
+    text = (source / "recipe.yaml").read_text(encoding="utf-8")
     assert "name: small" in text
     assert "p_cot: 0.25" in text
     text = text.replace("name: small", f"name: {recipe}").replace("p_cot: 0.25", f"p_cot: {p_cot}")
-    (folder / "recipe.yaml").write_text(text)
+    (folder / "recipe.yaml").write_text(text, encoding="utf-8")
     return folder
 
 
@@ -71,14 +71,14 @@ def fill(folder: Path, source: Path, count: int) -> Path:
         copy_run(source, folder / f"{recipe}-{i:08x}-s{i % 5}", p_cot=round(0.01 * (1 + i % 40), 2), recipe=recipe)
     failed = copy_run(source, folder / "small-failed00-s0", without="DONE")
     (failed / "summary.json").unlink()
-    (failed / "FAILED").write_text("Traceback\nerror: training diverged: loss is not finite\n")
+    (failed / "FAILED").write_text("Traceback\nerror: training diverged: loss is not finite\n", encoding="utf-8")
     copy_run(source, folder / "small-halfway0-s0", without="DONE")
     (folder / "small-halfway0-s0/summary.json").unlink()
     damaged = copy_run(source, folder / "small-damaged0-s0")
-    (damaged / "metrics.jsonl").write_text("[1]\n")
+    (damaged / "metrics.jsonl").write_text("[1]\n", encoding="utf-8")
     odd = copy_run(source, folder / ODD)
-    text = (odd / "recipe.yaml").read_text().replace("title: small", f"title: {json.dumps(TITLE)}")
-    (odd / "recipe.yaml").write_text(text)
+    text = (odd / "recipe.yaml").read_text(encoding="utf-8").replace("title: small", f"title: {json.dumps(TITLE)}")
+    (odd / "recipe.yaml").write_text(text, encoding="utf-8")
     shared = next(source.parent.glob("pretrain-*"))
     (folder / shared.name).mkdir()
     for file in FILES:
@@ -104,8 +104,8 @@ def write_claims(folder: Path) -> None:
         drawn = picture() if name == "with-pictures" else findings_picture(name, claim.statement, SEEDS, findings)
         assert drawn is not None
         told = Outcome(claim, list(SEEDS), findings, 8, [drawn])
-        (folder / f"{name}.json").write_text(json.dumps(told.as_dict()))
-    (folder / "torn.json").write_text('{"claim": ')
+        (folder / f"{name}.json").write_text(json.dumps(told.as_dict()), encoding="utf-8")
+    (folder / "torn.json").write_text('{"claim": ', encoding="utf-8")
 
 
 def picture() -> Picture:

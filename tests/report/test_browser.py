@@ -43,8 +43,10 @@ FRAME = """
 
 def probe(chromium: str, page: Path, folder: Path, width: int) -> dict[str, Any]:
     """What PROBE finds in the page, in a frame of the given width: headless windows have a least width of their own."""
-    (folder / "page.html").write_text(page.read_text().replace("</body>", PROBE + "</body>"))
-    (folder / "frame.html").write_text(FRAME.replace("WIDTH", str(width)))
+    (folder / "page.html").write_text(
+        page.read_text(encoding="utf-8").replace("</body>", PROBE + "</body>"), encoding="utf-8"
+    )
+    (folder / "frame.html").write_text(FRAME.replace("WIDTH", str(width)), encoding="utf-8")
     command = [chromium, *FLAGS, f"--user-data-dir={folder / 'profile'}", "--dump-dom", f"file://{folder}/frame.html"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     match = re.search(r'<pre id="found">(.+?)</pre>', done.stdout)

@@ -49,8 +49,8 @@ def folder(tmp_path: Path) -> Path:
     chosen = recipes.load("llm-tiny")
     path = tmp_path / chosen.run_id
     path.mkdir()
-    (path / "recipe.yaml").write_text(yaml.safe_dump(chosen.model_dump(mode="json")))
-    (path / "environment.json").write_text('{"torch": "2"}')
+    (path / "recipe.yaml").write_text(yaml.safe_dump(chosen.model_dump(mode="json")), encoding="utf-8")
+    (path / "environment.json").write_text('{"torch": "2"}', encoding="utf-8")
     ends = {"pretrain": (0.25, 0.4, 4.0), "posttrain": (0.7, 1.0, 50.0)}
     rows, responses = [], []
     for name, (accuracy, long, length) in ends.items():
@@ -59,8 +59,8 @@ def folder(tmp_path: Path) -> Path:
         rows.append({**where, "kind": "evaluation", "final": True, **modes})
         told = {"stage": name, "step": 3, "kind": "evaluation", **RESPONSE}
         responses += [told | {"mode": shown} for shown in ("greedy", "sampled")]
-    (path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    (path / "rollouts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in responses))
+    (path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    (path / "rollouts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in responses), encoding="utf-8")
     theory = {
         "sampled_long_share": 0.4,
         "greedy_accuracy": None,
@@ -72,13 +72,13 @@ def folder(tmp_path: Path) -> Path:
         "posttrain": stage(*ends["posttrain"]) | {"algorithm": "grpo", "updates": 3, "rollouts": 48},
         "theory": theory | {"chance": 0.0, "posttrain": dict.fromkeys(theory)},
     }  # fmt: skip
-    (path / "summary.json").write_text(json.dumps(summary))
-    (path / "DONE").write_text("")
+    (path / "summary.json").write_text(json.dumps(summary), encoding="utf-8")
+    (path / "DONE").write_text("", encoding="utf-8")
     return path
 
 
 def test_the_page_shows_texts_as_they_are(folder: Path) -> None:
-    text = page.write(folder).read_text()
+    text = page.write(folder).read_text(encoding="utf-8")
     assert "a generated word problem of 2 to 4 steps" in text
     assert "A Llama of 3 layers and width 128, from scratch," in text
     assert "Anna has 3 &lt;b&gt;boxes&lt;/b&gt;." in text
@@ -102,7 +102,7 @@ def test_it_stands_among_the_runs_of_a_folder(folder: Path) -> None:
     (before, _) = view.values["samples"]
     assert before["responses"][0]["isText"]
     assert before["responses"][0]["told"] == "right answer, length 7, expected 3"
-    assert folder.name in results_page.write(folder.parent).read_text()
+    assert folder.name in results_page.write(folder.parent).read_text(encoding="utf-8")
 
 
 def test_watching_knows_how_far_it_is(folder: Path) -> None:
@@ -112,7 +112,7 @@ def test_watching_knows_how_far_it_is(folder: Path) -> None:
 
 def test_tables_in_the_terminal(folder: Path) -> None:
     console = Console(width=140, record=True, file=io.StringIO())
-    console.print(summary_table(json.loads((folder / "summary.json").read_text())))
+    console.print(summary_table(json.loads((folder / "summary.json").read_text(encoding="utf-8"))))
     console.print(evaluation_table({"greedy": mode(0.25, 0.4, 4.0), "sampled": mode(0.25, 0.4, 4.0), "opened": {
         "accuracy": 0.75, "accuracy_ci95": [0.7, 0.8]}}))  # fmt: skip
     text = console.export_text()
@@ -136,6 +136,6 @@ def test_what_is_asked(data: dict[str, Any], told: str) -> None:
 
 
 def test_a_damaged_recipe_is_named(folder: Path) -> None:
-    (folder / "recipe.yaml").write_text("name: x\nmixture: {}\ndata: {}\n")
+    (folder / "recipe.yaml").write_text("name: x\nmixture: {}\ndata: {}\n", encoding="utf-8")
     with pytest.raises(ValueError, match=r"recipe.yaml is damaged: it lacks model"):
         read(folder)

@@ -87,7 +87,7 @@ def test_each_figure_is_saved_with_its_numbers(finished: Path) -> None:
     for name in ("lift", "lengths", "signal"):
         assert (finished / f"figures/{name}.pdf").read_bytes().startswith(b"%PDF")
         assert (finished / f"figures/{name}.png").read_bytes().startswith(b"\x89PNG")
-    header, *lines = (finished / "figures/lift.csv").read_text().splitlines()
+    header, *lines = (finished / "figures/lift.csv").read_text(encoding="utf-8").splitlines()
     assert header == "panel,curve,quantity,sequences,value,low,high,theory"
     assert len(lines) == len(curves.lift_table(read(finished)))
 
@@ -103,9 +103,9 @@ def test_an_unfinished_run_has_a_page_too(finished: Path, tmp_path: Path) -> Non
     copy = shutil.copytree(finished, tmp_path / "copy")
     (copy / "summary.json").unlink()
     metrics = copy / "metrics.jsonl"
-    lines = [line for line in metrics.read_text().splitlines() if '"stage": "pretrain"' in line]
-    metrics.write_text("\n".join(lines) + "\n")
-    text = page.write(copy).read_text()
+    lines = [line for line in metrics.read_text(encoding="utf-8").splitlines() if '"stage": "pretrain"' in line]
+    metrics.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    text = page.write(copy).read_text(encoding="utf-8")
     assert "This run is not finished" in text
     accuracy = json.loads(lines[-1])["greedy"]["accuracy"]
     assert f"after 40 updates of the stage “next-token prediction”: {100 * accuracy:.1f} % right" in text
@@ -172,7 +172,7 @@ def test_text_from_files_is_escaped(finished: Path, tmp_path: Path) -> None:
 def test_damage_is_named_and_the_old_page_stays(file: str, finished: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(finished, tmp_path / "copy")
     before = (copy / "report.html").read_bytes()
-    with (copy / file).open("a") as handle:
+    with (copy / file).open("a", encoding="utf-8") as handle:
         handle.write('{"half": [\n')
     with pytest.raises(ValueError, match=re.escape(file)):
         page.write(copy)

@@ -95,7 +95,7 @@ def test_every_number_is_in_the_csv_and_in_json(tmp_path: Path) -> None:
     paths = picture_print.write(PICTURE, tmp_path)
     assert [path.suffix for path in paths] == [".pdf", ".png", ".csv"]
     assert all(path.stat().st_size > 100 for path in paths)
-    with paths[2].open() as handle:
+    with paths[2].open(encoding="utf-8") as handle:
         rows = list(csv.DictReader(handle))
     assert len(rows) == 2 + 2 + 4 + 8
     assert {"panel": "map", "line": "b", "seed": "1", "x": "2", "y": "5"} in rows

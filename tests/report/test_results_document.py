@@ -19,7 +19,7 @@ def test_the_document_holds_every_claim_that_has_results(tmp_path: Path) -> None
     reproduce(failing, tmp_path)
     document = tmp_path / "docs/results.md"
     assert results_document.write(document, tmp_path / "claims", ["wrong", "absent", "small"]) == ["wrong", "small"]
-    text = document.read_text()
+    text = document.read_text(encoding="utf-8")
     row = "| [wrong](#wrong-fails-in-2-of-2-lines) | the long share is p_cot | fails in 2 of 2 lines | 0-1 | 4 |"
     assert row in text
     assert "## small: holds" in text
@@ -30,7 +30,7 @@ def test_the_document_holds_every_claim_that_has_results(tmp_path: Path) -> None
     assert (document.parent / "img/small.png").stat().st_size > 5000
     made = r"4 runs, made with chainlift 0.* torch .*, 1 thread a run on cpu: .* cores\. Judged \d{4}-\d\d-\d\d with "
     assert re.search(made + r".*\. A run trained for \d+ s", text)
-    (tmp_path / "file").write_text("")
+    (tmp_path / "file").write_text("", encoding="utf-8")
     with pytest.raises(ValueError, match="cannot write"):
         results_document.write(tmp_path / "file/results.md", tmp_path / "claims", ["small"])
 
@@ -40,31 +40,31 @@ def test_a_document_keeps_what_is_not_at_hand(tmp_path: Path, finished: Path) ->
     for claim, out in ((CLAIM, "one"), (replace(CLAIM, name="other", statement="another claim"), "two")):
         reproduce(claim, tmp_path / out)
         results_document.write(document, tmp_path / out / "claims", ["other", "small"])
-    text = document.read_text()
+    text = document.read_text(encoding="utf-8")
     assert text.count("## small: holds") == text.count("## other: holds") == 1
     assert text.index("[other](#other-holds)") < text.index("[small](#small-holds)")
     reproduce(CLAIM, tmp_path / "one", quick=True)
     results_document.write(document, tmp_path / "one/claims", ["other", "small"])
-    with_quick = document.read_text()
+    with_quick = document.read_text(encoding="utf-8")
     assert with_quick.startswith(text)
     assert "## At quick sizes\n\n    chainlift reproduce --all --quick\n" in with_quick
     assert results_document.write_run(document, finished) == "small"
-    summary = json.loads((finished / "summary.json").read_text())
+    summary = json.loads((finished / "summary.json").read_text(encoding="utf-8"))
     low, high = summary["posttrain"]["greedy_accuracy_ci95"]
-    whole = document.read_text()
+    whole = document.read_text(encoding="utf-8")
     assert whole.startswith(with_quick)
     assert f"{summary['posttrain']['greedy_accuracy']:.3f} [{low:.3f}, {high:.3f}]" in whole.partition("### small")[2]
     assert (tmp_path / "docs/img/run-small.png").stat().st_size > 5000
     for out in ("two", "one"):  # everything again, in another order
         results_document.write(document, tmp_path / out / "claims", ["other", "small"])
     results_document.write_run(document, finished)
-    assert document.read_text() == whole
+    assert document.read_text(encoding="utf-8") == whole
 
 
 @pytest.mark.parametrize(("content", "told"), [('{"claim": ', "is damaged"), ('{"claim": "small"}', "lacks statement")])
 def test_a_claim_file_that_cannot_be_used_is_one_line(content: str, told: str, tmp_path: Path) -> None:
-    (tmp_path / "small.json").write_text(content)
-    (tmp_path / "small.md").write_text("| table |\n")
+    (tmp_path / "small.json").write_text(content, encoding="utf-8")
+    (tmp_path / "small.md").write_text("| table |\n", encoding="utf-8")
     with pytest.raises(ValueError, match=told) as caught:
         results_document.write(tmp_path / "results.md", tmp_path, ["small"])
     assert "chainlift reproduce small" in str(caught.value)

@@ -24,7 +24,7 @@ def few(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def text(few: Path) -> str:
-    return results_page.write_any(few).read_text()
+    return results_page.write_any(few).read_text(encoding="utf-8")
 
 
 class Reader(HTMLParser):
@@ -84,14 +84,14 @@ def test_a_runs_chart_is_that_of_its_own_page(few: Path) -> None:
 def test_damage_of_any_file_leaves_the_page_whole(few: Path, tmp_path: Path) -> None:
     folder = tmp_path / "runs"
     shutil.copytree(few / "small-00000002-s2", folder / "fine")
-    summary = json.loads((few / "small-00000002-s2/summary.json").read_text())
+    summary = json.loads((few / "small-00000002-s2/summary.json").read_text(encoding="utf-8"))
     summary["posttrain"]["sampled_accuracy"] = "high"
     bad = {"recipe.yaml": "name: x\n", "summary.json": '{"pretrain": {}, "theory": {}}'}
     for name, content in bad.items():
         shutil.copytree(few / "small-00000002-s2", folder / f"bad-{name}")
-        (folder / f"bad-{name}" / name).write_text(content)
+        (folder / f"bad-{name}" / name).write_text(content, encoding="utf-8")
     shutil.copytree(few / "small-00000002-s2", folder / "bad-word")
-    (folder / "bad-word/summary.json").write_text(json.dumps(summary))
+    (folder / "bad-word/summary.json").write_text(json.dumps(summary), encoding="utf-8")
     (shutil.copytree(few / "small-00000002-s2", folder / "bad-dir") / "rollouts.jsonl").unlink()
     (folder / "bad-dir/rollouts.jsonl").mkdir()
     found = {run.run_id: run for run in map(results_data.run, results_data.run_folders(folder))}
@@ -103,7 +103,7 @@ def test_damage_of_any_file_leaves_the_page_whole(few: Path, tmp_path: Path) -> 
     ]
     assert found["bad-word"].reason == "summary.json is damaged: sampled accuracy is 'high'"
     assert all(run.reason for run in found.values() if run.status == "damaged")
-    assert "bad-dir" in results_page.write(folder).read_text()
+    assert "bad-dir" in results_page.write(folder).read_text(encoding="utf-8")
 
 
 def test_claims_with_their_verdicts(few: Path, text: str) -> None:
@@ -160,7 +160,7 @@ def test_a_full_report_is_linked_where_there_is_one(few: Path, tmp_path: Path) -
     shutil.copytree(few / ODD, folder / ODD)
     assert results_data.run(folder / ODD).report is None
     (folder / ODD / "report.html").touch()
-    assert "odd%20%26%3Ci%3E%27%22-s0/report.html" in results_page.write(folder).read_text()
+    assert "odd%20%26%3Ci%3E%27%22-s0/report.html" in results_page.write(folder).read_text(encoding="utf-8")
 
 
 def test_numbers_are_short() -> None:
@@ -181,7 +181,7 @@ def test_the_command_takes_both_kinds_of_folder(few: Path, tmp_path: Path) -> No
     done = chainlift("report", folder, run)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == [str(folder / "index.html"), str(run / "report.html")]
-    assert '<h2 id="claims-title"' not in (folder / "index.html").read_text()
+    assert '<h2 id="claims-title"' not in (folder / "index.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", ["", "nowhere"])
@@ -197,4 +197,4 @@ def test_damage_of_the_old_page_is_not_possible(few: Path, monkeypatch: pytest.M
     monkeypatch.setattr(results_page, "write_atomically", full)
     with pytest.raises(ValueError, match=r"cannot write into .*: No space left on device"):
         results_page.write(few)
-    assert (few / "index.html").read_text() == text
+    assert (few / "index.html").read_text(encoding="utf-8") == text

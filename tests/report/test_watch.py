@@ -96,8 +96,8 @@ def test_a_run_on_another_machine_is_judged_by_what_grew(out: Path, tmp_path: Pa
     (copy / "metrics.jsonl").touch()
     (one,) = Watcher(tmp_path).look()
     assert one.state == "stopped"
-    environment = json.loads((copy / "environment.json").read_text())
-    (copy / "environment.json").write_text(json.dumps(environment | {"host": "another"}))
+    environment = json.loads((copy / "environment.json").read_text(encoding="utf-8"))
+    (copy / "environment.json").write_text(json.dumps(environment | {"host": "another"}), encoding="utf-8")
     (one,) = Watcher(tmp_path).look()
     assert one.state == "running"
     os.utime(copy / "metrics.jsonl", (0, 0))
@@ -111,10 +111,10 @@ def test_a_half_written_row_and_a_damaged_folder_do_no_harm(tmp_path: Path, out:
     copy.mkdir(parents=True)
     for name in ("recipe.yaml", "metrics.jsonl"):
         (copy / name).write_bytes((done / name).read_bytes())
-    with (copy / "metrics.jsonl").open("a") as handle:
+    with (copy / "metrics.jsonl").open("a", encoding="utf-8") as handle:
         handle.write('{"stage": "pretr')
     (tmp_path / "runs/broken").mkdir()
-    (tmp_path / "runs/broken/recipe.yaml").write_text("{")
+    (tmp_path / "runs/broken/recipe.yaml").write_text("{", encoding="utf-8")
     (one,) = Watcher(tmp_path / "runs").look()
     assert (one.run_id, one.state, one.step) == (done.name, "stopped", 40)
 
@@ -132,7 +132,7 @@ def test_time_left_comes_from_the_pace_seen() -> None:
 
 def test_the_table_fits_the_screen() -> None:
     many = [Progress(f"headline-12345678-s{n}", "running", "pretrain", n, 100, 0.5, 1) for n in range(50)]
-    console = Console(width=80, record=True, file=open(os.devnull, "w"))  # noqa: SIM115
+    console = Console(width=80, record=True, file=open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
     console.print(table(many, Pace(), 0.0, rows=10))
     lines = console.export_text().splitlines()
     assert len(lines) == 1 + 10 + 1

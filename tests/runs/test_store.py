@@ -37,7 +37,7 @@ def test_files_shorter_than_their_checkpoint_are_an_error(folder: RunFolder) -> 
 
 def test_a_damaged_line_is_named(folder: RunFolder) -> None:
     folder.append("metrics.jsonl", [{"a": 1}])
-    with (folder.path / "metrics.jsonl").open("a") as handle:
+    with (folder.path / "metrics.jsonl").open("a", encoding="utf-8") as handle:
         handle.write('{"a": \n')
     with pytest.raises(ValueError, match=r"metrics\.jsonl, line 2, is damaged"):
         folder.rows()
@@ -101,7 +101,7 @@ def test_a_write_that_fails_leaves_the_old_content(folder: RunFolder, monkeypatc
     monkeypatch.setattr(store.os, "fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left on device")))
     with pytest.raises(OSError, match="No space"):
         write_atomically(file, "new")
-    assert file.read_text() == "old"
+    assert file.read_text(encoding="utf-8") == "old"
     assert {path.name for path in folder.path.iterdir()} == {"summary.json", "recipe.yaml", ".identity", "checkpoints"}
 
 

@@ -46,7 +46,7 @@ def in_a_process_of_its_own(out: Path, *overrides: str) -> Path:
 
 def mirror_of(folder: Path, tracker: str) -> Path:
     """Where a tracker keeps a run's mirror, or a path whose last part is the mirror's name."""
-    return folder / tracker / json.loads((folder / track.MARK).read_text())[tracker]["name"]
+    return folder / tracker / json.loads((folder / track.MARK).read_text(encoding="utf-8"))[tracker]["name"]
 
 
 def in_tensorboard(folder: Path) -> dict[str, list[tuple[int, float]]]:

@@ -58,7 +58,7 @@ UNEVEN = {
 
 def rows(out: Path) -> list[dict[str, Any]]:
     folder = next(path for path in out.iterdir() if path.name.startswith("small-"))
-    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
 
 
 def flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
@@ -188,7 +188,7 @@ def wait_for(out: Path, stage: str, step: int, running: list[subprocess.Popen[st
         for process in running:
             assert process.poll() is None, process.communicate()[1]
         for file in out.glob("*/metrics.jsonl"):
-            found = [json.loads(line) for line in file.read_text().splitlines()[:-1]]
+            found = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()[:-1]]
             if any(row["stage"] == stage and row["step"] >= step for row in found):
                 return
         time.sleep(0.01)

@@ -26,7 +26,7 @@ def summary_of(stdout: str) -> dict[str, Any]:
 
 
 def test_the_summary_keeps_the_contract(finished: Path) -> None:
-    summary = json.loads((finished / "summary.json").read_text())
+    summary = json.loads((finished / "summary.json").read_text(encoding="utf-8"))
     assert {"recipe", "run_id", "seed", "pretrain", "posttrain", "continued_pretrain", "theory"} == set(summary)
     assert {"sequences", "steps"} | MEASURED <= set(summary["pretrain"])
     assert {"algorithm", "updates", "rollouts"} | MEASURED <= set(summary["posttrain"])
@@ -59,7 +59,7 @@ def test_the_folder_keeps_the_contract(finished: Path) -> None:
 
 
 def test_the_baseline_processes_at_least_the_tokens_of_rl(finished: Path) -> None:
-    summary = json.loads((finished / "summary.json").read_text())
+    summary = json.loads((finished / "summary.json").read_text(encoding="utf-8"))
     assert summary["continued_pretrain"]["tokens"] >= summary["posttrain"]["tokens"]
     # A prompt of 4 tokens and at least one output token each; where trained on, the same again.
     assert summary["posttrain"]["tokens"] > summary["posttrain"]["rollouts"] * 5
@@ -101,7 +101,7 @@ def test_a_finished_run_is_not_run_again(finished: Path) -> None:
     before = (finished / "metrics.jsonl").stat().st_mtime_ns
     again = chainlift("run", finished.parent.parent / "small.yaml", "--out", finished.parent, "--json")
     assert again.returncode == 0
-    assert summary_of(again.stdout) == json.loads((finished / "summary.json").read_text())
+    assert summary_of(again.stdout) == json.loads((finished / "summary.json").read_text(encoding="utf-8"))
     assert (finished / "metrics.jsonl").stat().st_mtime_ns == before
 
 

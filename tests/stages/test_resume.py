@@ -53,7 +53,7 @@ def wait_for(out: Path, stage: str, step: int, process: subprocess.Popen[bytes])
     while time.monotonic() < deadline:
         assert process.poll() is None, f"the run ended before it could be killed in {stage}"
         for file in out.glob("*/metrics.jsonl"):
-            lines = file.read_text().splitlines()
+            lines = file.read_text(encoding="utf-8").splitlines()
             rows = [json.loads(line) for line in lines[:-1]]
             if any(row["stage"] == stage and row["kind"] == "update" and row["step"] >= step for row in rows):
                 return

@@ -37,16 +37,16 @@ def test_a_claim_holds_and_what_is_done_is_not_done_again(tmp_path: Path, capsys
     assert "4/4" in capsys.readouterr().err
     assert outcome.verdict == "holds"
     assert [len(finding.values) for finding in outcome.findings] == [2, 2]
-    told = json.loads((tmp_path / "claims/small.json").read_text())
+    told = json.loads((tmp_path / "claims/small.json").read_text(encoding="utf-8"))
     assert told["verdict"] == "holds"
     assert told["seeds"] == [0, 1]
     assert told["findings"][0]["values"] == list(outcome.findings[0].values)
-    assert (tmp_path / "claims/small.md").read_text() == markdown(outcome.findings)
+    assert (tmp_path / "claims/small.md").read_text(encoding="utf-8") == markdown(outcome.findings)
     (picture,) = outcome.pictures
     assert [panel.title for panel in picture.panels] == ["long share"]
     assert told["pictures"] == [picture.as_dict()]
     assert (tmp_path / "claims/small.png").stat().st_size > 5000
-    table = (tmp_path / "claims/small.csv").read_text().splitlines()
+    table = (tmp_path / "claims/small.csv").read_text(encoding="utf-8").splitlines()
     assert table[0] == "panel,line,seed,x,y"
     assert len(table) == 1 + 2 + 4  # two predictions, and two seeds at two places
     before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*/metrics.jsonl")}
@@ -97,7 +97,7 @@ def test_a_shipped_claim_is_checked_whole_at_its_quick_size(tmp_path: Path) -> N
     assert held.count(True) >= 12
     threshold = next(line for line in outcome.findings if line.quantity.startswith("threshold, from log-odds"))
     assert threshold.mean == pytest.approx(0.5, abs=0.01)
-    assert json.loads((tmp_path / "claims/quick/linear-degree.json").read_text())["quick"] is True
+    assert json.loads((tmp_path / "claims/quick/linear-degree.json").read_text(encoding="utf-8"))["quick"] is True
 
 
 @pytest.mark.slow
@@ -122,7 +122,7 @@ def test_a_check_with_a_bug_does_not_take_the_other_claims_away(tmp_path: Path) 
     failed = reproducing.reproduce(chosen, tmp_path, Reporter(quiet=True), options, seeds=[0, 1], tell=told.append)
     assert failed == ["buggy"]
     assert [outcome.claim.name for outcome in told] == ["small"]
-    assert "KeyError: 'absent'" in (tmp_path / "claims/buggy.error.txt").read_text()
+    assert "KeyError: 'absent'" in (tmp_path / "claims/buggy.error.txt").read_text(encoding="utf-8")
     mended = replace(CLAIM, name="buggy")
     assert not reproducing.reproduce([mended], tmp_path, Reporter(quiet=True), options, seeds=[0, 1])
     assert (tmp_path / "claims/buggy.json").exists()

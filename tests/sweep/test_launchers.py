@@ -92,7 +92,7 @@ if __name__ == "__main__":
 @pytest.mark.parametrize("launcher", ["local", "ray"])
 def test_ctrl_c_in_a_terminal_leaves_a_checkpoint_of_the_step_that_was_reached(tmp_path: Path, launcher: str) -> None:
     script = tmp_path / "driver.py"
-    script.write_text(DRIVER)
+    script.write_text(DRIVER, encoding="utf-8")
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), *sys.path])}
     driver = subprocess.Popen(
         [sys.executable, script, tmp_path / "runs", launcher],

@@ -55,9 +55,12 @@ def test_jobs_share_a_stage_1_and_a_failure_is_kept(tmp_path: Path) -> None:
     everything = [*jobs, *plan([bad], tmp_path)]
     assert local.run_jobs(everything, lambda job, status, seconds: told.update({job.run_id: status}), workers=2)
     assert told == {job.run_id: "done" for job in jobs} | {bad.run_id: "failed"}
-    assert "training diverged" in (tmp_path / bad.run_id / "FAILED").read_text()
+    assert "training diverged" in (tmp_path / bad.run_id / "FAILED").read_text(encoding="utf-8")
     losses = [
-        [json.loads(line)["loss"] for line in (tmp_path / job.run_id / "metrics.jsonl").read_text().splitlines()[1:4]]
+        [
+            json.loads(line)["loss"]
+            for line in (tmp_path / job.run_id / "metrics.jsonl").read_text(encoding="utf-8").splitlines()[1:4]
+        ]
         for job in jobs
         if not job.stage_1_only
     ]
@@ -112,7 +115,7 @@ if __name__ == "__main__":
 @pytest.mark.slow
 def test_workers_end_when_their_driver_is_killed(tmp_path: Path) -> None:
     script = tmp_path / "driver.py"
-    script.write_text(DRIVER)
+    script.write_text(DRIVER, encoding="utf-8")
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), *sys.path])}
     driver = subprocess.Popen([sys.executable, script, tmp_path / "runs"], env=environment)
     while not list((tmp_path / "runs").glob("pretrain-*/checkpoints/pretrain-*/trainer_state.json")):

@@ -77,7 +77,11 @@ def listening(processes: list[int]) -> set[str]:
                 sockets.add(os.readlink(handle))
             except OSError:  # closed meanwhile
                 continue
-    rows = [row.split() for table in ("tcp", "tcp6") for row in Path(f"/proc/net/{table}").read_text().splitlines()[1:]]
+    rows = [
+        row.split()
+        for table in ("tcp", "tcp6")
+        for row in Path(f"/proc/net/{table}").read_text(encoding="utf-8").splitlines()[1:]
+    ]
     return {row[1].partition(":")[0] for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in sockets}
 
 
@@ -95,7 +99,7 @@ def test_a_cluster_of_its_own_hears_this_machine_only_and_is_gone_afterwards(tmp
     assert told == [(True, "done"), (False, "done"), (False, "done")]
     assert heard <= {"0100007F", "0000000000000000FFFF00000100007F", "00000000000000000000000001000000"}
     assert heard
-    left = [Path(f"/proc/{one}/cmdline").read_text() for one in descendants(os.getpid())]
+    left = [Path(f"/proc/{one}/cmdline").read_text(encoding="utf-8") for one in descendants(os.getpid())]
     assert not [line for line in left if "raylet" in line or "gcs_server" in line]
 
 

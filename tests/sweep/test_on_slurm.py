@@ -45,7 +45,7 @@ def test_runs_end_with_the_numbers_of_the_local_launcher_and_a_failure_is_kept(t
         everything, lambda job, status, seconds: told.update({job.run_id: status}), executor="local", workers=2
     )
     assert told == {job.run_id: "done" for job in jobs} | {bad.run_id: "failed"}
-    assert "training diverged" in (there / bad.run_id / "FAILED").read_text()
+    assert "training diverged" in (there / bad.run_id / "FAILED").read_text(encoding="utf-8")
     assert all(same(here / job.run_id, there / job.run_id) for job in jobs if not job.stage_1_only)
     assert len(list((there / "slurm").glob("*_log.out"))) == 5
 
@@ -59,7 +59,7 @@ def test_a_killed_job_is_told_and_the_same_call_completes_it(tmp_path: Path) -> 
     told: list[str] = []
     assert on_slurm.run_jobs([job], lambda job, status, seconds: told.append(status), executor="local")
     assert told == ["failed"]
-    assert "was ended from outside; the logs are" in (killed / job.run_id / "FAILED").read_text()
+    assert "was ended from outside; the logs are" in (killed / job.run_id / "FAILED").read_text(encoding="utf-8")
     assert on_slurm.run_jobs([job], lambda job, status, seconds: told.append(status), executor="local")
     assert told == ["failed", "done"]
     assert not (killed / job.run_id / "FAILED").exists()
@@ -75,9 +75,9 @@ def test_a_warned_job_keeps_a_checkpoint_and_is_queued_again(tmp_path: Path) -> 
     told: list[str] = []
     assert on_slurm.run_jobs([job], lambda job, status, seconds: told.append(status), executor="local")
     assert told == ["done"]
-    log = (
-        next((warned / "slurm").glob("*_log.*err")).read_text() + next((warned / "slurm").glob("*_log.out")).read_text()
-    )
+    log = next((warned / "slurm").glob("*_log.*err")).read_text(encoding="utf-8") + next(
+        (warned / "slurm").glob("*_log.out")
+    ).read_text(encoding="utf-8")
     assert "Requeued job" in log
     assert same(calm / job.run_id, warned / job.run_id)
 
@@ -99,7 +99,7 @@ def test_what_slurm_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     commands, out = tmp_path / "bin", tmp_path / "runs"
     commands.mkdir()
     for name, text in {"sbatch": SBATCH.format(folder=commands), "srun": "#!/bin/bash\n", "sacct": SACCT}.items():
-        (commands / name).write_text(text)
+        (commands / name).write_text(text, encoding="utf-8")
         (commands / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{commands}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setattr(on_slurm, "_outcome", lambda one: (_ for _ in ()).throw(KeyboardInterrupt))
@@ -108,7 +108,7 @@ def test_what_slurm_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         assert not on_slurm.run_jobs(
             [*jobs, *extra], lambda *told: None, partition="gpu", gpus=1, cpus=2.5, workers=7, memory_gb=1.5, minutes=30
         )
-    first, rest, later = ((commands / f"{number}.sh").read_text() for number in (100, 101, 102))
+    first, rest, later = ((commands / f"{number}.sh").read_text(encoding="utf-8") for number in (100, 101, 102))
     assert not (commands / "103.sh").exists()
     assert "--dependency" not in first
     assert "#SBATCH --dependency=afterany:100" in rest
@@ -124,7 +124,9 @@ def test_without_slurm_or_where_it_refuses_there_is_one_line(tmp_path: Path, mon
         on_slurm.run_jobs(grid(tmp_path), lambda *told: None)
     assert "\n" not in str(found.value)
     for name in ("sbatch", "srun"):
-        (tmp_path / name).write_text("#!/bin/sh\necho 'sbatch: error: invalid partition specified: gpu' >&2; exit 1\n")
+        (tmp_path / name).write_text(
+            "#!/bin/sh\necho 'sbatch: error: invalid partition specified: gpu' >&2; exit 1\n", encoding="utf-8"
+        )
         (tmp_path / name).chmod(0o755)
     with pytest.raises(ValueError, match="Slurm does not take the jobs: sbatch: error: invalid partition") as found:
         on_slurm.run_jobs(grid(tmp_path), lambda *told: None, partition="gpu")

@@ -108,7 +108,7 @@ def test_killed_with_its_workers_and_run_again_it_ends_with_the_same_numbers(tmp
     for run in runs:
         for name in ("metrics.jsonl", "rollouts.jsonl"):
             assert (calm / run / name).read_bytes() == (killed / run / name).read_bytes()
-        first, second = (json.loads((out / run / "summary.json").read_text()) for out in (calm, killed))
+        first, second = (json.loads((out / run / "summary.json").read_text(encoding="utf-8")) for out in (calm, killed))
         for stage in ("pretrain", "posttrain"):
             for one in (first, second):
                 del one[stage]["seconds"]

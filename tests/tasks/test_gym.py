@@ -21,7 +21,7 @@ def chained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> GymTask:
     """chain_sum with its expression as the chain."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "gym_chains.py").write_text(
-        "def expression(entry):\n    return entry['metadata']['expression'] + ' ='\n"
+        "def expression(entry):\n    return entry['metadata']['expression'] + ' ='\n", encoding="utf-8"
     )
     sys.modules.pop("gym_chains", None)
     return GymTask(GymSettings(options=OPTIONS, chain="gym_chains:expression"))

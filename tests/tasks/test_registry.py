@@ -14,7 +14,7 @@ from chainlift.tasks import registry
 from tests.conftest import chainlift
 
 DOCUMENT = Path(__file__).parents[2] / "docs/extending.md"
-BLOCKS = re.findall(r"```(\w+)\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
+BLOCKS = re.findall(r"```(\w+)\n(.*?)```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL)
 TASK = next(text for kind, text in BLOCKS if kind == "python" and "class Alternating:" in text)
 CHAINS = next(text for kind, text in BLOCKS if kind == "python" and "def expression" in text)
 COMMANDS = [line for kind, text in BLOCKS if kind == "sh" for line in text.splitlines() if "run tiny" in line]
@@ -28,8 +28,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A working directory with the documented files; what is registered and imported in it is forgotten afterwards."""
     before, path = dict(registry._TASKS), list(sys.path)
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "my_tasks.py").write_text(TASK)
-    (tmp_path / "my_chains.py").write_text(CHAINS)
+    (tmp_path / "my_tasks.py").write_text(TASK, encoding="utf-8")
+    (tmp_path / "my_chains.py").write_text(CHAINS, encoding="utf-8")
     yield tmp_path
     for name in ("my_tasks", "my_chains", "other"):
         sys.modules.pop(name, None)
@@ -75,7 +75,7 @@ def test_a_class_is_found_in_the_working_directory(folder: Path) -> None:
 def test_an_entry_point_gives_it_a_name(folder: Path, monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     """One that names the class, and one whose module registers it."""
     register = 'registry.register("alternating", AlternatingSettings, Alternating)'
-    (folder / "other.py").write_text(f"from chainlift.tasks import registry\n{TASK}\n{register}\n")
+    (folder / "other.py").write_text(f"from chainlift.tasks import registry\n{TASK}\n{register}\n", encoding="utf-8")
     point = importlib.metadata.EntryPoint("alternating", value, registry.GROUP)
     monkeypatch.setattr(registry, "entry_points", lambda group: [point] if group == registry.GROUP else [])
     assert "alternating" in registry.names()
@@ -95,7 +95,7 @@ def test_an_entry_point_gives_it_a_name(folder: Path, monkeypatch: pytest.Monkey
     ],
 )
 def test_what_cannot_be_imported_is_one_line(folder: Path, value: str, told: str) -> None:
-    (folder / "broken.py").write_text("def (:\n")
+    (folder / "broken.py").write_text("def (:\n", encoding="utf-8")
     with pytest.raises(ValueError, match=re.escape(told)) as found:
         recipe.load("tiny", [f"task={{name: '{value}'}}"])
     assert "\n" not in str(found.value)
@@ -120,7 +120,7 @@ def test_what_cannot_be_imported_is_one_line(folder: Path, value: str, told: str
 )
 def test_what_does_not_fulfil_the_protocol_is_one_line(folder: Path, before: str, after: str, told: str) -> None:
     assert before in TASK
-    (folder / "other.py").write_text(TASK.replace(before, after))
+    (folder / "other.py").write_text(TASK.replace(before, after), encoding="utf-8")
     with pytest.raises(ValueError, match=re.escape(told)) as found:
         recipe.load("tiny", ["task={name: other:Alternating}"])
     assert "does not fulfil the protocol" in str(found.value)

@@ -73,7 +73,7 @@ def peak(device: str) -> int:
 def _status(key: str) -> int | None:
     if not STATUS.exists():
         return None
-    lines = dict(line.split(":", 1) for line in STATUS.read_text().splitlines() if ":" in line)
+    lines = dict(line.split(":", 1) for line in STATUS.read_text(encoding="utf-8").splitlines() if ":" in line)
     return int(lines[key].split()[0]) * 1024
 
 

@@ -192,7 +192,7 @@ def _keep_round(context: LlmContext, state: TrainerState, model: Any, tokenizer:
     target = folder / f"round-{state.round}"
     _save(model, tokenizer, target)
     state.lengths = context.folder.lengths()
-    (target / training.STATE).write_text(json.dumps(asdict(state)) + "\n")
+    (target / training.STATE).write_text(json.dumps(asdict(state)) + "\n", encoding="utf-8")
     for other in folder.glob("round-*"):
         if other != target:
             shutil.rmtree(other)

@@ -77,7 +77,7 @@ def newest(context: LlmContext, stage: str) -> Path | None:
 
 def read_state(folder: Path) -> TrainerState:
     """Our state in a trainer's checkpoint."""
-    return TrainerState(**json.loads((folder / STATE).read_text()))
+    return TrainerState(**json.loads((folder / STATE).read_text(encoding="utf-8")))
 
 
 class Recorder(TrainerCallback):
@@ -143,7 +143,7 @@ class Recorder(TrainerCallback):
         self._since = now
         self.state.lengths = self.context.folder.lengths()
         folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-        (folder / STATE).write_text(json.dumps(asdict(self.state)) + "\n")
+        (folder / STATE).write_text(json.dumps(asdict(self.state)) + "\n", encoding="utf-8")
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
         """Measured before an update, so that the rows of the update before it, and its checkpoint, are written."""
@@ -184,7 +184,7 @@ def keep(context: LlmContext, state: TrainerState, temporary: Path, target: Path
     """Give a finished stage's folder its state, then its name."""
     state.finished = True
     state.lengths = context.folder.lengths()
-    (temporary / "trainer_state.json").write_text(json.dumps(asdict(state), indent=2) + "\n")
+    (temporary / "trainer_state.json").write_text(json.dumps(asdict(state), indent=2) + "\n", encoding="utf-8")
     (temporary / "training_args.bin").unlink(missing_ok=True)  # a pickle that nothing here reads
     shutil.rmtree(target, ignore_errors=True)
     temporary.rename(target)

@@ -35,7 +35,7 @@ def save(model: Model, task: Task, folder: Path) -> None:
     if not isinstance(model, Transformer):
         tensors.write({name: value.detach().cpu() for name, value in model.state_dict().items()}, folder / WEIGHTS)
         config = {"model_type": "chainlift-linear", "chainlift": _own(model, task)}
-        (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+        (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
         return
     vocabulary = task.vocabulary
     weights = {name: value.contiguous() for name, value in _to_hub(model).items()}
@@ -54,7 +54,7 @@ def save(model: Model, task: Task, folder: Path) -> None:
         },
     }
     for name, content in files.items():
-        (folder / name).write_text(json.dumps(content, indent=2) + "\n")
+        (folder / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 def load(folder: Path) -> tuple[Model, Task]:
@@ -70,7 +70,7 @@ def load(folder: Path) -> tuple[Model, Task]:
         if not file.is_file():
             raise ValueError(f"{file} is missing: {folder} is not a chainlift checkpoint")
     try:
-        config = json.loads(config_file.read_text())
+        config = json.loads(config_file.read_text(encoding="utf-8"))
         own = config["chainlift"]
         task = tasks.build(tasks.settings_class(own["task"]["name"])(**own["task"]))
         model = families.build(families.settings_class(own["model"])(**own["model"]), task, own["context"])
@@ -90,7 +90,7 @@ def _read(weights_file: Path) -> dict[str, Tensor]:
     """All weights of a file, or of the shards that an index names, under their names."""
     if weights_file.name != SHARDS:
         return load_file(weights_file)
-    shards = sorted(set(json.loads(weights_file.read_text())["weight_map"].values()))
+    shards = sorted(set(json.loads(weights_file.read_text(encoding="utf-8"))["weight_map"].values()))
     return {name: value for shard in shards for name, value in load_file(weights_file.parent / shard).items()}
 
 

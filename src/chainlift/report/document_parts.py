@@ -43,7 +43,7 @@ def read(document: Path) -> Parts:
     parts = Parts()
     if not document.exists():
         return parts
-    head, *sections = document.read_text().split("\n## ")
+    head, *sections = document.read_text(encoding="utf-8").split("\n## ")
     for row in head.splitlines():
         if row.startswith("| ["):
             parts.rows[row[3:].partition("]")[0]] = row

@@ -152,7 +152,7 @@ def save(path: Path, figure: Figure, table: list[dict[str, Any]]) -> list[Path]:
     paths = [path.with_suffix(ending) for ending in (".pdf", ".png", ".csv")]
     figure.savefig(paths[0])
     figure.savefig(paths[1], dpi=160)
-    with paths[2].open("w", newline="") as handle:
+    with paths[2].open("w", newline="", encoding="utf-8") as handle:
         writer = csv.DictWriter(handle, fieldnames=list(table[0]))
         writer.writeheader()
         writer.writerows(table)

@@ -122,4 +122,4 @@ def template(name: str) -> Any:
 
 def script(name: str) -> str:
     """The text of a script beside this file, for a page to hold."""
-    return (resources.files("chainlift.report") / name).read_text()
+    return (resources.files("chainlift.report") / name).read_text(encoding="utf-8")

@@ -89,7 +89,7 @@ def claims(folder: Path) -> list[ClaimView]:
 def claim(file: Path) -> ClaimView:
     """One claim; a damaged file gives one that says so."""
     try:
-        told = json.loads(file.read_text())
+        told = json.loads(file.read_text(encoding="utf-8"))
         findings = [_finding(one) for one in told["findings"]]
         rows = [_row(finding, one["holds"]) for finding, one in zip(findings, told["findings"], strict=True)]
         pairs = groupby(zip(findings, rows, strict=True), key=lambda pair: pair[0].quantity)
@@ -137,7 +137,7 @@ def run(folder: Path) -> RunView:
             if record.summary
             else so_far(record),
             table=_table(record.summary) if record.summary else [],
-            recipe_text=(folder / "recipe.yaml").read_text(),
+            recipe_text=(folder / "recipe.yaml").read_text(encoding="utf-8"),
             values={"lift": _lift(record), "samples": _samples(record)},
             report=own_page,
         )

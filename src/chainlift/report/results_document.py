@@ -103,9 +103,9 @@ def _read(folder: Path, names: Sequence[str]) -> list[_Told]:
 def _claim(folder: Path, name: str) -> _Told:
     file = folder / f"{name}.json"
     try:
-        content = json.loads(file.read_text())
+        content = json.loads(file.read_text(encoding="utf-8"))
         missing = [key for key in KEYS if key not in content]
-        table = (folder / f"{name}.md").read_text()
+        table = (folder / f"{name}.md").read_text(encoding="utf-8")
         pictures = [folder / f"{one['name']}.png" for one in content.get("pictures", [])]
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise ValueError(f"{file} is damaged; `chainlift reproduce {name}` writes it again") from error

@@ -70,7 +70,7 @@ def save(
         hub.save(model, task, folder)
         if optimiser is not None:
             tensors.write(averages, folder / "trainer_state.safetensors")
-        (folder / "trainer_state.json").write_text(json.dumps(asdict(state), indent=2) + "\n")
+        (folder / "trainer_state.json").write_text(json.dumps(asdict(state), indent=2) + "\n", encoding="utf-8")
 
     _write_folder(target, write)
     for other in checkpoints.glob(f"{state.stage}-*"):
@@ -101,7 +101,7 @@ def read_state(folder: Path) -> TrainerState:
     """The trainer's state in a checkpoint folder; ValueError names the file if it is missing or damaged."""
     file = folder / "trainer_state.json"
     try:
-        return TrainerState(**json.loads(file.read_text()))
+        return TrainerState(**json.loads(file.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
         raise ValueError(f"{file} is missing or damaged; use --fresh to begin again") from error
 

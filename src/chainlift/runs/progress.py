@@ -94,13 +94,15 @@ def _state(folder: RunFolder, locked: set[int] | None) -> tuple[State, str]:
 
 def _is_of_another_machine(folder: RunFolder) -> bool:
     """Whether another machine than this one last worked in the folder: its locks are not listed here."""
-    host = json.loads((folder.path / "environment.json").read_text()).get("host")
+    host = json.loads((folder.path / "environment.json").read_text(encoding="utf-8")).get("host")
     return host is not None and host != platform.node()
 
 
 def _read(path: Path, state: State, note: str, changed: float) -> Progress:
     rows = _last_rows(path / "metrics.jsonl")
-    recipe = yaml.load((path / "recipe.yaml").read_text(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    recipe = yaml.load(
+        (path / "recipe.yaml").read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    )
     changed = changed or (path / "recipe.yaml").stat().st_mtime
     if not rows:
         return Progress(path.name, state, changed=changed, note=note)
@@ -148,5 +150,5 @@ def _locked() -> set[int] | None:
     """
     if not LOCKS.exists():
         return None
-    fields = (line.split() for line in LOCKS.read_text().splitlines())
+    fields = (line.split() for line in LOCKS.read_text(encoding="utf-8").splitlines())
     return {int(one[5].rpartition(":")[2]) for one in fields if len(one) > 5 and one[1] in ("FLOCK", "OFDLCK")}

@@ -51,9 +51,9 @@ class RunFolder:
                 if has_recipe:
                     raise ValueError(f"{path} holds files of another run; choose another --out or use --fresh")
                 write_atomically(marker, identity)
-            if not has_recipe and marker.read_text() == identity:
+            if not has_recipe and marker.read_text(encoding="utf-8") == identity:
                 write_atomically(readable, yaml.safe_dump(recipe, sort_keys=False))
-            found = marker.read_text()
+            found = marker.read_text(encoding="utf-8")
         except OSError as error:
             raise ValueError(f"cannot write into {path}: {error.strerror}; choose another --out") from error
         if found != identity:
@@ -66,7 +66,7 @@ class RunFolder:
 
         meanwhile: called again and again while waiting; what it raises ends the waiting.
         """
-        with (self.path / ".lock").open("w") as handle:
+        with (self.path / ".lock").open("w", encoding="utf-8") as handle:
             while True:  # not one blocking call: that would go on through a signal that asks to stop
                 try:
                     fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -88,7 +88,7 @@ class RunFolder:
     def failure(self) -> str | None:
         """The last lines of what ended the run, None if nothing did."""
         file = self.path / "FAILED"
-        return file.read_text().strip() if file.exists() else None
+        return file.read_text(encoding="utf-8").strip() if file.exists() else None
 
     @property
     def failure_line(self) -> str:
@@ -113,7 +113,7 @@ class RunFolder:
         """Keys and values of recipe.yaml; ValueError if it is missing or damaged."""
         file = self.path / "recipe.yaml"
         try:
-            found = yaml.safe_load(file.read_text())
+            found = yaml.safe_load(file.read_text(encoding="utf-8"))
         except FileNotFoundError as error:
             raise ValueError(f"{self.path} is not a run folder: it has no recipe.yaml") from error
         except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -126,14 +126,14 @@ class RunFolder:
         """summary.json; ValueError if it is missing or damaged."""
         file = self.path / "summary.json"
         try:
-            return json.loads(file.read_text())
+            return json.loads(file.read_text(encoding="utf-8"))
         except (OSError, json.JSONDecodeError) as error:
             raise ValueError(f"{file} is missing or damaged; use --fresh to begin again") from error
 
     def take_records(self, other: RunFolder) -> None:
         """Begin the appended files with those of another run folder."""
         for file in APPENDED:
-            write_atomically(self.path / file, (other.path / file).read_text())
+            write_atomically(self.path / file, (other.path / file).read_text(encoding="utf-8"))
 
     def write_environment(self, environment: dict[str, Any]) -> None:
         """Write environment.json."""
@@ -143,7 +143,7 @@ class RunFolder:
         """Append rows to metrics.jsonl or rollouts.jsonl; NaN and infinity are refused."""
         assert file in APPENDED
         text = "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows)
-        with (self.path / file).open("a") as handle:
+        with (self.path / file).open("a", encoding="utf-8") as handle:
             handle.write(text)
 
     def lengths(self) -> dict[str, int]:
@@ -174,7 +174,7 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     """The rows of a jsonl file, [] if there is none; ValueError names the line that is damaged."""
     found = []
     if path.exists():
-        for number, line in enumerate(path.read_text().splitlines(), start=1):
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
             try:
                 found.append(json.loads(line))
             except json.JSONDecodeError as error:
@@ -186,7 +186,7 @@ def write_atomically(path: Path, text: str) -> None:
     """Write a text file so that a reader, or a crash, sees the old content or the new and nothing between."""
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}")  # process ids repeat between machines
     try:
-        with temporary.open("w") as handle:
+        with temporary.open("w", encoding="utf-8") as handle:
             handle.write(text)
             handle.flush()
             os.fsync(handle.fileno())

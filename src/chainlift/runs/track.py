@@ -123,7 +123,7 @@ class Mirror:
 
     def _marks(self) -> dict[str, _Mark]:
         file = self.folder.path / MARK
-        return json.loads(file.read_text()) if file.exists() else {}
+        return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
 
     def _try(self, action: Callable[[], None]) -> None:
         try:

@@ -102,8 +102,8 @@ def write(data: DataSet, folder: Path) -> None:
         for split, problems in data.problems.items():
             rows = [_row(data.name, split, i, *problem) for i, problem in enumerate(problems)]
             Dataset.from_list(rows).to_parquet(str(folder / f"{split}.parquet"))
-        (folder / "reward.py").write_text(_reward(data))
-        (folder / "README.md").write_text(_card(data))
+        (folder / "reward.py").write_text(_reward(data), encoding="utf-8")
+        (folder / "README.md").write_text(_card(data), encoding="utf-8")
 
 
 def _row(name: str, split: str, index: int, prompt: Text, answer: str) -> dict[str, Any]:

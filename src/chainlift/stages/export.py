@@ -34,4 +34,4 @@ def export(target: Path, folder: Path) -> None:
         for file in source.iterdir():
             if file.is_file() and not file.name.startswith("trainer_state") and file.name != CARD:
                 shutil.copyfile(file, folder / file.name)
-        (folder / CARD).write_text(model_card.card(folder.name, source.name, content, summary, task))
+        (folder / CARD).write_text(model_card.card(folder.name, source.name, content, summary, task), encoding="utf-8")

@@ -147,7 +147,7 @@ def _in_queue(submitit: Any, logs: Path, jobs: Sequence[Job]) -> list[_Watched]:
     """Those jobs that an earlier driver submitted and Slurm has not ended yet, as far as its accounting says."""
     numbers = [(job, _number_file(logs, job)) for job in jobs]
     found = [
-        _Watched(job, submitit.SlurmJob(logs, file.read_text().strip()), time.monotonic())
+        _Watched(job, submitit.SlurmJob(logs, file.read_text(encoding="utf-8").strip()), time.monotonic())
         for job, file in numbers
         if file.exists()
     ]
