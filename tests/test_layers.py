@@ -11,6 +11,9 @@ import pytest
 import chainlift
 
 ORDER = [
+    "visible",
+    "yaml_text",
+    "reading",
     "settings",
     "seeding",
     "launcher",

@@ -1,0 +1,41 @@
+"""Text that may hold anything, made fit for a terminal and for one line of an error."""
+
+from __future__ import annotations
+
+import re
+import reprlib
+from typing import Any
+
+LONGEST = 2000  # characters of an error's line
+
+_MARKS = r"\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f"
+_HIDDEN = re.compile(rf"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff{_MARKS}]")
+_HIDDEN_IN_LINES = re.compile(rf"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff{_MARKS}]")
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 80
+_SHORT.maxdict = _SHORT.maxlist = _SHORT.maxtuple = _SHORT.maxset = 4
+_SHORT.maxlevel = 2
+
+
+def visible(text: str, *, lines: bool = False) -> str:
+    """The text with every control character, escape sequence and mark of direction written out, as `\\x1b`.
+
+    A terminal obeys such characters: they recolor, retitle, overwrite and hide. Halves of surrogate pairs, which no
+    encoding writes, are written out too. lines: keep line ends.
+    """
+    return (_HIDDEN_IN_LINES if lines else _HIDDEN).sub(lambda found: ascii(found[0])[1:-1], text)
+
+
+def one_line(text: str) -> str:
+    """The text in one visible line of at most LONGEST characters."""
+    line = visible(" ".join(text.splitlines()))
+    return line if len(line) <= LONGEST else f"{line[:LONGEST]} ..."
+
+
+def shown(value: Any) -> str:
+    """A value as Python writes it, cut short where it is long, deep or wide."""
+    try:
+        return visible(_SHORT.repr(value))
+    except ValueError:  # an integer of more digits than Python prints
+        return f"a number of {value.bit_length() if isinstance(value, int) else 'too many'} bits"
