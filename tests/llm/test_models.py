@@ -1,5 +1,6 @@
 """Language models from scratch, from folders and from a GGUF file; what does not open is told in one line."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,34 @@ def test_a_folder_that_is_none_and_a_file_that_is_damaged(tmp_path: Path) -> Non
     with pytest.raises(ValueError, match="does not open") as caught:
         models.open_folder(str(tmp_path))
     assert len(str(caught.value).splitlines()) == 1
+
+
+def test_code_beside_a_model_is_not_run_and_nobody_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, tokenizer = tiny()
+    folder, ran = tmp_path / "model", tmp_path / "ran"
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    (folder / "theirs.py").write_text(f"open({str(ran)!r}, 'w').write('x')", encoding="utf-8")
+    foreign = {"AutoConfig": "theirs.C", "AutoModelForCausalLM": "theirs.M"}
+    config = {"model_type": "theirs", "architectures": ["M"], "auto_map": foreign}
+    plain = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    asked: list[str] = []
+    monkeypatch.setattr("builtins.input", lambda *texts: asked.append("") or "y")
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    for opens in (
+        lambda: models.open_folder(str(folder)),
+        lambda: models.count_parameters(LanguageModelSettings(path=str(folder))),
+    ):
+        with pytest.raises(ValueError, match="needs Python code that lies beside its weights"):
+            opens()
+    (folder / "config.json").write_text(json.dumps(plain), encoding="utf-8")
+    theirs = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
+    theirs |= {"tokenizer_class": "Theirs", "auto_map": {"AutoTokenizer": [None, "theirs.T"]}}
+    (folder / "tokenizer_config.json").write_text(json.dumps(theirs), encoding="utf-8")
+    with pytest.raises(ValueError, match="needs Python code"):
+        models.open_tokenizer(str(folder))
+    assert not ran.exists()
+    assert not asked
 
 
 def test_settings_name_one_model() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from chainlift import processes
-from chainlift.llm import mixture, training
+from chainlift.llm import mixture, pinned, training
 from chainlift.llm.context import LlmContext
 from chainlift.llm.mixture import Row
 from chainlift.runs import checkpoint
@@ -104,13 +104,7 @@ def _trainer(context: LlmContext, model: Any, tokenizer: Any, rows: list[Row], r
     given = training.arguments(context, STAGE, settings, batch_size=settings.batch_size, steps=settings.steps)
     trainer = SFTTrainer(
         model=model,
-        args=SFTConfig(
-            **given,
-            completion_only_loss=True,
-            max_length=None,  # what is too long has been left out: a cut completion would teach to stop nowhere
-            packing=False,
-            train_sampling_strategy="sequential",
-        ),
+        args=SFTConfig(**given, **pinned.SFT),
         train_dataset=Dataset.from_list([{key: row[key] for key in ("prompt", "completion")} for row in rows]),
         processing_class=tokenizer,
         peft_config=training.lora(context),

@@ -45,6 +45,14 @@ def prompt_text(prompt: Text, tokenizer: Any) -> str:
     return tokenizer.apply_chat_template(prompt, tokenize=False, add_generation_prompt=True)
 
 
+def longest_prompt(prompts: Sequence[Text], tokenizer: Any) -> int:
+    """Tokens of the longest of some prompts, 0 if there are none."""
+    texts = [prompt_text(one, tokenizer) for one in prompts]
+    if not texts:
+        return 0
+    return max(len(ids) for ids in tokenizer(texts, add_special_tokens=_adds_special(prompts))["input_ids"])
+
+
 def respond(
     model: Any,
     tokenizer: Any,

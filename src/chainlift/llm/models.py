@@ -161,18 +161,21 @@ def count_parameters(settings: LanguageModelSettings) -> int:
     assert settings.path is not None
     config = _open(AutoConfig, settings.path, settings.gguf_file, download=False)
     with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(config)
+        model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
     return sum(parameter.numel() for parameter in model.parameters())
 
 
 def _open(kind: Any, path: str, gguf_file: str | None, *, download: bool, **options: Any) -> Any:
-    """What an automatic class of transformers makes of a folder or hub name; ValueError in one line if it cannot."""
+    """What an automatic class of transformers makes of a folder or hub name; ValueError in one line if it cannot.
+
+    Code that lies beside a model's weights is never run, and nobody is asked whether it should be.
+    """
     where, file = _place(path, gguf_file)
     if file is not None:
         options["gguf_file"] = file
     try:
         with contextlib.redirect_stderr(io.StringIO()):  # progress bars that no setting turns off
-            return kind.from_pretrained(where, local_files_only=not download, **options)
+            return kind.from_pretrained(where, local_files_only=not download, trust_remote_code=False, **options)
     except ImportError as error:
         raise ValueError(f"model.path: {path} needs another package: {' '.join(str(error).split())[:200]}") from error
     except (OSError, ValueError, KeyError) as error:
@@ -251,6 +254,11 @@ def _package_folder(name: str) -> Path:
 
 def _why_not(path: str, error: Exception, *, download: bool) -> str:
     """One line on a model that does not open."""
+    if "trust_remote_code" in str(error):
+        return (
+            f"model.path: {path} needs Python code that lies beside its weights, and such code is not run; "
+            "give a model whose architecture transformers knows"
+        )
     if Path(path).is_dir():
         return f"model.path: {path} does not open: {' '.join(str(error).split())[:200]}"
     if not download:

@@ -9,8 +9,9 @@ from typing import Any
 import torch
 
 from chainlift import processes
-from chainlift.llm import models, training
+from chainlift.llm import models, pinned, training
 from chainlift.llm.context import LlmContext
+from chainlift.llm.generation import longest_prompt
 from chainlift.llm.preflight import preflight
 from chainlift.llm.problem import Problem
 from chainlift.llm.round_signal import round_signal
@@ -22,12 +23,6 @@ from chainlift.seeding import stream
 from chainlift.stages.failures import Interrupted
 
 STAGE = "posttrain"
-PRESETS: dict[str, dict[str, Any]] = {
-    "grpo": {"loss_type": "grpo", "scale_rewards": "group"},
-    "dr_grpo": {"loss_type": "dr_grpo", "scale_rewards": "none"},
-    "dapo": {"loss_type": "dapo", "scale_rewards": "group", "epsilon_high": 0.28, "mask_truncated_completions": True},
-}
-"""What TRL's GRPOConfig calls the algorithms (read at TRL 1.16)."""
 SIGNAL = ("long_share", "length_mean", "unfinished_share", "groups_all_right", "groups_all_wrong", "groups_mixed")
 """What the reward function logs of a round."""
 
@@ -97,30 +92,13 @@ def _trainer(
         for problem in problems_of_round(context.problems[0], settings.prompts, seed=recipe.seed, number=number)
     ]
     rows = [{"prompt": prompt(one, recipe.template), "answer": one.answer} for one in chosen]
-    if settings.prompts % processes.count():
-        raise ValueError(
-            f"posttrain.prompts {settings.prompts} must be a multiple of the {processes.count()} processes"
-        )
-    given = training.arguments(context, STAGE, settings, batch_size=settings.rollouts, steps=settings.updates)
-    given |= {
-        "num_generations": settings.group_size,
-        "max_completion_length": settings.max_tokens,
-        "temperature": settings.temperature,
-        "top_p": 1.0,
-        "top_k": 0,
-        "beta": settings.kl,
-        "num_iterations": 1,
-        "shuffle_dataset": False,
-        "disable_dropout": True,
-        "remove_unused_columns": False,
-        "use_vllm": settings.engine == "vllm",
-    }
+    longest = longest_prompt([row["prompt"] for row in rows], tokenizer)
     kind: Any = RLOOTrainer if settings.algorithm == "rloo" else GRPOTrainer
     config: Any = RLOOConfig if settings.algorithm == "rloo" else GRPOConfig
     trainer = kind(
         model=model,
         reward_funcs=[Reward(context, tokenizer.eos_token_id, settings.group_size)],
-        args=config(**given, **PRESETS.get(settings.algorithm, {})),
+        args=config(**arguments(context, settings, longest)),
         train_dataset=Dataset.from_list(rows),
         processing_class=tokenizer,
         peft_config=training.lora(context),
@@ -128,6 +106,27 @@ def _trainer(
     )
     trainer.remove_callback(PrinterCallback)
     return trainer
+
+
+def arguments(context: LlmContext, settings: LlmPosttrainSettings, longest: int) -> dict[str, Any]:
+    """What TRL's configuration of the algorithm is given; longest: tokens of the longest prompt."""
+    if settings.prompts % processes.count():
+        raise ValueError(
+            f"posttrain.prompts {settings.prompts} must be a multiple of the {processes.count()} processes"
+        )
+    given = training.arguments(context, STAGE, settings, batch_size=settings.rollouts, steps=settings.updates)
+    return {
+        **given,
+        **pinned.ALGORITHMS[settings.algorithm],
+        "num_generations": settings.group_size,
+        "max_completion_length": settings.max_tokens,
+        "temperature": settings.temperature,
+        "beta": settings.kl,
+        "steps_per_generation": given["gradient_accumulation_steps"],  # one round of samples for each update
+        "use_vllm": settings.engine == "vllm",
+        "vllm_max_model_length": longest + settings.max_tokens,
+        "vllm_gpu_memory_utilization": settings.vllm_memory,
+    }
 
 
 class Reward:

@@ -72,6 +72,8 @@ class LlmPosttrainSettings(TrainerSettings):
     """Coefficient of KL(policy || fine-tuned model); star has none."""
     engine: Literal["transformers", "vllm"] = "transformers"
     """Who generates; vllm needs a GPU and the package vllm."""
+    vllm_memory: float = Field(default=0.3, gt=0, lt=1)
+    """Share of the GPU's memory that vllm takes for its copy of the weights and its cache."""
 
     @model_validator(mode="after")
     def _fits(self) -> LlmPosttrainSettings:

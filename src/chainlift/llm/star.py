@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from chainlift import processes
-from chainlift.llm import models, training
+from chainlift.llm import models, pinned, training
 from chainlift.llm.context import LlmContext
 from chainlift.llm.measuring import Judged
 from chainlift.llm.posttrain import STAGE, problems_of_round
@@ -131,9 +131,7 @@ def _fit(
     given |= {"save_strategy": "no", "seed": derive(context.recipe.seed, "llm/star", number) % 2**31}
     trainer = SFTTrainer(
         model=model,
-        args=SFTConfig(
-            **given, completion_only_loss=True, max_length=None, packing=False, train_sampling_strategy="sequential"
-        ),
+        args=SFTConfig(**given, **pinned.SFT),
         train_dataset=Dataset.from_list(content),
         processing_class=tokenizer,
     )

@@ -18,6 +18,7 @@ from typing import Any
 from transformers import TrainerCallback
 
 from chainlift import processes
+from chainlift.llm import pinned
 from chainlift.llm.context import LlmContext
 from chainlift.llm.settings import TrainerSettings
 from chainlift.runs.checkpoint import TrainerState
@@ -39,6 +40,7 @@ def arguments(
             f"{batch_size} sequences an update are not divided by {count} processes times rows_at_once {rows}"
         )
     return {
+        **pinned.OPTIMIZER,
         "output_dir": str(own_folder(context, stage)),
         "max_steps": steps,
         "per_device_train_batch_size": rows,
