@@ -16,10 +16,9 @@ from typing import Any
 import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
-from chainlift.models import families, tensors
+from chainlift.models import checksums, families, tensors
 from chainlift.models.families import Model
 from chainlift.models.transformer import Transformer
 from chainlift.tasks import registry as tasks
@@ -69,6 +68,7 @@ def load(folder: Path) -> tuple[Model, Task]:
     for file in (config_file, weights_file):
         if not file.is_file():
             raise ValueError(f"{file} is missing: {folder} is not a chainlift checkpoint")
+    checksums.check(folder)
     try:
         config = json.loads(config_file.read_text(encoding="utf-8"))
         own = config["chainlift"]
@@ -89,9 +89,9 @@ def load(folder: Path) -> tuple[Model, Task]:
 def _read(weights_file: Path) -> dict[str, Tensor]:
     """All weights of a file, or of the shards that an index names, under their names."""
     if weights_file.name != SHARDS:
-        return load_file(weights_file)
+        return tensors.read(weights_file)
     shards = sorted(set(json.loads(weights_file.read_text(encoding="utf-8"))["weight_map"].values()))
-    return {name: value for shard in shards for name, value in load_file(weights_file.parent / shard).items()}
+    return {name: value for shard in shards for name, value in tensors.read(weights_file.parent / shard).items()}
 
 
 def _own(model: Model, task: Task) -> dict[str, Any]:

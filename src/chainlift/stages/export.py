@@ -7,6 +7,7 @@ from pathlib import Path
 
 from chainlift import recipe as recipes
 from chainlift.models import hub
+from chainlift.models.checksums import CHECKSUMS
 from chainlift.models.transformer import Transformer
 from chainlift.runs.store import RunFolder
 from chainlift.stages import inspect, model_card
@@ -32,6 +33,6 @@ def export(target: Path, folder: Path) -> None:
     summary = RunFolder(run).summary() if run is not None and (run / "summary.json").is_file() else None
     with new_folder(folder):
         for file in source.iterdir():
-            if file.is_file() and not file.name.startswith("trainer_state") and file.name != CARD:
+            if file.is_file() and not file.name.startswith("trainer_state") and file.name not in (CARD, CHECKSUMS):
                 shutil.copyfile(file, folder / file.name)
         (folder / CARD).write_text(model_card.card(folder.name, source.name, content, summary, task), encoding="utf-8")
