@@ -15,6 +15,7 @@ ORDER = [
     "yaml_text",
     "reading",
     "settings",
+    "references",
     "seeding",
     "launcher",
     "processes",

@@ -1,5 +1,11 @@
 """`python -m chainlift`: the command line, for torchrun and for machines without the script on their path."""
 
+import os
+import sys
+
+if not sys.flags.safe_path and sys.path[0] in ("", os.getcwd()):
+    del sys.path[0]  # Python puts the working directory first, where files of any name would come before the real ones
+
 from chainlift.cli import main
 
 if __name__ == "__main__":

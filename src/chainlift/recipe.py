@@ -16,25 +16,23 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
-from pydantic import Field, SerializeAsAny, ValidationError, field_validator, model_validator
+import yaml
+from pydantic import Field, SerializeAsAny, ValidationError, ValidationInfo, field_validator, model_validator
 
-from chainlift import reading, yaml_text
 from chainlift.learning.next_token import ContinuedSettings, PretrainSettings
 from chainlift.learning.policy_update import PosttrainSettings
 from chainlift.measure.evaluate import EvaluateSettings
 from chainlift.models import families
 from chainlift.models.blocks import ModelSettings
 from chainlift.models.families import AnySettings
+from chainlift.references import Trust
 from chainlift.runs import track as trackers
 from chainlift.runs.track import TrackerName
-from chainlift.settings import ASIDE, LATER, Settings, refuse_not_finite, suggest
+from chainlift.settings import ASIDE, LATER, Settings, suggest
 from chainlift.tasks import registry as tasks
 from chainlift.tasks.base import has_chains
 from chainlift.tasks.mixture import MixtureSettings
 from chainlift.tasks.running_sum import RunningSumSettings
-from chainlift.visible import shown
-
-MOST_SEEDS = 10_000
 
 AnyRecipe = TypeVar("AnyRecipe", bound="Named")
 
@@ -46,7 +44,7 @@ class Named(Settings):
     """Stands in the run folder's name."""
     title: str = ""
     """One line for people."""
-    seed: int = Field(default=0, ge=0, lt=2**63)
+    seed: int = Field(default=0, ge=0)
     """Root of all random streams."""
 
     @property
@@ -102,16 +100,16 @@ class Recipe(Named):
 
     @field_validator("task", mode="before")
     @classmethod
-    def _task_by_name(cls, value: Any) -> Any:
+    def _task_by_name(cls, value: Any, info: ValidationInfo) -> Any:
         if isinstance(value, dict):
-            return part(tasks.settings_class(value.get("name", "running_sum")), value)
+            return part(tasks.settings_class(value.get("name", "running_sum"), info.context), value, info.context)
         return value
 
     @field_validator("model", mode="before")
     @classmethod
-    def _model_by_family(cls, value: Any) -> Any:
+    def _model_by_family(cls, value: Any, info: ValidationInfo) -> Any:
         if isinstance(value, dict):
-            return part(families.settings_class(value), value)
+            return part(families.settings_class(value), value, info.context)
         if not isinstance(value, Settings):
             raise ValueError("must hold keys and values")
         return value
@@ -152,12 +150,23 @@ class _PartError(ValueError):
         self.kind, self.error = kind, error
 
 
-def part(kind: type[Settings], content: dict[str, Any]) -> Settings:
+def part(kind: type[Settings], content: dict[str, Any], trust: Trust | None = None) -> Settings:
     """The settings of a part whose class depends on its keys; _PartError if they do not fit."""
     try:
-        return kind(**content)
+        return kind.model_validate(content, context=trust)
     except ValidationError as error:
         raise _PartError(kind, error) from error
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML with 1e-3 read as a number (YAML 1.1 would take it for a string)."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)$"),
+    list("-+0123456789."),
+)
 
 
 def shipped(kind: str = "") -> dict[str, Path]:
@@ -166,12 +175,15 @@ def shipped(kind: str = "") -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
 
 
-def load(source: str, overrides: list[str] | None = None, *, seed: int | None = None) -> Recipe:
-    """The recipe of a shipped name or a YAML file, with dotted overrides; ValueError in one line that names the key."""
+def load(source: str, overrides: list[str] | None = None, *, seed: int | None = None, trust: bool = False) -> Recipe:
+    """The recipe of a shipped name or a YAML file, with dotted overrides; ValueError in one line that names the key.
+
+    trust: follow references to code that only the file names.
+    """
     content = content_of(source, {**shipped(), **shipped("llm")}, overrides, seed=seed)
     if is_llm(content):
         raise ValueError(f"{source} is a recipe for language models: chainlift llm posttrain {source}")
-    return build(content)
+    return build(content, Trust.of(source, overrides, trust))
 
 
 def is_llm(content: dict[str, Any]) -> bool:
@@ -185,10 +197,15 @@ def content_of(
     """Keys and values of a recipe that is `known` by name, or of a YAML file, with dotted overrides."""
     path = known.get(source, Path(source))
     if source not in known and path.suffix not in (".yaml", ".yml"):
-        raise ValueError(
-            f"no recipe {shown(source)}{suggest(source, known)}; known: {', '.join(known)}, or a .yaml file"
-        )
-    content = reading.yaml_mapping(path, verdict="is no recipe")
+        raise ValueError(f"no recipe {source!r}{suggest(source, known)}; known: {', '.join(known)}, or a .yaml file")
+    try:
+        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"cannot read {path}: {error}") from error
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} must hold keys and values")
     content.setdefault("name", path.stem)
     content = overridden(content, overrides)
     if seed is not None:
@@ -196,16 +213,15 @@ def content_of(
     return content
 
 
-def build(content: dict[str, Any]) -> Recipe:
-    """The recipe of nested keys and values; ValueError in one line that names the key and what is allowed."""
-    return validated(Recipe, content)
+def build(content: dict[str, Any], trust: Trust | None = None) -> Recipe:
+    """The recipe of nested keys and values; ValueError in one line that names the key. trust: None for own words."""
+    return validated(Recipe, content, trust)
 
 
-def validated(kind: type[AnyRecipe], content: dict[str, Any]) -> AnyRecipe:
+def validated(kind: type[AnyRecipe], content: dict[str, Any], trust: Trust | None = None) -> AnyRecipe:
     """A recipe of one kind; ValueError in one line that names the key and what is allowed."""
-    refuse_not_finite(content)
     try:
-        return kind(**content)
+        return kind.model_validate(content, context=trust)
     except ValidationError as error:
         raise ValueError(_one_line(error, kind)) from error
 
@@ -223,31 +239,26 @@ def overridden(content: dict[str, Any], overrides: list[str] | None) -> dict[str
 
 
 def parse_seeds(text: str) -> list[int]:
-    """The seeds of `0-4` or `0,2,5`, in order and each once; ValueError for anything else, and for MOST_SEEDS."""
-    found: set[int] = set()
+    """The seeds of `0-4` or `0,2,5`, in order and each once; ValueError for anything else."""
+    found: list[int] = []
     for piece in text.split(","):
-        match = re.fullmatch(r"\s*(\d{1,18})(?:-(\d{1,18}))?\s*", piece, re.ASCII)
+        match = re.fullmatch(r"\s*(\d+)(?:-(\d+))?\s*", piece)
         if match is None or (match[2] and int(match[2]) < int(match[1])):
-            raise ValueError(f"--seeds: {shown(text)} is neither a range like 0-4 nor a list like 0,2,5")
-        several = range(int(match[1]), int(match[2] or match[1]) + 1)
-        if len(found) + len(several) > MOST_SEEDS:
-            raise ValueError(f"--seeds: {shown(text)} are more than {MOST_SEEDS:,} seeds")
-        found.update(several)
-    return sorted(found)
+            raise ValueError(f"--seeds: {text!r} is neither a range like 0-4 nor a list like 0,2,5")
+        found += range(int(match[1]), int(match[2] or match[1]) + 1)
+    return sorted(set(found))
 
 
 def _override(content: dict[str, Any], override: str) -> None:
     """Put one dotted `key=value` into nested keys and values."""
     key, equals, text = override.partition("=")
     if not equals or not key:
-        raise ValueError(f"{shown(override)} is no override; write key=value, for example posttrain.algorithm=star")
+        raise ValueError(f"{override!r} is no override; write key=value, for example posttrain.algorithm=star")
     try:
-        value = yaml_text.parse(text)
-    except ValueError as error:
-        raise ValueError(f"{key}: {shown(text)} is not a YAML value ({error})") from error
+        value = yaml.load(text, _Loader)
+    except yaml.YAMLError as error:
+        raise ValueError(f"{key}: {text!r} is not a YAML value") from error
     *parents, last = key.split(".")
-    if len(parents) >= yaml_text.DEPTH:
-        raise ValueError(f"{shown(key)}: no key lies so deep")
     node = content
     for parent in parents:
         child = node.get(parent)
@@ -272,7 +283,7 @@ def _one_line(error: ValidationError, kind: type[Settings], above: str = "") -> 
         return _one_line(cause.error, cause.kind, where)
     message = str(cause) if cause is not None else first["msg"]
     return (
-        f"{where}: {message} (got {shown(first['input'])})"
+        f"{where}: {message} (got {first['input']!r})"
         if not isinstance(first["input"], dict)
         else f"{where}: {message}"
     )
@@ -281,8 +292,6 @@ def _one_line(error: ValidationError, kind: type[Settings], above: str = "") -> 
 def _fields_at(settings: type[Settings], path: list[str]) -> list[str]:
     """The keys allowed at a dotted place."""
     for part in path:
-        if part not in settings.model_fields:
-            return []
         annotation = settings.model_fields[part].annotation
         options = get_args(annotation) if get_origin(annotation) in (Union, types.UnionType) else (annotation,)
         settings = next((o for o in options if isinstance(o, type) and issubclass(o, Settings)), settings)

@@ -54,7 +54,8 @@ def test_the_documented_commands_run(folder: Path, command: str) -> None:
     summary = json.loads(done.stdout.splitlines()[-1])
     assert summary["posttrain"]["updates"] == 2
     assert summary["theory"]["threshold"] is None
-    again = chainlift("evaluate", f"runs/{summary['run_id']}", "--prompts", "16", "--json", cwd=folder)
+    trusted = ["--trust"] if ":" in command else []
+    again = chainlift("evaluate", f"runs/{summary['run_id']}", "--prompts", "16", "--json", *trusted, cwd=folder)
     assert again.returncode == 0, again.stderr
 
 
@@ -76,6 +77,7 @@ def test_an_entry_point_gives_it_a_name(folder: Path, monkeypatch: pytest.Monkey
     """One that names the class, and one whose module registers it."""
     register = 'registry.register("alternating", AlternatingSettings, Alternating)'
     (folder / "other.py").write_text(f"from chainlift.tasks import registry\n{TASK}\n{register}\n", encoding="utf-8")
+    monkeypatch.syspath_prepend(str(folder))  # as if it were installed
     point = importlib.metadata.EntryPoint("alternating", value, registry.GROUP)
     monkeypatch.setattr(registry, "entry_points", lambda group: [point] if group == registry.GROUP else [])
     assert "alternating" in registry.names()

@@ -46,6 +46,8 @@ class Options:
     memory: bool = True
     grid: bool = False
     fit: bool = False
+    trust: bool = False
+    """Import the code that the recipe's file, or the run's, names."""
 
     def recipe(self) -> Recipe:
         """The recipe whose sizes are measured; ValueError in one line if it, or what is asked of it, does not do."""
@@ -70,10 +72,10 @@ class Options:
 
     def _recipe(self) -> Recipe:
         if self.run is None:
-            return recipes.load(self.source, self.overrides)
+            return recipes.load(self.source, self.overrides, trust=self.trust)
         if self.overrides or self.source != "headline":
             raise ValueError("--run has a recipe of its own: leave RECIPE and KEY=VALUE out")
-        return states.of_run(self.run).recipe
+        return states.of_run(self.run, trust=self.trust).recipe
 
 
 @dataclass
@@ -147,7 +149,7 @@ def measure(options: Options, reporter: Reporter, tell: Tell) -> Report:
 def _states(options: Options, recipe: Recipe, reporter: Reporter, scratch: Path) -> States:
     """The states to measure."""
     if options.run is not None:
-        return states.of_run(options.run)
+        return states.of_run(options.run, trust=options.trust)
     if set(options.only) == {"stage1"}:
         return states.save_new(recipe, scratch)
     return states.trained(recipe, options.out, reporter)

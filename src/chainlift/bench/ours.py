@@ -27,6 +27,7 @@ from chainlift.models import hub, savings
 from chainlift.models.blocks import ModelSettings
 from chainlift.models.transformer import Transformer
 from chainlift.recipe import Recipe
+from chainlift.references import texts
 from chainlift.seeding import stream
 from chainlift.tasks import mixture
 from chainlift.tasks.base import Demonstrations, Task, held_out
@@ -76,7 +77,7 @@ class Engine:
     """A checkpoint of ours, ready to be timed; each method gives one repetition of an action."""
 
     def __init__(self, recipe: Recipe, folder: Path, machine: Machine) -> None:
-        model, self.task = hub.load(folder)
+        model, self.task = hub.load(folder, typed=texts(recipe.task.model_dump()))
         assert isinstance(model, Transformer)
         self.model, self.recipe, self.machine = model.to(machine.device), recipe, machine
         self.sizes = Sizes.of(model)

@@ -9,6 +9,7 @@ from chainlift import recipe as recipes
 from chainlift.models import families, hub
 from chainlift.models.blocks import ModelSettings
 from chainlift.recipe import Recipe
+from chainlift.references import Trust
 from chainlift.report.terminal import Reporter
 from chainlift.runs import checkpoint
 from chainlift.runs.store import RunFolder
@@ -29,15 +30,20 @@ class States:
     """Nearly all are long; None where only sizes are of interest."""
 
 
-def of_run(run: Path) -> States:
-    """The states that a finished run holds; ValueError if it lacks one."""
+def of_run(run: Path, *, trust: bool = False) -> States:
+    """The states that a finished run holds; ValueError if it lacks one. trust: import the code that the run names."""
     if not (run / "recipe.yaml").is_file():
         raise ValueError(f"--run: {run} is no run folder")
     content = RunFolder(run).recipe()
     if recipes.is_llm(content):
         raise ValueError(f"--run: {run} is a language model's run")
-    recipe = recipes.build(content)
+    recipe = recipes.build(content, Trust.of(run / "recipe.yaml", None, trust))
     check(recipe)
+    return _of_finished(run, recipe)
+
+
+def _of_finished(run: Path, recipe: Recipe) -> States:
+    """The states that the finished run of a recipe holds; ValueError if it lacks one."""
     if not RunFolder(run).done:
         raise ValueError(f"--run: {run} is not finished; the command that began it goes on with it")
     early, late = (checkpoint.latest(run / "checkpoints", stage) for stage in ("pretrain", "posttrain"))
@@ -55,7 +61,7 @@ def trained(recipe: Recipe, out: Path, reporter: Reporter) -> States:
     if not folder.done:
         reporter.say(f"the two states come from a run of {recipe.name}, in {folder.path}; it is kept for the next time")
         pipeline.run(recipe, out, reporter, with_page=False)
-    return of_run(out / recipe.run_id)
+    return _of_finished(out / recipe.run_id, recipe)
 
 
 def save_new(recipe: Recipe, folder: Path) -> States:

@@ -18,6 +18,9 @@ app = typer.Typer(
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on the last line of standard output.")]
 Out = Annotated[Path, typer.Option("--out", help="Folder that holds the run folders.")]
+Trust = Annotated[
+    bool, typer.Option("--trust", help="Import the code (module:name) that the recipe's or checkpoint's file names.")
+]
 TOGETHER = ("run", "llm", "env")
 
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from chainlift.cli.app import Json, Out, app
+from chainlift.cli.app import Json, Out, Trust, app
 
 
 @app.command()
@@ -36,6 +36,7 @@ def bench(
     fit: Annotated[
         bool, typer.Option("--fit", help="How time grows with each size instead, as exponents of power laws.")
     ] = False,
+    trust: Trust = False,
     as_json: Json = False,
 ) -> None:
     """Time the engine against transformers and TRL, without each of its savings, and against the machine's limit.
@@ -60,6 +61,7 @@ def bench(
         memory,
         grid,
         fit,
+        trust,
     )
     report = command.measure(options, Reporter(), lambda text: print(text, flush=True))
     if as_json:

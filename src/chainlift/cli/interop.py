@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from chainlift.cli.app import app
+from chainlift.cli.app import Trust, app
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A new or empty folder.")]
 
@@ -16,11 +16,12 @@ Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A new or empty fold
 def export(
     target: Annotated[Path, typer.Argument(help="A checkpoint folder, or a run folder (its last checkpoint).")],
     folder: Folder,
+    trust: Trust = False,
 ) -> None:
     """Write a model, with a card, as a folder that AutoModelForCausalLM and AutoTokenizer of transformers open."""
     from chainlift.stages import export as stage
 
-    stage.export(target, folder)
+    stage.export(target, folder, trust=trust)
     print(folder)
 
 
@@ -38,13 +39,14 @@ def dataset(
     test_size: Annotated[
         int | None, typer.Option(min=1, help="Test prompts; default: 1,000, or all test problems.")
     ] = None,
+    trust: Trust = False,
 ) -> None:
     """Write a recipe's data as a Hugging Face data set with its reward and a card, for TRL, verl and others."""
     from chainlift.llm.recipe import LlmRecipe
     from chainlift.stages import dataset as stage
     from chainlift.sweep import kinds
 
-    recipe = kinds.load(source, overrides)
+    recipe = kinds.load(source, overrides, trust=trust)
     if isinstance(recipe, LlmRecipe):
         from chainlift.llm.dataset import of_problems
 

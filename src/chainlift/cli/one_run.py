@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from chainlift.cli.app import Json, Out, app
+from chainlift.cli.app import Json, Out, Trust, app
 
 ALGORITHM_HELP = "Of the reference curve: star, reinforce, rloo, grpo, dr_grpo, dapo, gspo or cispo."
 Checkpoint = Annotated[Path, typer.Argument(help="A checkpoint folder, or a run folder (its last checkpoint).")]
@@ -46,6 +46,7 @@ def run(
     shard: Annotated[
         bool, typer.Option("--shard", help="Under torchrun: divide weights and averages between the processes.")
     ] = False,
+    trust: Trust = False,
     as_json: Json = False,
 ) -> None:
     """Run a recipe from beginning to end, or go on with it where it stopped; by torchrun, on several processes."""
@@ -54,7 +55,8 @@ def run(
     from chainlift.report.terminal import Reporter, summary_table
     from chainlift.stages import pipeline
 
-    chosen = [recipe.load(source, overrides, seed=seed) for seed in (recipe.parse_seeds(seeds) if seeds else [None])]
+    numbers = recipe.parse_seeds(seeds) if seeds else [None]
+    chosen = [recipe.load(source, overrides, seed=seed, trust=trust) for seed in numbers]
     if dry_run:
         for one in chosen if processes.is_first() else ():
             print(pipeline.plan(one, out))
@@ -123,13 +125,14 @@ def evaluate(
     prompts: Annotated[int, typer.Option(min=1, help="Fresh prompts.")] = 4096,
     temperature: Annotated[float, typer.Option(min=0.01, help="Of the sampled half.")] = 1.0,
     seed: Annotated[int, typer.Option(min=0, help="Which fresh prompts and samples.")] = 0,
+    trust: Trust = False,
     as_json: Json = False,
 ) -> None:
     """Measure a checkpoint on fresh prompts, greedy and sampled."""
     from chainlift.report.terminal import evaluation_table
     from chainlift.stages import inspect
 
-    table = inspect.evaluate(target, prompts, temperature=temperature, seed=seed, changes=changes)
+    table = inspect.evaluate(target, prompts, temperature=temperature, seed=seed, changes=changes, trust=trust)
     if as_json:
         print(json.dumps(table))
     else:
@@ -144,13 +147,14 @@ def sample(
     count: Annotated[int, typer.Option("-n", min=1, help="How many responses.")] = 4,
     temperature: Annotated[float, typer.Option(min=0.01, help="Of sampling.")] = 1.0,
     seed: Annotated[int, typer.Option(min=0, help="Which samples, and which fresh prompt.")] = 0,
+    trust: Trust = False,
     as_json: Json = False,
 ) -> None:
     """Show generated tokens and their probabilities."""
     from chainlift.report.terminal import response_lines
     from chainlift.stages import inspect
 
-    found = inspect.sample(target, prompt, greedy=greedy, count=count, temperature=temperature, seed=seed)
+    found = inspect.sample(target, prompt, greedy=greedy, count=count, temperature=temperature, seed=seed, trust=trust)
     if as_json:
         print(json.dumps(found))
     else:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from chainlift.cli.app import Json, Out, app
+from chainlift.cli.app import Json, Out, Trust, app
 
 Launcher = Annotated[str, typer.Option(help="local, ray or slurm.")]
 Workers = Annotated[int | None, typer.Option(help="Runs at once; default: one a core, on a cluster as many as fit.")]
@@ -47,6 +47,7 @@ def sweep(
         bool, typer.Option("--dry-run", help="List the runs to do with their expected time; run nothing.")
     ] = False,
     status: Annotated[bool, typer.Option("--status", help="Show how far the sweep is; run nothing.")] = False,
+    trust: Trust = False,
     as_json: Json = False,
 ) -> None:
     """Run a recipe over a grid of settings and seeds, here, on a Ray cluster or through Slurm.
@@ -65,7 +66,7 @@ def sweep(
     from chainlift.sweep.launchers import Options
 
     options = Options(launcher, workers, threads, address, cpus, gpus, partition, minutes, memory)
-    chosen = expand(source, axes or [], parse_seeds(seeds), zipped=zipped)
+    chosen = expand(source, axes or [], parse_seeds(seeds), zipped=zipped, trust=trust)
     if dry_run:
         wanted = grid.wanted(chosen, out, retry=retry)
         expected = progress.costs(wanted, out, Reporter(), threads=options.threads_each)

@@ -45,5 +45,19 @@ def build(settings: AnySettings, task: Task, context: int | None = None) -> Mode
     initialised.
     """
     check(settings, task)
-    size = task.vocabulary.size, context or task.prompt_length + task.long_length + 1
-    return LinearModel(settings, *size) if isinstance(settings, LinearSettings) else Transformer(settings, *size)
+    return of_size(settings, task.vocabulary.size, context or task.prompt_length + task.long_length + 1)
+
+
+def of_size(settings: AnySettings, vocabulary_size: int, context: int) -> Model:
+    """A model of so many tokens and positions, weights not yet initialised."""
+    if isinstance(settings, LinearSettings):
+        return LinearModel(settings, vocabulary_size, context)
+    return Transformer(settings, vocabulary_size, context)
+
+
+def fewest_parameters(settings: AnySettings, context: int) -> int:
+    """A number of parameters that a model has at least, told without making one: of absurd sizes none can be made."""
+    if isinstance(settings, LinearSettings):
+        return (context - 1) // 2
+    matrices = 2 * settings.width**2 + 2 * settings.width * settings.hidden_width
+    return settings.layers * matrices + (context * settings.width if settings.family == "gpt2" else 0)

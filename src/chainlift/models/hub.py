@@ -5,256 +5,167 @@ fields and, under the key `chainlift`, the settings of model and task from which
 keeps that key, so a folder that it, TRL or peft has saved after training comes back too, in shards and in bfloat16 as
 well. The linear model has no class in transformers, so its folder holds our names and our settings only. Nothing here
 imports transformers.
+
+A folder may be anybody's: what it says is checked before memory is taken, and no code that it names is imported unless
+the user trusts it (references.py).
 """
 
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import torch
 from pydantic import ValidationError
-from safetensors import SafetensorError
 from torch import Tensor
 
-from chainlift.models import checksums, families, tensors
-from chainlift.models.families import Model
+from chainlift import reading
+from chainlift.models import families, hub_config, hub_names, hub_tokenizer, tensors, weight_files
+from chainlift.models.families import AnySettings, Model
 from chainlift.models.transformer import Transformer
+from chainlift.models.weight_files import WEIGHTS
+from chainlift.references import Trust
 from chainlift.tasks import registry as tasks
-from chainlift.tasks.base import Task, Vocabulary
+from chainlift.tasks.base import Task
 
-WEIGHTS = "model.safetensors"
-SHARDS = "model.safetensors.index.json"
 ADAPTERS = "adapter_config.json"
+StrPath = str | os.PathLike[str]
 
 
-def save(model: Model, task: Task, folder: Path) -> None:
+def save(model: Model, task: Task, folder: StrPath) -> None:
     """Write weights and configuration, and a transformer's tokenizer, of the model and its task into a folder."""
-    if not isinstance(model, Transformer):
-        tensors.write({name: value.detach().cpu() for name, value in model.state_dict().items()}, folder / WEIGHTS)
-        config = {"model_type": "chainlift-linear", "chainlift": _own(model, task)}
-        (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-        return
-    vocabulary = task.vocabulary
-    weights = {name: value.contiguous() for name, value in _to_hub(model).items()}
+    folder = Path(folder)
+    weights = hub_names.to_hub(model) if isinstance(model, Transformer) else model.state_dict()
+    weights = {name: value.detach().cpu().contiguous() for name, value in weights.items()}
     tensors.write(weights, folder / WEIGHTS, metadata={"format": "pt"})
-    files = {
-        "config.json": _config(model, task),
-        "generation_config.json": {"eos_token_id": vocabulary.eos, "pad_token_id": vocabulary.eos, "do_sample": True},
-        "tokenizer.json": _tokenizer(vocabulary),
-        "tokenizer_config.json": {
-            "tokenizer_class": "PreTrainedTokenizerFast",
-            "chat_template": "{% for message in messages %}{{ message['content'] }}{% endfor %}",  # verl sends chats
-            "eos_token": vocabulary.tokens[-1],
-            "pad_token": vocabulary.tokens[-1],
-            "model_max_length": model.context,
-            "clean_up_tokenization_spaces": False,
-        },
-    }
-    for name, content in files.items():
+    for name, content in _files(model, task).items():
         (folder / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
-def load(folder: Path) -> tuple[Model, Task]:
+def load(folder: StrPath, *, trust: bool = False, typed: Iterable[str] = ()) -> tuple[Model, Task]:
     """The model, on the CPU in float32, and the task of a folder written by `save`, or by transformers from such a one.
 
-    ValueError names the file that is missing or damaged.
+    trust: import the code that the folder names, if it does (`package.module:name`); typed: references that the user
+    has named already, which are followed in any case. ValueError names the file that is missing or damaged, or that
+    code.
     """
-    config_file = folder / "config.json"
-    weights_file = folder / (SHARDS if (folder / SHARDS).is_file() else WEIGHTS)
-    if (folder / ADAPTERS).is_file() and not weights_file.is_file():
-        raise ValueError(f"{folder} holds adapters only: merge them by peft's merge_and_unload(), and save")
-    for file in (config_file, weights_file):
-        if not file.is_file():
-            raise ValueError(f"{file} is missing: {folder} is not a chainlift checkpoint")
-    checksums.check(folder)
+    folder = Path(folder)
+    file = folder / "config.json"
+    _check_is_there(folder)
+    own = _own(file)
+    paths = weight_files.files(folder)
+    task = _task(file, own.get("task"), Trust(file, frozenset(typed), trust))
+    settings, context = _model_settings(file, own), own.get("context")
+    needed = task.prompt_length + task.long_length + 1
+    if type(context) is not int or context < needed:
+        raise ValueError(f"{file} is damaged: context is {context!r}, and the task needs {needed}")
     try:
-        config = json.loads(config_file.read_text(encoding="utf-8"))
-        own = config["chainlift"]
-        task = tasks.build(tasks.settings_class(own["task"]["name"])(**own["task"]))
-        model = families.build(families.settings_class(own["model"])(**own["model"]), task, own["context"])
-    except (ValueError, KeyError, TypeError, ValidationError) as error:
-        raise ValueError(
-            f"{config_file} is damaged or was not written by chainlift ({type(error).__name__})"
-        ) from error
-    try:
-        weights = _read(weights_file)
-        model.load_state_dict(_from_hub(model, weights) if isinstance(model, Transformer) else weights)
-    except (SafetensorError, OSError, ValueError, KeyError, RuntimeError) as error:
-        raise ValueError(f"{weights_file} is damaged: {str(error).splitlines()[0]}") from error
+        families.check(settings, task)
+    except ValueError as error:
+        raise ValueError(f"{file} is damaged: {error}") from error
+    state = _state(paths, file, settings, task.vocabulary.size, context)
+    model = families.of_size(settings, task.vocabulary.size, context)
+    model.load_state_dict(state)
     return model, task
 
 
-def _read(weights_file: Path) -> dict[str, Tensor]:
-    """All weights of a file, or of the shards that an index names, under their names."""
-    if weights_file.name != SHARDS:
-        return tensors.read(weights_file)
-    shards = sorted(set(json.loads(weights_file.read_text(encoding="utf-8"))["weight_map"].values()))
-    return {name: value for shard in shards for name, value in tensors.read(weights_file.parent / shard).items()}
+def read_weights(folder: StrPath, model: Model) -> dict[str, Tensor]:
+    """The state of a model that is known already, from a folder that holds it: no code that it names is imported.
+
+    ValueError names the file that is missing, damaged or of another model.
+    """
+    folder = Path(folder)
+    own = _own(folder / "config.json")
+    if (own.get("model"), own.get("context")) != (model.settings.model_dump(), model.context):
+        raise ValueError(f"{folder / 'config.json'} is damaged, or of another model")
+    size = model.vocabulary_size, model.context
+    return _state(weight_files.files(folder), folder / "config.json", model.settings, *size)
 
 
-def _own(model: Model, task: Task) -> dict[str, Any]:
-    """What our own `load` builds model and task from."""
-    return {
+def _check_is_there(folder: Path) -> None:
+    if (folder / ADAPTERS).is_file() and not any((folder / name).is_file() for name in (WEIGHTS, weight_files.INDEX)):
+        raise ValueError(f"{folder} holds adapters only: merge them by peft's merge_and_unload(), and save")
+    if not (folder / "config.json").is_file():
+        raise ValueError(f"{folder / 'config.json'} is missing: {folder} is not a chainlift checkpoint")
+
+
+def _own(file: Path) -> dict[str, Any]:
+    """What config.json holds of ours."""
+    own = reading.json_mapping(file).get("chainlift")
+    if not isinstance(own, dict):
+        raise ValueError(f"{file} is damaged or was not written by chainlift: it has no key chainlift")
+    return own
+
+
+def _task(file: Path, content: Any, trust: Trust) -> Task:
+    """The task that config.json describes; ValueError with the cause."""
+    if not isinstance(content, dict):
+        raise ValueError(f"{file} is damaged: task must hold keys and values")
+    try:
+        kind = tasks.settings_class(content.get("name", ""), trust)
+        return tasks.build(kind.model_validate(content, context=trust))
+    except ValidationError as error:
+        raise ValueError(f"{file}, task: {_complaint(error)}") from error
+    except (ValueError, RuntimeError, OverflowError, MemoryError) as error:
+        raise ValueError(f"{file}, task: {' '.join(str(error).split())}") from error
+
+
+def _model_settings(file: Path, own: dict[str, Any]) -> AnySettings:
+    content = own.get("model")
+    if not isinstance(content, dict):
+        raise ValueError(f"{file} is damaged: model must hold keys and values")
+    try:
+        return families.settings_class(content).model_validate(content)
+    except ValidationError as error:
+        raise ValueError(f"{file}, model: {_complaint(error)}") from error
+    except ValueError as error:
+        raise ValueError(f"{file}, model: {error}") from error
+
+
+def _state(
+    paths: list[Path], file: Path, settings: AnySettings, vocabulary_size: int, context: int
+) -> dict[str, Tensor]:
+    """A model's state from files, whose heads are compared with its sizes before anything of that size is made."""
+    elements = weight_files.count(paths)
+    try:
+        if families.fewest_parameters(settings, context) > elements:
+            raise ValueError("it is larger than its weights")
+        with torch.device("meta"):
+            model = families.of_size(settings, vocabulary_size, context)
+    except (ValueError, RuntimeError, OverflowError, TypeError) as error:
+        told = str(error).splitlines()[0][:200]
+        raise ValueError(f"{file} is damaged: there is no such model in {paths[0].name}: {told}") from error
+    is_transformer = isinstance(model, Transformer)
+    wanted = hub_names.to_hub(model) if is_transformer else model.state_dict()
+    weights = weight_files.read(paths, {name: value.shape for name, value in wanted.items()})
+    return hub_names.from_hub(model, weights) if is_transformer else weights
+
+
+def _files(model: Model, task: Task) -> dict[str, dict[str, Any]]:
+    """{name: content} of the JSON files of a folder."""
+    own = {
         "model": model.settings.model_dump(),
         "task": task.settings.model_dump(mode="json"),
         "context": model.context,
     }
-
-
-def _config(model: Transformer, task: Task) -> dict[str, Any]:
-    """config.json: transformers' fields of the family, and our own."""
-    settings, vocabulary = model.settings, task.vocabulary
-    shared: dict[str, Any] = {
-        "vocab_size": vocabulary.size,
-        "bos_token_id": vocabulary.eos,
-        "eos_token_id": vocabulary.eos,
-        "pad_token_id": vocabulary.eos,
-        "dtype": "float32",
-        "tie_word_embeddings": False,
-        "chainlift": _own(model, task),
-    }
-    if settings.family == "gpt2":
-        return shared | {
-            "architectures": ["GPT2LMHeadModel"],
-            "model_type": "gpt2",
-            "n_positions": model.context,
-            "n_embd": settings.width,
-            "n_layer": settings.layers,
-            "n_head": settings.heads,
-            "n_inner": settings.hidden_width,
-            "activation_function": "gelu_new",
-            "layer_norm_epsilon": 1e-5,
-            "resid_pdrop": 0.0,
-            "embd_pdrop": 0.0,
-            "attn_pdrop": 0.0,
-        }
-    return shared | {
-        "architectures": ["MistralForCausalLM"],
-        "model_type": "mistral",
-        "max_position_embeddings": model.context,
-        "hidden_size": settings.width,
-        "intermediate_size": settings.hidden_width,
-        "num_hidden_layers": settings.layers,
-        "num_attention_heads": settings.heads,
-        "num_key_value_heads": settings.num_kv_heads,
-        "head_dim": settings.width // settings.heads,
-        "hidden_act": "silu",
-        "rms_norm_eps": 1e-5,
-        "rope_theta": 10000.0,
-        "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0},
-        "sliding_window": None,
-        "attention_dropout": 0.0,
-    }
-
-
-def _tokenizer(vocabulary: Vocabulary) -> dict[str, Any]:
-    """tokenizer.json: one token a character, or a word where tokens have several characters."""
-    by_character = vocabulary.separator == ""
-    split = {"type": "Split", "pattern": {"Regex": "."}, "behavior": "Isolated", "invert": False}
+    if not isinstance(model, Transformer):
+        return {"config.json": {"model_type": "chainlift-linear", "chainlift": own}}
+    eos = task.vocabulary.eos
     return {
-        "version": "1.0",
-        "truncation": None,
-        "padding": None,
-        "added_tokens": [
-            {
-                "id": vocabulary.eos,
-                "content": vocabulary.tokens[-1],
-                "single_word": False,
-                "lstrip": False,
-                "rstrip": False,
-                "normalized": False,
-                "special": True,
-            }
-        ],
-        "normalizer": None,
-        "pre_tokenizer": split if by_character else {"type": "WhitespaceSplit"},
-        "post_processor": None,
-        "decoder": {"type": "Fuse"} if by_character else None,
-        "model": {
-            "type": "WordLevel",
-            "vocab": {token: i for i, token in enumerate(vocabulary.tokens)},
-            "unk_token": "<unk>",
-        },
+        "config.json": {**hub_config.config(model, task.vocabulary), "chainlift": own},
+        "generation_config.json": {"eos_token_id": eos, "pad_token_id": eos, "do_sample": True},
+        "tokenizer.json": hub_tokenizer.tokenizer(task),
+        "tokenizer_config.json": hub_tokenizer.tokenizer_config(task, model.context),
     }
 
 
-# (our name, transformers' name) inside a block; several of transformers' matrices may be one of ours, joined by rows.
-_GPT2 = {
-    "attention_norm": ["ln_1"],
-    "attention.qkv": ["attn.c_attn"],
-    "attention.out": ["attn.c_proj"],
-    "mlp_norm": ["ln_2"],
-    "mlp.up": ["mlp.c_fc"],
-    "mlp.down": ["mlp.c_proj"],
-}
-_MISTRAL = {
-    "attention_norm": ["input_layernorm"],
-    "attention.qkv": ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"],
-    "attention.out": ["self_attn.o_proj"],
-    "mlp_norm": ["post_attention_layernorm"],
-    "mlp.gate_up": ["mlp.gate_proj", "mlp.up_proj"],
-    "mlp.down": ["mlp.down_proj"],
-}
-
-
-def _names(model: Transformer) -> dict[str, list[str]]:
-    """Our module name to transformers' module names, for all modules with weights."""
-    gpt2 = model.settings.family == "gpt2"
-    blocks, inside = ("transformer.h", _GPT2) if gpt2 else ("model.layers", _MISTRAL)
-    names = {
-        f"blocks.{i}.{ours}": [f"{blocks}.{i}.{name}" for name in theirs]
-        for i in range(model.settings.layers)
-        for ours, theirs in inside.items()
-    }
-    names["head"] = ["lm_head"]
-    if gpt2:
-        return names | {
-            "embedding": ["transformer.wte"],
-            "positions": ["transformer.wpe"],
-            "norm": ["transformer.ln_f"],
-        }
-    return names | {"embedding": ["model.embed_tokens"], "norm": ["model.norm"]}
-
-
-def _transposed(model: Transformer, name: str) -> bool:
-    """Whether transformers stores this weight as (in, out): GPT-2's Conv1D."""
-    return model.settings.family == "gpt2" and name.endswith(("qkv.weight", "out.weight", "up.weight", "down.weight"))
-
-
-def _row_splits(model: Transformer, module: str) -> list[int] | None:
-    """Rows of each of transformers' matrices that our joined matrix holds."""
-    settings = model.settings
-    if module.endswith("qkv"):
-        kv_width = settings.num_kv_heads * (settings.width // settings.heads)
-        return [settings.width, kv_width, kv_width]
-    return [settings.hidden_width] * 2 if module.endswith("gate_up") else None
-
-
-def _to_hub(model: Transformer) -> dict[str, Tensor]:
-    """The weights under transformers' names."""
-    found: dict[str, Tensor] = {}
-    weights = {name: value.detach().cpu() for name, value in model.state_dict().items()}
-    for ours, theirs in _names(model).items():
-        for kind in ("weight", "bias"):
-            name = f"{ours}.{kind}"
-            if name not in weights:
-                continue
-            value = weights[name].T if _transposed(model, name) else weights[name]
-            pieces = [value] if len(theirs) == 1 else value.split(_row_splits(model, ours) or [], dim=0)
-            found |= {f"{their}.{kind}": piece for their, piece in zip(theirs, pieces, strict=True)}
-    return found
-
-
-def _from_hub(model: Transformer, weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The model's state from weights under transformers' names; KeyError or RuntimeError where they do not fit."""
-    state: dict[str, Tensor] = {}
-    own = model.state_dict()
-    for ours, theirs in _names(model).items():
-        for kind in ("weight", "bias"):
-            name = f"{ours}.{kind}"
-            if name in own:
-                value = torch.cat([weights[f"{their}.{kind}"] for their in theirs])
-                state[name] = value.T if _transposed(model, name) else value
-    return state
+def _complaint(error: ValidationError) -> str:
+    """The first complaint of a validation error, in one line: the key, and what is wrong with it."""
+    first = error.errors()[0]
+    cause = first.get("ctx", {}).get("error")
+    key = ".".join(map(str, first["loc"]))
+    told = str(cause) if cause is not None else first["msg"]
+    return f"{key}: {told}" if key else told

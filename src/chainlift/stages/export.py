@@ -1,38 +1,107 @@
-"""A checkpoint as a folder to take away: the model without the trainer's state, and a card."""
+"""A checkpoint as a folder to take away: the model without the trainer's state, and a card.
+
+What is written is a fixed list of files, whatever else lies in the checkpoint's folder: a small engine's model is read,
+checked and written anew; of a language model the files of `LANGUAGE_FILES` are copied. Links are never followed.
+"""
 
 from __future__ import annotations
 
+import os
 import shutil
+import stat
 from pathlib import Path
 
+from chainlift import reading
 from chainlift import recipe as recipes
-from chainlift.models import hub
-from chainlift.models.checksums import CHECKSUMS
+from chainlift.models import hub, weight_files
+from chainlift.models.hub import StrPath
 from chainlift.models.transformer import Transformer
 from chainlift.runs.store import RunFolder
 from chainlift.stages import inspect, model_card
 from chainlift.stages.new_folder import new_folder
 
 CARD = "README.md"
+LANGUAGE_FILES = (
+    "config.json",
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "chat_template.jinja",
+    "tokenizer.model",
+    "vocab.json",
+    "vocab.txt",
+    "merges.txt",
+)
+"""What transformers writes of a model and its tokenizer, weights excepted."""
 
 
-def export(target: Path, folder: Path) -> None:
-    """Copy a checkpoint's model with a card into a new or empty folder, which transformers opens.
+def export(target: StrPath, folder: StrPath, *, trust: bool = False) -> None:
+    """Write a checkpoint's model with a card into a new or empty folder, which transformers opens.
 
-    target: a checkpoint, or a run folder, of the small engine or of a language model. ValueError if there is none, if
-    it is damaged, or if transformers has no class for it.
+    target: a checkpoint, or a run folder, of the small engine or of a language model. trust: import the code that the
+    checkpoint names. ValueError if there is none, if it is damaged or holds links, or if transformers has no class for
+    it.
     """
+    target, folder = Path(target), Path(folder)
     source = inspect.newest(target)
+    _check_is_inside(source, target)
     run = next((one for one in (target, source.parent.parent) if (one / "recipe.yaml").is_file()), None)
     content = {} if run is None else RunFolder(run).recipe()
-    task = None
-    if not recipes.is_llm(content):
-        model, task = hub.load(source)  # a damaged checkpoint is refused here, before anything is written
-        if not isinstance(model, Transformer):
-            raise ValueError(f"{source} holds a {model.settings.family} model, which transformers has no class for")
     summary = RunFolder(run).summary() if run is not None and (run / "summary.json").is_file() else None
+    if recipes.is_llm(content):
+        files = _language_files(source)
+        text = model_card.card(folder.name, source.name, content, summary, None)
+        with new_folder(folder):
+            for file in files:
+                _copy(file, folder / file.name)
+            (folder / CARD).write_text(text, encoding="utf-8")
+        return
+    for file in (*weight_files.files(source), source / "config.json"):
+        _check_is_file(file)
+    model, task = hub.load(source, trust=trust)
+    if not isinstance(model, Transformer):
+        raise ValueError(f"{source} holds a {model.settings.family} model, which transformers has no class for")
+    text = model_card.card(folder.name, source.name, content, summary, task)
     with new_folder(folder):
-        for file in source.iterdir():
-            if file.is_file() and not file.name.startswith("trainer_state") and file.name not in (CARD, CHECKSUMS):
-                shutil.copyfile(file, folder / file.name)
-        (folder / CARD).write_text(model_card.card(folder.name, source.name, content, summary, task), encoding="utf-8")
+        hub.save(model, task, folder)
+        (folder / CARD).write_text(text, encoding="utf-8")
+
+
+def _language_files(source: Path) -> list[Path]:
+    """The files of a language model's folder that leave it; ValueError if one is damaged or no ordinary file."""
+    weights = weight_files.files(source)
+    index = source / weight_files.INDEX
+    known = [source / name for name in LANGUAGE_FILES]
+    files = [*weights, *(file for file in [index, *known] if os.path.lexists(file))]
+    for file in files:
+        _check_is_file(file)
+    if weight_files.count(weights) == 0:
+        raise ValueError(f"{weights[0]} is damaged: it holds no weights")
+    for file in files:
+        if file.suffix == ".json":
+            reading.json_mapping(file)
+    return files
+
+
+def _check_is_inside(source: Path, target: Path) -> None:
+    """ValueError if a link leads from a run folder to a checkpoint elsewhere."""
+    if not source.resolve().is_relative_to(target.resolve()):
+        raise ValueError(f"{source} is a link that leads out of {target}; export follows no links")
+
+
+def _check_is_file(file: Path) -> None:
+    mode = file.lstat().st_mode
+    if not stat.S_ISREG(mode):
+        kind = "a link" if stat.S_ISLNK(mode) else "no ordinary file"
+        raise ValueError(f"{file} is {kind}; export follows no links: put the file itself there")
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy one ordinary file; one that has become a link since it was looked at is refused by the system."""
+    handle = os.open(source, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+    with os.fdopen(handle, "rb") as reader, target.open("xb") as writer:
+        if not stat.S_ISREG(os.fstat(reader.fileno()).st_mode):
+            raise ValueError(f"{source} is no ordinary file")
+        shutil.copyfileobj(reader, writer)

@@ -13,6 +13,7 @@ from chainlift.measure.evaluate import answer, measure
 from chainlift.measure.samples import records
 from chainlift.models import hub
 from chainlift.models.families import Model
+from chainlift.models.hub import StrPath
 from chainlift.models.transformer import Transformer
 from chainlift.runs import checkpoint, environment
 from chainlift.runs.store import RunFolder
@@ -21,15 +22,17 @@ from chainlift.tasks import registry
 from chainlift.tasks.base import Task
 
 
-def find(target: Path) -> Path:
+def find(target: StrPath) -> Path:
     """The checkpoint folder of the small engine that `target` is or holds; ValueError if there is none."""
+    target = Path(target)
     if (target / "recipe.yaml").is_file() and recipes.is_llm(RunFolder(target).recipe()):
         raise ValueError(f"{target} is a language model's run: chainlift llm evaluate {target}")
     return newest(target)
 
 
-def newest(target: Path) -> Path:
+def newest(target: StrPath) -> Path:
     """The model's folder that `target` is or, for a run folder, its last checkpoint; ValueError if there is none."""
+    target = Path(target)
     if any((target / name).is_file() for name in ("config.json", hub.ADAPTERS)):
         return target
     for stage in ("posttrain", "pretrain"):
@@ -42,13 +45,20 @@ def newest(target: Path) -> Path:
 
 
 def evaluate(
-    target: Path, num_prompts: int, *, temperature: float, seed: int, changes: list[str] | None = None
+    target: StrPath,
+    num_prompts: int,
+    *,
+    temperature: float,
+    seed: int,
+    changes: list[str] | None = None,
+    trust: bool = False,
 ) -> dict[str, Any]:
     """{greedy, sampled} of a checkpoint on fresh prompts that no run's own streams use.
 
-    changes: `key=value` of the task, for prompts that it was not trained on, such as longer ones.
+    changes: `key=value` of the task, for prompts that it was not trained on, such as longer ones. trust: import the
+    code that the checkpoint names.
     """
-    model, task = load(target)
+    model, task = load(target, trust=trust)
     if changes:
         task = _changed(model, task, changes)
     table = measure(
@@ -65,10 +75,20 @@ def evaluate(
 
 
 def sample(
-    target: Path, prompt: str | None, *, greedy: bool, count: int, temperature: float, seed: int
+    target: StrPath,
+    prompt: str | None,
+    *,
+    greedy: bool,
+    count: int,
+    temperature: float,
+    seed: int,
+    trust: bool = False,
 ) -> list[dict[str, Any]]:
-    """`count` responses (1 if greedy) to a prompt in text, or to a fresh one; ValueError if it does not fit."""
-    model, task = load(target)
+    """`count` responses (1 if greedy) to a prompt in text, or to a fresh one; ValueError if it does not fit.
+
+    trust: import the code that the checkpoint names.
+    """
+    model, task = load(target, trust=trust)
     tokens = task.prompts(1, stream(seed, "sample-command/prompt")) if prompt is None else _encode(task, prompt)
     answers = answer(
         model,
@@ -81,9 +101,12 @@ def sample(
     return records(task, answers, list(range(len(answers.rollout.rows))))
 
 
-def load(target: Path) -> tuple[Model, Task]:
-    """(model, task) of a checkpoint, on the best device; ValueError if it is none or damaged."""
-    model, task = hub.load(find(target))
+def load(target: StrPath, *, trust: bool = False) -> tuple[Model, Task]:
+    """(model, task) of a checkpoint, on the best device; ValueError if it is none or damaged.
+
+    trust: import the code that the checkpoint names.
+    """
+    model, task = hub.load(find(target), trust=trust)
     return model.to(torch.device(environment.pick_device("auto"))), task
 
 

@@ -12,6 +12,7 @@ from chainlift import recipe as recipes
 from chainlift.llm import recipe as llm_recipes
 from chainlift.llm.recipe import LlmRecipe
 from chainlift.recipe import Recipe
+from chainlift.references import Trust
 from chainlift.report.terminal import Reporter
 from chainlift.stages import cost
 from chainlift.stages.cost import Cost
@@ -19,15 +20,22 @@ from chainlift.stages.cost import Cost
 AnyRecipe: TypeAlias = Recipe | LlmRecipe
 
 
-def load(source: str, overrides: list[str] | None = None, *, seed: int | None = None) -> AnyRecipe:
-    """The recipe of a shipped name or a YAML file, with dotted overrides; ValueError in one line that names the key."""
+def load(source: str, overrides: list[str] | None = None, *, seed: int | None = None, trust: bool = False) -> AnyRecipe:
+    """The recipe of a shipped name or a YAML file, with dotted overrides; ValueError in one line that names the key.
+
+    trust: follow references to code that only the file names (references.py).
+    """
     known = {**recipes.shipped(), **recipes.shipped("llm")}
-    return build(recipes.content_of(source, known, overrides, seed=seed))
+    content = recipes.content_of(source, known, overrides, seed=seed)
+    return build(content, Trust.of(source, overrides, trust))
 
 
-def build(content: dict[str, Any]) -> AnyRecipe:
-    """The recipe of nested keys and values; ValueError in one line that names the key and what is allowed."""
-    return llm_recipes.build(content) if recipes.is_llm(content) else recipes.build(content)
+def build(content: dict[str, Any], trust: Trust | None = None) -> AnyRecipe:
+    """The recipe of nested keys and values; ValueError in one line that names the key and what is allowed.
+
+    trust: in the file that they are from; None if they are the user's own word.
+    """
+    return llm_recipes.build(content) if recipes.is_llm(content) else recipes.build(content, trust)
 
 
 def run(recipe: AnyRecipe, out: Path, reporter: Reporter) -> None:

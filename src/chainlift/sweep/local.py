@@ -42,7 +42,7 @@ def run_jobs(jobs: Sequence[Job], tell: Tell, *, workers: int, threads: int = 1)
                 waiting.remove(job)
                 tries[job.run_id] += 1
                 process = context.Process(target=_worker, args=(job, threads))
-                with _without_ctrl_c():
+                with _without_ctrl_c(), _without_working_directory():
                     process.start()
                 running.append(_Running(job, process, time.monotonic()))
             wait([one.process.sentinel for one in running])
@@ -95,6 +95,23 @@ def _without_ctrl_c() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _without_working_directory() -> Iterator[None]:
+    """The fork server, if it is started within, imports nothing from the working directory, as commands do not.
+
+    The processes that it forks are given the path of this one.
+    """
+    before = os.environ.get("PYTHONSAFEPATH")
+    os.environ["PYTHONSAFEPATH"] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["PYTHONSAFEPATH"]
+        else:
+            os.environ["PYTHONSAFEPATH"] = before
 
 
 def _stop(running: Sequence[_Running]) -> None:

@@ -23,6 +23,8 @@ class Vocabulary:
     """The tokens of a task, by id; the last one is `<eos>`."""
 
     tokens: tuple[str, ...]
+    written: tuple[tuple[str, str], ...] = ()
+    """(character of ordinary text, the token of one character that stands for it): of a blank, for example."""
 
     @property
     def size(self) -> int:
@@ -40,8 +42,13 @@ class Vocabulary:
         return "" if all(len(token) == 1 for token in self.tokens[:-1]) else " "
 
     def encode(self, text: str) -> Tensor:
-        """Ids (T,) of a text without EOS; ValueError names the first token that is not in the vocabulary."""
+        """Ids (T,) of a text without EOS; ValueError names the first token that is not in the vocabulary.
+
+        Blanks that no token stands for go away, or stand between words where tokens have several characters.
+        """
         ids = {token: i for i, token in enumerate(self.tokens[:-1])}
+        for character, token in self.written:
+            text = text.replace(character, token)
         pieces = text.split() if self.separator else [c for c in text if not c.isspace()]
         unknown = [piece for piece in pieces if piece not in ids]
         if unknown:
@@ -55,6 +62,12 @@ class Vocabulary:
     def decode(self, ids: Tensor) -> str:
         """The text of ids (T,)."""
         return self.separator.join(self.strings(ids))
+
+    def ordinary(self, text: str) -> str:
+        """A text with the characters that its tokens stand for."""
+        for character, token in self.written:
+            text = text.replace(token, character)
+        return text
 
 
 @dataclass(frozen=True)

@@ -20,14 +20,17 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from chainlift import references
+from chainlift.references import Reference
 from chainlift.settings import Settings
 from chainlift.tasks.base import EOS, Verdict, Vocabulary, response_lengths
-from chainlift.tasks.registry import load_object, register
+from chainlift.tasks.registry import register
 
 PAD, BLANK, LINE, ANSWER = "░", "␣", "⏎", "→"
 SHOWN = {" ": BLANK, "\n": LINE}
 TOKENS = (*map(chr, range(0x21, 0x7F)), BLANK, LINE, PAD, ANSWER, EOS)
 REMEMBERED = 2**17  # entries
+LONGEST = 2**14  # characters of a text
 TRIES = 50  # draws in a row without a question that fits, before that is said
 Entry = dict[str, Any]
 
@@ -40,13 +43,13 @@ class GymSettings(Settings):
     """Name of the data set in reasoning-gym."""
     options: dict[str, Any] = Field(default_factory=dict)
     """Its own options, for example {min_terms: 2, max_terms: 3}."""
-    chain: str | None = None
+    chain: Reference | None = None
     """`package.module:function`, from an entry to the text of its chain; null: short demonstrations only."""
-    question_length: int = Field(default=128, ge=1)
+    question_length: int = Field(default=128, ge=1, le=LONGEST)
     """Most characters of a question."""
-    answer_length: int = Field(default=16, ge=1)
+    answer_length: int = Field(default=16, ge=1, le=LONGEST)
     """Most characters of an answer."""
-    chain_length: int = Field(default=64, ge=1)
+    chain_length: int = Field(default=64, ge=1, le=LONGEST)
     """Most characters of a chain."""
     held_out: float = Field(default=0.1, gt=0, lt=1, strict=False)
     """Share of the questions that are kept from training and RL."""
@@ -57,7 +60,7 @@ class GymTask:
 
     def __init__(self, settings: GymSettings) -> None:
         self.settings, self.draws_held_out = settings, False
-        self.vocabulary = Vocabulary(TOKENS)
+        self.vocabulary = Vocabulary(TOKENS, tuple(SHOWN.items()))
         self.padding = TOKENS.index(PAD)
         self.prompt_length = settings.question_length
         self.short_length = settings.answer_length
@@ -65,7 +68,7 @@ class GymTask:
         self.long_length = settings.answer_length + 1 + (settings.chain_length if self.has_chains else 0)
         self.chance = 0.0
         self._ids = {token: i for i, token in enumerate(TOKENS)}
-        self._chain: Callable[[Entry], str] | None = load_object(settings.chain) if settings.chain else None
+        self._chain: Callable[[Entry], str] | None = references.load(settings.chain) if settings.chain else None
         self._entries: OrderedDict[str, Entry] = OrderedDict()
         self._scorer = self._dataset(0, 1)
 

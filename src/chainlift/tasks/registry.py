@@ -7,13 +7,11 @@ protocol, the user is told which part of it, before anything is trained.
 
 from __future__ import annotations
 
-import importlib
-import sys
 from collections.abc import Callable
-from importlib.metadata import entry_points
-from pathlib import Path
 from typing import Any
 
+from chainlift import references
+from chainlift.references import Trust, entry_points
 from chainlift.settings import Settings, suggest
 from chainlift.tasks.base import Task
 from chainlift.tasks.contract import complaint
@@ -35,9 +33,12 @@ def names() -> list[str]:
     return sorted(set(_TASKS) | {point.name for point in entry_points(group=GROUP)})
 
 
-def settings_class(name: str) -> type[Settings]:
-    """The settings class of the task `name`; ValueError with the known names if there is none."""
-    return _find(name)[0]
+def settings_class(name: str, trust: Trust | None = None) -> type[Settings]:
+    """The settings class of the task `name`; ValueError with the known names if there is none.
+
+    trust: in the file that holds the name; None if the name is the user's own word (references.py).
+    """
+    return _find(name, trust)[0]
 
 
 def build(settings: Settings) -> Task:
@@ -51,45 +52,26 @@ def build(settings: Settings) -> Task:
     return task
 
 
-def _find(name: Any) -> tuple[type[Settings], Build]:
+def _find(name: Any, trust: Trust | None = None) -> tuple[type[Settings], Build]:
     """The task's settings and builder, its module imported if need be."""
     if not isinstance(name, str):
         raise ValueError(f"name must be one of {', '.join(names())} (got {name!r})")
+    references.admit(name, trust)  # also for one that is imported already: what is allowed does not depend on the past
     if name not in _TASKS:
         for point in entry_points(group=GROUP):
             if point.name == name:
-                _plug_in(name, point.value)
-    if name not in _TASKS and ":" in name:
-        _plug_in(name, name)
+                _plug_in(name, point.value, references.load_entry_point(point))
+    if name not in _TASKS and references.is_reference(name):
+        _plug_in(name, name, references.load(name))
     if name not in _TASKS:
         known = f"known: {', '.join(names())}, or package.module:Class"
         raise ValueError(f"task {name!r} is not known{suggest(name, names())}; {known}")
     return _TASKS[name]
 
 
-def load_object(path: str) -> Any:
-    """What `package.module:name` (or a module alone) names; modules in the working directory are found too.
-
-    ValueError in one line that says what failed.
-    """
-    module_name, _, attribute = path.partition(":")
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.append(here)  # last, so that it hides nothing
-    try:
-        found: Any = importlib.import_module(module_name)
-        for part in filter(None, attribute.split(".")):
-            found = getattr(found, part)
-    except Exception as error:  # whatever a stranger's module raises
-        told = " ".join(str(error).split())
-        raise ValueError(f"{path!r} cannot be imported: {type(error).__name__}: {told}") from error
-    return found
-
-
-def _plug_in(name: str, path: str) -> None:
-    """Register the task at `path` under `name`, unless importing it has done so."""
-    found = load_object(path)
-    if name in _TASKS or ":" not in path:
+def _plug_in(name: str, path: str, found: Any) -> None:
+    """Register the task `found` at `path` under `name`, unless importing it has done so."""
+    if name in _TASKS or not references.is_reference(path):
         return
     settings = getattr(found, "Settings", None)
     if not (isinstance(found, type) and isinstance(settings, type) and issubclass(settings, Settings)):
