@@ -41,7 +41,7 @@ def test_bad_input_is_one_line_and_status_2(override: str, recipe: Path, tmp_pat
     ("arguments", "told"),
     [
         (["run", "headlin"], "did you mean 'headline'?"),
-        (["run", "nowhere.yaml"], "cannot read nowhere.yaml"),
+        (["run", "nowhere.yaml"], "nowhere.yaml is missing"),
         (["run", "tiny", "--seeds", "4-0"], "--seeds"),
         (["evaluate", "/nowhere"], "/nowhere does not exist"),
         (["evaluate", "/tmp"], "neither a checkpoint nor a run folder"),

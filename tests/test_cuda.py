@@ -1,21 +1,22 @@
 """What only a machine with a GPU can tell; docs/scaling.md names the command. Elsewhere all of it is skipped."""
 
-import json
 from pathlib import Path
 
 import pytest
 import torch
 
+from chainlift import recipe as recipes
 from chainlift.learning import next_token, rollout
 from chainlift.learning.likelihood import log_probs
 from chainlift.models.blocks import ModelSettings
 from chainlift.models.protocol import split_prompts
 from chainlift.models.transformer import Transformer
+from chainlift.report.terminal import Reporter
 from chainlift.seeding import stream
+from chainlift.stages import pipeline
 from chainlift.tasks import mixture
 from chainlift.tasks.mixture import MixtureSettings
 from chainlift.tasks.running_sum import RunningSum, RunningSumSettings
-from tests.conftest import chainlift
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 D = 12
@@ -62,7 +63,6 @@ def test_replayed_steps_sample_what_a_forward_pass_scores(
 
 @pytest.mark.parametrize("more", [[], ["dtype=bfloat16"], ["compile=true"]])
 def test_a_whole_run(recipe: Path, tmp_path: Path, more: list[str]) -> None:
-    done = chainlift("run", recipe, "device=cuda", *more, "--out", tmp_path / "runs", "--json", timeout=600)
-    assert done.returncode == 0, done.stderr
-    summary = json.loads(done.stdout.splitlines()[-1])
-    assert summary["posttrain"]["prompts"] == 64
+    chosen = recipes.load(str(recipe), ["device=cuda", *more])
+    done = pipeline.run(chosen, tmp_path / "runs", Reporter(quiet=True), with_page=False)
+    assert done.summary["posttrain"]["prompts"] == 64

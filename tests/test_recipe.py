@@ -2,7 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from chainlift import recipe
+from chainlift import recipe, yaml_text
+from chainlift.settings import Settings
+from chainlift.sweep import kinds
 
 
 def test_shipped_recipes_are_valid_and_have_a_title() -> None:
@@ -108,3 +110,93 @@ def test_bad_files_are_one_line(content: str, tmp_path: Path) -> None:
 def test_a_baseline_needs_rl() -> None:
     with pytest.raises(ValueError, match="continued_pretrain"):
         recipe.build({"continued_pretrain": {}})
+
+
+NUMBERS = [
+    ("tiny", "posttrain.length_penalty"),
+    ("tiny", "posttrain.lr"),
+    ("tiny", "posttrain.kl"),
+    ("tiny", "posttrain.temperature"),
+    ("tiny", "posttrain.clip_high"),
+    ("tiny", "pretrain.lr"),
+    ("tiny", "pretrain.clip_norm"),
+    ("tiny", "pretrain.max_row_norm"),
+    ("tiny", "continued_pretrain.token_ratio"),
+    ("tiny", "mixture.p_cot"),
+    ("llm-tiny", "finetune.lr"),
+    ("llm-tiny", "posttrain.kl"),
+    ("llm-tiny", "evaluate.temperature"),
+    ("llm-tiny", "mixture.p_cot"),
+    ("llm-tiny", "model.parameters"),
+]
+
+
+@pytest.mark.parametrize("value", [".nan", ".inf", "-.inf", "1e999"])
+@pytest.mark.parametrize(("source", "key"), NUMBERS)
+def test_numbers_are_finite(source: str, key: str, value: str) -> None:
+    with pytest.raises(ValueError, match=rf"{key}: .*(finite|greater|less)") as told:
+        kinds.load(source, [f"{key}={value}"])
+    assert "\n" not in str(told.value)
+
+
+def test_every_number_of_every_part_is_finite() -> None:
+    """The rule of the base class holds for each class of settings that there is, those of tasks too."""
+
+    def all_of(kind: type[Settings]) -> set[type[Settings]]:
+        return {kind}.union(*(all_of(one) for one in kind.__subclasses__()))
+
+    for kind in all_of(Settings):
+        assert kind.model_config["allow_inf_nan"] is False, kind
+
+
+def test_a_part_that_holds_any_value_holds_finite_numbers_too() -> None:
+    for options in ("{p: .nan}", "{p: [1, {q: -.inf}]}"):
+        with pytest.raises(ValueError, match=r"^task\.options\.p.*: must be a finite number"):
+            recipe.load("tiny", [f"task={{name: reasoning_gym, dataset: leg_counting, options: {options}}}"])
+
+
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        ("pretrain.steps=1:30", r"pretrain.steps: .*integer.*'1:30'"),
+        ("pretrain.steps=1_000", r"pretrain.steps: .*integer.*'1_000'"),
+        ("compile=on", r"compile: .*boolean.*'on'"),
+        ("compile=yes", r"compile: .*boolean.*'yes'"),
+        ("seed=99999999999999999999", "seed: .* is too large"),
+        ("title=&a [1]", "title: .* anchors and aliases are not read"),
+        ("pretrain={lr: 1, lr: 2}", "pretrain: .* the key 'lr' is given twice"),
+        ("title=!!python/name:os.system", "title: .* tags"),
+        (".".join("a" * 40) + "=1", "no key lies so deep"),
+        ("pretrain.steps=" + "9" * 100_000, "is too large"),
+        ("pretrain.x=" + "y" * 100_000, "unknown key"),
+        ("name=" + "Y" * 100_000, "name: "),
+    ],
+)
+def test_what_a_value_is_not(override: str, told: str) -> None:
+    with pytest.raises(ValueError, match=told) as found:
+        recipe.load("tiny", [override])
+    assert "\n" not in str(found.value)
+    assert len(str(found.value)) < 1000
+
+
+def test_numbers_are_those_that_people_write() -> None:
+    found = recipe.load("tiny", ["task.d=010", "posttrain.length_penalty=-.1", "title=on", "pretrain.lr=1e-3"])
+    assert found.task.model_dump()["d"] == 10
+    assert found.posttrain is not None
+    assert found.posttrain.length_penalty == -0.1
+    assert found.title == "on"
+
+
+def test_a_recorded_recipe_is_read_as_it_was_written(tmp_path: Path) -> None:
+    for title in ("on", "1e-3", "010", "1:30", "", "é\n"):
+        one = recipe.load("tiny").model_copy(update={"title": title})
+        file = tmp_path / "recipe.yaml"
+        file.write_text(yaml_text.dump(one.model_dump(mode="json")), encoding="utf-8")
+        assert recipe.load(str(file)) == one
+
+
+@pytest.mark.parametrize("text", ["0-99999999999", "0-9999,20000", "9" * 5000, "1-" + "9" * 30])
+def test_seeds_without_end_are_refused_at_once(text: str) -> None:
+    with pytest.raises(ValueError, match="--seeds") as told:
+        recipe.parse_seeds(text)
+    assert len(str(told.value)) < 300

@@ -72,14 +72,14 @@ def json_mapping(path: Path) -> dict[str, Any]:
     return mapping(json_value(path), visible(str(path)))
 
 
-def yaml_mapping(path: Path) -> dict[str, Any]:
-    """The keys and values that a YAML file holds."""
+def yaml_mapping(path: Path, *, verdict: str = "is damaged") -> dict[str, Any]:
+    """The keys and values that a YAML file holds; `verdict`: what an error says of the file, before the reason."""
     where, source = visible(str(path)), text(path, largest=LARGEST_YAML)
     try:
         found = yaml_text.parse(source)
     except ValueError as error:
-        raise ValueError(f"{where} is damaged: {error}") from error
-    return mapping(found, where)
+        raise ValueError(f"{where} {verdict}: {error}") from error
+    return mapping(found, where, verdict)
 
 
 def rows(path: Path) -> Iterator[dict[str, Any]]:
@@ -119,10 +119,10 @@ def parsed(source: str, where: str) -> Any:
     return found
 
 
-def mapping(value: Any, where: str) -> dict[str, Any]:
+def mapping(value: Any, where: str, verdict: str = "is damaged") -> dict[str, Any]:
     """The value, if it is a mapping; ValueError says `where`."""
     if not isinstance(value, dict):
-        raise ValueError(f"{where} is damaged: it must hold keys and values (it holds {shown(value)})")
+        raise ValueError(f"{where} {verdict}: it must hold keys and values (it holds {shown(value)})")
     return value
 
 
@@ -136,13 +136,12 @@ def checked(value: Any, kind: type[Kind], where: str) -> Kind:
             return _adapter(kind).validate_json(json.dumps(value), strict=True)
         return _adapter(kind).validate_python(value, strict=True)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        key = ".".join(map(str, first["loc"]))
-        what = (
-            f"it lacks {key}"
-            if first["type"] == "missing"
-            else f"{key}: {first['msg']} (it is {shown(first['input'])})"
-        )
+        wrong = error.errors(include_url=False)
+        keys = [".".join(map(str, one["loc"])) for one in wrong]
+        missing = [key for key, one in zip(keys, wrong, strict=True) if one["type"] == "missing"]
+        what = f"{keys[0]}: {wrong[0]['msg']} (it is {shown(wrong[0]['input'])})"
+        if missing:
+            what = f"it lacks {', '.join(missing)}"
         raise ValueError(f"{where} is damaged: {visible(what)}") from error
 
 

@@ -16,9 +16,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
-import yaml
 from pydantic import Field, SerializeAsAny, ValidationError, ValidationInfo, field_validator, model_validator
 
+from chainlift import reading, yaml_text
 from chainlift.learning.next_token import ContinuedSettings, PretrainSettings
 from chainlift.learning.policy_update import PosttrainSettings
 from chainlift.measure.evaluate import EvaluateSettings
@@ -28,11 +28,14 @@ from chainlift.models.families import AnySettings
 from chainlift.references import Trust
 from chainlift.runs import track as trackers
 from chainlift.runs.track import TrackerName
-from chainlift.settings import ASIDE, LATER, Settings, suggest
+from chainlift.settings import ASIDE, LATER, Settings, refuse_not_finite, suggest
 from chainlift.tasks import registry as tasks
 from chainlift.tasks.base import has_chains
 from chainlift.tasks.mixture import MixtureSettings
 from chainlift.tasks.running_sum import RunningSumSettings
+from chainlift.visible import shown
+
+MOST_SEEDS = 10_000
 
 AnyRecipe = TypeVar("AnyRecipe", bound="Named")
 
@@ -44,7 +47,7 @@ class Named(Settings):
     """Stands in the run folder's name."""
     title: str = ""
     """One line for people."""
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**63)
     """Root of all random streams."""
 
     @property
@@ -158,17 +161,6 @@ def part(kind: type[Settings], content: dict[str, Any], trust: Trust | None = No
         raise _PartError(kind, error) from error
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML with 1e-3 read as a number (YAML 1.1 would take it for a string)."""
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)$"),
-    list("-+0123456789."),
-)
-
-
 def shipped(kind: str = "") -> dict[str, Path]:
     """Name and file of each shipped recipe; kind `llm`: of those for language models."""
     folder = Path(str(resources.files("chainlift"))) / "recipes" / kind
@@ -197,15 +189,10 @@ def content_of(
     """Keys and values of a recipe that is `known` by name, or of a YAML file, with dotted overrides."""
     path = known.get(source, Path(source))
     if source not in known and path.suffix not in (".yaml", ".yml"):
-        raise ValueError(f"no recipe {source!r}{suggest(source, known)}; known: {', '.join(known)}, or a .yaml file")
-    try:
-        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"cannot read {path}: {error}") from error
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{path} must hold keys and values")
+        raise ValueError(
+            f"no recipe {shown(source)}{suggest(source, known)}; known: {', '.join(known)}, or a .yaml file"
+        )
+    content = reading.yaml_mapping(path, verdict="is no recipe")
     content.setdefault("name", path.stem)
     content = overridden(content, overrides)
     if seed is not None:
@@ -220,6 +207,7 @@ def build(content: dict[str, Any], trust: Trust | None = None) -> Recipe:
 
 def validated(kind: type[AnyRecipe], content: dict[str, Any], trust: Trust | None = None) -> AnyRecipe:
     """A recipe of one kind; ValueError in one line that names the key and what is allowed."""
+    refuse_not_finite(content)
     try:
         return kind.model_validate(content, context=trust)
     except ValidationError as error:
@@ -239,26 +227,31 @@ def overridden(content: dict[str, Any], overrides: list[str] | None) -> dict[str
 
 
 def parse_seeds(text: str) -> list[int]:
-    """The seeds of `0-4` or `0,2,5`, in order and each once; ValueError for anything else."""
-    found: list[int] = []
+    """The seeds of `0-4` or `0,2,5`, in order and each once; ValueError for anything else, and for MOST_SEEDS."""
+    found: set[int] = set()
     for piece in text.split(","):
-        match = re.fullmatch(r"\s*(\d+)(?:-(\d+))?\s*", piece)
+        match = re.fullmatch(r"\s*(\d{1,18})(?:-(\d{1,18}))?\s*", piece, re.ASCII)
         if match is None or (match[2] and int(match[2]) < int(match[1])):
-            raise ValueError(f"--seeds: {text!r} is neither a range like 0-4 nor a list like 0,2,5")
-        found += range(int(match[1]), int(match[2] or match[1]) + 1)
-    return sorted(set(found))
+            raise ValueError(f"--seeds: {shown(text)} is neither a range like 0-4 nor a list like 0,2,5")
+        several = range(int(match[1]), int(match[2] or match[1]) + 1)
+        if len(found) + len(several) > MOST_SEEDS:
+            raise ValueError(f"--seeds: {shown(text)} are more than {MOST_SEEDS:,} seeds")
+        found.update(several)
+    return sorted(found)
 
 
 def _override(content: dict[str, Any], override: str) -> None:
     """Put one dotted `key=value` into nested keys and values."""
     key, equals, text = override.partition("=")
     if not equals or not key:
-        raise ValueError(f"{override!r} is no override; write key=value, for example posttrain.algorithm=star")
+        raise ValueError(f"{shown(override)} is no override; write key=value, for example posttrain.algorithm=star")
     try:
-        value = yaml.load(text, _Loader)
-    except yaml.YAMLError as error:
-        raise ValueError(f"{key}: {text!r} is not a YAML value") from error
+        value = yaml_text.parse(text)
+    except ValueError as error:
+        raise ValueError(f"{key}: {shown(text)} is not a YAML value ({error})") from error
     *parents, last = key.split(".")
+    if len(parents) >= yaml_text.DEPTH:
+        raise ValueError(f"{shown(key)}: no key lies so deep")
     node = content
     for parent in parents:
         child = node.get(parent)
@@ -283,7 +276,7 @@ def _one_line(error: ValidationError, kind: type[Settings], above: str = "") -> 
         return _one_line(cause.error, cause.kind, where)
     message = str(cause) if cause is not None else first["msg"]
     return (
-        f"{where}: {message} (got {first['input']!r})"
+        f"{where}: {message} (got {shown(first['input'])})"
         if not isinstance(first["input"], dict)
         else f"{where}: {message}"
     )
@@ -292,6 +285,8 @@ def _one_line(error: ValidationError, kind: type[Settings], above: str = "") -> 
 def _fields_at(settings: type[Settings], path: list[str]) -> list[str]:
     """The keys allowed at a dotted place."""
     for part in path:
+        if part not in settings.model_fields:
+            return []
         annotation = settings.model_fields[part].annotation
         options = get_args(annotation) if get_origin(annotation) in (Union, types.UnionType) else (annotation,)
         settings = next((o for o in options if isinstance(o, type) and issubclass(o, Settings)), settings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -18,9 +19,11 @@ ASIDE: JsonDict = {"aside": True}
 
 
 class Settings(BaseModel):
-    """Frozen settings of one part of a recipe; fields are documented under themselves."""
+    """Frozen settings of one part of a recipe, every number finite; fields are documented under themselves."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
     def identity(self) -> dict[str, Any]:
         """Keys and values that identify what is computed: all but ASIDE fields, and LATER ones at their defaults."""
@@ -35,6 +38,18 @@ class Settings(BaseModel):
                 if field.json_schema_extra == ASIDE or (field.json_schema_extra == LATER and is_default):
                     content.pop(name, None)
         return content
+
+
+def refuse_not_finite(content: Any, above: str = "") -> None:
+    """ValueError that names the key, if nested keys and values hold a number that is not finite.
+
+    Typed settings refuse it themselves; some parts hold values of any kind.
+    """
+    inside = content.items() if isinstance(content, dict) else enumerate(content) if isinstance(content, list) else ()
+    for key, value in inside:
+        refuse_not_finite(value, f"{above}.{key}" if above else str(key))
+    if isinstance(content, float) and not math.isfinite(content):
+        raise ValueError(f"{above}: must be a finite number (got {content})")
 
 
 def suggest(word: str, known: Iterable[str]) -> str:

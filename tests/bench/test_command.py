@@ -138,7 +138,8 @@ def test_a_run_that_is_not_finished_is_refused(finished: Path, tmp_path: Path) -
 
 
 def test_savings_that_are_switched_off_exist_and_all_are() -> None:
-    assert {name for names in SAVINGS.values() for name in names} == set(savings.SAVINGS)
+    switched = [*SAVINGS.values(), *suite.ON_GPUS.values()]
+    assert {name for names in switched for name in names} == set(savings.SAVINGS)
     assert set(suite.OF_MEMORY) <= set(savings.SAVINGS)
 
 

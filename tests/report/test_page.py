@@ -133,16 +133,16 @@ def test_bars_of_the_two_modes_do_not_cover_each_other(finished: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "content", "told"),
     [
-        ("metrics.jsonl", b"[1]\n", "metrics.jsonl, line 1, is damaged: it is no mapping"),
+        ("metrics.jsonl", b"[1]\n", "metrics.jsonl, line 1, is damaged: it must hold keys and values (it holds [1])"),
         (
             "metrics.jsonl",
             b'{"kind": "update"}\n',
             "metrics.jsonl, line 1, is damaged: it lacks stage, step, sequences",
         ),
-        ("metrics.jsonl", b"\xff\n", "metrics.jsonl is damaged: it is not UTF-8 text"),
+        ("metrics.jsonl", b"\xff\n", "metrics.jsonl, line 1, is damaged: it is not UTF-8 text"),
         ("rollouts.jsonl", b'{"stage": "pretrain"}\n', "rollouts.jsonl, line 1, is damaged: it lacks kind"),
-        ("summary.json", b"[]", "summary.json is damaged: it is no mapping"),
-        ("recipe.yaml", b"", "recipe.yaml is damaged: it is no mapping"),
+        ("summary.json", b"[]", "summary.json is damaged: it must hold keys and values (it holds [])"),
+        ("recipe.yaml", b"", "recipe.yaml is damaged: it must hold keys and values (it holds None)"),
         ("recipe.yaml", b"name: x\n", "recipe.yaml is damaged: it lacks task, mixture"),
     ],
 )

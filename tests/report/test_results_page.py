@@ -55,7 +55,10 @@ def test_runs_are_told_with_their_status(few: Path) -> None:
     told = {name: (run.status, run.reason) for name, run in runs.items()}
     assert told["small-failed00-s0"] == ("failed", "error: training diverged: loss is not finite")
     assert told["small-halfway0-s0"] == ("unfinished", "")
-    assert told["small-damaged0-s0"] == ("damaged", "metrics.jsonl, line 1, is damaged: it is no mapping")
+    assert told["small-damaged0-s0"] == (
+        "damaged",
+        "metrics.jsonl, line 1, is damaged: it must hold keys and values (it holds [1])",
+    )
     assert told["other-00000000-s0"] == ("done", "")
     assert [name for name, run in runs.items() if run.is_shared] == [next(few.glob("pretrain-*")).name]
 
@@ -101,7 +104,9 @@ def test_damage_of_any_file_leaves_the_page_whole(few: Path, tmp_path: Path) -> 
         "bad-summary.json",
         "bad-word",
     ]
-    assert found["bad-word"].reason == "summary.json is damaged: sampled accuracy is 'high'"
+    assert found["bad-word"].reason == (
+        "summary.json is damaged: posttrain.sampled_accuracy: Input should be a valid number (it is 'high')"
+    )
     assert all(run.reason for run in found.values() if run.status == "damaged")
     assert "bad-dir" in results_page.write(folder).read_text(encoding="utf-8")
 

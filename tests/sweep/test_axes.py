@@ -53,3 +53,17 @@ def test_doubles_are_run_once_and_keys_twice_are_refused() -> None:
 def test_an_unknown_key_is_named() -> None:
     with pytest.raises(ValueError, match=r"task\.dd: unknown key, did you mean 'd'"):
         axes.expand("tiny", ["task.dd=6,8"], [0])
+
+
+def test_a_grid_without_end_is_refused_before_it_is_made() -> None:
+    three = [f"{key}=1..9999" for key in ("task.d", "pretrain.steps", "posttrain.updates")]
+    with pytest.raises(ValueError, match=r"the grid of task.d, .* has 999,700,029,999 runs; one sweep has at most"):
+        axes.expand("tiny", three, [0])
+    with pytest.raises(ValueError, match="no range"):
+        axes.expand("tiny", ["task.d=0..99999999999"], [0])
+
+
+@pytest.mark.parametrize("value", [".nan", ".inf", "1e999"])
+def test_values_of_a_grid_are_finite(value: str) -> None:
+    with pytest.raises(ValueError, match=r"posttrain.lr: .*finite"):
+        axes.expand("tiny", [f"posttrain.lr=1e-3,{value}"], [0])

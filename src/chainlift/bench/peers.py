@@ -92,9 +92,13 @@ class TrainingStep:
 class Generate:
     """`transformers.generate` with the static key-value cache; it stops when all rows have ended."""
 
-    def __init__(self, folder: Path, machine: Machine, eos: int, max_tokens: int) -> None:
+    def __init__(
+        self, folder: Path, machine: Machine, eos: int, max_tokens: int, *, compiled: bool | None = None
+    ) -> None:
+        """compiled: transformers compiles its steps, which takes a minute; None: on a GPU, as it does by itself."""
         self.model, self.machine = load(folder, machine, training=False).eval(), machine
         self.eos, self.max_tokens = eos, max_tokens
+        self.compiled = machine.device != "cpu" if compiled is None else compiled
 
     @torch.inference_mode()
     def __call__(self, prompts: Tensor, *, group_size: int = 1, greedy: bool = False, to_the_end: bool = False) -> Done:
@@ -112,7 +116,7 @@ class Generate:
                 max_new_tokens=self.max_tokens,
                 min_new_tokens=self.max_tokens if to_the_end else 0,
                 cache_implementation="static",
-                disable_compile=self.machine.device == "cpu",
+                disable_compile=not self.compiled,
                 **how,
             )
         seconds = self.machine.clock() - started

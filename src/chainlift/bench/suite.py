@@ -29,6 +29,8 @@ SAVINGS = {
     "evaluate": ("compaction", "drafts", "lookup"),
 }
 """Those of models/savings.py that an action makes use of."""
+ON_GPUS: dict[str, tuple[str, ...]] = dict.fromkeys(("rollout", "update", "evaluate"), ("cuda graphs",))
+"""Those of them that only a GPU has."""
 OF_MEMORY = ("suffix only", "buckets", "micro-batches", "shared prompts", "equal samples")
 """Without these an action needs other memory, which is then measured."""
 Algorithm = Literal["grpo", "rloo"]
@@ -87,7 +89,8 @@ class Suite:
             return lambda: clocked(self.machine, doing(self._engine(folder), without))
 
         yield Case("ours", "ours", make(()))
-        for name in SAVINGS.get(action, ()):
+        on_gpus = ON_GPUS.get(action, ()) if self.machine.device == "cuda" else ()
+        for name in (*SAVINGS.get(action, ()), *on_gpus):
             yield Case(f"without {name}", "saving", make((name,)), with_memory=name in OF_MEMORY)
         if action == "stage1":
             yield Case("without any of them", "saving", make(SAVINGS[action]))

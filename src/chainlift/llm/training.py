@@ -21,6 +21,7 @@ from chainlift import processes
 from chainlift.llm import pinned
 from chainlift.llm.context import LlmContext
 from chainlift.llm.settings import TrainerSettings
+from chainlift.runs import durable
 from chainlift.runs.checkpoint import TrainerState
 from chainlift.seeding import derive
 
@@ -188,8 +189,7 @@ def keep(context: LlmContext, state: TrainerState, temporary: Path, target: Path
     state.lengths = context.folder.lengths()
     (temporary / "trainer_state.json").write_text(json.dumps(asdict(state), indent=2) + "\n", encoding="utf-8")
     (temporary / "training_args.bin").unlink(missing_ok=True)  # a pickle that nothing here reads
-    shutil.rmtree(target, ignore_errors=True)
-    temporary.rename(target)
+    durable.put_in_place(temporary, target)
 
 
 def _merge(folder: Path, base: Any) -> None:

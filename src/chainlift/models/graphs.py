@@ -46,18 +46,23 @@ class GraphedDecoder:
         self._graph = None
 
     def _record(self, tokens: Tensor) -> None:
-        """Record one step. The steps made for that are taken back: they wrote at and behind the current place only."""
+        """Record one step. Every step made for that is taken back at once, as there may be room for one step only."""
         decoder, length, place = self.decoder, self.decoder.length, self.decoder.place.clone()
         self._tokens = tokens.clone()
+
+        def step() -> Tensor:
+            logits = decoder.step(self._tokens)
+            decoder.length = length
+            return logits
+
         aside = torch.cuda.Stream()
         aside.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(aside):
             for _ in range(WARM_UP):
-                decoder.step(self._tokens)
+                step()
                 decoder.place.copy_(place)
         torch.cuda.current_stream().wait_stream(aside)
         self._graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(self._graph):
-            self._logits = decoder.step(self._tokens)
+            self._logits = step()
         decoder.place.copy_(place)
-        decoder.length = length

@@ -23,7 +23,7 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from chainlift import reading
-from chainlift.models import families, hub_config, hub_names, hub_tokenizer, tensors, weight_files
+from chainlift.models import checksums, families, hub_config, hub_names, hub_tokenizer, tensors, weight_files
 from chainlift.models.families import AnySettings, Model
 from chainlift.models.transformer import Transformer
 from chainlift.models.weight_files import WEIGHTS
@@ -55,6 +55,7 @@ def load(folder: StrPath, *, trust: bool = False, typed: Iterable[str] = ()) -> 
     folder = Path(folder)
     file = folder / "config.json"
     _check_is_there(folder)
+    checksums.check(folder)
     own = _own(file)
     paths = weight_files.files(folder)
     task = _task(file, own.get("task"), Trust(file, frozenset(typed), trust))
@@ -78,6 +79,7 @@ def read_weights(folder: StrPath, model: Model) -> dict[str, Tensor]:
     ValueError names the file that is missing, damaged or of another model.
     """
     folder = Path(folder)
+    checksums.check(folder)
     own = _own(folder / "config.json")
     if (own.get("model"), own.get("context")) != (model.settings.model_dump(), model.context):
         raise ValueError(f"{folder / 'config.json'} is damaged, or of another model")

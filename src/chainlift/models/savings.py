@@ -18,6 +18,7 @@ SAVINGS = {
     "compaction": "finished rows leave the batch while it is sampled",
     "shared prompts": "a group's prompt is read once for all its samples, in sampling and in the update",
     "zero advantage": "rows whose advantage is zero are left out of the update",
+    "cuda graphs": "on a GPU a decoding step is recorded once and replayed: Python launches nothing token by token",
     "micro-batches": "a batch is read in parts whose activations stay near the caches",
 }
 _off: set[str] = set()

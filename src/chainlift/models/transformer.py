@@ -144,9 +144,9 @@ class Transformer(nn.Module):
 
     def decoder(self, cache: Cache, capacity: int) -> TransformerDecoder | GraphedDecoder:
         """A decoder of one row a prefix, for up to `capacity` suffix tokens."""
-        on_gpu = cache[0][0].device.type == "cuda"
-        decoder = TransformerDecoder(self.layers, self.embed, self.read_out, cache, capacity, fixed_shapes=on_gpu)
-        return GraphedDecoder(decoder) if on_gpu else decoder
+        replayed = cache[0][0].device.type == "cuda" and savings.on("cuda graphs")
+        decoder = TransformerDecoder(self.layers, self.embed, self.read_out, cache, capacity, fixed_shapes=replayed)
+        return GraphedDecoder(decoder) if replayed else decoder
 
 
 def parts_of(tokens: Tensor) -> list[slice]:

@@ -8,15 +8,15 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from plotly.offline import get_plotlyjs
 from plotly.utils import PlotlyJSONEncoder
 
+from chainlift import yaml_text
 from chainlift.report import charts, figures
 from chainlift.report.about import about, chance, learner
 from chainlift.report.names import STAGE_TITLES, measured_in
-from chainlift.report.record import Record, read
+from chainlift.report.record import Record, fitting, read
 from chainlift.report.reference import references
 from chainlift.report.sentence import headline, so_far
 from chainlift.runs.store import write_atomically
@@ -29,8 +29,10 @@ def write(folder: Path) -> Path:
     record = read(folder)
     page = folder / "report.html"
     try:
-        figures.write_all(record)
-        write_atomically(page, render(record))
+        with fitting(folder):
+            figures.write_all(record)
+            text = render(record)
+        write_atomically(page, text)
     except OSError as error:
         raise ValueError(f"cannot write into {folder}: {error.strerror}") from error
     return page
@@ -61,7 +63,7 @@ def render(record: Record) -> str:
         preflight=preflight[-1] if preflight else None,
         learner=learner(recipe),
         is_text=record.is_text,
-        recipe_text=yaml.safe_dump(recipe, sort_keys=False),
+        recipe_text=yaml_text.dump(recipe),
         environment_text=json.dumps(record.environment, indent=2),
         drawing=script("drawing.js"),
         plotly=get_plotlyjs(),

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from chainlift import reading
+from chainlift.runs import shapes
 from chainlift.runs.store import RunFolder, read_rows
-
-STAGES = ("pretrain", "posttrain", "continued_pretrain")
-METRICS_KEYS = ("stage", "kind", "step", "sequences")
-EVALUATION_KEYS = ("greedy", "sampled")
-RESPONSE_KEYS = ("stage", "kind", "mode", "step", "prompt", "response", "probabilities", "token_right")
+from chainlift.visible import one_line, visible
 
 
 @dataclass(frozen=True)
@@ -52,52 +51,51 @@ class Record:
 
 def read(folder: Path) -> Record:
     """The record in a run folder; ValueError in one line if it is none, or names the file that is damaged."""
-    recipe_file, recipe = folder / "recipe.yaml", RunFolder(folder).recipe()
+    recipe_file, recipe = visible(str(folder / "recipe.yaml")), RunFolder(folder).recipe()
     is_text = "data" in recipe
-    _need(recipe, ("name", "data", "mixture", "model") if is_text else ("name", "task", "mixture"), str(recipe_file))
-    kind = "data" if is_text else "task"
-    _need(recipe[kind], (), f"{recipe_file}, key {kind},")
-    _need(recipe["mixture"], (), f"{recipe_file}, key mixture,")
-    summary = _json(folder / "summary.json")
-    if summary is not None:
-        _need(summary, ("pretrain", "theory"), str(folder / "summary.json"))
+    _need(recipe, ("name", "data", "mixture", "model") if is_text else ("name", "task", "mixture"), recipe_file)
+    for key in ("data" if is_text else "task", "mixture"):
+        reading.mapping(recipe[key], f"{recipe_file}, key {key},")
+    summary = folder / "summary.json"
+    environment = folder / "environment.json"
     return Record(
         folder=folder,
         recipe=recipe,
-        environment=_json(folder / "environment.json") or {},
-        rows=_rows(folder / "metrics.jsonl", METRICS_KEYS),
-        responses=_rows(folder / "rollouts.jsonl", RESPONSE_KEYS),
-        summary=summary,
+        environment=_checked(environment, shapes.Environment) if environment.exists() else {},
+        rows=_rows(folder / "metrics.jsonl", shapes.check_row),
+        responses=_rows(folder / "rollouts.jsonl", lambda row, where: shapes.check(row, shapes.ResponseRow, where)),
+        summary=_checked(summary, shapes.Summary) if summary.exists() else None,
     )
 
 
-def _rows(path: Path, keys: tuple[str, ...]) -> list[dict[str, Any]]:
-    """The rows of a jsonl file; ValueError names the line that is damaged or lacks one of `keys`."""
+@contextmanager
+def fitting(folder: Path) -> Iterator[None]:
+    """ValueError in one line where the files of a folder, each whole, do not fit together in what is made of them."""
     try:
-        rows = read_rows(path)
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is damaged: it is not UTF-8 text") from error
+        yield
+    except (LookupError, TypeError, AttributeError, ArithmeticError, RuntimeError) as error:
+        raise ValueError(
+            f"{visible(str(folder))}: its files do not fit together ({type(error).__name__}: {one_line(str(error))})"
+        ) from error
+
+
+def _rows(path: Path, check: Callable[[dict[str, Any], str], None]) -> list[dict[str, Any]]:
+    """The rows of a jsonl file; ValueError names the line that is damaged or lacks a key."""
+    rows = read_rows(path)
     for number, row in enumerate(rows, start=1):
-        _need(row, keys, f"{path}, line {number},")
-        if keys == METRICS_KEYS and row["kind"] == "evaluation":
-            _need(row, EVALUATION_KEYS, f"{path}, line {number},")
+        check(row, f"{visible(str(path))}, line {number},")
     return rows
 
 
-def _need(found: Any, keys: tuple[str, ...], where: str) -> None:
-    """ValueError unless `found` is a mapping with all of `keys`."""
-    if not isinstance(found, dict):
-        raise ValueError(f"{where} is damaged: it is no mapping")
+def _checked(file: Path, kind: type[shapes.Shape]) -> dict[str, Any]:
+    """A JSON file's content, of a kind."""
+    found = reading.json_mapping(file)
+    shapes.check(found, kind, visible(str(file)))
+    return found
+
+
+def _need(found: dict[str, Any], keys: tuple[str, ...], where: str) -> None:
+    """ValueError unless `found` has all of `keys`."""
     missing = [key for key in keys if key not in found]
     if missing:
         raise ValueError(f"{where} is damaged: it lacks {', '.join(missing)}")
-
-
-def _json(file: Path) -> dict[str, Any] | None:
-    """A JSON file's content, None if it is not there; ValueError if it is damaged."""
-    if not file.exists():
-        return None
-    try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{file} is damaged: {error}") from error

@@ -3,29 +3,28 @@
     checkpoints/<stage>-<step>/   model.safetensors config.json tokenizer.json ...   the model
                                   trainer_state.safetensors                          the optimiser's, by parameter
                                   trainer_state.json                                 TrainerState
+                                  checksums.json                                     of all of these
 
-A folder is written under another name and then renamed, so that one that carries its name is whole. There is no random
-state to keep: every draw of a run comes from a stream named by its step (seeding.py).
+A folder is written under another name and then renamed (durable.py), so that one that carries its name is whole. There
+is no random state to keep: every draw of a run comes from a stream named by its step (seeding.py).
 """
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
 from chainlift import processes
 from chainlift.learning import sharding
-from chainlift.models import families, hub, tensors
+from chainlift.models import checksums, families, hub, tensors
 from chainlift.models.families import Model
+from chainlift.runs import durable
 from chainlift.tasks.base import Task
 
 
@@ -72,29 +71,35 @@ def save(
             tensors.write(averages, folder / "trainer_state.safetensors")
         (folder / "trainer_state.json").write_text(json.dumps(asdict(state), indent=2) + "\n", encoding="utf-8")
 
-    _write_folder(target, write)
+    durable.write_folder(target, write)
     for other in checkpoints.glob(f"{state.stage}-*"):
         if other != target:
-            shutil.rmtree(other)
+            durable.discard(other)
     return target
 
 
 def copy(source: Path, target: Path) -> Path:
-    """The target: a checkpoint folder copied there, atomically; nothing happens if it stands already."""
+    """The target: a checkpoint folder copied there, atomically; nothing happens if it stands already.
+
+    ValueError names the file of the source that is damaged.
+    """
 
     def fill(folder: Path) -> None:
         for file in source.iterdir():  # one by one: copytree would tell of a full disk in an error without a number
             shutil.copyfile(file, folder / file.name)
+        checksums.check(folder)
 
     if not target.exists():
-        _write_folder(target, fill)
+        durable.write_folder(target, fill)
     return target
 
 
 def latest(checkpoints: Path, stage: str) -> Path | None:
-    """The newest checkpoint folder of a stage, or None."""
-    found = [path for path in checkpoints.glob(f"{stage}-*") if path.name.removeprefix(f"{stage}-").isdigit()]
-    return max(found, key=lambda path: int(path.name.removeprefix(f"{stage}-")), default=None)
+    """The newest whole checkpoint folder of a stage, or None."""
+    folders = durable.whole_folders(checkpoints)
+    steps = [name.removeprefix(f"{stage}-") for name in folders if name.startswith(f"{stage}-")]
+    newest = max((step for step in steps if step.isdecimal()), key=int, default=None)
+    return None if newest is None else folders[f"{stage}-{newest}"]
 
 
 def read_state(folder: Path) -> TrainerState:
@@ -128,30 +133,12 @@ def _read(
     if with_optimiser:
         file = folder / "trainer_state.safetensors"
         try:
-            averages = load_file(file)
-        except (OSError, SafetensorError) as error:
+            averages = tensors.read(file)
+        except (OSError, ValueError, SafetensorError) as error:
             raise ValueError(f"{file} is missing or damaged; use --fresh to begin again") from error
         if not {key.rpartition("/")[0] for key in averages} <= {name for name, _ in model.named_parameters()}:
             raise ValueError(f"{file} is missing or damaged; use --fresh to begin again")
     return weights, averages, state
-
-
-def _write_folder(target: Path, write: Callable[[Path], object]) -> None:
-    """Fill a temporary folder by `write`, make it durable and give it its name."""
-    for stale in target.parent.glob(".tmp-*"):
-        shutil.rmtree(stale, ignore_errors=True)
-    temporary = target.parent / f".tmp-{target.name}"
-    temporary.mkdir(parents=True)
-    try:
-        write(temporary)
-        for file in temporary.iterdir():
-            with file.open("rb") as handle:
-                os.fsync(handle.fileno())
-        if target.exists():
-            shutil.rmtree(target)
-        temporary.rename(target)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _whole(model: Model, task: Task) -> Model:

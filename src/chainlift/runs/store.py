@@ -25,9 +25,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import yaml
+from chainlift import reading, yaml_text
+from chainlift.runs import shapes
+from chainlift.visible import visible
 
 APPENDED = ("metrics.jsonl", "rollouts.jsonl")
+LARGEST_FAILURE = 2**20  # bytes
+LARGEST_RECORD = 2**34
 LOCK_SECONDS = 0.25  # between two tries to get a lock that another process holds
 
 
@@ -51,9 +55,9 @@ class RunFolder:
                 if has_recipe:
                     raise ValueError(f"{path} holds files of another run; choose another --out or use --fresh")
                 write_atomically(marker, identity)
-            if not has_recipe and marker.read_text(encoding="utf-8") == identity:
-                write_atomically(readable, yaml.safe_dump(recipe, sort_keys=False))
-            found = marker.read_text(encoding="utf-8")
+            if not has_recipe and reading.text(marker) == identity:
+                write_atomically(readable, yaml_text.dump(recipe))
+            found = reading.text(marker)
         except OSError as error:
             raise ValueError(f"cannot write into {path}: {error.strerror}; choose another --out") from error
         if found != identity:
@@ -86,9 +90,12 @@ class RunFolder:
 
     @property
     def failure(self) -> str | None:
-        """The last lines of what ended the run, None if nothing did."""
+        """The last lines of what ended the run, None if nothing did; where they are damaged, that they are."""
         file = self.path / "FAILED"
-        return file.read_text(encoding="utf-8").strip() if file.exists() else None
+        try:
+            return reading.text(file, largest=LARGEST_FAILURE).strip() if file.exists() else None
+        except ValueError as error:
+            return f"the reason is lost: {error}"
 
     @property
     def failure_line(self) -> str:
@@ -106,34 +113,30 @@ class RunFolder:
 
     def finish(self, summary: dict[str, Any]) -> None:
         """Write summary.json, then the marker DONE."""
-        write_atomically(self.path / "summary.json", json.dumps(summary, indent=2) + "\n")
+        write_atomically(self.path / "summary.json", json.dumps(summary, indent=2, allow_nan=False) + "\n")
         write_atomically(self.path / "DONE", "")
 
     def recipe(self) -> dict[str, Any]:
         """Keys and values of recipe.yaml; ValueError if it is missing or damaged."""
         file = self.path / "recipe.yaml"
-        try:
-            found = yaml.safe_load(file.read_text(encoding="utf-8"))
-        except FileNotFoundError as error:
-            raise ValueError(f"{self.path} is not a run folder: it has no recipe.yaml") from error
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise ValueError(f"{file} is damaged") from error
-        if not isinstance(found, dict):
-            raise ValueError(f"{file} is damaged: it is no mapping")
-        return found
+        if not file.exists():
+            raise ValueError(f"{self.path} is not a run folder: it has no recipe.yaml")
+        return reading.yaml_mapping(file)
 
     def summary(self) -> dict[str, Any]:
         """summary.json; ValueError if it is missing or damaged."""
         file = self.path / "summary.json"
         try:
-            return json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, json.JSONDecodeError) as error:
-            raise ValueError(f"{file} is missing or damaged; use --fresh to begin again") from error
+            found = reading.json_mapping(file)
+            shapes.check(found, shapes.Summary, visible(str(file)))
+        except ValueError as error:
+            raise ValueError(f"{error}; use --fresh to begin again") from error
+        return found
 
     def take_records(self, other: RunFolder) -> None:
         """Begin the appended files with those of another run folder."""
         for file in APPENDED:
-            write_atomically(self.path / file, (other.path / file).read_text(encoding="utf-8"))
+            write_atomically(self.path / file, reading.text(other.path / file, largest=LARGEST_RECORD))
 
     def write_environment(self, environment: dict[str, Any]) -> None:
         """Write environment.json."""
@@ -172,14 +175,7 @@ class RunFolder:
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
     """The rows of a jsonl file, [] if there is none; ValueError names the line that is damaged."""
-    found = []
-    if path.exists():
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-            try:
-                found.append(json.loads(line))
-            except json.JSONDecodeError as error:
-                raise ValueError(f"{path}, line {number}, is damaged: {error.msg}") from error
-    return found
+    return list(reading.rows(path)) if path.exists() else []
 
 
 def write_atomically(path: Path, text: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from collections.abc import Sequence
 
@@ -10,6 +11,7 @@ from chainlift.sweep import kinds
 from chainlift.sweep.kinds import AnyRecipe
 
 LONGEST_RANGE = 10_000
+MOST_CELLS = 100_000
 
 
 def parse(text: str) -> tuple[str, list[str]]:
@@ -42,6 +44,10 @@ def expand(
     doubled = [key for key in keys if keys.count(key) > 1]
     if doubled:
         raise ValueError(f"{doubled[0]} is given twice; put all of its values into one axis, {doubled[0]}=a,b,c")
+    lengths = [1, *(len(values) for _, values in axes)]
+    cells = len(seeds) * (max(lengths) if zipped else math.prod(lengths))
+    if cells > MOST_CELLS:
+        raise ValueError(f"the grid of {', '.join(keys)} has {cells:,} runs; one sweep has at most {MOST_CELLS:,}")
     found = {}
     for seed in seeds:
         for values in _rows(axes, zipped=zipped):
@@ -65,7 +71,7 @@ def _rows(axes: list[tuple[str, list[str]]], *, zipped: bool) -> list[tuple[str,
 
 def _range(key: str, text: str) -> list[str]:
     """The integers of `a..b`, both included; [] where it is none."""
-    match = re.fullmatch(r"(-?\d+)\.\.(-?\d+)", text.strip())
+    match = re.fullmatch(r"(-?\d{1,18})\.\.(-?\d{1,18})", text.strip(), re.ASCII)
     if match is None:
         return []
     first, last = int(match[1]), int(match[2])

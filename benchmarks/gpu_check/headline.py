@@ -1,0 +1,198 @@
+"""Part 2: the headline from beginning to end, what an update of it costs, and what each saving for GPUs is worth."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.gpu_check.profiling import profiled
+from benchmarks.gpu_check.record import Finding, Record
+from benchmarks.gpu_check.right import agreements
+from benchmarks.gpu_check.sizes import headline
+from chainlift import recipe as recipes
+from chainlift.bench import states
+from chainlift.bench.limit import matmul_rate
+from chainlift.bench.machine import Machine
+from chainlift.bench.ours import Engine, asked
+from chainlift.bench.result import Result
+from chainlift.bench.states import States
+from chainlift.bench.suite import ACTIONS as ACTIONS_OF_SUITE
+from chainlift.bench.suite import Suite
+from chainlift.bench.timing import Comparison, in_turn
+from chainlift.models import savings
+from chainlift.models.protocol import split_prompts
+from chainlift.recipe import Recipe
+from chainlift.report import page
+from chainlift.report.terminal import Reporter
+from chainlift.stages import pipeline
+from chainlift.stages.context import Context
+
+ACTIONS = ("stage1", "update_early", "update_late", "evaluate_late")
+VARIANTS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
+    "as it is": ({}, ACTIONS),
+    "without cuda graphs": ({"off": ("cuda graphs",)}, ("update_late", "evaluate_late")),
+    "bfloat16": ({"dtype": "bfloat16"}, ("stage1", "update_late")),
+    "TF32": ({"tf32": True}, ("stage1", "update_late")),
+}
+"""The engine with a saving for GPUs switched off, or one switched on that is off in a recipe, and what is timed."""
+COMPILED: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
+    "compiled": ({"compiled": True}, ("stage1",)),
+    "compiled, bfloat16": ({"compiled": True, "dtype": "bfloat16"}, ("stage1", "update_late")),
+}
+"""The same with what takes longer, as it compiles first."""
+
+
+def run(record: Record, work: Path) -> None:
+    """All of it."""
+    recipe = headline(f"device={record.device}", tiny=record.tiny)
+    out = work / "headline"
+    if record.measure("run", partial(whole, recipe, out), needs=20) is None:
+        return
+    record.measure("page", partial(shown, out / recipe.run_id), needs=5)
+    found = states.of_run(out / recipe.run_id)
+    profiles(record, found, VARIANTS)
+    for stage in ("pretrain", "posttrain"):
+        agreements(record, "headline_", out / recipe.run_id, stage)
+    record.measure("recording", partial(recording, found, record.device))
+    suite = Suite(found, Machine(record.device), peers=False, only=("rollout",) if record.tiny else ACTIONS_OF_SUITE)
+    for one in suite.comparisons():
+        record.measure(f"savings: {one.title}", partial(compared, one, suite.machine, 1 if record.tiny else 3), needs=6)
+    again = [["dtype=bfloat16"]]
+    if record.device == "cuda":  # compiling needs a compiler, and a GPU to be of interest
+        profiles(record, found, COMPILED)
+        again.append(["compile=true"])
+    took = record.findings["run"]["seconds"]
+    for changes in again:
+        own = recipes.override(recipe, changes)
+        record.measure(f"run, {changes[0]}", partial(whole, own, out), needs=1.3 * took)
+
+
+def profiles(record: Record, found: States, variants: dict[str, tuple[dict[str, Any], tuple[str, ...]]]) -> None:
+    """Every variant's actions."""
+    for name, (options, actions) in variants.items():
+        for action in actions:
+            doing = partial(profile, found, record, action, options)
+            record.measure(f"{action}, {name}", doing, needs=15 if options.get("compiled") else 4)
+
+
+@contextmanager
+def clocked_methods(into: dict[str, float]) -> Iterator[None]:
+    """Seconds that stages spend in evaluations and checkpoints, added up under their names."""
+
+    def timed(name: str) -> Callable[..., Any]:
+        inner = getattr(Context, name)
+
+        def outer(*arguments: Any, **options: Any) -> Any:
+            began = time.perf_counter()
+            try:
+                return inner(*arguments, **options)
+            finally:
+                into[name] = into.get(name, 0.0) + time.perf_counter() - began
+
+        return outer
+
+    usual = {name: getattr(Context, name) for name in ("evaluate", "keep")}
+    for name in usual:
+        setattr(Context, name, timed(name))
+    try:
+        yield
+    finally:
+        for name, inner in usual.items():
+            setattr(Context, name, inner)
+
+
+def whole(recipe: Recipe, out: Path) -> Finding:
+    """A run of the recipe: seconds of its stages, of evaluations and of checkpoints, and what came out."""
+    within: dict[str, float] = {}
+    began = time.perf_counter()
+    with clocked_methods(within):
+        found = pipeline.run(recipe, out, Reporter(quiet=True), with_page=False).summary
+    seconds = time.perf_counter() - began
+    stages = [stage for stage in ("pretrain", "posttrain", "continued_pretrain") if stage in found]
+    told = {"wall_seconds": seconds, "within": within, "summary": found}
+    told |= {"stage_seconds": {stage: found[stage]["seconds"] for stage in stages}}
+    parts = [
+        f"{stage} {found[stage]['seconds']:.1f} s, greedy accuracy {found[stage]['greedy_accuracy']:.3f}, "
+        f"length {found[stage]['greedy_length_median']:g}"
+        for stage in stages
+    ]
+    spent = ", ".join(f"{value:.1f} s in {name}" for name, value in within.items())
+    return told, f"{seconds:.1f} s in all ({spent}); {'; '.join(parts)}"
+
+
+def shown(folder: Path) -> Finding:
+    """The run's page."""
+    began = time.perf_counter()
+    page.write(folder)
+    return {}, f"the run's page takes {time.perf_counter() - began:.1f} s"
+
+
+def profile(found: States, record: Record, action: str, options: dict[str, Any]) -> Finding:
+    """One action under one variant."""
+    machine = Machine(record.device, options.get("dtype", "float32"))
+    late = found.late
+    assert late is not None
+    engine = Engine(found.recipe, late if action.endswith("late") else found.early, machine)
+    if options.get("compiled"):
+        engine.model.compile_parts()
+    settings = found.recipe.posttrain
+    assert settings is not None
+    doings: dict[str, Callable[[], Any]] = {
+        "stage1": engine.stage_1,
+        "update": lambda: engine.update(settings, algorithm=settings.algorithm),
+        "evaluate": lambda: engine.evaluate(found.recipe.evaluate.during),
+    }
+    act = doings[action.partition("_")[0]]()
+    with ExitStack() as stack:
+        stack.enter_context(savings.without(*options.get("off", ())))
+        if options.get("tf32"):
+            torch.set_float32_matmul_precision("high")
+            stack.callback(torch.set_float32_matmul_precision, "highest")
+        return profiled(machine, act, repeats=1 if record.tiny else 4)
+
+
+def recording(found: States, device: str) -> Finding:
+    """Seconds of decoding steps of the late model: the one that is recorded, and replayed or plain ones."""
+    late = found.late
+    assert late is not None
+    assert found.recipe.posttrain is not None
+    machine = Machine(device)
+    engine = Engine(found.recipe, late, machine)
+    prefix, last = split_prompts(asked(engine.task, found.recipe.posttrain.prompts, 0).to(device))
+    told: dict[str, float] = {}
+    for name, off in (("replayed", ()), ("plain", ("cuda graphs",))):
+        with torch.no_grad(), savings.without(*off):
+            cache = engine.model.prefill(prefix)
+            seconds: list[float] = []
+            for _ in range(2):  # the first pays for allocation
+                decoder = engine.model.decoder(cache, engine.task.long_length + 1)
+                seconds = []
+                for _ in range(engine.task.long_length):
+                    began = machine.clock()
+                    decoder.step(last[:, 0])
+                    seconds.append(machine.clock() - began)
+            told |= {f"{name}_step": statistics.median(seconds[2:]), f"{name}_second_step": seconds[1]}
+    return told, (
+        f"a decoding step of {len(last)} rows: {told['replayed_step'] * 1e3:.2f} ms replayed, "
+        f"{told['plain_step'] * 1e3:.2f} ms plain; recording one takes {told['replayed_second_step'] * 1e3:.1f} ms"
+    )
+
+
+def compared(comparison: Comparison, machine: Machine, repeats: int) -> Finding:
+    """A comparison's cases in turn, and their shares of the rate of plain matrix products."""
+    rates: list[float] = []
+
+    def look() -> None:
+        if comparison.product != (0, 0):
+            rates.append(matmul_rate(machine, *comparison.product))
+
+    done = in_turn(comparison.cases, repeats, before_each=look)
+    result = Result(comparison, done, rate=max(rates, default=None))
+    return result.as_dict(), "; ".join(line.strip() for line in list(result.lines())[1:])

@@ -1,0 +1,111 @@
+"""Part 3: against transformers and TRL, at the headline's size and with 25 million parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from benchmarks.gpu_check.headline import compared
+from benchmarks.gpu_check.record import Finding, Record
+from benchmarks.gpu_check.sizes import headline, larger
+from chainlift.bench import grid, sizes, states, trl_peer
+from chainlift.bench.limit import matmul_rate
+from chainlift.bench.machine import DTYPES, Machine
+from chainlift.bench.ours import Engine, asked, product
+from chainlift.bench.peers import Generate
+from chainlift.bench.timing import Action, Case, Comparison, clocked
+from chainlift.recipe import Recipe
+from chainlift.tasks import registry
+
+ACTIONS = ("stage1", "update", "decoding")
+
+
+def run(record: Record, work: Path) -> None:
+    """All of it; what takes longest comes last."""
+    recipes = {"headline": headline(tiny=record.tiny)} | ({} if record.tiny else {"25 M": larger()})
+    machines = [Machine(record.device, dtype) for dtype in DTYPES]
+    for name, recipe in recipes.items():
+        record.measure(f"rate, {name}", partial(rates, recipe, machines), needs=2)
+    repeats = 1 if record.tiny else 3
+    for name, recipe in recipes.items():
+        for machine in machines:
+            for action, one in zip(ACTIONS, grid.comparisons(recipe, machine, peers=True), strict=True):
+                own = decoding(one, recipe, machine, compiled=False) if action == "decoding" else one
+                doing = partial(compared, own, machine, repeats)
+                record.measure(f"{action}, {name}, {machine.dtype}", doing, needs=8)
+    for name, recipe in recipes.items():
+        for machine in machines:
+            doing = partial(against_trl, recipe, machine, work, 1 if record.tiny or name != "headline" else 2)
+            record.measure(f"TRL update, {name}, {machine.dtype}", doing, needs=12)
+    if record.device == "cuda":
+        one = list(grid.comparisons(recipes["headline"], machines[0], peers=True))[-1]
+        own = decoding(one, recipes["headline"], machines[0], compiled=True)
+        record.measure("decoding, headline, float32, compiled", partial(compared, own, machines[0], 2), needs=25)
+
+
+def rates(recipe: Recipe, machines: list[Machine]) -> Finding:
+    """The machine's limit: plain matrix products of the recipe's size."""
+    found = {machine.dtype: matmul_rate(machine, *product(recipe)) for machine in machines}
+    told = ", ".join(f"{dtype} {rate / 1e12:.3g}" for dtype, rate in found.items())
+    width, hidden = product(recipe)
+    return found, f"TFLOP/s of products of width {width} x {hidden}: {told}"
+
+
+def decoding(one: Comparison, recipe: Recipe, machine: Machine, *, compiled: bool) -> Comparison:
+    """The comparison of decoding with a peer that transformers compiles, or does not: compiling takes a minute."""
+    prompts = recipe.pretrain.batch_size // grid.GROUP_SIZE
+    task = registry.build(recipe.task)
+
+    def peer(folder: Path) -> Action:
+        generate = Generate(folder, machine, task.vocabulary.eos, task.long_length + 1, compiled=compiled)
+        return lambda step: generate(asked(task, prompts, step), group_size=grid.GROUP_SIZE, to_the_end=True)
+
+    name = f"transformers generate, {'compiled' if compiled else 'not compiled'}"
+    cases = [one.cases[0], Case(name, "peer", sizes.with_new(recipe, peer))]
+    return Comparison(one.action, one.state, one.dtype, cases, one.product)
+
+
+def against_trl(recipe: Recipe, machine: Machine, work: Path, repeats: int) -> Finding:
+    """An RL update with its sampling: ours and TRL's, after the headline's stage 1 if part 2 has left it."""
+    settings = recipe.posttrain
+    assert settings is not None
+    task = registry.build(recipe.task)
+    import trl  # noqa: F401  # before the work, so that its lack is told
+
+    def cases(folder: Path) -> list[Case]:
+        def ours() -> Action:
+            return clocked(machine, Engine(recipe, folder, machine).update(settings, algorithm="grpo", coins=True))
+
+        def theirs() -> Action:
+            return lambda step: trl_peer.update(
+                folder,
+                machine,
+                task,
+                asked(task, settings.prompts, step),
+                group_size=settings.group_size,
+                algorithm="grpo",
+            )
+
+        return [Case("ours", "ours", ours), Case("TRL GRPOTrainer", "peer", theirs)]
+
+    return with_state(
+        recipe,
+        work,
+        lambda folder, state: compared(
+            Comparison("update", state, machine.dtype, cases(folder), product(recipe)), machine, repeats
+        ),
+    )
+
+
+def with_state(recipe: Recipe, work: Path, doing: Callable[[Path, str], Finding]) -> Finding:
+    """What is found with the checkpoint after stage 1 of a finished run of the recipe, or with a new model's."""
+    for run in sorted((work / "headline").glob("headline-*/DONE")):
+        found = states.of_run(run.parent)
+        if found.recipe.model == recipe.model and found.recipe.task == recipe.task:
+            return doing(found.early, "after stage 1")
+    folder = work / "new" / f"{recipe.digest}"
+    if not folder.exists():
+        folder.mkdir(parents=True)
+        states.save_new(recipe, folder)
+    return doing(folder, "new model")

@@ -1,0 +1,76 @@
+"""What a part of the check has found: a JSON file that is whole after every measurement, and a line for each."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+Finding = tuple[dict[str, Any], str]
+"""What was measured, and the same in one line for people."""
+LAST_LINES = 6  # of a traceback
+
+
+class Record:
+    """The findings of one part, whose time is limited."""
+
+    def __init__(self, folder: Path, part: str, seconds: float, *, tiny: bool = False) -> None:
+        self.file, self.part, self.tiny = folder / f"{part}.json", part, tiny
+        self.device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.findings: dict[str, Any] = {}
+        self._ends = time.monotonic() + seconds
+
+    @property
+    def left(self) -> float:
+        """Seconds that this part may still take."""
+        return self._ends - time.monotonic()
+
+    def measure(self, key: str, doing: Callable[[], Finding], *, needs: float = 3.0) -> dict[str, Any] | None:
+        """What `doing` finds, kept under `key` with its seconds and peak memory; None where it fails or is skipped.
+
+        needs: about how many seconds it takes; where fewer are left it is skipped.
+        """
+        if self.left < (0.0 if self.tiny else needs):
+            line = f"skipped: no time left ({self.left:.0f} s of about {needs:.0f})"
+            self._keep(key, {"skipped": "no time left"}, line)
+            return None
+        if self.device == "cuda":
+            torch.cuda.reset_peak_memory_stats()
+        began, line = time.monotonic(), ""
+        found: dict[str, Any] | None = None
+        try:
+            found, line = doing()
+            told = found
+        except ImportError as error:
+            told, line = {"skipped": f"no {error.name}"}, f"skipped: no {error.name}"
+        except Exception as error:
+            lines = traceback.format_exc().strip().splitlines()[-LAST_LINES:]
+            told, line = {"error": lines}, f"FAILED: {type(error).__name__}: {str(error).strip()[:300]}"
+        told = told | {"seconds": round(time.monotonic() - began, 2), "peak_bytes": self._peak()}
+        self._keep(key, told, line)
+        return found
+
+    def _peak(self) -> int | None:
+        """Bytes that were allocated on the GPU at most since the measurement began."""
+        try:
+            return torch.cuda.max_memory_allocated() if self.device == "cuda" else None
+        except RuntimeError:  # after a fault of the device every call fails
+            return None
+
+    def _keep(self, key: str, found: dict[str, Any], line: str) -> None:
+        self.findings[key] = found | {"line": line}
+        write(self.file, self.findings)
+        print(f"[{self.part}] {key}: {line}", flush=True)
+
+
+def write(file: Path, content: dict[str, Any]) -> None:
+    """Write JSON so that a reader sees the old or the new file, never a part."""
+    temporary = file.with_name(f".{file.name}")
+    temporary.write_text(json.dumps(content, indent=1, default=str) + "\n", encoding="utf-8")
+    os.replace(temporary, file)
