@@ -8,9 +8,8 @@ from pathlib import Path
 
 from chainlift.runs.store import write_atomically
 
-HEAD = """# Results
-
-Written by `chainlift reproduce`, not by hand: what was measured, beside what theory says ([theory.md](theory.md)).
+BEGINNING = "# Results\n\nWritten by `chainlift reproduce`"
+HEAD = f"""{BEGINNING}, not by hand: what was measured, beside what theory says ([theory.md](theory.md)).
 Intervals are Student's t, 95 %, over seeds. "Worst" is the seed farthest from the prediction; every seed must be within
 "allowed", or the mean where "mean" stands behind it; "inside" asks that the mean's interval holds the prediction. A
 line without a prediction is a measurement. A verdict that fails is shown as failing.
@@ -39,11 +38,13 @@ class Parts:
 
 
 def read(document: Path) -> Parts:
-    """The parts of a document that `write` wrote; none if it is not there."""
+    """The parts of a document that `write` wrote, none if it is not there; ValueError for any other document."""
     parts = Parts()
     if not document.exists():
         return parts
     head, *sections = document.read_text(encoding="utf-8").split("\n## ")
+    if not head.startswith(BEGINNING):
+        raise ValueError(f"{document} was not written by chainlift and is left alone; name another file")
     for row in head.splitlines():
         if row.startswith("| ["):
             parts.rows[row[3:].partition("]")[0]] = row

@@ -49,17 +49,19 @@ class _Told:
 def write(document: Path, results: Path, names: Sequence[str]) -> list[str]:
     """The names of the claims put into `document`: those of `names` whose results are in `results` or `results`/quick.
 
-    What else it holds stays. Figures of full results are copied into `img` beside it. ValueError in one line if it
-    cannot be written.
+    What else it holds stays. Figures of full results are copied into the document's own folder of images beside it.
+    ValueError in one line if it cannot be written.
     """
     whole, quick = (_read(folder, names) for folder in (results, results / "quick"))
     with _written(document):
         parts = document_parts.read(document)
+        folder = _image_folder(document)
         for told in whole:
             name = told.content["claim"]
-            parts.rows[name], parts.sections[name] = _row(told.content, linked=True), _section(told)
+            parts.rows[name] = _row(told.content, linked=True)
+            parts.sections[name] = _section(told, images(document))
             for drawn in told.pictures:
-                shutil.copyfile(drawn, document.parent / "img" / drawn.name)
+                shutil.copyfile(drawn, folder / drawn.name)
         if quick:
             parts.quick = _quick(quick)
         document_parts.write(document, parts, names)
@@ -74,22 +76,33 @@ def write_run(document: Path, run: Path) -> str:
     if summary is None:
         raise ValueError(f"{run} is not finished; the command that began it goes on with it")
     with _written(document):
-        picture = document.parent / "img" / f"run-{recipe['name']}.png"
+        parts = document_parts.read(document)
+        picture = f"run-{recipe['name']}.png"
         drawn = run / "figures" / "lift.png"
         if not drawn.is_file():
             page.write(run)
-        shutil.copyfile(drawn, picture)
-        parts = document_parts.read(document)
-        parts.single[recipe["name"]] = _single(recipe, summary, found.environment, picture.name)
+        shutil.copyfile(drawn, _image_folder(document) / picture)
+        parts.single[recipe["name"]] = _single(recipe, summary, found.environment, images(document) / picture)
         document_parts.write(document, parts, list(parts.sections))
     return recipe["name"]
+
+
+def images(document: Path) -> Path:
+    """The folder of a document's images, seen from the document: its own, so that it overwrites no other picture."""
+    return Path("img") / document.stem
+
+
+def _image_folder(document: Path) -> Path:
+    """That folder, made if need be."""
+    folder = document.parent / images(document)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 @contextmanager
 def _written(document: Path) -> Iterator[None]:
     """ValueError in one line where a document cannot be written."""
     try:
-        (document.parent / "img").mkdir(parents=True, exist_ok=True)
         yield
     except OSError as error:
         raise ValueError(f"cannot write {document}: {error.strerror}") from error
@@ -130,7 +143,7 @@ def _row(one: dict[str, Any], *, linked: bool) -> str:
     return "| " + " | ".join(map(str, cells)) + " |"
 
 
-def _single(recipe: dict[str, Any], summary: dict[str, Any], where: dict[str, Any], picture: str) -> str:
+def _single(recipe: dict[str, Any], summary: dict[str, Any], where: dict[str, Any], picture: Path) -> str:
     """One run's part of the document."""
     language = "llm posttrain" if recipe["posttrain"] else "llm finetune"
     command = language if "data" in recipe else "run"
@@ -142,13 +155,13 @@ def _single(recipe: dict[str, Any], summary: dict[str, Any], where: dict[str, An
         f"Run `{summary['run_id']}`, made with {_machine(where)}. It trained for {seconds / 60:.0f} minutes. "
         f"{summary['pretrain']['prompts']} fresh prompts at each point.",
         headline(summary, chance(recipe, summary)),
-        f"![{recipe['title']}](img/{picture})",
+        f"![{recipe['title']}]({picture.as_posix()})",
         summary_markdown(summary),
     ]
     return "\n\n".join(parts)
 
 
-def _section(told: _Told) -> str:
+def _section(told: _Told, folder: Path) -> str:
     """A claim's part of the document."""
     one = told.content
     parts = [
@@ -157,7 +170,7 @@ def _section(told: _Told) -> str:
         f"    chainlift reproduce {one['claim']} --seeds {seed_range(one['seeds'])}",
         _circumstances([one]),
     ]
-    parts += [f"![{one['statement']}](img/{picture.name})" for picture in told.pictures]
+    parts += [f"![{one['statement']}]({(folder / picture.name).as_posix()})" for picture in told.pictures]
     return "\n\n".join([*parts, _lines(told, "All")])
 
 
