@@ -84,7 +84,7 @@ class Recipe(Named):
     evaluate: EvaluateSettings = EvaluateSettings()
     """What is measured, and how often."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    """Where tensors live; auto takes the best that is there."""
+    """Where tensors live; auto: a CUDA GPU if there is one, else the CPU."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """bfloat16: autocast of the matrix products."""
     compile: bool = Field(default=False, json_schema_extra=LATER)

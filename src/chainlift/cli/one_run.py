@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -169,6 +170,8 @@ def env(as_json: Json = False) -> None:
     from chainlift.runs import environment
 
     found = environment.describe()
+    if (note := environment.device_note("auto")) is not None:
+        print(note, file=sys.stderr)
     if as_json:
         print(json.dumps(found))
         return

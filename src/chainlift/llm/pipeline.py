@@ -86,7 +86,10 @@ def _begin(recipe: LlmRecipe, reporter: Reporter) -> tuple[str, Reporter]:
         torch.set_num_threads(recipe.threads)
     models.need_extra()
     launch.join()
-    return device, reporter if processes.is_first() else Reporter(quiet=True)
+    reporter = reporter if processes.is_first() else Reporter(quiet=True)
+    if (note := environment.device_note(recipe.device)) is not None:
+        reporter.say(note)
+    return device, reporter
 
 
 def summarise(recipe: LlmRecipe, folder: RunFolder) -> dict[str, Any]:

@@ -39,7 +39,7 @@ class LlmRecipe(Named):
     grader: GraderName = "exact"
     """exact: numbers as exact fractions; math: formulas, by math-verify."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where the model is; auto takes the best that is there."""
+    """Where the model is; auto: a CUDA GPU if there is one, else the CPU."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """bfloat16: autocast of the matrix products."""
     threads: int | None = Field(default=None, ge=1, json_schema_extra=ASIDE)

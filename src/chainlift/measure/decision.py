@@ -20,7 +20,7 @@ from chainlift.tasks.base import Task
 
 @torch.no_grad()
 def log_odds(model: SequenceModel, task: Task, prompts: Tensor, cache: Cache) -> dict[str, Tensor]:
-    """Log-odds (P,), double precision, on prompts (P, T) with the cache of their prefixes, of
+    """Log-odds (P,), double precision and on the CPU, on prompts (P, T) with the cache of their prefixes, of
 
     first: the first token of the gold chain, against every other token
     first_lead: the same against the most likely other token alone, which is where greedy changes its mind
@@ -32,16 +32,16 @@ def log_odds(model: SequenceModel, task: Task, prompts: Tensor, cache: Cache) ->
     """
     eos = task.vocabulary.eos
     opening = task.gold(prompts, long=True)[:, :1]
-    last = split_prompts(prompts)[1]
+    last, chosen = split_prompts(prompts)[1], opening[:, 0].cpu()
     found = {}
     for name, token in (("go_on", opening), ("go_on_elsewhere", (opening + 1) % eos)):
-        logits = model.logits(cache, torch.cat([last, token], dim=1)).double()
+        logits = model.logits(cache, torch.cat([last, token], dim=1)).cpu().double()  # Apple's GPU has no doubles
         if name == "go_on":
-            found["first"] = _against_the_rest(logits[:, 0], opening[:, 0])
-            found["first_lead"] = _lead(logits[:, 0], opening[:, 0])
+            found["first"] = _against_the_rest(logits[:, 0], chosen)
+            found["first_lead"] = _lead(logits[:, 0], chosen)
         if task.short_length > 1:
             break
-        found[name] = -_against_the_rest(logits[:, 1], torch.full_like(opening[:, 0], eos))
+        found[name] = -_against_the_rest(logits[:, 1], torch.full_like(chosen, eos))
     return found
 
 

@@ -32,7 +32,7 @@ def kl_by_position(
         logp, base_logp = (
             model.logits(model.prefill(prefix), suffix, found.rows).float().log_softmax(-1) for model in (policy, base)
         )
-        kl = (logp.exp() * (logp - base_logp)).sum(dim=-1).double().cpu()  # (N, R)
+        kl = (logp.exp() * (logp - base_logp)).sum(dim=-1).cpu().double()  # (N, R)
         there = torch.arange(kl.shape[1]) < found.num_actions.cpu()[:, None]
         total[: kl.shape[1]] += (kl * there).sum(dim=0)
         reached[: kl.shape[1]] += there.sum(dim=0)

@@ -27,7 +27,7 @@ ENUMERATED_BELOW = 4096  # prompts that cost no more than an evaluation anyway
 
 @dataclass(frozen=True)
 class Expectations:
-    """What the responses to each of P prompts are expected to be; every field is (P,), double precision."""
+    """What the responses to each of P prompts are expected to be; every field is (P,), double precision, on the CPU."""
 
     accuracy: Tensor
     """Probability that the response ends with the right answer."""
@@ -53,7 +53,7 @@ def every_prompt(task: Task) -> Tensor:
 
 @torch.no_grad()
 def transitions(model: LinearModel, prompts: Tensor, *, temperature: float = 1.0) -> Tensor:
-    """Log-probabilities (P, R, K, V) of each next token after each previous one, in double precision.
+    """Log-probabilities (P, R, K, V) of each next token after each previous one, in double precision and on the CPU.
 
     At the first position, whose previous token is the prompt's last one, the K rows are equal.
     """
@@ -62,7 +62,8 @@ def transitions(model: LinearModel, prompts: Tensor, *, temperature: float = 1.0
     found = []
     for digit in range(model.modulus):
         suffix = torch.cat([last, last.new_full((len(last), model.digits), digit)], dim=1)
-        found.append((model.logits(cache, suffix).double() / temperature).log_softmax(dim=-1))
+        logits = model.logits(cache, suffix).cpu().double()  # Apple's GPU has no doubles
+        found.append((logits / temperature).log_softmax(dim=-1))
     return torch.stack(found, dim=2)
 
 
@@ -105,9 +106,9 @@ def measure(
 def _of_chunk(model: LinearModel, task: Task, prompts: Tensor, temperature: float) -> tuple[Tensor, ...]:
     """The fields of Expectations for some prompts."""
     steps = transitions(model, prompts, temperature=temperature).exp()
-    eos, gold = task.vocabulary.eos, task.gold(prompts, long=True)
+    eos, gold = task.vocabulary.eos, task.gold(prompts.cpu(), long=True)
     answers = gold[:, -2]
-    accuracy, long, chain, finished, length = torch.zeros(5, len(prompts), dtype=steps.dtype, device=steps.device)
+    accuracy, long, chain, finished, length = torch.zeros(5, len(prompts), dtype=steps.dtype)
     alive = steps[:, 0, 0, :eos]  # (P, K): probability of having come so far with this last token
     on_gold = alive.gather(1, gold[:, :1])[:, 0]
     finished += steps[:, 0, 0, eos]

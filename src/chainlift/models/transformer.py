@@ -23,7 +23,8 @@ from chainlift.models.decoding import Embedded, TransformerDecoder
 from chainlift.models.graphs import GraphedDecoder
 from chainlift.models.protocol import Cache
 
-AT_ONCE = {"cpu": 2**11, "cuda": 2**17}  # tokens of a pass without a gradient: bounds memory, fits a CPU's caches
+AT_ONCE = {"cpu": 2**11}  # tokens of a pass without a gradient: bounds memory, fits a CPU's caches
+AT_ONCE_ON_A_GPU = 2**17
 LOOKUP_FROM = 4  # tokens to be looked up, as a multiple of the rows of the table, from which on it is made
 
 
@@ -151,7 +152,7 @@ class Transformer(nn.Module):
 
 def parts_of(tokens: Tensor) -> list[slice]:
     """Rows of tokens (B, S) that are read in one pass: all of them where there is a gradient to be taken."""
-    rows = max(AT_ONCE[tokens.device.type] // max(tokens.shape[1], 1), 1)
+    rows = max(AT_ONCE.get(tokens.device.type, AT_ONCE_ON_A_GPU) // max(tokens.shape[1], 1), 1)
     if torch.is_grad_enabled() or len(tokens) <= rows:
         return [slice(None)]
     return [slice(start, start + rows) for start in range(0, len(tokens), rows)]

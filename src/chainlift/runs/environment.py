@@ -42,15 +42,25 @@ def cores() -> int:
 
 
 def pick_device(name: str) -> str:
-    """`name`, or for auto the best device that is there: cuda, mps, cpu. ValueError if the one named is missing."""
+    """`name`, or for auto a CUDA GPU if there is one, else the CPU. ValueError if the device named is missing.
+
+    Nobody has measured Apple's GPU (mps) yet, so that it computes only for those who name it.
+    """
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
-        return next(device for device, there in available.items() if there)
+        return "cuda" if available["cuda"] else "cpu"
     if not available[name]:
         raise ValueError(
             f"device: {name} is not available here; available: {', '.join(d for d in available if available[d])}"
         )
     return name
+
+
+def device_note(name: str) -> str | None:
+    """One line for the user about the device that `auto` leaves alone, None where it leaves none."""
+    if name != "auto" or pick_device("auto") != "cpu" or not torch.backends.mps.is_available():
+        return None
+    return "device: the CPU; Apple's GPU is there, but nobody has measured it yet: device=mps computes on it"
 
 
 def own_device(name: str) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from chainlift.measure.divergence import kl_by_position
@@ -52,9 +51,9 @@ def _model(folder: Path, stage: str) -> tuple[Model, Task]:
 def _pass_at_k(model: Model, task: Task, prompts: torch.Tensor, samples: int, seed: int) -> dict[int, float]:
     """The unbiased estimate at powers of two up to the number of samples."""
     draws = stream(seed, "before-after/pass-at-k")
-    right = [
-        answer(model, task, chunk, group_size=samples, generator=draws).verdict.answer.view(len(chunk), -1).sum(dim=1)
-        for chunk in prompts.split(max(ROWS_AT_ONCE // samples, 1))
-    ]
+    right = []
+    for chunk in prompts.split(max(ROWS_AT_ONCE // samples, 1)):
+        answers = answer(model, task, chunk, group_size=samples, generator=draws)
+        right.append(answers.verdict.answer.view(len(chunk), -1).sum(dim=1).cpu())
     ks = [2**i for i in range(samples.bit_length()) if 2**i <= samples]
-    return pass_at_k(np.array(torch.cat(right)), samples, ks)
+    return pass_at_k(torch.cat(right).numpy(), samples, ks)

@@ -116,7 +116,10 @@ def _begin(recipe: Recipe, reporter: Reporter, *, shard: bool = False) -> tuple[
     processes.join(device)
     if shard and processes.count() == 1:
         raise ValueError("--shard divides a model between processes: start several of them with torchrun")
-    return device, reporter if processes.is_first() else Reporter(quiet=True)
+    reporter = reporter if processes.is_first() else Reporter(quiet=True)
+    if (note := environment.device_note(recipe.device)) is not None:
+        reporter.say(note)
+    return device, reporter
 
 
 def _train(context: Context, out: Path) -> None:
