@@ -1,13 +1,10 @@
 """Completions judged as formulas, in worker processes that may hang, die, or run out of memory."""
 
-import multiprocessing
-import os
 import time
 from collections.abc import Iterator
 
 import pytest
 
-from chainlift.llm import math_worker
 from chainlift.llm.grade import Grade
 from chainlift.llm.graders import grader
 from chainlift.llm.math_grader import MathGrader
@@ -53,50 +50,27 @@ def test_where_the_answer_stands(judge: MathGrader) -> None:
 def test_one_that_hangs_is_killed_and_counted_and_the_others_go_on(judge: MathGrader) -> None:
     judge.counts()
     started = time.monotonic()
-    texts, answers = marked([("1", "1"), (r"9^{9^{9^{9}}}", "3"), ("2", "2"), (r"8^{9^{9^{9}}}", "3"), ("3", "4")])
+    texts, answers = marked([("x+1", "1+x"), (r"9^{9^{9^{9}}}", "3"), ("2", "2"), (r"8^{9^{9^{9}}}", "3"), ("3", "4")])
     grades = judge.grade_all(texts, answers)
     assert [grade.is_right for grade in grades] == [True, False, True, False, False]
     assert {grades[1].how, grades[3].how} <= {"timeout", "crash"}
     counts = judge.counts()
     assert counts["timeouts"] + counts["crashes"] == 2
     assert time.monotonic() - started < 60
-    assert judge.grade_all(["#### 5"], ["5"]) == [Grade(True, "mark")]
+    assert judge.grade_all(["#### x+2"], ["2+x"]) == [Grade(True, "mark")]
 
 
-def die(found: str, expected: str) -> bool:
-    if found == "dies":
-        os._exit(3)
-    if found == "eats":
-        return len(bytearray(2 * math_worker.MEMORY)) > 0
-    return found == expected
-
-
-def test_a_worker_that_dies_or_has_no_memory_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(math_worker, "verdict", die)
+def test_many_at_once_and_again_after_the_end() -> None:
     judge = MathGrader("####")
-    try:
-        grades = judge.grade_all(["#### dies", "#### eats", "#### 5", "#### 6"], ["1", "1", "5", "5"])
-        assert [(one.is_right, one.how) for one in grades] == [
-            (False, "crash"), (False, "crash"), (True, "mark"), (False, "mark"),
-        ]  # fmt: skip
-        assert judge.counts()["crashes"] == 2
-    finally:
-        judge.close()
-
-
-def test_many_at_once_and_no_process_is_left() -> None:
-    before = {child.pid for child in multiprocessing.active_children()}
-    judge = grader("math", "####")
-    texts = [f"#### {i}/7" for i in range(200)]
-    grades = judge.grade_all(texts, [rf"\frac{{{i + i % 2}}}{{7}}" for i in range(200)])
+    texts = [f"#### x+{i}" for i in range(200)]
+    grades = judge.grade_all(texts, [f"{i + i % 2}+x" for i in range(200)])
     assert [one.is_right for one in grades] == [i % 2 == 0 for i in range(200)]
     judge.close()
-    assert {child.pid for child in multiprocessing.active_children()} <= before
-    assert judge.grade_all(["#### 1"], ["1"]) == [Grade(True, "mark")]  # used again, it begins anew
+    assert judge.grade_all(["#### x+1"], ["1+x"]) == [Grade(True, "mark")]  # used again, it begins anew
     judge.close()
 
 
 def test_without_its_packages_it_is_told_when_it_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(ValueError, match=r"grader=math needs math_verify and pebble: pip install 'chainlift\[llm\]'"):
+    with pytest.raises(ValueError, match=r"grader=math needs math_verify: pip install 'chainlift\[llm\]'"):
         grader("math", "####")

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from chainlift.llm import templates
-from chainlift.llm.grade import marked_or_boxed
+from chainlift.llm.answer_place import marked_or_boxed
 from chainlift.llm.problem import Problem
 from chainlift.llm.templates import TemplateSettings
 
@@ -61,7 +61,6 @@ def test_braces_of_latex_stay() -> None:
 
 
 line = st.text(st.characters(codec="utf-8", exclude_characters="#", exclude_categories=["Cc", "Cs"]), max_size=30)
-filled = line.filter(lambda text: text.strip() != "")
 
 
 def answered(text: templates.Text, settings: TemplateSettings = templates.DEFAULT) -> str | None:
@@ -71,7 +70,7 @@ def answered(text: templates.Text, settings: TemplateSettings = templates.DEFAUL
 
 @given(
     solution=st.lists(line, min_size=1, max_size=4).map("\n".join).filter(lambda text: text.strip() != ""),
-    answer=filled,
+    answer=line.filter(lambda text: any(character.isalnum() for character in text)),
     settings=st.sampled_from(ALL),
     long=st.booleans(),
     tail=line,
@@ -114,9 +113,9 @@ def test_where_the_forms_part(template: Any) -> None:
         (" #### \n", False, None),
         (" 72", False, None),
         (" Nat sold", True, None),
-        (" #### 72\n#### 72\n#### 7", False, "7"),
+        (" #### 72\n#### 72\n#### 7", False, "72"),
         (" #### 72 clips\n\nQuestion: And now?", False, "72 clips"),
-        (" #### 72\nNo, wait.\n#### 73", True, "73"),
+        (" #### 72\nNo, wait.\n#### 73", False, "72"),
         (" Nat sold 72.\n####72", True, "72"),
         (" She has #### 5", True, "5"),
         (" Let us see. #### 72", True, "72"),

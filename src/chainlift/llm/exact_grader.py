@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 from chainlift.llm import numbers
-from chainlift.llm.grade import Grade, How, Tally, marked_or_boxed
+from chainlift.llm.answer_place import marked_or_boxed, until_next_question
+from chainlift.llm.grade import Grade, How, Tally
 
 
 class ExactGrader:
-    """Right is the same number: behind the last answer mark, else in the last box, else the last one of the text.
+    """Right is the same number: behind the first answer mark, else in the last box, else the last one of the text.
 
-    What stands behind a mark or in a box must be one number, with a unit or a currency at most.
+    What stands behind a mark or in a box must be one number, with a unit or a currency at most. What follows an
+    invented next question is not read.
     """
 
     def __init__(self, answer_mark: str) -> None:
@@ -35,13 +37,13 @@ class ExactGrader:
         if expected is None:
             raise ValueError(f"the right answer {answer!r} is no number; use grader=math for formulas")
         found, how = self._found(completion)
-        return Grade(found == expected, how)
+        return Grade(found is not None and found == expected, how)
 
     def _found(self, completion: str) -> tuple[Fraction | None, How]:
         """(the number that a completion answers, where it stood)."""
         text, how = marked_or_boxed(completion, self._mark)
-        if text is not None:
+        if text is None:
+            value, how = numbers.last(until_next_question(completion)), "last number"
+        else:
             value = numbers.read(text)
-            return value, "no answer" if value is None else how
-        found = numbers.find(completion)
-        return (found[-1], "last number") if found else (None, "no answer")
+        return value, "no answer" if value is None else how

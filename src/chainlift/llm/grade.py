@@ -1,4 +1,4 @@
-"""What every judge of answers shares: a verdict, its protocol, its counts, and where an answer stands in a text."""
+"""What every judge of answers shares: a verdict, its protocol, and its counts."""
 
 from __future__ import annotations
 
@@ -56,25 +56,3 @@ class Tally:
         """The counts since the last call."""
         taken, self._grades = self._grades, []
         return {"graded": len(taken)} | {name: sum(one.how == how for one in taken) for how, name in COUNTED.items()}
-
-
-def marked_or_boxed(text: str, answer_mark: str) -> tuple[str | None, How]:
-    """(the answer, where it stood): behind the last mark, to the end of its line, else in the last box, else None."""
-    _, mark, after = text.rpartition(answer_mark)
-    if mark:
-        return after.lstrip(" ").partition("\n")[0].strip(), "mark"
-    return _boxed(text), "boxed"
-
-
-def _boxed(text: str) -> str | None:
-    """What the last \\boxed{...} of a text holds, braces matched; None without one."""
-    start = text.rfind("\\boxed{")
-    if start < 0:
-        return None
-    start += len("\\boxed{")
-    depth = 1
-    for place in range(start, len(text)):
-        depth += {"{": 1, "}": -1}.get(text[place], 0)
-        if depth == 0:
-            return text[start:place]
-    return None

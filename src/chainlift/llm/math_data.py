@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from chainlift.llm import records
+from chainlift.llm.boxed import boxed
 from chainlift.llm.problem import DataSettings, Problem, Splits, limited
 from chainlift.settings import ASIDE, suggest
 
@@ -31,10 +32,6 @@ CONFIGS = (
     "precalculus",
 )
 """The subjects, each of them a configuration on the hub."""
-
-BOX = re.compile(r"\\(?:boxed|fbox)(?![a-zA-Z])\s*")
-UNBRACED = re.compile(r"[^\s$]+")
-BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
 
 
 class MathSettings(DataSettings):
@@ -57,26 +54,6 @@ def load(settings: MathSettings) -> Splits:
     """Training and test problems, 7,500 and 5,000 of the full data set; ValueError in one line where that fails."""
     train, test = (_problems(settings, name) for name in ("train", "test"))
     return limited(train, settings.train_limit), limited(test, settings.test_limit)
-
-
-def boxed(text: str) -> str:
-    r"""The content of the last \boxed{...}, \fbox{...} or unbraced \boxed, on one line.
-
-    Escaped braces do not count. ValueError if there is no box, or if it is empty or never closed.
-    """
-    *_, last = [None, *BOX.finditer(text)]
-    if last is None:
-        raise ValueError(r"no \boxed{...} in the solution")
-    start = last.end()
-    if text[start : start + 1] != "{":
-        found = UNBRACED.match(text, start)
-        content = found[0].rstrip(".,;") if found else ""
-    else:
-        content = text[start + 1 : _closing(text, start)]
-    content = " ".join(content.split())
-    if not content:
-        raise ValueError(r"the last \boxed is empty")
-    return content
 
 
 def subject(name: str) -> str:
@@ -140,13 +117,3 @@ def _local(folder: Path, split: str) -> Iterable[records.Record]:
     if not files:
         raise ValueError(f"{folder} has no {split} problems; expected {FILES}, with {FORM}")
     return (records.read_json(file, FORM) for file in files)
-
-
-def _closing(text: str, opening: int) -> int:
-    """The place of the brace that closes the one at `opening`."""
-    depth = 0
-    for brace in BRACE.finditer(text, opening):
-        depth += {"{": 1, "}": -1}.get(brace[0], 0)
-        if depth == 0:
-            return brace.start()
-    raise ValueError(r"the last \boxed{ is never closed")

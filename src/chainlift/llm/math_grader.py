@@ -1,36 +1,31 @@
-"""Answers that are formulas, judged by math-verify in processes that can be killed.
-
-A formula can keep a computer algebra system busy for ever, or take all memory. So each is judged in a worker process
-with a clock on the wall; one that is late is killed, counted, and wrong, and the others go on.
-"""
+"""Answers that are formulas, judged by their texts where these tell and else by math-verify in worker processes."""
 
 from __future__ import annotations
 
 import importlib.util
-import multiprocessing
-import os
 from collections.abc import Sequence
-from concurrent.futures import TimeoutError as LateError
-from typing import Any
 
-from chainlift.llm import math_worker
-from chainlift.llm.grade import Grade, How, Tally, marked_or_boxed
+from chainlift.llm import math_text
+from chainlift.llm.answer_place import marked_or_boxed, until_next_question
+from chainlift.llm.grade import Grade, How, Tally
+from chainlift.llm.math_pool import MathPool, Pair, Verdict
 
 SECONDS = 5.0  # for one formula; honest ones take a few milliseconds
-MOST_WORKERS = 4
 LONGEST = 2000  # characters of an answer; a longer one is none
 
 
 class MathGrader:
-    """Right is what math-verify calls equal: behind the last answer mark, else in the last box, else in the text."""
+    """Right is what is written the same, or what math-verify calls equal.
+
+    The answer stands behind the first answer mark, else in the last box, else in the last line with a formula.
+    """
 
     def __init__(self, answer_mark: str, *, seconds: float = SECONDS) -> None:
         """seconds: of one verdict; then its worker is killed."""
-        self._pool: Any = None
-        missing = [name for name in ("math_verify", "pebble") if importlib.util.find_spec(name) is None]
-        if missing:
-            raise ValueError(f"grader=math needs {' and '.join(missing)}: pip install 'chainlift[llm]'")
-        self._mark, self._seconds = answer_mark, seconds
+        if importlib.util.find_spec("math_verify") is None:
+            raise ValueError("grader=math needs math_verify: pip install 'chainlift[llm]'")
+        self._mark = answer_mark
+        self._pool = MathPool(seconds)
         self._tally = Tally()
 
     def grade_all(self, completions: Sequence[str], answers: Sequence[str]) -> list[Grade]:
@@ -50,37 +45,20 @@ class MathGrader:
 
     def close(self) -> None:
         """End the workers."""
-        if self._pool is not None:
-            self._pool.stop()
-            self._pool.join()
-            self._pool = None
-
-    def __del__(self) -> None:
-        self.close()
+        self._pool.close()
 
     def _found(self, completion: str) -> tuple[str | None, How]:
         """(the answer's text, where it stood)."""
         text, how = marked_or_boxed(completion, self._mark)
         if text is None:
-            text, how = completion.strip().rpartition("\n")[2], "formula"
+            text, how = math_text.of_prose(until_next_question(completion)), "formula"
         return (None, "no answer") if not text.strip() or len(text) > LONGEST else (text, how)
 
-    def _verdicts(self, pairs: list[tuple[str, str]]) -> dict[tuple[str, str], bool | How]:
+    def _verdicts(self, pairs: list[Pair]) -> dict[Pair, Verdict]:
         """For each pair of texts whether they are equal, or what became of the worker."""
-        from pebble import ProcessExpired, ProcessPool
-
-        if self._pool is None:
-            # spawned, not forked: this process holds torch, its threads and perhaps a GPU
-            workers = min(len(os.sched_getaffinity(0)), MOST_WORKERS)
-            context = multiprocessing.get_context("spawn")
-            self._pool = ProcessPool(max_workers=workers, initializer=math_worker.prepare, context=context)  # pyright: ignore[reportArgumentType]
-        futures = {pair: self._pool.schedule(math_worker.verdict, args=pair, timeout=self._seconds) for pair in pairs}
-        verdicts: dict[tuple[str, str], bool | How] = {}
-        for pair, future in futures.items():
-            try:
-                verdicts[pair] = future.result()
-            except LateError:
-                verdicts[pair] = "timeout"
-            except (ProcessExpired, MemoryError):
-                verdicts[pair] = "crash"
-        return verdicts
+        verdicts: dict[Pair, Verdict] = {}
+        for answer, expected in pairs:
+            decided = math_text.decided(answer, expected)
+            if decided is not None:
+                verdicts[answer, expected] = decided
+        return verdicts | self._pool.verdicts([pair for pair in pairs if pair not in verdicts])

@@ -1,99 +1,107 @@
 r"""Numbers as people and models write them, read as exact fractions.
 
-`1,234.50`, `$18`, `18 dollars`, `-3/4`, `1 1/2`, `1.5e3`, `18%`, `\frac{3}{4}` and `1{,}234` are numbers; `1,2`, `7 2`
-and `72/` are not. A per cent sign is a unit like any other: data sets ask for "what per cent" and write 18, so 18% is
-18.
+`1,234.50`, `1 000`, `$18`, `$18/hour`, `18 dollars`, `-3/4`, `1 1/2`, `1½`, `1.5e3`, `2 × 10^3`, `18%`, `\frac{3}{4}`,
+`1{,}234`, `1 million`, `5k`, `2 dozen` and `3 * 5 = 15` are numbers; `1,2`, `7 2`, `72/`, `18!`, `5²`, `2π` and `> 18`
+are not. A per cent sign is a unit like any other: data sets ask for "what per cent" and write 18, so 18% is 18. What is
+not worked out, as `3 * 5` or `5²`, is no number: an answer is asked for.
 """
 
 from __future__ import annotations
 
 import re
 from fractions import Fraction
+from functools import lru_cache
 
-MOST_DIGITS = 60
-"""Of a number; longer ones are no answers, and work on them would not be bounded."""
-MOST_EXPONENT = 30
+from chainlift.llm.number_context import is_harmless, is_other_thing
+from chainlift.llm.number_literal import literals
+from chainlift.llm.number_text import plain
 
-_LATEX = (
-    (re.compile(r"\\(?:text|mathrm|mbox)\s*\{([^{}]*)\}"), r" \1 "),
-    (re.compile(r"(?<=\d)\s*\\[dt]?frac"), r" \\frac"),
-    (re.compile(r"\\[dt]?frac\s*\{\s*(\d+)\s*\}\s*\{\s*(\d+)\s*\}"), r"\1/\2 "),
-    (re.compile(r"\\[dt]?frac\s*(\d)\s*(\d)"), r"\1/\2 "),
-    (re.compile(r"\{,\}"), ","),
-    (re.compile(r"\\[!,;: ]"), ""),
-    (re.compile(r"\\([$%])"), r"\1"),
-    (re.compile(r"\\(?:left|right)\b"), ""),
-    (re.compile(r"\^\s*(?:\{\s*\\circ\s*\}|\\circ)"), " degrees"),
-    (re.compile(r"(?<=[A-Za-z} ])\^\{?\d\}?"), ""),  # of a unit: m^2
+LONGEST = 2000
+"""Characters of an answer; a longer one is none."""
+WINDOW = 600
+"""Characters on both sides of the last digit of a text that are looked at, within its line."""
+
+_LAST_DIGIT = re.compile(r"(?s:.*)[\d¼-¾⅐-⅞]")
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z])")
+_SEPARATOR = re.compile(r"\s*(?:=+|[≈≃≅→])\s*|(?<!\w)(?:equals?|is|are|was|were)(?!\w)")
+_LIST = re.compile(r",\s|;|(?<!\w)(?:or|and)(?!\w)")
+_NOTE = re.compile(  # in brackets behind the number, not a product: it has words, or says what is equal
+    r"(?<=[\w%.$°*])\s+\((?!\s*(?:or|to|and|base|in\s+base|log|ln|sqrt|sin|cos|tan|exp)\b)"
+    r"(?=[^()]*(?:[A-Za-z]{3}|[=≈]))[^()]*\)"
 )
-_UNSIGNED = r"(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|\.\d+"
-_EXPONENT = r"(?:[eE][-+]?\d{1,3})?"
-_NUMBER = re.compile(
-    # A sign stands at its number; behind a digit, a letter or a bracket it is a dash or a difference.
-    rf"(?P<sign>(?<![\w)\]])[-+](?=[\d.$€£¥]))?(?:[$€£¥]\s*(?P<sign_2>[-+])?)?"
-    rf"(?:(?P<whole>\d+)\s+(?P<mixed_top>\d+)\s*/\s*(?P<mixed_bottom>\d+)"
-    rf"|(?P<top>{_UNSIGNED})\s*/\s*(?P<bottom>{_UNSIGNED})"
-    rf"|(?P<plain>(?:{_UNSIGNED}){_EXPONENT}))"
+_TAIL = re.compile(
+    r"(?<=[\w%.$°])(?:,?\s+(?:when\s+)?rounded(?:\s+(?:up|down|off))?\s+from(?!\w).*|,\s+(?:not|instead\s+of)(?!\w).*)"
 )
-_BEFORE = re.compile(r"[\w.,/^]$")
-_AFTER = re.compile(r"[\d/^]|,\d|\.\d")
-
-
-_FORMULA = re.compile(  # a root, a pi, ...; a sum or product; a letter minus a number
-    r"\\(?!boxed|mathbf|displaystyle)[A-Za-z]|[\w)]\s*[+*]\s*[\w(]|[A-Za-z)]\s*-\s*\d"
+_TIMES = re.compile(r"(?<=\d)\s*[xX]\s*(?=[\d$(])")
+_UNKNOWN = re.compile(  # a letter that is calculated with, and no unit
+    r"\d\s*[b-fijkn-rt-z](?![^\W\d_])"
+    r"|(?<![^\W\d_'])[b-fijkn-rt-z]\s*[-+*/^\u00d7·]|[-+*/^\u00d7·]\s*[b-fijkn-rt-z](?![^\W\d_])"
 )
+_OPENING_SIGN = re.compile(r"^(?:([-+])\s*|(?:minus|negative)\s+)(?=[\d.$€£¥₹])", re.IGNORECASE)
 
 
+@lru_cache(maxsize=4096)  # a problem's samples have one right answer, and often the same wrong ones
 def read(text: str) -> Fraction | None:
     """The number that a short text is, with a unit or a currency around it; None if it is none, or several, or a
     formula.
+
+    Of an equation it is what stands behind the last equals sign, of several sentences what the first one says.
     """
-    text = _plain(text)
-    if _FORMULA.search(re.sub(r"(?<=\d)[eE][-+]?(?=\d)", "", text)):
+    sentences = _sentences(plain(text)) if len(text) <= LONGEST else []
+    return _of_sentence(sentences[0]) if sentences else None
+
+
+def last(text: str) -> Fraction | None:
+    """What the last number of a text is; None where it is a part of something else, or there is none."""
+    digit = _LAST_DIGIT.match(text)
+    if digit is None:
         return None
-    found = _pieces(re.sub(r"^([-+])\s+", r"\1", text))
-    return found[0] if len(found) == 1 else None
+    start = max(text.rfind("\n", 0, digit.end()) + 1, digit.end() - WINDOW)
+    end = text.find("\n", digit.end())
+    end = min(end if end >= 0 else len(text), digit.end() + WINDOW)
+    sentences = _sentences(plain(text[start:end]))
+    if not sentences:
+        return None
+    value = _of_sentence(sentences[-1])
+    return value if value is not None else next(reversed(_numbers(sentences[-1])), None)
 
 
-def find(text: str) -> list[Fraction]:
-    """The numbers in a text, in order."""
-    return [value for value in _pieces(_plain(text)) if value is not None]
+def _sentences(text: str) -> list[str]:
+    """The sentences with a digit."""
+    return [part for part in _SENTENCE_END.split(text) if re.search(r"\d", part)]
 
 
-def _pieces(text: str) -> list[Fraction | None]:
+def _of_sentence(text: str) -> Fraction | None:
+    """What a sentence or an equation says."""
+    text = _TAIL.sub("", _NOTE.sub("", text))
+    sides = [side for side in (part.strip() for part in _SEPARATOR.split(text)) if side]
+    values = [_of_side(side) for side in sides]
+    known = [value for value in values if value is not None]
+    if not known:
+        return None
+    if values[-1] is None:  # 5 = x
+        others = [side for side, value in zip(sides, values, strict=True) if value is None]
+        is_stated = len(known) == 1 and all(is_harmless(side) and not re.search(r"\d", side) for side in others)
+        return known[0] if is_stated else None
+    if any(_LIST.search(side) and re.search(r"\d", side) for side in sides[1:-1]):  # x = 3, y = 4
+        return None
+    if any(_UNKNOWN.search(_TIMES.sub("*", side)) for side in sides[:-1]):  # 3x = 18
+        return None
+    stated = [value for side, value in zip(sides, values, strict=True) if re.fullmatch(r"[-+$]?[\d.,]+", side)]
+    is_one = "≈" in text or all(value == values[-1] for value in stated)  # 17 = 18
+    return values[-1] if is_one else None
+
+
+def _of_side(text: str) -> Fraction | None:
+    """What one side of an equation is: one number, with words around it at most."""
+    text = _OPENING_SIGN.sub(lambda match: match[1] or "-", text)
+    found = list(literals(text))
+    if len(found) != 1 or found[0].value is None or is_other_thing(text, found[0].start, found[0].end):
+        return None
+    return found[0].value if is_harmless(text[: found[0].start] + " " + text[found[0].end :]) else None
+
+
+def _numbers(text: str) -> list[Fraction | None]:
     """What looks like numbers, in order; None for a part of something else, as in 1,2 or 72/ or 3.4.5 or v2."""
-    found = []
-    for match in _NUMBER.finditer(text):
-        before, after = text[max(match.start() - 1, 0) : match.start()], text[match.end() : match.end() + 2]
-        is_part = _BEFORE.match(before) or _AFTER.match(after)
-        found.append(None if is_part else _value(match))
-    return found
-
-
-def _plain(text: str) -> str:
-    """A text without the signs of LaTeX, with ASCII minus signs."""
-    for sign in ("\u2212", "\u2013"):
-        text = text.replace(sign, "-")
-    text = text.replace("\u00a0", " ")
-    for pattern, replacement in _LATEX:
-        text = pattern.sub(replacement, text)
-    return text.strip()
-
-
-def _value(match: re.Match[str]) -> Fraction | None:
-    """What one match says; None for an absurd size or a zero below the line."""
-    if sum(character.isdigit() for character in match[0]) > MOST_DIGITS:
-        return None
-    sign = -1 if "-" in (match["sign"] or "") + (match["sign_2"] or "") else 1
-    if match["plain"] is not None:
-        mantissa, _, exponent = match["plain"].lower().partition("e")
-        if exponent and abs(int(exponent)) > MOST_EXPONENT:
-            return None
-        return sign * Fraction(mantissa.replace(",", "")) * Fraction(10) ** int(exponent or 0)
-    whole, top, bottom = (
-        (match["whole"], match["mixed_top"], match["mixed_bottom"])
-        if match["whole"] is not None
-        else ("0", match["top"], match["bottom"])
-    )
-    below = Fraction(bottom.replace(",", ""))
-    return sign * (Fraction(whole) + Fraction(top.replace(",", "")) / below) if below else None
+    text = _NOTE.sub("", text)
+    return [None if is_other_thing(text, one.start, one.end) else one.value for one in literals(text)]

@@ -13,7 +13,6 @@ begin with one. Chat messages, as TRL takes them, have none at either end.
 
 from __future__ import annotations
 
-import re
 from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -91,17 +90,15 @@ def completion(problem: Problem, settings: TemplateSettings = DEFAULT, *, long: 
 
 
 def is_long(completion: Text, settings: TemplateSettings = DEFAULT) -> bool:
-    """Whether a completion is longer than the short form: some text stands before its final answer.
+    """Whether a completion is longer than the short form: some text stands before its answer, the first one marked.
 
-    The marker of both forms does not count as such, nor do further answer lines, which a model that does not stop
-    repeats. Without the answer's mark, a completion of more than one word is a long one that is unfinished.
+    The marker of both forms does not count as such. Without the answer's mark, a completion of more than one word is a
+    long one that is unfinished.
     """
-    text = content(completion)
-    before, mark, _ = text.rpartition(settings.answer_mark)
-    before = (before if mark else text).strip()
+    before, mark, _ = content(completion).partition(settings.answer_mark)
+    before = before.strip()
     if settings.marker == "both":
         before = before.removeprefix(settings.marker_text.strip())
-    before = re.sub(re.escape(settings.answer_mark) + r"[^\n]*", "", before)
     return len(before.split()) > (0 if mark else 1)
 
 
