@@ -115,8 +115,9 @@ def test_a_half_written_row_and_a_damaged_folder_do_no_harm(tmp_path: Path, out:
         handle.write('{"stage": "pretr')
     (tmp_path / "runs/broken").mkdir()
     (tmp_path / "runs/broken/recipe.yaml").write_text("{", encoding="utf-8")
-    (one,) = Watcher(tmp_path / "runs").look()
-    assert (one.run_id, one.state, one.step) == (done.name, "stopped", 40)
+    found = {one.run_id: one for one in Watcher(tmp_path / "runs").look()}
+    assert (found[done.name].state, found[done.name].step) == ("stopped", 40)
+    assert found["broken"].state == "damaged"
 
 
 def test_time_left_comes_from_the_pace_seen() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 
 import typer
@@ -12,6 +13,9 @@ from chainlift.cli.app import app
 
 def main() -> None:
     """Run the command line; bad input ends with status 2, a failure while running with 1, Ctrl-C with 130."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # what the locale cannot write is written as \u2014
+            stream.reconfigure(errors="backslashreplace")
     try:
         sys.exit(app(standalone_mode=False))
     except (KeyboardInterrupt, typer.Abort):
@@ -20,8 +24,9 @@ def main() -> None:
     except Exception as error:
         from chainlift import launcher
         from chainlift.stages.failures import explain
+        from chainlift.visible import one_line
 
         status, line = explain(error)
         if line and launcher.local_rank() == 0:
-            print(line, file=sys.stderr)
+            print(one_line(line), file=sys.stderr)
         sys.exit(status)

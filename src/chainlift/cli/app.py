@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +16,19 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
+
+MOST = 10_000_000  # prompts, responses, digits
+MOST_STEPS = 100_000  # of a curve, samples of a prompt
+MOST_WORKERS = 4096  # processes, threads, devices
+LAST_SEED = 2**63 - 1
+
+
+def finite(value: float | None) -> float | None:
+    """The value of an option; a complaint for one that is not finite, which passes every bound."""
+    if value is not None and not math.isfinite(value):
+        raise typer.BadParameter(f"{value} is not a finite number")
+    return value
+
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on the last line of standard output.")]
 Out = Annotated[Path, typer.Option("--out", help="Folder that holds the run folders.")]

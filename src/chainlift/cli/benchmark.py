@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from chainlift.cli.app import Json, Out, Trust, app
+from chainlift.cli.app import MOST_STEPS, MOST_WORKERS, Json, Out, Trust, app
+from chainlift.report.console import console, print_json, say
 
 
 @app.command()
@@ -27,8 +26,12 @@ def bench(
         str, typer.Option(help="cpu or cuda; auto: the recipe's, and where that is auto, cuda if it is there.")
     ] = "auto",
     dtype: Annotated[str, typer.Option(help="float32, bfloat16 or both; peers compute in the same.")] = "float32",
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; default: PyTorch's.")] = None,
-    repeats: Annotated[int, typer.Option(min=1, help="Repetitions, after one that is not counted.")] = 9,
+    threads: Annotated[
+        int | None, typer.Option(min=1, max=MOST_WORKERS, help="CPU threads; default: PyTorch's.")
+    ] = None,
+    repeats: Annotated[
+        int, typer.Option(min=1, max=MOST_STEPS, help="Repetitions, after one that is not counted.")
+    ] = 9,
     memory: Annotated[bool, typer.Option(help="Peak memory too, each case in a process of its own.")] = True,
     grid: Annotated[
         bool, typer.Option("--grid", help="Other lengths and widths instead: what does not depend on behaviour.")
@@ -63,16 +66,16 @@ def bench(
         fit,
         trust,
     )
-    report = command.measure(options, Reporter(), lambda text: print(text, flush=True))
+    report = command.measure(options, Reporter(), say)
     if as_json:
-        print(json.dumps(report.as_dict(), allow_nan=False))
+        print_json(report.as_dict())
         return
-    console = Console()
-    if not console.is_terminal:
-        console.width = tables.WIDTH
+    shown = console()
+    if not shown.is_terminal:
+        shown.width = tables.WIDTH
     if report.results:
-        console.print(tables.result_table(report.results, report.repeats))
+        shown.print(tables.result_table(report.results, report.repeats))
     for table in tables.grid_tables(report.grid):
-        console.print(table)
+        shown.print(table)
     if report.growth:
-        console.print(tables.growth_table(report.growth))
+        shown.print(tables.growth_table(report.growth))

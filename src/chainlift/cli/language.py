@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from chainlift.cli.app import Json, Out, app
+from chainlift.cli.app import LAST_SEED, MOST, MOST_STEPS, Json, Out, app, finite
+from chainlift.report.console import console, print_json, say
 
 llm = typer.Typer(
     name="llm",
@@ -38,7 +37,7 @@ def prepare(
     from chainlift.llm import preparing, recipe
 
     found = preparing.look(recipe.load(source, overrides))
-    print(json.dumps(found) if as_json else "\n".join(preparing.lines(found)))
+    print_json(found) if as_json else say("\n".join(preparing.lines(found)))
 
 
 @llm.command()
@@ -76,12 +75,14 @@ def evaluate(
     recipe: Annotated[
         str | None, typer.Option(help="Problems, template and grader, for a model that no run here has made.")
     ] = None,
-    problems: Annotated[int | None, typer.Option(min=1, help="How many; default: the recipe's.")] = None,
+    problems: Annotated[int | None, typer.Option(min=1, max=MOST, help="How many; default: the recipe's.")] = None,
     split: Annotated[str, typer.Option(help="test or train.")] = "test",
-    temperature: Annotated[float | None, typer.Option(min=0.01, help="Of the sampled half.")] = None,
-    pass_at_k: Annotated[int | None, typer.Option(min=1, help="Samples of each problem for pass@k.")] = None,
+    temperature: Annotated[float | None, typer.Option(min=0.01, callback=finite, help="Of the sampled half.")] = None,
+    pass_at_k: Annotated[
+        int | None, typer.Option(min=1, max=MOST_STEPS, help="Samples of each problem for pass@k.")
+    ] = None,
     show: Annotated[int, typer.Option(min=0, help="Responses of each kind to print.")] = 0,
-    seed: Annotated[int, typer.Option(min=0, help="Which problems and samples.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=LAST_SEED, help="Which problems and samples.")] = 0,
     as_json: Json = False,
 ) -> None:
     """Measure a model, greedy and sampled: accuracy, length, long share, of the right and the wrong, pass@k."""
@@ -104,13 +105,13 @@ def evaluate(
     if not processes.is_first():
         return
     if as_json:
-        print(json.dumps(table))
+        print_json(table)
         return
-    Console().print(evaluation_table(table))
+    console().print(evaluation_table(table))
     for mode, judged in found.items():
         for one in judged[:show]:
             verdict = "right" if one.is_right else f"wrong, expected {one.problem.answer}"
-            print(f"\n{mode}, {verdict}: {one.problem.question}\n{one.response.text.strip()}")
+            say(f"\n{mode}, {verdict}: {one.problem.question}\n{one.response.text.strip()}")
 
 
 def _run(
@@ -131,7 +132,7 @@ def _run(
     chosen = [recipe.load(source, overrides, seed=seed) for seed in (recipes.parse_seeds(seeds) if seeds else [None])]
     if dry_run:
         for one in chosen:
-            print("\n".join(preparing.plan(one, out)))
+            say("\n".join(preparing.plan(one, out)))
         return
     summaries = []
     for one in chosen:
@@ -140,9 +141,9 @@ def _run(
         if not processes.is_first():
             continue
         if as_json:
-            print(json.dumps(summary))
+            print_json(summary)
         else:
-            Console().print(summary_table(summary))
-            print(f"report: {out / one.run_id / 'report.html'}")
+            console().print(summary_table(summary))
+            say(f"report: {out / one.run_id / 'report.html'}")
     if len(summaries) > 1 and not as_json and processes.is_first():
-        Console().print(seeds_table(over_seeds(summaries)))
+        console().print(seeds_table(over_seeds(summaries)))

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
-from chainlift.cli.app import Json, Out, Trust, app
+from chainlift.cli.app import LAST_SEED, MOST, MOST_STEPS, Json, Out, Trust, app, finite
+from chainlift.report.console import console, print_json, say
 
 ALGORITHM_HELP = "Of the reference curve: star, reinforce, rloo, grpo, dr_grpo, dapo, gspo or cispo."
 Checkpoint = Annotated[Path, typer.Argument(help="A checkpoint folder, or a run folder (its last checkpoint).")]
@@ -26,7 +25,7 @@ def recipes() -> None:
     found |= {name: language.load(name).title for name in recipe.shipped("llm")}
     width = max(map(len, found))
     for name, title in found.items():
-        print(f"{name:{width}s}  {title}")
+        say(f"{name:{width}s}  {title}")
 
 
 @app.command()
@@ -60,7 +59,7 @@ def run(
     chosen = [recipe.load(source, overrides, seed=seed, trust=trust) for seed in numbers]
     if dry_run:
         for one in chosen if processes.is_first() else ():
-            print(pipeline.plan(one, out))
+            say(pipeline.plan(one, out))
         return
     reporter, summaries = Reporter(), []
     for one in chosen:
@@ -69,31 +68,34 @@ def run(
             continue
         summaries.append(result.summary)
         if as_json:
-            print(json.dumps(result.summary))
+            print_json(result.summary)
         else:
-            Console().print(summary_table(result.summary))
-            print(f"report: {result.report}")
+            console().print(summary_table(result.summary))
+            say(f"report: {result.report}")
     if len(summaries) > 1 and not as_json:
-        Console().print(seeds_table(over_seeds(summaries)))
+        console().print(seeds_table(over_seeds(summaries)))
 
 
 @app.command()
 def theory(
-    modulus: Annotated[int, typer.Option(help="K, 2 and more: sums are taken modulo K; 2 is parity.")] = 2,
-    p_cot: Annotated[float, typer.Option(help="Share of long demonstrations, 0 to 1.")] = 0.25,
-    temperature: Annotated[float, typer.Option(help="Of sampling, and of RL's scoring; 1e-6 to 1e9.")] = 1.0,
+    modulus: Annotated[int, typer.Option(max=MOST, help="K, 2 and more: sums are taken modulo K; 2 is parity.")] = 2,
+    p_cot: Annotated[float, typer.Option(callback=finite, help="Share of long demonstrations, 0 to 1.")] = 0.25,
+    temperature: Annotated[
+        float, typer.Option(callback=finite, help="Of sampling, and of RL's scoring; 1e-6 to 1e9.")
+    ] = 1.0,
     chain_accuracy: Annotated[
-        float, typer.Option(help="q: a long response is right throughout, else it ends in a guess; 0 to 1.")
+        float,
+        typer.Option(callback=finite, help="q: a long response is right throughout, else it ends in a guess; 0 to 1."),
     ] = 1.0,
     reward: Annotated[
         str, typer.Option(help="end_to_end (the answer counts) or chain (all of it does).")
     ] = "end_to_end",
     algorithm: Annotated[str, typer.Option(help=ALGORITHM_HELP)] = "grpo",
     marker: Annotated[bool, typer.Option("--marker", help="Demonstrations open with a token of their form.")] = False,
-    digits: Annotated[int, typer.Option("-d", "--digits", help="Digits of a prompt.")] = 50,
-    group_size: Annotated[int, typer.Option(help="Samples per prompt.")] = 8,
-    updates: Annotated[int, typer.Option(help="Length of the reference curve, but of star's.")] = 60,
-    step: Annotated[float, typer.Option(help="Log-odds that an update of it moves.")] = 0.1,
+    digits: Annotated[int, typer.Option("-d", "--digits", max=MOST, help="Digits of a prompt.")] = 50,
+    group_size: Annotated[int, typer.Option(max=MOST_STEPS, help="Samples per prompt.")] = 8,
+    updates: Annotated[int, typer.Option(max=MOST_STEPS, help="Length of the reference curve, but of star's.")] = 60,
+    step: Annotated[float, typer.Option(callback=finite, help="Log-odds that an update of it moves.")] = 0.1,
     plot: Annotated[Path | None, typer.Option(help="Draw phase diagram and curves into a .png or .pdf.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -109,11 +111,11 @@ def theory(
 
         theory_figure.write(plot, setting, told)
     if as_json:
-        print(json.dumps(told, allow_nan=False))
+        print_json(told)
     else:
-        Console().print(theory_table(told))
+        console().print(theory_table(told))
         if plot is not None:
-            print(f"figure: {plot}")
+            say(f"figure: {plot}")
 
 
 @app.command()
@@ -123,9 +125,9 @@ def evaluate(
         list[str] | None,
         typer.Argument(metavar="[KEY=VALUE]...", help="Settings of the task to change, such as d=60: longer prompts."),
     ] = None,
-    prompts: Annotated[int, typer.Option(min=1, help="Fresh prompts.")] = 4096,
-    temperature: Annotated[float, typer.Option(min=0.01, help="Of the sampled half.")] = 1.0,
-    seed: Annotated[int, typer.Option(min=0, help="Which fresh prompts and samples.")] = 0,
+    prompts: Annotated[int, typer.Option(min=1, max=MOST, help="Fresh prompts.")] = 4096,
+    temperature: Annotated[float, typer.Option(min=0.01, callback=finite, help="Of the sampled half.")] = 1.0,
+    seed: Annotated[int, typer.Option(min=0, max=LAST_SEED, help="Which fresh prompts and samples.")] = 0,
     trust: Trust = False,
     as_json: Json = False,
 ) -> None:
@@ -135,9 +137,9 @@ def evaluate(
 
     table = inspect.evaluate(target, prompts, temperature=temperature, seed=seed, changes=changes, trust=trust)
     if as_json:
-        print(json.dumps(table))
+        print_json(table)
     else:
-        Console().print(evaluation_table(table))
+        console().print(evaluation_table(table))
 
 
 @app.command()
@@ -145,9 +147,9 @@ def sample(
     target: Checkpoint,
     prompt: Annotated[str | None, typer.Argument(help="The prompt's digits; default: a fresh prompt.")] = None,
     greedy: Annotated[bool, typer.Option("--greedy", help="The most likely tokens instead of sampled ones.")] = False,
-    count: Annotated[int, typer.Option("-n", min=1, help="How many responses.")] = 4,
-    temperature: Annotated[float, typer.Option(min=0.01, help="Of sampling.")] = 1.0,
-    seed: Annotated[int, typer.Option(min=0, help="Which samples, and which fresh prompt.")] = 0,
+    count: Annotated[int, typer.Option("-n", min=1, max=MOST, help="How many responses.")] = 4,
+    temperature: Annotated[float, typer.Option(min=0.01, callback=finite, help="Of sampling.")] = 1.0,
+    seed: Annotated[int, typer.Option(min=0, max=LAST_SEED, help="Which samples, and which fresh prompt.")] = 0,
     trust: Trust = False,
     as_json: Json = False,
 ) -> None:
@@ -157,11 +159,11 @@ def sample(
 
     found = inspect.sample(target, prompt, greedy=greedy, count=count, temperature=temperature, seed=seed, trust=trust)
     if as_json:
-        print(json.dumps(found))
+        print_json(found)
     else:
-        console = Console(highlight=False)
+        shown = console()
         for line in response_lines(found):
-            console.print(line)
+            shown.print(line)
 
 
 @app.command()
@@ -173,9 +175,9 @@ def env(as_json: Json = False) -> None:
     if (note := environment.device_note("auto")) is not None:
         print(note, file=sys.stderr)
     if as_json:
-        print(json.dumps(found))
+        print_json(found)
         return
     flat: dict[str, Any] = {**found, **found["packages"]}
     flat.pop("packages")
     for key, value in flat.items():
-        print(f"{key:20s} {value}")
+        say(f"{key:20s} {value}")

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from chainlift.cli.app import Json, Out, Trust, app
+from chainlift.cli.app import MOST_WORKERS, Json, Out, Trust, app, finite
+from chainlift.report.console import console, print_json, say
 
 Launcher = Annotated[str, typer.Option(help="local, ray or slurm.")]
-Workers = Annotated[int | None, typer.Option(help="Runs at once; default: one a core, on a cluster as many as fit.")]
-Threads = Annotated[int | None, typer.Option(help="CPU threads a run; default: cores / workers, or --cpus.")]
+Workers = Annotated[
+    int | None,
+    typer.Option(min=1, max=MOST_WORKERS, help="Runs at once; default: one a core, on a cluster as many as fit."),
+]
+Threads = Annotated[
+    int | None, typer.Option(min=1, max=MOST_WORKERS, help="CPU threads a run; default: cores / workers, or --cpus.")
+]
 Address = Annotated[str | None, typer.Option(help="ray: HOST:PORT of a cluster; default: one is started.")]
-Cpus = Annotated[float, typer.Option(help="ray, slurm: CPUs a run.")]
-Gpus = Annotated[float, typer.Option(help="ray, slurm: GPUs a run.")]
+Cpus = Annotated[float, typer.Option(max=MOST_WORKERS, callback=finite, help="ray, slurm: CPUs a run.")]
+Gpus = Annotated[float, typer.Option(max=MOST_WORKERS, callback=finite, help="ray, slurm: GPUs a run.")]
 Partition = Annotated[str | None, typer.Option(help="slurm: where jobs are queued.")]
-Minutes = Annotated[int | None, typer.Option(help="slurm: longest time of a job; default 240.")]
-Memory = Annotated[float | None, typer.Option("--memory-gb", help="slurm: GB a run.")]
+Minutes = Annotated[int | None, typer.Option(min=1, max=10**7, help="slurm: longest time of a job; default 240.")]
+Memory = Annotated[float | None, typer.Option("--memory-gb", max=10**6, callback=finite, help="slurm: GB a run.")]
 
 
 @app.command()
@@ -71,11 +76,12 @@ def sweep(
         wanted = grid.wanted(chosen, out, retry=retry)
         expected = progress.costs(wanted, out, Reporter(), threads=options.threads_each)
         total = progress.total_line(expected, of=len(chosen), workers=options.at_once)
-        print(json.dumps(expected) if as_json else "\n".join([*progress.cost_lines(expected, out), total]))
+        lines = [*progress.cost_lines(expected, out), total]
+        print_json(expected) if as_json else say("\n".join(lines))
         return
     failed = [] if status else grid.run_all(chosen, out, Reporter(), options, retry=retry)
     rows = progress.rows(chosen, out)
-    print(json.dumps([asdict(row) for row in rows]) if as_json else "\n".join(progress.table(rows)))
+    print_json([asdict(row) for row in rows]) if as_json else say("\n".join(progress.table(rows)))
     if failed:
         raise RunsFailed(f"{len(failed)} of {len(chosen)} runs failed; --retry tries them again, with the same command")
 
@@ -126,22 +132,22 @@ def reproduce(
     numbers, reporter = parse_seeds(seeds) if seeds else None, Reporter()
     if not chosen:
         for claim in registry.CLAIMS.values():
-            print(f"{claim.name:16s} {claim.statement}")
+            say(f"{claim.name:16s} {claim.statement}")
     if dry_run:
         wanted = claims.needed(chosen, seeds=numbers, quick=quick)
         every_run = claims.all_of(wanted)
         expected = progress.costs(every_run, out, reporter, threads=options.threads_each)
         told = progress.claim_cost_lines(wanted, expected, out)
         total = progress.total_line(expected, of=len(every_run), workers=options.at_once)
-        print(json.dumps(expected) if as_json else "\n".join([*told, total]))
+        print_json(expected) if as_json else say("\n".join([*told, total]))
         return
 
     def tell(outcome: Outcome) -> None:
         if as_json:
-            print(json.dumps(outcome.as_dict(), allow_nan=False), flush=True)
+            print_json(outcome.as_dict())
         else:
             lines = [f"{outcome.claim.name}: {outcome.claim.statement}", *claim_lines(outcome.findings)]
-            print("\n".join([*lines, f"{outcome.claim.name}: {outcome.verdict}", ""]), flush=True)
+            say("\n".join([*lines, f"{outcome.claim.name}: {outcome.verdict}", ""]))
 
     failed = claims.reproduce(chosen, out, reporter, options, seeds=numbers, quick=quick, tell=tell)
     if document is not None:
@@ -168,15 +174,15 @@ def report(
     from chainlift.report import results_document, results_page
 
     for path in paths:
-        print(results_page.write_any(path))
+        say(str(results_page.write_any(path)))
         if document is not None:
-            print(f"{document}: {results_document.write_run(document, path)}")
+            say(f"{document}: {results_document.write_run(document, path)}")
 
 
 @app.command()
 def watch(
     out: Annotated[Path, typer.Argument(metavar="[RUNS]", help="Folder that holds the run folders.")] = Path("runs"),
-    every: Annotated[float, typer.Option(min=0.1, help="Seconds between two looks.")] = 2.0,
+    every: Annotated[float, typer.Option(min=0.1, max=86400, callback=finite, help="Seconds between two looks.")] = 2.0,
     once: Annotated[bool, typer.Option("--once", help="Look once, and end.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -188,15 +194,13 @@ def watch(
     import time
     from dataclasses import asdict
 
-    from rich.console import Console
-
     from chainlift.report import watch as watching
     from chainlift.runs.progress import Watcher
 
     watcher = Watcher(out)
     if as_json:
-        print(json.dumps([asdict(one) for one in watcher.look()]))
+        print_json([asdict(one) for one in watcher.look()])
     elif once:
-        Console().print(watching.table(watcher.look(), watching.Pace(), time.monotonic()))
+        console().print(watching.table(watcher.look(), watching.Pace(), time.monotonic()))
     else:
-        watching.watch(watcher, Console(), every)
+        watching.watch(watcher, console(), every)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from chainlift import reading
 from chainlift.runs.store import write_atomically
 
 BEGINNING = "# Results\n\nWritten by `chainlift reproduce`"
@@ -42,7 +43,7 @@ def read(document: Path) -> Parts:
     parts = Parts()
     if not document.exists():
         return parts
-    head, *sections = document.read_text(encoding="utf-8").split("\n## ")
+    head, *sections = reading.text(document).split("\n## ")
     if not head.startswith(BEGINNING):
         raise ValueError(f"{document} was not written by chainlift and is left alone; name another file")
     for row in head.splitlines():

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass, field, fields
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from chainlift import reading
 from chainlift.measure.finding import Finding
 from chainlift.report import charts
 from chainlift.report.about import about, chance
@@ -19,6 +19,7 @@ from chainlift.report.record import Record, read
 from chainlift.report.results_document import seed_range
 from chainlift.report.sentence import headline, so_far
 from chainlift.runs.store import RunFolder
+from chainlift.visible import one_line
 
 SHARED = "pretrain-"  # names of folders that hold a stage 1 which several runs begin with
 SHOWN = 2  # sampled responses of a run on either side of RL
@@ -26,7 +27,7 @@ DIGITS = 5  # of a measured number on the page: more than any interval asks for
 MEASURED = ("greedy_accuracy", "greedy_length_median", "sampled_accuracy", "sampled_long_share")
 PICTURE = ("name", "title", "seeds", "panels")  # keys of Picture.as_dict()
 # What a folder with parsable files that do not fit together raises somewhere on the way.
-UNREADABLE = (ValueError, OSError, KeyError, TypeError, AttributeError, IndexError)
+UNREADABLE = (ValueError, OSError, LookupError, TypeError, AttributeError, ArithmeticError, RuntimeError)
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ def claims(folder: Path) -> list[ClaimView]:
 def claim(file: Path) -> ClaimView:
     """One claim; a damaged file gives one that says so."""
     try:
-        told = json.loads(file.read_text(encoding="utf-8"))
+        told = reading.json_mapping(file)
         findings = [_finding(one) for one in told["findings"]]
         rows = [_row(finding, one["holds"]) for finding, one in zip(findings, told["findings"], strict=True)]
         pairs = groupby(zip(findings, rows, strict=True), key=lambda pair: pair[0].quantity)
@@ -137,7 +138,7 @@ def run(folder: Path) -> RunView:
             if record.summary
             else so_far(record),
             table=_table(record.summary) if record.summary else [],
-            recipe_text=(folder / "recipe.yaml").read_text(encoding="utf-8"),
+            recipe_text=reading.text(folder / "recipe.yaml"),
             values={"lift": _lift(record), "samples": _samples(record)},
             report=own_page,
         )
@@ -225,7 +226,7 @@ def _told(error: Exception, folder: Path | None = None) -> str:
     """An error in one line, without the path that the reader knows."""
     if isinstance(error, ValueError):
         text = str(error).replace(f"{folder}/", "") if folder else str(error)
-        return " ".join(text.split())
+        return one_line(" ".join(text.split()))
     if isinstance(error, OSError):
         return str(error.strerror or error)
-    return f"its files do not fit together ({type(error).__name__}: {error})"
+    return f"its files do not fit together ({type(error).__name__}: {one_line(str(error))})"

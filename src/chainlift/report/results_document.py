@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from chainlift import reading
 from chainlift.report import document_parts, page, record
 from chainlift.report.about import chance
 from chainlift.report.names import STAGE_TITLES
@@ -53,7 +53,7 @@ def write(document: Path, results: Path, names: Sequence[str]) -> list[str]:
     ValueError in one line if it cannot be written.
     """
     whole, quick = (_read(folder, names) for folder in (results, results / "quick"))
-    with _written(document):
+    with _written(document), record.fitting(results):
         parts = document_parts.read(document)
         folder = _image_folder(document)
         for told in whole:
@@ -75,7 +75,7 @@ def write_run(document: Path, run: Path) -> str:
     recipe, summary = found.recipe, found.summary
     if summary is None:
         raise ValueError(f"{run} is not finished; the command that began it goes on with it")
-    with _written(document):
+    with _written(document), record.fitting(run):
         parts = document_parts.read(document)
         picture = f"run-{recipe['name']}.png"
         drawn = run / "figures" / "lift.png"
@@ -116,9 +116,9 @@ def _read(folder: Path, names: Sequence[str]) -> list[_Told]:
 def _claim(folder: Path, name: str) -> _Told:
     file = folder / f"{name}.json"
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = reading.json_mapping(file)
         missing = [key for key in KEYS if key not in content]
-        table = (folder / f"{name}.md").read_text(encoding="utf-8")
+        table = reading.text(folder / f"{name}.md")
         pictures = [folder / f"{one['name']}.png" for one in content.get("pictures", [])]
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise ValueError(f"{file} is damaged; `chainlift reproduce {name}` writes it again") from error

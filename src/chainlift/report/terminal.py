@@ -8,14 +8,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
+from chainlift.report.console import console, plain
 from chainlift.report.names import STAGE_TITLES, column_title, measured_in
 from chainlift.tasks.base import EOS
+from chainlift.visible import visible
 
 SHOWN_ROWS = 6  # evaluations kept in sight
 MODES = ("greedy", "sampled")
@@ -29,7 +31,7 @@ class Reporter:
     """
 
     def __init__(self, *, quiet: bool = False, brief: bool = False, file: TextIO | None = None) -> None:
-        self.console = Console(file=file or sys.stderr, quiet=quiet, highlight=False)
+        self.console = console(file=file or sys.stderr, quiet=quiet)
         self.brief = brief
         self._live: Live | None = None
         self._bar: Progress | None = None
@@ -43,7 +45,7 @@ class Reporter:
             self._print(text)
 
     def _print(self, text: str) -> None:
-        self.console.print(text, markup=False, soft_wrap=True)
+        self.console.print(text, soft_wrap=True)
 
     @contextmanager
     def stage(self, stage: str, step: int, total: int) -> Iterator[None]:
@@ -202,12 +204,13 @@ def response_lines(found: list[dict[str, Any]]) -> list[Text]:
     lines = []
     for response in found:
         verdict = "right" if response["answer"] else "wrong" if response["finished"] else "unfinished"
-        lines.append(Text(f"{response['prompt']}  ->  {verdict}, length {response['length']}", style="bold"))
+        lines.append(plain(f"{response['prompt']}  ->  {verdict}, length {response['length']}", "bold"))
         tokens, chances = Text("  "), Text("  ", style="dim")
         triples = zip(response["response"], response["probabilities"], response["token_right"], strict=True)
-        for token, probability, right in triples:
+        for raw, probability, right in triples:
+            token = visible(raw)
             width = max(len(token), 4) + 1
-            style = "dim" if token == EOS else "green" if right else "red"
+            style = "dim" if raw == EOS else "green" if right else "red"
             tokens.append(token.ljust(width), style=style)
             chances.append(f"{probability:.2f}".ljust(width))
         lines += [tokens, chances]

@@ -12,9 +12,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from chainlift.report.console import plain
 from chainlift.runs.progress import Progress, Watcher
 
-COLOURS = {"running": "bold", "done": "green", "failed": "red", "stopped": "yellow"}
+COLOURS = {"running": "bold", "done": "green", "failed": "red", "stopped": "yellow", "damaged": "red"}
 STAGES = {"pretrain": "NTP", "posttrain": "RL", "continued_pretrain": "NTP+"}
 BAR = 10
 AROUND = 6  # lines of the screen that are not runs
@@ -56,11 +57,11 @@ def table(found: Sequence[Progress], pace: Pace, now: float, *, rows: int | None
     for one in shown:
         left = pace.seconds_left(one, now)
         lines.add_row(
-            one.run_id,
+            plain(one.run_id),
             Text(one.state, COLOURS[one.state]),
             STAGES.get(one.stage, "waits" if one.state == "running" else ""),
             f"{one.step}/{one.total}" if one.total else str(one.step or ""),
-            ProgressBar(one.total, one.step, width=BAR) if one.total and one.state == "running" else one.note,
+            ProgressBar(one.total, one.step, width=BAR) if one.total and one.state == "running" else plain(one.note),
             "" if one.greedy_accuracy is None else f"{one.greedy_accuracy:.3f}",
             "" if one.greedy_length is None else f"{one.greedy_length:g}",
             "" if left is None else _clock(left),

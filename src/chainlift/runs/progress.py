@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import time
@@ -10,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
+from chainlift import reading
+from chainlift.runs import shapes
 from chainlift.runs.store import RunFolder
+from chainlift.visible import one_line
 
-State = Literal["running", "stopped", "failed", "done"]
+State = Literal["running", "stopped", "failed", "done", "damaged"]
 LOCKS = Path("/proc/locks")
 TAIL = 1 << 17  # bytes at the end of metrics.jsonl in which the newest rows are looked for
 LATELY = 120.0
@@ -38,7 +38,7 @@ class Progress:
     changed: float = 0.0
     """When the record last grew, in seconds since 1970."""
     note: str = ""
-    """The last line of what ended it."""
+    """The last line of what ended it, or why its folder cannot be read."""
 
 
 class Watcher:
@@ -51,12 +51,12 @@ class Watcher:
         self._seen: dict[str, tuple[tuple[float, int], Progress]] = {}
 
     def look(self) -> list[Progress]:
-        """The runs, those at work first and then those that changed last; damaged folders are left out."""
+        """The runs, those at work first and then those that changed last; a damaged one says what is wrong."""
         locked = _locked()
         found = []
-        for entry in os.scandir(self.out):
-            if entry.is_dir() and not entry.name.startswith("."):
-                one = self._one(Path(entry.path), locked)
+        for path in self.out.iterdir():
+            if path.is_dir() and not path.name.startswith("."):
+                one = self._one(path, locked)
                 if one is not None:
                     found.append(one)
         return sorted(found, key=lambda one: (one.state != "running", -one.changed))
@@ -73,8 +73,10 @@ class Watcher:
                 seen = stamp, _read(path, state, note, stamp[0])
                 self._seen[path.name] = seen
             return seen[1]
-        except (OSError, ValueError, KeyError, yaml.YAMLError):  # it is being made or taken away
-            return None
+        except (OSError, ValueError) as error:
+            if not path.is_dir():  # it was taken away
+                return None
+            return Progress(path.name, "damaged", note=one_line(str(error).replace(f"{path}/", "")))
 
 
 def _state(folder: RunFolder, locked: set[int] | None) -> tuple[State, str]:
@@ -94,22 +96,21 @@ def _state(folder: RunFolder, locked: set[int] | None) -> tuple[State, str]:
 
 def _is_of_another_machine(folder: RunFolder) -> bool:
     """Whether another machine than this one last worked in the folder: its locks are not listed here."""
-    host = json.loads((folder.path / "environment.json").read_text(encoding="utf-8")).get("host")
+    file = folder.path / "environment.json"
+    host = reading.json_mapping(file).get("host") if file.exists() else None
     return host is not None and host != platform.node()
 
 
 def _read(path: Path, state: State, note: str, changed: float) -> Progress:
     rows = _last_rows(path / "metrics.jsonl")
-    recipe = yaml.load(
-        (path / "recipe.yaml").read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    )
+    recipe = RunFolder(path).recipe()
     changed = changed or (path / "recipe.yaml").stat().st_mtime
     if not rows:
         return Progress(path.name, state, changed=changed, note=note)
     newest = rows[-1]
     evaluated: dict[str, Any] = next((row["greedy"] for row in reversed(rows) if row["kind"] == "evaluation"), {})
-    stage_1 = recipe["finetune" if "finetune" in recipe else "pretrain"]  # a language model's is called otherwise
-    totals = {"pretrain": stage_1["steps"], "posttrain": (recipe.get("posttrain") or {}).get("updates")}
+    stage_1 = "finetune" if "finetune" in recipe else "pretrain"  # a language model's is called otherwise
+    totals = {"pretrain": _count(recipe, stage_1, "steps"), "posttrain": _count(recipe, "posttrain", "updates")}
     return Progress(
         run_id=path.name,
         state=state,
@@ -123,16 +124,26 @@ def _read(path: Path, state: State, note: str, changed: float) -> Progress:
     )
 
 
+def _count(recipe: dict[str, Any], part: str, key: str) -> int | None:
+    """A number of updates in a recipe, None where there is none."""
+    settings = recipe.get(part)
+    found = settings.get(key) if isinstance(settings, dict) else None
+    return found if isinstance(found, int) else None
+
+
 def _last_rows(path: Path) -> list[dict[str, Any]]:
     """The rows at the end of an appended file, a half-written last one left out."""
     if not path.exists():
         return []
-    with path.open("rb") as handle:
+    with reading.opened(path) as handle:
         size = handle.seek(0, os.SEEK_END)
         handle.seek(max(size - TAIL, 0))
         lines = handle.read().split(b"\n")
     whole = lines[1 if size > TAIL else 0 : -1]
-    return [json.loads(line) for line in whole]
+    rows = [reading.row(line, "metrics.jsonl, near its end,") for line in whole]
+    for row in rows:
+        shapes.check_row(row, "metrics.jsonl, near its end,")
+    return rows
 
 
 def _stamp(path: Path) -> tuple[float, int]:

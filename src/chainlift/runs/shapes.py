@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from annotated_types import Len
+from annotated_types import Ge, Len
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from chainlift import reading
@@ -99,6 +99,14 @@ class Environment(Shape):
 
     host: str = ""
     packages: dict[str, str | None] = {}
+
+
+class Mark(Shape):
+    """How far a tracker's mirror of a run is."""
+
+    name: str
+    sent: Annotated[int, Ge(0)]
+    open: bool
 
 
 def check(found: dict[str, Any], kind: type[Shape], where: str) -> None:

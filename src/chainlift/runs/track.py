@@ -18,6 +18,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypedDict, get_args
 
+from chainlift import reading
+from chainlift.runs import shapes
 from chainlift.runs.store import RunFolder, write_atomically
 from chainlift.settings import suggest
 
@@ -96,7 +98,7 @@ class Mirror:
         with (self.folder.path / "metrics.jsonl").open("rb") as handle:
             before = handle.read(self.mark["sent"]).count(b"\n")
             for number, line in enumerate(handle.readlines(), start=before):
-                row = json.loads(line)
+                row = reading.row(line, "metrics.jsonl")
                 self.tracker.log(numbers(row), row=number, step=row["step"])
             self.mark["sent"] = handle.tell()
         self._keep_mark()
@@ -123,7 +125,10 @@ class Mirror:
 
     def _marks(self) -> dict[str, _Mark]:
         file = self.folder.path / MARK
-        return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+        found: dict[str, Any] = reading.json_mapping(file) if file.exists() else {}
+        for name, mark in found.items():
+            shapes.check(mark, shapes.Mark, f"{file}, key {name},")
+        return found
 
     def _try(self, action: Callable[[], None]) -> None:
         try:

@@ -9,6 +9,7 @@ from typing import Any
 
 from chainlift.processes import PeerLost
 
+OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "CUDA out of memory", "std::bad_alloc", "bad allocation")
 GO_ON = "the same command goes on from the last checkpoint"
 
 
@@ -37,11 +38,19 @@ def explain(error: Exception) -> tuple[int, str]:
         return 1, f"error: {error}"
     if isinstance(error, FloatingPointError):
         return 1, f"error: training diverged: {error}; lower the learning rate (the last checkpoint is kept)"
+    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and is_out_of_memory(error)):
+        return 1, f"error: not enough memory; smaller sizes need less, and {GO_ON}"
     if isinstance(error, OSError):
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         mend = f"make room, then {GO_ON}" if full else GO_ON
         return 1, f"error: {error.filename or 'the run folder'}: {error.strerror or error}; {mend}"
     raise error
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether PyTorch could not allocate, on the CPU or on a GPU."""
+    text = str(error)
+    return type(error).__name__ == "OutOfMemoryError" or any(sign in text for sign in OUT_OF_MEMORY)
 
 
 def _usage(error: Any) -> str:

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from chainlift import reading
 from chainlift.measure.finding import Finding, verdict
 from chainlift.report import picture_print
 from chainlift.report.claim_picture import findings_picture
@@ -122,7 +123,7 @@ def _error_file(folder: Path, name: str) -> Path:
 
 def _made_on(finished: list[Finished]) -> list[dict[str, Any]]:
     """What the runs ran on, the most frequent first, with how many they were; runs of one claim may differ in it."""
-    described = [json.loads((run.folder / "environment.json").read_text(encoding="utf-8")) for run in finished]
+    described = [reading.json_mapping(run.folder / "environment.json") for run in finished]
     counts = Counter(json.dumps(one, sort_keys=True) for one in described)
     return [{"runs": count, **json.loads(text)} for text, count in counts.most_common()]
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from chainlift import reading
 from chainlift.runs.store import write_atomically
 from chainlift.sweep.jobs import LAST_LINES, Job, Status, Tell, ended_here, ready
 from chainlift.sweep.slurm_task import Task
@@ -147,7 +148,7 @@ def _in_queue(submitit: Any, logs: Path, jobs: Sequence[Job]) -> list[_Watched]:
     """Those jobs that an earlier driver submitted and Slurm has not ended yet, as far as its accounting says."""
     numbers = [(job, _number_file(logs, job)) for job in jobs]
     found = [
-        _Watched(job, submitit.SlurmJob(logs, file.read_text(encoding="utf-8").strip()), time.monotonic())
+        _Watched(job, submitit.SlurmJob(logs, reading.text(file, largest=100).strip()), time.monotonic())
         for job, file in numbers
         if file.exists()
     ]

@@ -16,9 +16,10 @@ from chainlift.runs.store import RunFolder
 from chainlift.stages.cost import told
 from chainlift.sweep import kinds
 from chainlift.sweep.kinds import AnyRecipe
+from chainlift.visible import one_line
 
 NOTICED = 1.0  # seconds of timing that a user would notice
-State = Literal["done", "failed", "begun", "missing"]
+State = Literal["done", "failed", "begun", "missing", "damaged"]
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Row:
     settings: dict[str, str]
     """The keys that vary in the sweep, with the run's own values."""
     note: str = ""
-    """Greedy accuracy and length at the end, or the last line of a failure."""
+    """Greedy accuracy and length at the end, the last line of a failure, or what is damaged."""
 
 
 def rows(chosen: Sequence[AnyRecipe], out: Path) -> list[Row]:
@@ -58,7 +59,8 @@ def table(found: Sequence[Row]) -> list[str]:
         for line in cells
     ]
     counts = Counter(row.state for row in found)
-    return [*lines, ", ".join(f"{counts[state]} {state}" for state in ("done", "failed", "begun", "missing"))]
+    states = ("done", "failed", "begun", "missing", *(("damaged",) if counts["damaged"] else ()))
+    return [*lines, ", ".join(f"{counts[state]} {state}" for state in states)]
 
 
 def costs(chosen: Sequence[AnyRecipe], out: Path, reporter: Reporter, *, threads: int) -> dict[str, float]:
@@ -119,7 +121,10 @@ def total_line(expected: Mapping[str, float], *, of: int, workers: int | None) -
 
 def _state(folder: RunFolder) -> tuple[State, str]:
     if folder.done:
-        summary = folder.summary()
+        try:
+            summary = folder.summary()
+        except ValueError as error:
+            return "damaged", one_line(str(error))
         last = next(summary[stage] for stage in ("posttrain", "pretrain") if stage in summary)
         return "done", f"greedy accuracy {last['greedy_accuracy']:.3f}, length {last['greedy_length_median']:g}"
     if folder.failure is not None:
