@@ -14,6 +14,7 @@ ORDER = [
     "visible",
     "yaml_text",
     "reading",
+    "memory",
     "settings",
     "references",
     "seeding",

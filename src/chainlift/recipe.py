@@ -89,7 +89,7 @@ class Recipe(Named):
     """bfloat16: autocast of the matrix products."""
     compile: bool = Field(default=False, json_schema_extra=LATER)
     """Fuses the small operations of the MLPs by torch.compile: for GPUs; needs a C++ compiler, half a minute more."""
-    threads: int | None = Field(default=None, ge=1)
+    threads: int | None = Field(default=None, ge=1, le=4096)
     """CPU threads; null leaves it to PyTorch. Bits of results depend on it."""
     track: TrackerName | None = Field(default=None, json_schema_extra=ASIDE)
     """Mirrors metrics to trackio, wandb or tensorboard; the run folder's record is kept in any case."""

@@ -42,7 +42,7 @@ class LlmRecipe(Named):
     """Where the model is; auto: a CUDA GPU if there is one, else the CPU."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """bfloat16: autocast of the matrix products."""
-    threads: int | None = Field(default=None, ge=1, json_schema_extra=ASIDE)
+    threads: int | None = Field(default=None, ge=1, le=4096, json_schema_extra=ASIDE)
     """CPU threads; null leaves it to PyTorch."""
 
     @field_validator("data", mode="before")

@@ -24,15 +24,15 @@ class ModelSettings(Settings):
 
     family: Literal["gpt2", "mistral"] = "gpt2"
     """gpt2: learned positions, LayerNorm, GELU, biases; mistral: RoPE, RMSNorm, SwiGLU, grouped-query heads."""
-    layers: int = Field(default=2, ge=1)
+    layers: int = Field(default=2, ge=1, le=4096)
     """Number of blocks."""
-    width: int = Field(default=128, ge=4)
+    width: int = Field(default=128, ge=4, le=2**20)
     """Width D of the residual stream."""
-    heads: int = Field(default=4, ge=1)
+    heads: int = Field(default=4, ge=1, le=2**16)
     """Number of query heads."""
-    kv_heads: int | None = Field(default=None, ge=1)
+    kv_heads: int | None = Field(default=None, ge=1, le=2**16)
     """Number of key-value heads; default: heads for gpt2, heads / 2 (at least 1) for mistral."""
-    mlp_width: int | None = Field(default=None, ge=1)
+    mlp_width: int | None = Field(default=None, ge=1, le=2**22)
     """Hidden width of the MLP; default: 4 D for gpt2, 3 D for mistral (whose MLP has three matrices)."""
 
     @property

@@ -29,6 +29,7 @@ from chainlift.models.protocol import split_prompts
 from chainlift.recipe import Recipe
 from chainlift.runs import environment
 from chainlift.seeding import stream
+from chainlift.stages import needs
 from chainlift.tasks import mixture
 from chainlift.tasks import registry as tasks
 from chainlift.tasks.base import Task, has_chains, output_mask
@@ -62,6 +63,7 @@ def estimate(recipe: Recipe) -> Cost:
 
     What was timed is remembered for recipes of the same sizes, so that a grid over rates or seeds is timed once.
     """
+    needs.check(recipe, environment.pick_device(recipe.device))
     units = _units(_sizes(recipe))
     evaluated = -(-recipe.pretrain.steps // recipe.evaluate.every) * recipe.evaluate.during + recipe.evaluate.prompts
     rl = 0.0

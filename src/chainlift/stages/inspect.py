@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from chainlift import memory
 from chainlift import recipe as recipes
 from chainlift.measure.evaluate import answer, measure
 from chainlift.measure.samples import records
@@ -18,6 +19,7 @@ from chainlift.models.transformer import Transformer
 from chainlift.runs import checkpoint, environment
 from chainlift.runs.store import RunFolder
 from chainlift.seeding import stream
+from chainlift.stages import needs
 from chainlift.tasks import registry
 from chainlift.tasks.base import Task
 
@@ -61,6 +63,7 @@ def evaluate(
     model, task = load(target, trust=trust)
     if changes:
         task = _changed(model, task, changes)
+    memory.check("--prompts", num_prompts * (task.prompt_length + task.long_length + 1) * needs.TOKEN)
     table = measure(
         model,
         task,
@@ -90,6 +93,7 @@ def sample(
     """
     model, task = load(target, trust=trust)
     tokens = task.prompts(1, stream(seed, "sample-command/prompt")) if prompt is None else _encode(task, prompt)
+    memory.check("-n", needs.cache_bytes(model.settings, 1 if greedy else count, model.context))
     answers = answer(
         model,
         task,

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 
-from chainlift import processes
+from chainlift import processes, yaml_text
 from chainlift.learning.next_token import PretrainSettings
 from chainlift.models import families
 from chainlift.recipe import Recipe
@@ -19,7 +18,7 @@ from chainlift.report.sentence import expectation
 from chainlift.report.terminal import Reporter
 from chainlift.runs import checkpoint, environment, store, together
 from chainlift.runs.store import RunFolder
-from chainlift.stages import cost
+from chainlift.stages import cost, needs
 from chainlift.stages.context import Context, stop_on_signals
 from chainlift.stages.posttrain import posttrain
 from chainlift.stages.prediction import predicted
@@ -89,12 +88,13 @@ def run_stage_1(recipe: Recipe, out: Path, reporter: Reporter) -> None:
 
 def plan(recipe: Recipe, out: Path) -> str:
     """What a run would compute, as YAML: the resolved recipe, then comments with its size, time and folder."""
+    needs.check(recipe, environment.pick_device(recipe.device))
     task = tasks.build(recipe.task)
     model = families.build(recipe.model, task)
     num_parameters = sum(parameter.numel() for parameter in model.parameters())
     stage_1 = recipe.pretrain.steps * recipe.pretrain.batch_size
     lines = [
-        yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False).rstrip(),
+        yaml_text.dump(recipe.model_dump(mode="json")).rstrip(),
         f"# model: {num_parameters:,} parameters",
         f"# stage 1: {stage_1:,} demonstrations, shared by all runs that agree on it ({recipe.stage_1.run_id})",
     ]
@@ -110,6 +110,7 @@ def plan(recipe: Recipe, out: Path) -> str:
 def _begin(recipe: Recipe, reporter: Reporter, *, shard: bool = False) -> tuple[torch.device, Reporter]:
     """(device, reporter) of this process, which may be one of several that were launched together."""
     device = torch.device(environment.own_device(recipe.device))
+    needs.check(recipe, device.type)
     environment.use_threads(recipe.threads)
     if recipe.compile:
         environment.check_compiler(device)

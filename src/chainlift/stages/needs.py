@@ -1,0 +1,50 @@
+"""What a recipe's sizes need in memory, estimated from below: a run that cannot fit is refused before it begins."""
+
+from __future__ import annotations
+
+from chainlift import memory
+from chainlift.models import families
+from chainlift.models.blocks import ModelSettings
+from chainlift.models.families import AnySettings
+from chainlift.recipe import Recipe
+from chainlift.tasks import registry as tasks
+
+TOKEN = 8  # bytes of a token, int64
+NUMBER = 4  # bytes of a weight, float32
+TRAINING = 4  # a weight, its gradient and AdamW's two averages
+
+
+def check(recipe: Recipe, device: str) -> None:
+    """ValueError that names the keys whose sizes do not fit into this machine's memory."""
+    for key, needed in bytes_of(recipe, device).items():
+        memory.check(key, needed)
+
+
+def bytes_of(recipe: Recipe, device: str) -> dict[str, float]:
+    """{keys: bytes that they need at least}; on a GPU weights pass through the machine's memory only once."""
+    task = tasks.build(recipe.task)
+    positions = task.prompt_length + task.long_length + 1
+    row = TOKEN * positions
+    weights = NUMBER * families.fewest_parameters(recipe.model, positions)
+    found: dict[str, float] = {
+        "model": weights * (TRAINING if device == "cpu" else 1),
+        "pretrain.batch_size": recipe.pretrain.batch_size * row,
+        "evaluate.prompts": recipe.evaluate.prompts * row,
+        "evaluate.during": recipe.evaluate.during * row,
+        "evaluate.pass_at_k_prompts": recipe.evaluate.pass_at_k_prompts * row,
+        "evaluate.pass_at_k_samples": cache_bytes(recipe.model, recipe.evaluate.pass_at_k_samples, positions, device),
+    }
+    if recipe.posttrain is not None:
+        found["posttrain.prompts"] = recipe.posttrain.prompts * row
+        rollouts = recipe.posttrain.prompts * recipe.posttrain.group_size
+        found["posttrain.prompts, posttrain.group_size"] = rollouts * row
+    return found
+
+
+def cache_bytes(model: AnySettings, rows: int, positions: int, device: str = "cpu") -> float:
+    """Bytes of the tokens, keys and values of rows that are sampled at once."""
+    needed = float(rows * positions * TOKEN)
+    if isinstance(model, ModelSettings) and device == "cpu":
+        head = model.width // model.heads
+        needed += rows * positions * 2 * model.layers * model.num_kv_heads * head * NUMBER
+    return needed

@@ -1,0 +1,120 @@
+"""Sizes that cannot fit are refused by name before anything is allocated, and what fails all the same is one line."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from chainlift import memory
+from chainlift import recipe as recipes
+from chainlift.report.terminal import Reporter
+from chainlift.stages import needs, pipeline
+from chainlift.stages.failures import explain
+from tests.in_process import command
+
+HUGE = [
+    ("model.width=1000000000", "model.width: .*less than or equal to 1048576"),
+    ("model={width: 1048576, heads: 64}", r"model: needs about [\d,.e+]+ GB of memory, and [\d.]+ GB are free"),
+    ("model.layers=1000000000", "model.layers: .*less than or equal to 4096"),
+    ("model.mlp_width=99999999999", "model.mlp_width"),
+    ("task.d=1000000000", "task.d"),
+    ("pretrain.batch_size=1000000000000", r"pretrain.batch_size: needs about"),
+    ("posttrain.group_size=1000000000000", r"posttrain.prompts, posttrain.group_size: needs about"),
+    ("posttrain.prompts=1000000000000", r"posttrain.prompts: needs about"),
+    ("evaluate.prompts=1000000000000", r"evaluate.prompts: needs about"),
+    ("evaluate.during=1000000000000", r"evaluate.during: needs about"),
+    ("evaluate.pass_at_k_samples=1000000000000", r"evaluate.pass_at_k_samples: needs about"),
+    ("threads=1000000000", "threads: .*less than or equal to 4096"),
+    ("seed=99999999999999999999", "seed"),
+]
+
+
+@pytest.mark.parametrize(("override", "told"), HUGE)
+def test_a_run_of_absurd_sizes_is_refused_before_it_begins(override: str, told: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=told) as found:
+        pipeline.run(recipes.load("tiny", [override]), tmp_path / "runs", Reporter(quiet=True))
+    assert "\n" not in str(found.value)
+    assert not (tmp_path / "runs").exists()
+    with pytest.raises(ValueError, match=told):
+        pipeline.plan(recipes.load("tiny", [override]), tmp_path)
+
+
+def test_what_ships_is_estimated_below_a_gigabyte() -> None:
+    for name in recipes.shipped():
+        found = needs.bytes_of(recipes.load(name), "cpu")
+        assert max(found.values()) < 1e9, (name, found)
+    assert needs.bytes_of(recipes.load("tiny"), "cpu")["model"] > 4 * 4 * 1000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["evaluate", "RUN", "--prompts", "10000000000"], "--prompts"),
+        (["sample", "RUN", "-n", "10000000000"], "-n"),
+        (["sample", "RUN", "--seed", "99999999999999999999"], "--seed"),
+        (["run", "tiny", "--seeds", "0-99999999999"], "--seeds"),
+        (["sweep", "tiny", "pretrain.steps=1..9999", "posttrain.updates=1..9999", "--dry-run"], "has 99,980,001 runs"),
+        (["sweep", "tiny", "--workers", "1000000000", "--dry-run"], "--workers"),
+        (["theory", "--updates", "1000000000"], "--updates"),
+        (["theory", "-d", "1000000000000"], "-d"),
+        (["theory", "--p-cot", "nan"], "--p-cot"),
+        (["theory", "--step", "inf"], "--step"),
+        (["evaluate", "RUN", "--temperature", "nan"], "--temperature"),
+        (["sample", "RUN", "--temperature", "inf"], "--temperature"),
+        (["watch", "RUN", "--every", "nan"], "--every"),
+        (["sweep", "tiny", "--cpus", "nan", "--dry-run"], "--cpus"),
+        (["bench", "tiny", "--threads", "1000000000"], "--threads"),
+    ],
+)
+def test_options_have_bounds(arguments: list[str], told: str, finished: Path) -> None:
+    done = command(*(str(finished) if one == "RUN" else one for one in arguments))
+    assert done.status == 2
+    (line,) = done.err.splitlines()
+    assert told in line
+
+
+def test_as_many_responses_as_would_not_fit_are_refused(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "available", lambda: 1e8)
+    for arguments, key in ((["evaluate", "--prompts", "9999999"], "--prompts"), (["sample", "-n", "9999999"], "-n")):
+        done = command(arguments[0], finished, *arguments[1:])
+        assert done.status == 2
+        assert done.err.startswith(f"error: {key}: needs about")
+
+
+def test_what_is_free_is_the_least_of_all_limits() -> None:
+    assert 0 < memory.available() < 2**50
+
+
+def test_running_out_is_a_failure_in_one_line() -> None:
+    with pytest.raises(RuntimeError) as found:
+        torch.empty(2**50)
+    errors = (found.value, MemoryError(), torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"))
+    for error in errors:
+        status, line = explain(error)
+        assert status == 1
+        assert line.startswith("error: not enough memory")
+    with pytest.raises(RuntimeError, match="a bug"):
+        explain(RuntimeError("a bug"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("more", [0.0, 0.1, 0.4])
+def test_under_a_limit_of_address_space_there_is_no_traceback(more: float, recipe: Path, tmp_path: Path) -> None:
+    """So many GB above what importing takes: not enough for a wide model, whatever the estimate says."""
+    code = f"""
+import resource, sys
+from chainlift.cli import main
+from chainlift.stages import pipeline
+used = next(int(line.split()[1]) * 1024 for line in open("/proc/self/status") if line.startswith("VmSize"))
+resource.setrlimit(resource.RLIMIT_AS, (used + int({more} * 1e9),) * 2)
+main()
+"""
+    arguments = ["run", str(recipe), "model.width=1024", "model.layers=8", "--out", str(tmp_path / "runs")]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode in (1, 2), done.stderr[-2000:]
+    assert "Traceback" not in done.stderr
+    assert "memory" in done.stderr.splitlines()[-1]
