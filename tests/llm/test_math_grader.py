@@ -5,9 +5,12 @@ from collections.abc import Iterator
 
 import pytest
 
+from chainlift.llm import math_grader
 from chainlift.llm.grade import Grade
 from chainlift.llm.graders import grader
 from chainlift.llm.math_grader import MathGrader
+from chainlift.llm.math_pool import MathPool, Pair
+from tests.llm.test_numbers import PIECES
 
 EQUAL = [
     (r"\frac{1}{2}", "0.5"), (r"\frac{1}{2}", r"\dfrac12"), (r"\sqrt{8}", r"2\sqrt{2}"), ("x+1", "1+x"),
@@ -33,6 +36,7 @@ def marked(pairs: list[tuple[str, str]]) -> tuple[list[str], list[str]]:
     return [f"so #### {text}" for text, _ in pairs], [answer for _, answer in pairs]
 
 
+@pytest.mark.slow
 def test_what_is_equal_and_what_is_not_in_order(judge: MathGrader) -> None:
     pairs = [pair for both in zip(EQUAL, UNEQUAL, strict=False) for pair in both] + EQUAL[len(UNEQUAL) :]
     grades = judge.grade_all(*marked(pairs))
@@ -41,12 +45,14 @@ def test_what_is_equal_and_what_is_not_in_order(judge: MathGrader) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_where_the_answer_stands(judge: MathGrader) -> None:
     texts = [r"so \boxed{\frac{1}{2}}", "think\nit is $x+1$", "", "#### ", "#### " + "1+" * 2000 + "1"]
     found = judge.grade_all(texts, ["0.5", "1+x", "1", "1", "1"])
     assert found == [Grade(True, "boxed"), Grade(True, "formula"), *[Grade(False, "no answer")] * 3]
 
 
+@pytest.mark.slow
 def test_one_that_hangs_is_killed_and_counted_and_the_others_go_on(judge: MathGrader) -> None:
     judge.counts()
     started = time.monotonic()
@@ -60,6 +66,7 @@ def test_one_that_hangs_is_killed_and_counted_and_the_others_go_on(judge: MathGr
     assert judge.grade_all(["#### x+2"], ["2+x"]) == [Grade(True, "mark")]
 
 
+@pytest.mark.slow
 def test_many_at_once_and_again_after_the_end() -> None:
     judge = MathGrader("####")
     texts = [f"#### x+{i}" for i in range(200)]
@@ -74,3 +81,18 @@ def test_without_its_packages_it_is_told_when_it_is_made(monkeypatch: pytest.Mon
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(ValueError, match=r"grader=math needs math_verify: pip install 'chainlift\[llm\]'"):
         grader("math", "####")
+
+
+@pytest.mark.parametrize("piece", [*PIECES, "\\sqrt{", "\\text{", "((", "x=", "[", "\\$", "\\(", "$x", "\\\\"])
+def test_long_answers_are_looked_at_in_time(piece: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is done before a worker with its clock is asked; and nothing that nests without end is given to one."""
+    asked: list[Pair] = []
+    monkeypatch.setattr(MathPool, "verdicts", lambda self, pairs: asked.extend(pairs) or dict.fromkeys(pairs, False))
+    text = piece * (60_000 // len(piece))
+    started = time.monotonic()
+    judge = MathGrader("####")
+    texts = [text, "#### " + text, text + "####", "#### " + text[:1999], f"#### {text[:900]}x{text[:900]}"]
+    judge.grade_all(texts, ["x+1"] * len(texts))
+    assert time.monotonic() - started < 20
+    assert all(len(pair[0]) <= math_grader.LONGEST for pair in asked)
+    assert not any("\\sqrt{" * 41 in pair[0] for pair in asked)

@@ -12,6 +12,7 @@ from chainlift.llm.math_pool import MathPool, Pair, Verdict
 
 SECONDS = 5.0  # for one formula; honest ones take a few milliseconds
 LONGEST = 2000  # characters of an answer; a longer one is none
+DEEPEST = 40  # brackets within each other; parsers take minutes, or their stack ends
 
 
 class MathGrader:
@@ -52,7 +53,8 @@ class MathGrader:
         text, how = marked_or_boxed(completion, self._mark)
         if text is None:
             text, how = math_text.of_prose(until_next_question(completion)), "formula"
-        return (None, "no answer") if not text.strip() or len(text) > LONGEST else (text, how)
+        is_one = text.strip() and len(text) <= LONGEST and math_text.depth(text) <= DEEPEST
+        return (text, how) if is_one else (None, "no answer")
 
     def _verdicts(self, pairs: list[Pair]) -> dict[Pair, Verdict]:
         """For each pair of texts whether they are equal, or what became of the worker."""

@@ -7,6 +7,7 @@ than what a computer algebra system would read: `1101_3` for `1101_2`, `5\text{ 
 from __future__ import annotations
 
 import re
+from itertools import accumulate
 
 from chainlift.llm import numbers
 from chainlift.llm.number_text import plain
@@ -25,6 +26,8 @@ _SAME = (
     (re.compile(r"\\(?:left|right|displaystyle|limits|bigl?|bigr|Bigl?|Bigr)(?![a-zA-Z])\.?"), ""),
     (re.compile(r"\\(?:[,!;:> ]|quad(?![a-zA-Z])|qquad(?![a-zA-Z]))|(?<!\\)~"), " "),
     (re.compile(r"\\(?:text|textbf|textit|textrm|mathrm|mathbf|mbox|operatorname)\s*\{([^{}]*)\}"), r" \1 "),
+    (re.compile(r"\\langle(?![a-zA-Z])"), "("),
+    (re.compile(r"\\rangle(?![a-zA-Z])"), ")"),
     (re.compile(r"\\leq(?:slant)?(?![a-zA-Z])"), r"\\le"),
     (re.compile(r"\\geq(?:slant)?(?![a-zA-Z])"), r"\\ge"),
     (re.compile(r"\\neq(?![a-zA-Z])"), r"\\ne"),
@@ -35,9 +38,17 @@ _SAME = (
     (re.compile(r"_\s*\{\s*(\w)\s*\}"), r"_\1"),
     (re.compile(r"\\[$%]|\$"), lambda match: "%" if "%" in match[0] else ""),
 )
-_NOTHING_THERE = re.compile(
-    r"\\emptyset|\\\{\\\}|none|(?:the )?empty set|(?:there (?:is|are) )?no (?:real )?(?:solutions?|roots?)"
+_SAYINGS = (
+    re.compile(r"\\emptyset|\\\{\\\}|none|(?:the )?empty set|(?:there (?:is|are) )?no (?:real )?(?:solutions?|roots?)"),
+    re.compile(r"\\mathbb\{?r\}?|-\\infty,\\infty|(?:all |the )?(?:real numbers|reals)"),
+    re.compile(r"dne|(?:it )?does not exist"),
+    re.compile(r"\\infty|infinity"),
 )
+"""Answers in words, and the signs that say the same."""
+_POINTS = re.compile(r"[A-Z]{2,}")
+"""Names of points or letters in an order, no product."""
+_REPEATING = re.compile(r"(\d{0,20})\.(\d{0,20})\\overline\s*\{?(\d{1,20})\}?")
+_UNFINISHED = re.compile(r"[-+*/^=]$")
 _RELATION = re.compile(r"[<>]|\\(?:le|ge|lt|gt|ne)(?![a-zA-Z])")
 _BASED = re.compile(r"0*([0-9A-F]+)_\{?(\d{1,2})\}?")
 _ANNOUNCED = re.compile(r"(?<!\w)(?:is|are)(?!\w)|:\s")
@@ -51,10 +62,24 @@ def formula(text: str) -> str:
     if whole and len(_UNESCAPED_DOLLAR.findall(text)) in (0, 2, 4):
         text = next(part for part in whole.groups() if part is not None)
     dollars = len(_UNESCAPED_DOLLAR.findall(text))
-    text = re.sub(r"\\\$", "", text)
+    text = _REPEATING.sub(_repeating, re.sub(r"\\\$", "", text))
+    text = re.sub(r"\\[dt]?binom\s*(\d)\s*(\d)", r"\\binom{\1}{\2}", text)
     if dollars % 2:
         text = text.replace("$", "")
     return text if has_formula(text) else f"${text}$"
+
+
+def _repeating(match: re.Match[str]) -> str:
+    """A repeating decimal as a fraction: all digits minus those that do not repeat, over as many nines and zeros."""
+    whole, fixed, repeated = match.groups()
+    top = int(whole + fixed + repeated) - int(whole + fixed or "0")
+    return rf"\frac{{{top}}}{{{'9' * len(repeated)}{'0' * len(fixed)}}}"
+
+
+def depth(text: str) -> int:
+    """How many brackets are open at once at most."""
+    opened = accumulate({"(": 1, "[": 1, "{": 1, ")": -1, "]": -1, "}": -1}.get(sign, 0) for sign in text)
+    return max(opened, default=0)
 
 
 def has_formula(text: str) -> bool:
@@ -80,10 +105,13 @@ def decided(answer: str, expected: str) -> bool | None:
     first, second = one_spelling(answer), one_spelling(expected)
     if first == second and first:
         return True
-    if _WORD.search(second) or _NOTHING_THERE.fullmatch(second):
-        words = [_in_words(first), _in_words(second)]
-        if words[0] == words[1] or all(_NOTHING_THERE.fullmatch(one) for one in words):
-            return True
+    words = [_in_words(first), _in_words(second)]
+    if any(all(map(saying.fullmatch, words)) for saying in _SAYINGS):
+        return True
+    if _WORD.search(second) and words[0] == words[1]:
+        return True
+    if _POINTS.fullmatch(first) and _POINTS.fullmatch(second):
+        return first == second
     based = [_BASED.fullmatch(one) for one in (first, second)]
     if any(based):
         return all(based) and based[0].groups() == based[1].groups()  # pyright: ignore[reportOptionalMemberAccess]
@@ -107,7 +135,7 @@ def one_spelling(text: str) -> str:
 
 def _in_words(text: str) -> str:
     """A text as words, for answers that are no formulas: a name, a choice, no solution."""
-    return " ".join(text.casefold().replace("-", " ").strip("().! ").split())
+    return " ".join(re.sub(r"(?<=[a-z])-(?=[a-z])", " ", text.casefold()).strip("(). ").split())
 
 
 def _kind(text: str) -> str | None:
@@ -127,6 +155,8 @@ def _decided_as_numbers(answer: str, expected: str, first: str, second: str) -> 
     values = [numbers.read(answer), numbers.read(expected)]
     if values[1] is None:
         return None
+    if _UNFINISHED.search(first):
+        return False
     if values[0] is None:  # 5 or more, > 5
         return False if _WORD.search(plain(answer)) or _RELATION.match(first) else None
     if _begins_with_letters(answer) or _begins_with_letters(expected):

@@ -11,7 +11,7 @@ import unicodedata
 
 ATTACHED_UNITS = (
     "km|cm|mm|nm|mi|ft|in|yd|yds|kg|mg|g|lbs?|oz|ml|mL|cl|dl|gal|hrs?|h|mins?|secs?|s|ms|m|l|L|am|pm|AM|PM|kph|mph|kWh|"
-    "kW|W|V|Hz|kHz|MHz|GHz|KB|kB|MB|GB|TB|px|pts?|pcs|kcal|cal|ppm|USD|EUR|GBP|JPY|INR|dollars?|cents?|euros?|pounds?|"
+    "kW|W|V|Hz|kHz|MHz|GHz|Kg|Km|KB|kB|MB|GB|TB|px|pts?|pcs|kcal|cal|ppm|USD|EUR|GBP|JPY|INR|dollars?|cents?|euros?|pounds?|"
     "degrees?|percent|pct|C|F|c|¢|p"
 )
 _SINGLE = "aAIgmlLshdCFWVNJ"
@@ -31,7 +31,7 @@ _BEFORE = re.compile(
     r"|(?<![\w'])(?![aAI])[A-Za-z]\s+"  # x 18
     rf"|(?<![^\W\d_])(?:{_FUNCTIONS}|root|roots|half|thirds?|quarters?|twice|double|triple|square|cube|power|exponent"
     r"|minus|negative|plus|times|multiplied\s+by|divided\s+by|mod|modulo|choose|factorial|base|not|n't|than|"
-    r"at\s+(?:least|most)|under|over|above|below|up\s+to|except|or)(?:\s+of)?\s*[({\[]*\s*)$",
+    r"at\s+(?:least|most)|under|over|above|below|up\s+to|except|\d[^\s,]*\s+or)(?:\s+of)?\s*[({\[]*\s*)$",
     re.IGNORECASE,
 )
 _AFTER = re.compile(
@@ -46,6 +46,7 @@ _AFTER = re.compile(
     r"|\s*/(?!\s*(?:[A-Za-z]{2,}|[hdsmgLlk](?![A-Za-z])))"
     r"|\s*:\s*\d|\s*\(\s*[-+$\d.][^A-Za-z=]*\)"
     rf"|\s+(?![{_SINGLE}])[A-Za-z](?![\w']|\.[A-Za-z])"
+    r"|\s+(?:mil|mill|mio|mrd|bil|gross|score)(?![^\W\d_])"  # they multiply, or are units
     r"|\s*-?\s*(?i:squared|cubed|factorial|pi|choose|mod|modulo|plus|minus|over\s+\d|divided|multiplied|times\s+\S?\d"
     r"|to\s+the\s+(?:power|\w+(?:st|nd|rd|th)\b)|(?:or|and)\s+(?:more|less|fewer|greater|higher|lower|above|below|over"
     r"|under|up)|and\s+(?:(?:an?|one|two|three)\s+)?(?:half|halves|thirds?|quarters?)|at\s+(?:least|most))(?![^\W\d_])"

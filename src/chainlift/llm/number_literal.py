@@ -12,8 +12,8 @@ MOST_DIGITS = 60
 MOST_EXPONENT = 30
 
 _FACTORS = {
-    "hundred": 10**2, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12, "dozen": 12,
-    "lakh": 10**5, "crore": 10**7,
+    "hundred": 10**2, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12,
+    "quadrillion": 10**15, "dozen": 12, "lakh": 10**5, "crore": 10**7, "grand": 10**3,
 }  # fmt: skip
 _SUFFIXES = {"k": 10**3, "m": 10**6, "mn": 10**6, "mln": 10**6, "b": 10**9, "bn": 10**9, "tn": 10**12}
 _PARTS = {
@@ -51,6 +51,7 @@ _NUMBER = re.compile(
     (?:\s+and\s+(?:(?P<count>{"|".join(_COUNTS)})[\s-]+)?(?P<part>half|halves|thirds?|quarters?|fourths?)\b
         |\s+(?P<divisor>{"|".join(_DIVISORS)})\b)?
     (?P<factors>(?:[\s-]?(?:{"|".join(_FACTORS)})s?\b)*)
+    (?P<cents>(?:\s*(?:dollars?|euros?|pounds?|[$€£]))?\s+and\s+\d{{1,2}}\s+(?:cents?|pence)\b)?
     (?P<suffix>\s?(?:[kKM]|mn|mln|bn|tn|(?(currency)[mbB]|(?!)))(?![^\W_]))?
     """,
     re.VERBOSE,
@@ -86,6 +87,8 @@ def _value(match: re.Match[str]) -> Fraction | None:
         value /= _PARTS[match["divisor"]]
     for word in re.findall("[a-z]+", match["factors"]):
         value *= _FACTORS[word.removesuffix("s")]
+    if match["cents"]:
+        value += Fraction(int(re.sub(r"\D", "", match["cents"])), 100)
     if match["suffix"]:
         value *= _SUFFIXES[match["suffix"].strip().lower()]
     return -value if "-" in (match["sign"] or "") + (match["sign_2"] or "") else value

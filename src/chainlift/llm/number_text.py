@@ -40,7 +40,7 @@ _COMMANDS = {
 
 _VULGAR = re.compile(r"(?P<whole>\d)?(?P<part>[¼-¾⅐-⅞])")
 _DISPLAY = re.compile(r"\s*(?:\$\$([^$]+)\$\$|\$([^$]+)\$)\s*([.,;]?)\s*")
-_EMPHASIS = re.compile(r"(?<![\w*)\]}])(\*{1,3})(?=[^\s*])([^*\n]{0,300}[^\s*])\1(?![\w*(])")
+_EMPHASIS = re.compile(r"(?<![\w*)\]}])([*_]{1,3})(?=[^\s*_])([^*_\n]{0,300}[^\s*_])\1(?![\w*({])")
 _WORDS = re.compile(r"\\(?:text|textbf|textit|textrm|mathrm|mathbf|mathit|mbox|operatorname)\s*\{([^{}]*)\}")
 _SHORT_FRACTION = re.compile(r"\\[dtc]?frac\s*(\d)\s*(\d)")
 _FRACTION = re.compile(r"\\[dtc]?frac\s*\{\s*(-?)\s*([\d.,]{1,80})\s*\}\s*\{\s*([\d.,]{1,80})\s*\}")
@@ -48,18 +48,21 @@ _THIN = re.compile(r"(?<=\d)\\[,!;: ](?=\d{3})")
 _COMMAND = re.compile(r"\\([A-Za-z]+)")
 _DEGREES = re.compile(r"\^\s*(?:\{\s*°\s*\}|°)")
 _UNIT_POWER = re.compile(r"(?<=[A-Za-z])\s?\^\s*(?:\{\s*-?[1-4]\s*\}|-?[1-4])(?!\d)")
+_NOTES = re.compile(r"<<[^<>]*>>")
+"""What GSM8K's calculator notes, which a model that was trained on them writes."""
 _ASCII_SIGNS = (("<=", "≤"), ("=<", "≤"), (">=", "≥"), ("!=", "≠"), ("=>", "→"), ("->", "→"))
 
 
 def plain(text: str) -> str:
     """The text in one spelling, without spaces around it."""
     text = re.sub(r"\s", " ", text) if text.isascii() else _in_ascii(text)
+    text = _NOTES.sub("", text)
     for signs, sign in _ASCII_SIGNS:
         text = text.replace(signs, sign)
     if "\\" in text or "$" in text or "{" in text:
         text = _without_latex(text)
     text = _UNIT_POWER.sub("", text)
-    if "*" in text:
+    if "*" in text or "_" in text:
         text = _EMPHASIS.sub(r"\2", text)
     return re.sub(" +", " ", text).strip()
 

@@ -29,6 +29,7 @@ _NOTE = re.compile(  # in brackets behind the number, not a product: it has word
     r"(?<=[\w%.$°*])\s+\((?!\s*(?:or|to|and|base|in\s+base|log|ln|sqrt|sin|cos|tan|exp)\b)"
     r"(?=[^()]*(?:[A-Za-z]{3}|[=≈]))[^()]*\)"
 )
+_AGAIN = re.compile(r"([^()]*[^()\s])\s+\(([^()]*\d[^()]*)\)")
 _TAIL = re.compile(
     r"(?<=[\w%.$°])(?:,?\s+(?:when\s+)?rounded(?:\s+(?:up|down|off))?\s+from(?!\w).*|,\s+(?:not|instead\s+of)(?!\w).*)"
 )
@@ -79,10 +80,9 @@ def _of_sentence(text: str) -> Fraction | None:
     known = [value for value in values if value is not None]
     if not known:
         return None
-    if values[-1] is None:  # 5 = x
+    if values[-1] is None:
         others = [side for side, value in zip(sides, values, strict=True) if value is None]
-        is_stated = len(known) == 1 and all(is_harmless(side) and not re.search(r"\d", side) for side in others)
-        return known[0] if is_stated else None
+        return known[0] if len(known) == 1 and all(map(_says_no_number, others)) else None
     if any(_LIST.search(side) and re.search(r"\d", side) for side in sides[1:-1]):  # x = 3, y = 4
         return None
     if any(_UNKNOWN.search(_TIMES.sub("*", side)) for side in sides[:-1]):  # 3x = 18
@@ -92,8 +92,19 @@ def _of_sentence(text: str) -> Fraction | None:
     return values[-1] if is_one else None
 
 
+def _says_no_number(side: str) -> bool:
+    """Whether the other side, as in 5 = x or 15 = 3 * 5, is words or a name, or arithmetic without names."""
+    return re.fullmatch(r"[\d\s.,$()*/+·\u00d7÷-]+", side) is not None or (
+        is_harmless(side) and not re.search(r"\d", side)
+    )
+
+
 def _of_side(text: str) -> Fraction | None:
-    """What one side of an equation is: one number, with words around it at most."""
+    """What one side of an equation is: one number, with words around it, or again in brackets."""
+    again = _AGAIN.fullmatch(text)
+    if again:
+        value = _of_side(again[1])
+        return value if value is not None and value == _of_side(again[2]) else None
     text = _OPENING_SIGN.sub(lambda match: match[1] or "-", text)
     found = list(literals(text))
     if len(found) != 1 or found[0].value is None or is_other_thing(text, found[0].start, found[0].end):
