@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from chainlift.learning import advantage
-from chainlift.learning.advantage import AdvantageKind
+from chainlift.learning.presets import AdvantageKind
 
 REWARDS = torch.tensor([[1.0, 0.0, 0.0, 1.0], [1.0, 1.0, 1.0, 1.0], [0.0, 0.0, 1.0, 0.0]])
 

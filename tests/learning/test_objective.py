@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from chainlift.learning import objective
-from chainlift.learning.objective import PRESETS, Aggregate
+from chainlift.learning.presets import PRESETS, Aggregate
 
 # Two sequences of 1 and 3 sampled tokens; the ratios pi / old are 1.5 and 0.5, 1.1, 1.3.
 LOGP = torch.tensor([[log(0.6), 0.0, 0.0], [log(0.2), log(0.55), log(0.39)]], requires_grad=True)
@@ -97,8 +97,14 @@ def test_nothing_kept_gives_zero_and_no_nan() -> None:
 
 def test_kl_is_zero_at_the_start_and_positive_elsewhere() -> None:
     weights = objective.sequence_weights(NUM_ACTIONS, "token_mean", max_length=MAX_LENGTH)
-    assert float(objective.kl_to_start(OLD, OLD, MASK, weights)) == 0
+    assert float(objective.kl_to_start(OLD, OLD, OLD, MASK, weights)) == 0
     # k3 with ratios start / pi of 2/3, 2, 10/11, 10/13
     ratios = (2 / 3, 2, 10 / 11, 10 / 13)
-    expected = sum(r - log(r) - 1 for r in ratios) / 4
-    assert float(objective.kl_to_start(LOGP, OLD, MASK, weights).detach()) == pytest.approx(expected, rel=1e-5)
+    k3 = [r - log(r) - 1 for r in ratios]
+    logp = LOGP.detach()
+    on_policy = float(objective.kl_to_start(LOGP, logp, OLD, MASK, weights).detach())
+    assert on_policy == pytest.approx(sum(k3) / 4, rel=1e-5)
+    # Off policy each token counts by its ratio pi / old of 1.5, .5, 1.1, 1.3.
+    off_policy = float(objective.kl_to_start(LOGP, OLD, OLD, MASK, weights).detach())
+    expected = sum(k / r for k, r in zip(k3, ratios, strict=True)) / 4
+    assert off_policy == pytest.approx(expected, rel=1e-5)

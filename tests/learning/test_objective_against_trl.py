@@ -26,8 +26,8 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from chainlift.learning import advantage, objective
-from chainlift.learning.objective import PRESETS
 from chainlift.learning.policy_update import PolicyBatch, accumulate_gradient
+from chainlift.learning.presets import PRESETS
 from chainlift.learning.rollout import Rollout
 from chainlift.models import hub
 from chainlift.models.transformer import ModelSettings, Transformer
@@ -116,6 +116,33 @@ def _reference(preset: str, checkpoint: Path) -> Reference:
         gradient=_gradient(model),
         clipped={name: values[-1] for name, values in trainer._metrics["train"].items() if "clip" in name},
     )
+
+
+@pytest.mark.parametrize("preset", [name for name in TRL_SETTINGS if name not in ("gspo", "rloo")])
+@pytest.mark.parametrize("noise", [0.0, 0.3], ids=["on policy", "off policy"])
+def test_the_kl_term_equals_trl(preset: str, noise: float, checkpoint: Path) -> None:
+    """The loss with a KL term and its gradient, but for presets whose ratio is a sequence's: there TRL weighs a token's
+    KL by that, which its own documentation calls biased, or puts KL into the reward.
+    """
+    trainer = _trainer(preset, checkpoint)
+    model = trainer.model.train()
+    inputs = trainer._generate_and_score_completions([{"prompt": p} for p in PROMPTS for _ in range(GROUP_SIZE)])
+    mask, shape = inputs["completion_mask"].bool(), inputs["completion_ids"].shape
+    logp = _model_logp(model, inputs["prompt_ids"], inputs["completion_ids"])
+    draws = torch.Generator().manual_seed(2)
+    start_logp = logp.detach() + 0.5 * torch.randn(shape, generator=draws)
+    old_logp = logp.detach() + noise * torch.randn(shape, generator=draws)
+    trainer.beta = 0.7
+    theirs = trainer.compute_loss(model, inputs | {"ref_per_token_logps": start_logp, "old_per_token_logps": old_logp})
+    theirs.backward()
+    gradient = _gradient(model)
+    model.zero_grad()
+    weights = objective.sequence_weights(mask.sum(dim=1), PRESETS[preset].aggregate, max_length=MAX_LENGTH)
+    ours, _ = objective.loss(logp, old_logp, inputs["advantages"], mask, weights, PRESETS[preset])
+    ours = ours + 0.7 * objective.kl_to_start(logp, old_logp, start_logp, mask, weights)
+    ours.backward()
+    torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
+    _assert_same_gradient(_gradient(model), gradient)
 
 
 def _trainer(preset: str, checkpoint: Path) -> Any:

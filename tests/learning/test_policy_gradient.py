@@ -8,8 +8,8 @@ from torch import Tensor
 
 from chainlift.learning import advantage, objective
 from chainlift.learning.likelihood import log_probs
-from chainlift.learning.objective import PRESETS, Objective
 from chainlift.learning.policy_update import PolicyBatch, accumulate_gradient
+from chainlift.learning.presets import PRESETS, Objective
 from chainlift.learning.rollout import Rollout
 from chainlift.models.blocks import ModelSettings
 from chainlift.models.protocol import split_prompts

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from chainlift.learning import objective, policy_update, rollout
 from chainlift.learning.likelihood import length_buckets, log_probs
-from chainlift.learning.objective import PRESETS
 from chainlift.learning.policy_update import PolicyBatch, PosttrainSettings, accumulate_gradient
+from chainlift.learning.presets import PRESETS
 from chainlift.models import savings
 from chainlift.models.protocol import split_prompts
 from chainlift.models.transformer import Transformer
@@ -57,7 +57,7 @@ def plain_gradient(model: Transformer, batch: PolicyBatch, name: str, kl: float 
     logp = log_probs(model, model.prefill(prefix), last, found.responses, temperature=1.3)
     loss, _ = objective.loss(logp, old, batch.advantages, found.mask, batch.weights, PRESETS[name])
     if batch.start_logp is not None:
-        loss = loss + kl * objective.kl_to_start(logp, batch.start_logp, found.mask, batch.weights)
+        loss = loss + kl * objective.kl_to_start(logp, old, batch.start_logp, found.mask, batch.weights)
     loss.backward()
     return [torch.zeros_like(p) if p.grad is None else p.grad.clone() for p in model.parameters()]
 

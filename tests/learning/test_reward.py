@@ -1,3 +1,4 @@
+import pytest
 import torch
 
 from chainlift.learning import reward
@@ -26,4 +27,11 @@ def test_both_rewards_by_hand() -> None:
 
 def test_the_length_penalty_is_subtracted() -> None:
     verdict = TASK.verify(PROMPT, torch.tensor([[1, 1, 0, 1, 2]]))
-    assert reward.score(verdict, "end_to_end", length_penalty=0.5, max_length=4).item() == 0.5
+    raw = reward.score(verdict, "end_to_end")
+    assert reward.shaped(raw, verdict, length_penalty=0.5, max_length=4).item() == 0.5
+    assert raw.item() == 1
+
+
+def test_an_unknown_reward_is_named() -> None:
+    with pytest.raises(ValueError, match="'chian' is no reward, did you mean 'chain'"):
+        reward.check("chian")

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
+from chainlift.learning.presets import PRESETS
 from chainlift.report import charts, curves, figures
 from chainlift.report.record import Record
 from chainlift.report.reference import PLAIN, references
@@ -53,7 +54,7 @@ def test_a_policy_gradient_follows_the_schedule_at_the_stated_step() -> None:
     setting = Setting(d=8)
     steps = [REFERENCE_STEP] * 3 + [REFERENCE_STEP / 2] * 3
     start = ModePolicy.after_pretraining(0.25, setting)
-    expected = policy_gradient_curve(start, setting, "grpo", steps, group_size=4, prompts=16)
+    expected = policy_gradient_curve(start, setting, PRESETS["grpo"], steps, group_size=4, prompts=16)
     share = found["sampled", "long_share"]
     assert share.values == expected.long_share
     assert share.sequences == [0, 64, 128, 192, 256, 320, 384]
@@ -101,10 +102,12 @@ def test_temperature_reward_and_rounds_reach_the_curve() -> None:
     setting = Setting(d=8, temperature=1.5, reward="chain")
     steps = [REFERENCE_STEP] * 3 + [REFERENCE_STEP / 2] * 3
     start = ModePolicy.after_pretraining(0.25, setting)
-    told = policy_gradient_curve(start, setting, "dr_grpo", steps, group_size=4, prompts=16, updates_per_round=3)
+    told = policy_gradient_curve(
+        start, setting, PRESETS["dr_grpo"], steps, group_size=4, prompts=16, updates_per_round=3
+    )
     share = next(one for one in found if one.quantity == "long_share")
     assert share.values == told.long_share
-    plain = policy_gradient_curve(start, Setting(d=8), "dr_grpo", steps, group_size=4, prompts=16)
+    plain = policy_gradient_curve(start, Setting(d=8), PRESETS["dr_grpo"], steps, group_size=4, prompts=16)
     assert share.values != plain.long_share
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
+from chainlift.learning.presets import PRESETS
 from chainlift.report import theory_figure
 from chainlift.report.theory_table import theory_table
 from chainlift.theory import closed_forms, groups, star
@@ -54,11 +55,11 @@ def test_above_the_threshold_and_with_a_marker() -> None:
 
 
 def test_the_rows_of_the_reference() -> None:
-    told = forecast(SETTING, 0.2, algorithm="dr_grpo", updates=16)["reference"]
-    found = cells(SETTING, 0.2, algorithm="dr_grpo", updates=16)
+    told = forecast(SETTING, 0.2, algorithm=PRESETS["dr_grpo"], name="dr_grpo", updates=16)["reference"]
+    found = cells(SETTING, 0.2, algorithm=PRESETS["dr_grpo"], name="dr_grpo", updates=16)
     assert found["dr_grpo: direction"][0] == f"{told['drift'][0]:+.3g}, {told['drift'][1]:+.3g}"
     assert found["dr_grpo: long share"][0] == " ".join(f"{share:.3f}" for share in told["long_share"][::2])
-    never = cells(Setting(q=0.3, reward="chain"), 0.25)
+    never = cells(Setting(q=0.3, reward="chain"), 0.25, algorithm=PRESETS["grpo"], name="grpo")
     assert never["grpo: flips at update"][0] == "not within 60"
     assert never["STaR: rounds to flip"][0] == "never"
 
@@ -72,7 +73,7 @@ def curves(figure: Figure, panel: int) -> dict[str, np.ndarray]:
 
 def test_the_figure_draws_what_it_says() -> None:
     setting = Setting(modulus=3, d=7)
-    figure = theory_figure.overview(setting, forecast(setting, 0.1, algorithm="rloo", updates=30))
+    figure = theory_figure.overview(setting, forecast(setting, 0.1, algorithm=PRESETS["rloo"], name="rloo", updates=30))
     edge = max(figure.axes[0].get_lines(), key=lambda line: len(np.asarray(line.get_xdata())))
     edges = sorted({round(float(x), 9) for x in np.asarray(edge.get_xdata())})
     assert edges == sorted(round(1 / (K + 1), 9) for K in theory_figure.MODULI)
@@ -81,7 +82,10 @@ def test_the_figure_draws_what_it_says() -> None:
     assert (own["greedy length"] == np.where(longer, 7, 1)).all()
     assert own["mean sampled length"] == pytest.approx(1 + 6 * theory_figure.SHARES)
     assert own["sampled accuracy"] == pytest.approx(theory_figure.SHARES + (1 - theory_figure.SHARES) / 3)
-    told, own = forecast(setting, 0.1, algorithm="rloo", updates=30)["reference"], curves(figure, 3)
+    told, own = (
+        forecast(setting, 0.1, algorithm=PRESETS["rloo"], name="rloo", updates=30)["reference"],
+        curves(figure, 3),
+    )
     for label, key in (
         ("long share (samples)", "long_share"),
         ("accuracy (samples)", "accuracy"),

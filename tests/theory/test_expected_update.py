@@ -2,7 +2,6 @@
 
 import itertools
 import math
-from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -10,12 +9,12 @@ import torch
 from torch import Tensor
 
 from chainlift.learning import advantage, objective
-from chainlift.learning.objective import PRESETS
-from chainlift.theory.expected_update import ALGORITHMS, Algorithm, algorithm_named, expected_update
+from chainlift.learning.presets import PRESETS, Objective
+from chainlift.theory.expected_update import STD_GUARD, expected_update, has_expected_update
 from chainlift.theory.mode_policy import ModePolicy, Setting
 from tests.theory.mode_toy import Toy, tensor
 
-GRADIENTS = [name for name in ALGORITHMS if name != "star"]
+GRADIENTS = [name for name in PRESETS if name != "star"]
 SETTINGS = [
     Setting(modulus=2, d=3),
     Setting(modulus=3, d=4, temperature=1.5),
@@ -50,14 +49,13 @@ def by_enumeration(setting, row, policy, old, group_size: int, prompts: int = 1)
         weights = torch.stack([objective.sequence_weights(n, row.aggregate, max_length=longest) for n in lengths])
     flat = rows.flatten()
     weights = (weights * likely[:, None]).flatten()
-    loss, _ = objective.loss(logp[flat], old_logp[flat], gains.flatten(), toy.mask[flat], weights, as_objective(row))
+    loss, _ = objective.loss(logp[flat], old_logp[flat], gains.flatten(), toy.mask[flat], weights, row)
     loss.backward()
     assert logits.grad is not None
     return -logits.grad
 
 
-def as_objective(row: Algorithm) -> objective.Objective:
-    return objective.Objective(**asdict(row))
+MEAN_AND_RATIO = PRESETS["grpo"].model_copy(update={"advantage": "batch_mean"})
 
 
 @pytest.fixture(autouse=True)
@@ -67,11 +65,20 @@ def _double():
     torch.set_default_dtype(torch.float32)
 
 
-def test_the_two_tables_of_algorithms_are_one() -> None:
-    assert {name: as_objective(row).model_dump() for name, row in ALGORITHMS.items()} == {
-        name: preset.model_dump() for name, preset in PRESETS.items()
-    }
-    assert pytest.approx(advantage.STD_GUARD) == 1e-4
+def test_theory_guards_standard_deviations_as_the_engine_does() -> None:
+    assert pytest.approx(advantage.STD_GUARD) == STD_GUARD
+
+
+def test_what_is_not_derived_has_no_expected_update() -> None:
+    for change in (
+        {"advantage": "accept"},
+        {"advantage": "mine"},
+        {"ratio": "mine"},
+        {"clip": "mine"},
+        {"aggregate": "x"},
+    ):
+        assert not has_expected_update(PRESETS["grpo"].model_copy(update=change))
+    assert [name for name, row in PRESETS.items() if not has_expected_update(row)] == ["star"]
 
 
 @pytest.mark.parametrize("name", GRADIENTS)
@@ -79,8 +86,8 @@ def test_the_two_tables_of_algorithms_are_one() -> None:
 def test_the_first_update_of_a_round_by_all_outcomes(name: str, setting: Setting) -> None:
     policy = ModePolicy.after_pretraining(0.3, setting)
     for group_size in (2, 3):
-        found = expected_update(policy, setting, ALGORITHMS[name], group_size=group_size, prompts=1)
-        expected = by_enumeration(setting, ALGORITHMS[name], policy, policy, group_size)
+        found = expected_update(policy, setting, PRESETS[name], group_size=group_size, prompts=1)
+        expected = by_enumeration(setting, PRESETS[name], policy, policy, group_size)
         assert found == pytest.approx(expected.tolist(), rel=1e-5, abs=1e-12)  # rewards' statistics are float32
 
 
@@ -90,16 +97,16 @@ def test_a_later_update_of_a_round_clips_as_the_objective_does(name: str, moved:
     for setting in (SETTINGS[1], SETTINGS[2], SETTINGS[4]):
         old = ModePolicy.after_pretraining(0.3, setting)
         policy = ModePolicy(old.first + moved[0], old.go_on + moved[1])
-        found = expected_update(policy, setting, ALGORITHMS[name], group_size=2, prompts=1, sampled_by=old)
-        expected = by_enumeration(setting, ALGORITHMS[name], policy, old, 2)
+        found = expected_update(policy, setting, PRESETS[name], group_size=2, prompts=1, sampled_by=old)
+        expected = by_enumeration(setting, PRESETS[name], policy, old, 2)
         assert found == pytest.approx(expected.tolist(), rel=1e-5, abs=1e-12)
 
 
 def test_the_clipping_is_no_accident_of_ratios_near_one() -> None:
-    setting, row = SETTINGS[0], ALGORITHMS["grpo"]
+    setting, row = SETTINGS[0], PRESETS["grpo"]
     old = ModePolicy.after_pretraining(0.3, setting)
     policy = ModePolicy(old.first + 1.0, old.go_on + 1.0)
-    free = Algorithm(row.advantage, clip="none", aggregate=row.aggregate)
+    free = Objective(advantage=row.advantage, clip="none", aggregate=row.aggregate)
     assert expected_update(policy, setting, free, sampled_by=old)[1] > 0
     assert expected_update(policy, setting, row, sampled_by=old)[1] < 0, "what was pushed up too far is let go of"
 
@@ -108,7 +115,7 @@ def test_the_clipping_is_no_accident_of_ratios_near_one() -> None:
 def test_reinforce_over_batches_of_two_prompts(kind) -> None:
     setting = SETTINGS[0]
     policy = ModePolicy.after_pretraining(0.2, setting)
-    row = Algorithm(kind, ratio="none", clip="none", aggregate="sequence_sum")
+    row = Objective(advantage=kind, ratio="none", clip="none", aggregate="sequence_sum")
     found = expected_update(policy, setting, row, group_size=2, prompts=2)
     assert found == pytest.approx(by_enumeration(setting, row, policy, policy, 2, prompts=2).tolist(), rel=1e-6)
 
@@ -116,7 +123,7 @@ def test_reinforce_over_batches_of_two_prompts(kind) -> None:
 @pytest.mark.parametrize("name", GRADIENTS)
 def test_large_batches_through_the_real_estimators(name: str) -> None:
     """64 batches of 1000 prompts; a bound of 5 standard errors is passed by chance with 1e-6 a component."""
-    setting, row, group_size, num_prompts = Setting(modulus=3, d=10), ALGORITHMS[name], 8, 1000
+    setting, row, group_size, num_prompts = Setting(modulus=3, d=10), PRESETS[name], 8, 1000
     toy, policy = Toy(setting), ModePolicy.after_pretraining(0.2, setting)
     draw = torch.Generator().manual_seed(3)
     found = []
@@ -128,7 +135,7 @@ def test_large_batches_through_the_real_estimators(name: str) -> None:
         table = torch.stack([toy.rewards(s) for s in range(3)])
         gains = advantage.estimate(table[sums, rows].view(num_prompts, group_size), row.advantage).flatten()
         weights = objective.sequence_weights(toy.num_actions[rows], row.aggregate, max_length=11)
-        loss, _ = objective.loss(logp[rows], logp[rows].detach(), gains, toy.mask[rows], weights, as_objective(row))
+        loss, _ = objective.loss(logp[rows], logp[rows].detach(), gains, toy.mask[rows], weights, row)
         (gradient,) = torch.autograd.grad(loss, logits)
         found.append(-gradient)
     stacked = torch.stack(found)
@@ -143,20 +150,20 @@ def test_the_drift_of_reinforce(p: float) -> None:
     """With one mode logit, the marker's, it is p (1 - p) / 2, slow like p; the baseline's 1 - 1/N aside."""
     setting = Setting(marker=True)
     policy = ModePolicy.after_pretraining(p, setting)
-    plain = Algorithm("none", ratio="none", clip="none", aggregate="sequence_sum")
+    plain = Objective(advantage="none", ratio="none", clip="none", aggregate="sequence_sum")
     assert expected_update(policy, setting, plain) == pytest.approx([0, p * (1 - p) / 2])
-    with_baseline = expected_update(policy, setting, ALGORITHMS["reinforce"], group_size=8, prompts=32)
+    with_baseline = expected_update(policy, setting, PRESETS["reinforce"], group_size=8, prompts=32)
     assert with_baseline == pytest.approx([0, p * (1 - p) / 2 * (1 - 1 / 256)])
 
 
 def test_baselines_change_the_noise_and_not_the_mean() -> None:
     setting = Setting(modulus=5, d=7)
     policy = ModePolicy.after_pretraining(0.1, setting)
-    plain = Algorithm("none", ratio="none", clip="none", aggregate="sequence_sum")
+    plain = Objective(advantage="none", ratio="none", clip="none", aggregate="sequence_sum")
     expected = expected_update(policy, setting, plain)
-    loo = Algorithm("leave_one_out", ratio="none", clip="none", aggregate="sequence_sum")
+    loo = Objective(advantage="leave_one_out", ratio="none", clip="none", aggregate="sequence_sum")
     assert expected_update(policy, setting, loo) == pytest.approx(expected)
-    assert expected_update(policy, setting, ALGORITHMS["rloo"]) == pytest.approx(expected)
+    assert expected_update(policy, setting, PRESETS["rloo"]) == pytest.approx(expected)
 
 
 def test_nothing_moves_where_nothing_can_be_learned() -> None:
@@ -164,7 +171,7 @@ def test_nothing_moves_where_nothing_can_be_learned() -> None:
     for p in (0.0, 1.0):
         policy = ModePolicy.after_pretraining(p, setting)
         for name in GRADIENTS:
-            assert expected_update(policy, setting, ALGORITHMS[name])[1] == pytest.approx(0, abs=1e-15)
+            assert expected_update(policy, setting, PRESETS[name])[1] == pytest.approx(0, abs=1e-15)
 
 
 def test_the_numbers_told_in_the_docs() -> None:
@@ -173,8 +180,8 @@ def test_the_numbers_told_in_the_docs() -> None:
     """
     setting = Setting(d=50)
     fall = {
-        name: expected_update(ModePolicy.after_pretraining(0.25, setting), setting, ALGORITHMS[name], group_size=8)[1]
-        / expected_update(ModePolicy.after_pretraining(0.01, setting), setting, ALGORITHMS[name], group_size=8)[1]
+        name: expected_update(ModePolicy.after_pretraining(0.25, setting), setting, PRESETS[name], group_size=8)[1]
+        / expected_update(ModePolicy.after_pretraining(0.01, setting), setting, PRESETS[name], group_size=8)[1]
         for name in ("grpo", "reinforce")
     }
     assert fall["grpo"] == pytest.approx(89.5, abs=0.5)
@@ -184,11 +191,10 @@ def test_the_numbers_told_in_the_docs() -> None:
 @pytest.mark.parametrize(
     ("call", "named"),
     [
-        (lambda: algorithm_named("ppo"), "known: star"),
-        (lambda: expected_update(ModePolicy(0, 0), Setting(), ALGORITHMS["star"]), "star"),
-        (lambda: expected_update(ModePolicy(0, 0), Setting(), ALGORITHMS["grpo"], group_size=1), "group_size"),
-        (lambda: expected_update(ModePolicy(0, 0), Setting(), ALGORITHMS["reinforce"], prompts=0), "prompts"),
-        (lambda: expected_update(ModePolicy(0, 0), Setting(), Algorithm("batch_mean")), "batch_mean"),
+        (lambda: expected_update(ModePolicy(0, 0), Setting(), PRESETS["star"]), "no prediction"),
+        (lambda: expected_update(ModePolicy(0, 0), Setting(), PRESETS["grpo"], group_size=1), "group_size"),
+        (lambda: expected_update(ModePolicy(0, 0), Setting(), PRESETS["reinforce"], prompts=0), "prompts"),
+        (lambda: expected_update(ModePolicy(0, 0), Setting(), MEAN_AND_RATIO), "batch_mean"),
     ],
 )
 def test_bad_input_is_named_in_one_line(call, named) -> None:

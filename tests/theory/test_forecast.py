@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from chainlift.learning.presets import PRESETS
 from chainlift.theory import closed_forms, forecast, groups, star
-from chainlift.theory.expected_update import ALGORITHMS, expected_update
+from chainlift.theory.expected_update import expected_update
 from chainlift.theory.mean_field import policy_gradient_curve, star_curve
 from chainlift.theory.mode_policy import ModePolicy, Setting
 from tests.theory.blind_learner import (
@@ -152,15 +153,17 @@ def test_where_rl_cannot_lift_no_limit_is_told():
 def test_every_key_of_a_forecast_is_its_own_formula():
     setting = Setting(modulus=3, d=7, marker=True, q=0.8, reward="chain", temperature=1.5)
     sampling = {"temperature": 1.5, "marker": True, "q": 0.8, "reward": "chain"}
-    found = forecast.forecast(setting, 0.2, algorithm="dr_grpo", group_size=4, prompts=16, updates=3, step=0.2)
+    found = forecast.forecast(
+        setting, 0.2, algorithm=PRESETS["dr_grpo"], name="dr_grpo", group_size=4, prompts=16, updates=3, step=0.2
+    )
     assert found["loss_per_token"] == closed_forms.mixture_entropy(7, 3, 0.2, marker=True).token
     assert found["pass_at_k"] == {k: groups.pass_at_k(0.2, k, 3, **sampling) for k in (1, 4, 16, 64)}
     assert found["preflight"] == groups.preflight_forecast(0.2, 3, 4, **sampling)
     start = ModePolicy.after_pretraining(0.2, setting)
-    drift = expected_update(start, setting, ALGORITHMS["dr_grpo"], group_size=4, prompts=16)
+    drift = expected_update(start, setting, PRESETS["dr_grpo"], group_size=4, prompts=16)
     assert found["reference"]["drift"] == drift.tolist()
     assert drift[0] != drift[1]
-    curve = policy_gradient_curve(start, setting, "dr_grpo", [0.2] * 3, group_size=4, prompts=16)
+    curve = policy_gradient_curve(start, setting, PRESETS["dr_grpo"], [0.2] * 3, group_size=4, prompts=16)
     assert found["reference"]["long_share"] == curve.long_share
     assert found["reference"]["accuracy"] == curve.accuracy
     assert found["reference"]["greedy_accuracy"] == curve.greedy_accuracy

@@ -6,13 +6,14 @@ import math
 import pytest
 import torch
 
+from chainlift.learning.presets import PRESETS
 from chainlift.theory import closed_forms, star
-from chainlift.theory.expected_update import ALGORITHMS, expected_update
+from chainlift.theory.expected_update import expected_update
 from chainlift.theory.mean_field import policy_gradient_curve, star_curve, star_round
 from chainlift.theory.mode_policy import ModePolicy, Setting
 from tests.theory.mode_toy import Toy, tensor
 
-GRADIENTS = [name for name in ALGORITHMS if name != "star"]
+GRADIENTS = [name for name in PRESETS if name != "star"]
 
 
 @pytest.mark.parametrize("marker", [False, True])
@@ -107,7 +108,7 @@ def test_star_moves_on_where_probabilities_are_next_to_0_or_1(p: float, temperat
 def test_every_algorithm_lifts_along_its_curve(name: str) -> None:
     setting = Setting(d=50)
     start = ModePolicy.after_pretraining(0.25, setting)
-    curve = policy_gradient_curve(start, setting, name, [0.1] * 120)
+    curve = policy_gradient_curve(start, setting, PRESETS[name], [0.1] * 120)
     assert len(curve.long_share) == 121
     assert curve.long_share[0] == pytest.approx(0.25)
     assert curve.long_share == sorted(curve.long_share)
@@ -119,7 +120,7 @@ def test_every_algorithm_lifts_along_its_curve(name: str) -> None:
 
 def test_wrong_chains_shorten_under_the_chain_reward() -> None:
     setting = Setting(q=0.3, reward="chain")
-    curve = policy_gradient_curve(ModePolicy.after_pretraining(0.25, setting), setting, "grpo", [0.1] * 50)
+    curve = policy_gradient_curve(ModePolicy.after_pretraining(0.25, setting), setting, PRESETS["grpo"], [0.1] * 50)
     assert curve.long_share == sorted(curve.long_share, reverse=True)
     assert curve.flip is None
 
@@ -127,8 +128,8 @@ def test_wrong_chains_shorten_under_the_chain_reward() -> None:
 def test_the_gradient_rule_is_the_mean_update_added_up() -> None:
     setting = Setting()
     start = ModePolicy.after_pretraining(0.25, setting)
-    curve = policy_gradient_curve(start, setting, "reinforce", [2.0, 0.0], rule="gradient")
-    move = expected_update(start, setting, ALGORITHMS["reinforce"])
+    curve = policy_gradient_curve(start, setting, PRESETS["reinforce"], [2.0, 0.0], rule="gradient")
+    move = expected_update(start, setting, PRESETS["reinforce"])
     assert curve.policies[1].go_on == pytest.approx(start.go_on + 2 * move[1])
     assert curve.policies[2] == curve.policies[1]
 
@@ -136,8 +137,10 @@ def test_the_gradient_rule_is_the_mean_update_added_up() -> None:
 def test_later_updates_of_a_round_are_held_back_by_the_clip() -> None:
     setting = Setting()
     start = ModePolicy.after_pretraining(0.25, setting)
-    rounds_of_one = policy_gradient_curve(start, setting, "dr_grpo", [20.0] * 8, rule="gradient")
-    rounds_of_eight = policy_gradient_curve(start, setting, "dr_grpo", [20.0] * 8, rule="gradient", updates_per_round=8)
+    rounds_of_one = policy_gradient_curve(start, setting, PRESETS["dr_grpo"], [20.0] * 8, rule="gradient")
+    rounds_of_eight = policy_gradient_curve(
+        start, setting, PRESETS["dr_grpo"], [20.0] * 8, rule="gradient", updates_per_round=8
+    )
     assert rounds_of_eight.long_share[1] == rounds_of_one.long_share[1]
     assert rounds_of_eight.long_share[-1] < rounds_of_one.long_share[-1]
 
@@ -150,7 +153,7 @@ def test_later_updates_of_a_round_are_held_back_by_the_clip() -> None:
         (lambda: Setting(temperature=0.0), "temperature"),
         (lambda: ModePolicy.after_pretraining(1.5, Setting()), "p_cot"),
         (lambda: ModePolicy.after_pretraining(1.5, Setting(marker=True)), "p_cot"),
-        (lambda: policy_gradient_curve(ModePolicy(0, 0), Setting(), "grpo", [1], rule="adam"), "rule"),  # pyright: ignore[reportArgumentType]
+        (lambda: policy_gradient_curve(ModePolicy(0, 0), Setting(), PRESETS["grpo"], [1], rule="adam"), "rule"),  # pyright: ignore[reportArgumentType]
         (lambda: star_curve(ModePolicy(0, 0), Setting(), -1), "rounds"),
     ],
 )

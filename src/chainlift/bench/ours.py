@@ -17,9 +17,10 @@ from chainlift.bench.flops import LEARNING, Sizes, all_different, contexts, forw
 from chainlift.bench.machine import Machine
 from chainlift.bench.timing import Doing, Work
 from chainlift.learning import advantage, next_token
-from chainlift.learning.objective import PRESETS, sequence_weights
+from chainlift.learning.objective import sequence_weights
 from chainlift.learning.optimiser import OptimiserSettings, apply_gradients, make_optimiser
 from chainlift.learning.policy_update import PolicyBatch, PosttrainSettings, accumulate_gradient
+from chainlift.learning.presets import PRESETS
 from chainlift.learning.rollout import Rollout
 from chainlift.measure import evaluate
 from chainlift.measure.evaluate import Answers, answer

@@ -13,8 +13,9 @@ import torch.nn.functional as F
 from chainlift.bench.flops import LEARNING
 from chainlift.bench.ours import Engine, asked, in_one_part
 from chainlift.bench.timing import Doing, Work
-from chainlift.learning.objective import PRESETS, sequence_weights
+from chainlift.learning.objective import sequence_weights
 from chainlift.learning.policy_update import PolicyBatch, accumulate_gradient
+from chainlift.learning.presets import PRESETS
 from chainlift.learning.rollout import Rollout
 from chainlift.models.protocol import split_prompts
 from chainlift.seeding import stream

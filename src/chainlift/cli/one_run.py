@@ -100,12 +100,14 @@ def theory(
     as_json: Json = False,
 ) -> None:
     """Predict what a run will find, before it starts: nothing is trained. The argument stands in docs/theory.md."""
+    from chainlift.learning.presets import preset
     from chainlift.report.theory_table import theory_table
     from chainlift.theory.forecast import forecast
     from chainlift.theory.mode_policy import Setting
 
     setting = Setting(modulus, digits, marker, chain_accuracy, reward, temperature)  # pyright: ignore[reportArgumentType]
-    told = forecast(setting, p_cot, algorithm=algorithm, group_size=group_size, updates=updates, step=step)
+    row = preset(algorithm)
+    told = forecast(setting, p_cot, algorithm=row, name=algorithm, group_size=group_size, updates=updates, step=step)
     if plot is not None:
         from chainlift.report import theory_figure
 

@@ -8,18 +8,19 @@ group_zscore  A = (r - mean of the group) / (std of the group + 1e-4)  GRPO, Sha
 accept        A = 1 where r > 1/2, else 0                              STaR, Zelikman et al. 2022, arXiv 2203.14465
 
 The standard deviation divides by G - 1 and is guarded by 1e-4, as in TRL. A group of equal rewards has advantage 0
-everywhere except under none, batch_mean and accept: see `signal`.
+everywhere except under none, batch_mean and accept: see `mixed` and `signal`, the one definition of groups that are
+mixed, all right or all wrong. It is that of rewards before shaping: a length penalty makes no wrong answer right.
 """
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import Tensor
 
-AdvantageKind = Literal["none", "batch_mean", "leave_one_out", "group_mean", "group_zscore", "accept"]
+from chainlift.learning.presets import AdvantageKind
+
 STD_GUARD = 1e-4
+RIGHT_ABOVE = 0.5  # rewards are 0 to 1: a response with more than this is right
 GROUP_KINDS = ("leave_one_out", "group_mean", "group_zscore")
 
 
@@ -31,7 +32,7 @@ def estimate(rewards: Tensor, kind: AdvantageKind) -> Tensor:
     if kind == "none":
         return rewards
     if kind == "accept":
-        return (rewards > 0.5).to(rewards.dtype)
+        return is_right(rewards).to(rewards.dtype)
     if kind == "batch_mean":
         return rewards - rewards.mean()
     # A group of equal rewards has exactly no signal; rounding in the mean must not invent one.
@@ -44,9 +45,23 @@ def estimate(rewards: Tensor, kind: AdvantageKind) -> Tensor:
     return centred / (rewards.std(dim=1, keepdim=True) + STD_GUARD)
 
 
-def signal(right: Tensor) -> dict[str, float]:
-    """Shares of groups {groups_all_right, groups_all_wrong, groups_mixed} from right (P, G) bool; they sum to 1."""
-    all_right, all_wrong = right.all(dim=1).float().mean(), (~right).all(dim=1).float().mean()
+def is_right(rewards: Tensor) -> Tensor:
+    """Bool of the same shape: the reward, before shaping, is that of a right response."""
+    return rewards > RIGHT_ABOVE
+
+
+def mixed(rewards: Tensor) -> Tensor:
+    """(P,) bool: the group's rewards (P, G), before shaping, differ, so that there is something to compare."""
+    return (rewards != rewards[:, :1]).any(dim=1)
+
+
+def signal(rewards: Tensor) -> dict[str, float]:
+    """Shares of groups {groups_all_right, groups_all_wrong, groups_mixed} from rewards (P, G) before shaping.
+
+    They sum to 1; a group of equal rewards is all right or all wrong.
+    """
+    differ, right = mixed(rewards), is_right(rewards[:, 0])
+    all_right, all_wrong = (right & ~differ).float().mean(), (~right & ~differ).float().mean()
     return {
         "groups_all_right": float(all_right),
         "groups_all_wrong": float(all_wrong),

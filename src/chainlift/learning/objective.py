@@ -1,6 +1,6 @@
-"""One clipped, weighted policy objective; every algorithm is a row of the table.
+"""One clipped, weighted policy objective; every algorithm is a row of the table (presets.py).
 
-    loss = - sum_i w_i sum_t m_it term_it  +  kl * sum_i w_i sum_t m_it k3_it
+    loss = - sum_i w_i sum_t m_it term_it  +  kl * sum_i v_i sum_t m_it r_it k3_it
 
 i: sequences, t: tokens, m: 1 where a token was sampled, A_i: advantage (advantage.py), l_it = log pi(token), o_it the
 same under the policy that sampled it, n_i = number of sampled tokens (EOS included), N = number of sequences counted.
@@ -29,59 +29,22 @@ same under the policy that sampled it, n_i = number of sampled tokens (EOS inclu
 (Numbers in the last column are arXiv's.) A sequence-level ratio gives n_i equal terms, so w_i = 1 / (N n_i) makes
 their sum r_i A_i / N: RLOO's and GSPO's form. STaR counts only the accepted sequences (N and n run over them): its
 loss is stage 1's on what was kept. The bound 5 for CISPO is that of ScaleRL (Khatri et al. 2025, 2510.13786), which
-TRL recommends too. k3 = exp(f - l) - (f - l) - 1 with f the log-probability under the start model: Schulman's
-estimator of KL(pi || start), as in GRPO's eq. 4.
+TRL recommends too.
+
+k3_it = exp(f_it - l_it) - (f_it - l_it) - 1, with f the log-probability under the start model, is Schulman's estimator
+of KL(pi || start), as in GRPO's eq. 4. It is multiplied by the token's ratio r_it, whatever ratio the preset has (on
+policy r is 1, but has a gradient): without r its expected gradient is that of KL(start || pi). With r the expected
+gradient is that of KL(pi || start) at every prefix, prefixes as frequent as the sampler makes them (DeepSeek-AI 2025,
+2512.02556; TRL's use_bias_correction_kl). v_i = w_i, except that STaR's v_i counts all sequences: over accepted ones
+alone the mean would be that of another divergence.
 """
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
-from pydantic import Field
 from torch import Tensor
 
-from chainlift.learning.advantage import AdvantageKind
-from chainlift.settings import Settings
-
-RatioKind = Literal["none", "token", "sequence", "sequence_mean"]
-ClipKind = Literal["none", "ppo", "truncate"]
-Aggregate = Literal["sequence_sum", "sequence_mean", "token_mean", "max_length"]
-
-
-class Objective(Settings):
-    """A row of the table above."""
-
-    advantage: AdvantageKind
-    """What rewards are compared with."""
-    ratio: RatioKind = "token"
-    """What the policy is compared with its older self by."""
-    clip: ClipKind = "ppo"
-    """How large ratios are cut."""
-    clip_low: float = Field(default=0.2, ge=0)
-    """Lower clip distance (ppo)."""
-    clip_high: float = Field(default=0.2, ge=0)
-    """Upper clip distance (ppo), or the bound itself (truncate)."""
-    aggregate: Aggregate
-    """How tokens and sequences are weighted."""
-
-
-PRESETS: dict[str, Objective] = {
-    "star": Objective(advantage="accept", ratio="none", clip="none", aggregate="token_mean"),
-    "reinforce": Objective(advantage="batch_mean", ratio="none", clip="none", aggregate="sequence_sum"),
-    "rloo": Objective(advantage="leave_one_out", ratio="sequence", aggregate="sequence_mean"),
-    "grpo": Objective(advantage="group_zscore", aggregate="sequence_mean"),
-    "dr_grpo": Objective(advantage="group_mean", aggregate="max_length"),
-    "dapo": Objective(advantage="group_zscore", clip_high=0.28, aggregate="token_mean"),
-    "gspo": Objective(
-        advantage="group_zscore",
-        ratio="sequence_mean",
-        clip_low=3e-4,
-        clip_high=4e-4,
-        aggregate="sequence_mean",
-    ),
-    "cispo": Objective(advantage="group_zscore", clip="truncate", clip_high=5.0, aggregate="token_mean"),
-}
+from chainlift.learning.presets import Aggregate, Objective, RatioKind
 
 
 def sequence_weights(
@@ -126,11 +89,15 @@ def loss(
     return -(weights[:, None] * mask * term).sum(), (clipped & mask).sum()
 
 
-def kl_to_start(logp: Tensor, start_logp: Tensor, mask: Tensor, weights: Tensor) -> Tensor:
-    """sum_i w_i sum_t m_it k3_it, a scalar: the KL term of the loss before its coefficient."""
-    difference = start_logp - logp
+def kl_to_start(logp: Tensor, old_logp: Tensor, start_logp: Tensor, mask: Tensor, weights: Tensor) -> Tensor:
+    """sum_i v_i sum_t m_it r_it k3_it, a scalar: the KL term of the loss before its coefficient, weights being v (B,).
+
+    Its gradient is meant, not only its value; on policy old_logp must be logp, detached.
+    """
+    difference = (start_logp - logp) * mask
     k3 = difference.exp() - difference - 1
-    return (weights[:, None] * mask * k3).sum()
+    ratio = _log_ratio(logp, old_logp, mask, "token").exp()
+    return (weights[:, None] * mask * ratio * k3).sum()
 
 
 def _log_ratio(logp: Tensor, old_logp: Tensor, mask: Tensor, kind: RatioKind) -> Tensor:

@@ -17,11 +17,11 @@ from pydantic import Field, field_validator, model_validator
 from torch import Tensor
 
 from chainlift.learning import objective as objectives
-from chainlift.learning.advantage import GROUP_KINDS, AdvantageKind
+from chainlift.learning import reward as rewards
+from chainlift.learning.advantage import GROUP_KINDS
 from chainlift.learning.likelihood import MAX_TOKENS, length_buckets, log_probs
-from chainlift.learning.objective import PRESETS, Aggregate, ClipKind, Objective, RatioKind
 from chainlift.learning.optimiser import OptimiserSettings
-from chainlift.learning.reward import RewardName
+from chainlift.learning.presets import AdvantageKind, Aggregate, ClipKind, Objective, RatioKind, preset
 from chainlift.learning.rollout import Rollout
 from chainlift.models import savings
 from chainlift.models.protocol import Cache, SequenceModel, split_prompts
@@ -31,9 +31,9 @@ class PosttrainSettings(OptimiserSettings):
     """Stage 2: rounds of sampling, scoring and updating. What is left at null comes from the algorithm's preset."""
 
     algorithm: str = "grpo"
-    """A preset of learning/objective.py: star, reinforce, rloo, grpo, dr_grpo, dapo, gspo, cispo."""
-    reward: RewardName = "end_to_end"
-    """end_to_end: the answer is right; chain: the whole response is a gold one, long or short."""
+    """A preset of learning/presets.py: star, reinforce, rloo, grpo, dr_grpo, dapo, gspo, cispo."""
+    reward: str = "end_to_end"
+    """A row of learning/reward.py: end_to_end, the answer is right; chain, all of it is gold, long or short."""
     prompts: int = Field(default=32, ge=1)
     """P: fresh prompts a round."""
     group_size: int = Field(default=8, ge=1)
@@ -55,11 +55,11 @@ class PosttrainSettings(OptimiserSettings):
     length_penalty: float = 0.0
     """Subtracted from the reward: this times length / (length of a full chain)."""
     dynamic_sampling: bool = False
-    """Draw further prompts in place of groups whose rewards are all equal (DAPO)."""
+    """Draw further prompts in place of groups whose rewards, before the length penalty, are all equal (DAPO)."""
     dynamic_sampling_tries: int = Field(default=4, ge=1)
     """Batches of prompts drawn at most in a round of dynamic sampling."""
     restart: bool = False
-    """Begin every round's fit from the start model, as STaR of Zelikman et al. does."""
+    """Fit every round's samples from the start model on, as STaR of Zelikman et al. does; they are the last fit's."""
     checkpoint_every: int = Field(default=5, ge=1)
     """Rounds between two checkpoints."""
     advantage: AdvantageKind | None = None
@@ -78,21 +78,30 @@ class PosttrainSettings(OptimiserSettings):
     @field_validator("algorithm")
     @classmethod
     def _known(cls, value: str) -> str:
-        if value not in PRESETS:
-            raise ValueError(f"{value!r} is no algorithm; known: {', '.join(PRESETS)}")
+        preset(value)
+        return value
+
+    @field_validator("reward")
+    @classmethod
+    def _reward_is_known(cls, value: str) -> str:
+        rewards.check(value)
         return value
 
     @model_validator(mode="after")
     def _group_fits(self) -> PosttrainSettings:
         if self.group_size < 2 and self.objective.advantage in GROUP_KINDS:
             raise ValueError(f"group_size must be at least 2 for advantage {self.objective.advantage}")
+        if self.length_penalty and self.objective.advantage == "accept":
+            raise ValueError(
+                "length_penalty changes nothing for advantage accept, which keeps what is right; leave it out"
+            )
         return self
 
     @property
     def objective(self) -> Objective:
         """The preset with what the settings override."""
         chosen = {name: getattr(self, name) for name in Objective.model_fields}
-        return PRESETS[self.algorithm].model_copy(update={k: v for k, v in chosen.items() if v is not None})
+        return preset(self.algorithm).model_copy(update={k: v for k, v in chosen.items() if v is not None})
 
     @property
     def updates_a_round(self) -> int:
@@ -111,6 +120,8 @@ class PolicyBatch:
     """The weights of the model are still those that sampled the rollout."""
     start_logp: Tensor | None = None
     """(N, R) log-probabilities under the start model, where the KL term is on."""
+    kl_weights: Tensor | None = None
+    """(N,) weights of the rows in the KL term; null: `weights`."""
 
 
 def accumulate_gradient(
@@ -123,8 +134,10 @@ def accumulate_gradient(
     """
     rollout = batch.rollout
     needed = batch.weights != 0
-    if not kl and savings.on("zero advantage"):
+    if savings.on("zero advantage"):
         needed &= batch.advantages != 0
+    if kl:
+        needed |= _kl_weights(batch) != 0
     selected = needed.nonzero()[:, 0]
     totals = {"loss": 0.0, "clipped": 0.0, "tokens": 0.0, "kl": 0.0, "error": 0.0}
     prompts, prompt_of = rollout.rows[selected].unique(return_inverse=True)
@@ -144,6 +157,11 @@ def accumulate_gradient(
         "kl": totals["kl"] if kl else None,
         "tokens": totals["tokens"] + len(selected) * rollout.prompts.shape[1],
     }
+
+
+def _kl_weights(batch: PolicyBatch) -> Tensor:
+    """(N,) weights of the rows in the KL term."""
+    return batch.weights if batch.kl_weights is None else batch.kl_weights
 
 
 class _Rows(NamedTuple):
@@ -222,7 +240,8 @@ def _bucket_backward(
     old = logp.detach() if batch.on_policy else recorded
     loss, clipped = objectives.loss(logp, old, batch.advantages[rows], mask, weights, objective)
     if kl and batch.start_logp is not None:
-        divergence = objectives.kl_to_start(logp, batch.start_logp[rows, :width], mask, weights)
+        start = batch.start_logp[rows, :width]
+        divergence = objectives.kl_to_start(logp, old, start, mask, _kl_weights(batch)[rows])
         loss = loss + kl * divergence
         totals["kl"] += float(divergence.detach())
     loss.backward()

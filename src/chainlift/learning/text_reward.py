@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from chainlift.learning.reward import RewardName, score
+from chainlift.learning.reward import check, score
 from chainlift.tasks import registry
 from chainlift.tasks.base import EOS
 
@@ -23,10 +23,11 @@ class TextReward:
 
     __name__ = "answer"
 
-    def __init__(self, task: dict[str, Any], reward: RewardName = "end_to_end") -> None:
-        """task: its settings, as a recipe has them."""
+    def __init__(self, task: dict[str, Any], reward: str = "end_to_end") -> None:
+        """task: its settings, as a recipe has them; ValueError if there is no such reward."""
+        check(reward)
         self.task = registry.build(registry.settings_class(task["name"])(**task))
-        self.reward: RewardName = reward
+        self.reward = reward
 
     def __call__(
         self, prompts: Sequence[str | list[Message]], completions: Sequence[str | list[Message]], **columns: Any

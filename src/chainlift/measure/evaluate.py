@@ -7,6 +7,7 @@ other stream.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +19,7 @@ from torch import Tensor
 from chainlift import processes
 from chainlift.learning import parallel
 from chainlift.learning.draft import Draft
-from chainlift.learning.rollout import Rollout
+from chainlift.learning.rollout import Rollout, join, take_groups
 from chainlift.measure import decision, exact
 from chainlift.measure.statistics import pass_at_k, wilson
 from chainlift.models.linear import LinearModel
@@ -53,6 +54,19 @@ class Answers:
 
     rollout: Rollout
     verdict: Verdict
+
+    def take_groups(self, groups: Tensor) -> Answers:
+        """Those to the prompts `groups` (P',) only, with all their samples."""
+        group_size = len(self.rollout.rows) // len(self.rollout.prompts)
+        rows = (groups[:, None] * group_size + torch.arange(group_size, device=groups.device)).flatten()
+        return Answers(take_groups(self.rollout, groups), self.verdict.take(rows))
+
+    @staticmethod
+    def join(parts: Sequence[Answers], eos: int) -> Answers:
+        """All of them, in order."""
+        if len(parts) == 1:
+            return parts[0]
+        return Answers(join([part.rollout for part in parts], eos), Verdict.join([part.verdict for part in parts]))
 
 
 def answer(

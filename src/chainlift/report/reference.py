@@ -10,8 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from chainlift.learning.presets import PRESETS
 from chainlift.report.record import Record
-from chainlift.theory.expected_update import ALGORITHMS
+from chainlift.theory.closed_forms import LONG_REWARDS
+from chainlift.theory.expected_update import has_expected_update
 from chainlift.theory.mean_field import REFERENCE_STEP, MeanField, policy_gradient_curve, star_curve
 from chainlift.theory.mode_policy import ModePolicy, Setting
 
@@ -60,7 +62,7 @@ def references(record: Record) -> list[Reference]:
     )
     assert record.summary is not None
     start = ModePolicy.after_pretraining(record.summary["theory"]["sampled_long_share"], setting)
-    ends = {row["round"] if settings["algorithm"] == "star" else row["step"]: row["sequences"] for row in rows}
+    ends = {row["round"] if _is_star(settings) else row["step"]: row["sequences"] for row in rows}
     curve, name = _curve(start, setting, settings, rows)
     sequences = [0, *ends.values()]
     found = [("sampled", "long_share", curve.long_share), ("sampled", "accuracy", curve.accuracy)]
@@ -75,13 +77,13 @@ def _curve(
     start: ModePolicy, setting: Setting, settings: dict[str, Any], rows: list[dict[str, Any]]
 ) -> tuple[MeanField, str]:
     """(curve over the rounds of STaR, or over the updates of a policy gradient, its name)."""
-    if settings["algorithm"] == "star":
+    if _is_star(settings):
         return star_curve(start, setting, rows[-1]["round"]), STAR
     peak = max(settings["lr"], 1e-300)
     curve = policy_gradient_curve(
         start,
         setting,
-        settings["algorithm"],
+        PRESETS[settings["algorithm"]],
         [REFERENCE_STEP * row["lr"] / peak for row in rows],
         group_size=settings["group_size"],
         prompts=settings["prompts"],
@@ -101,11 +103,18 @@ def _is_covered(record: Record) -> bool:
         and all(recipe["task"].get(key, value) == value for key, value in PLAIN_TASK.items())
         and recipe.get("model", {}).get("stop_degree") != 1
         and needed <= set(settings)
-        and settings["algorithm"] in ALGORITHMS
+        and settings["reward"] in LONG_REWARDS
+        and settings["algorithm"] in PRESETS
+        and (_is_star(settings) or has_expected_update(PRESETS[settings["algorithm"]]))
         and all(settings.get(key, value) == value or _harmless(settings, key) for key, value in PLAIN.items())
         and record.summary["theory"].get("sampled_long_share") is not None
     )
 
 
+def _is_star(settings: dict[str, Any]) -> bool:
+    """The algorithm fits what it accepts, so that it has one step a round."""
+    return PRESETS[settings["algorithm"]].advantage == "accept"
+
+
 def _harmless(settings: dict[str, Any], key: str) -> bool:
-    return settings["algorithm"] == "star" and key in STAR_TOO and settings[key] == STAR_TOO[key]
+    return _is_star(settings) and key in STAR_TOO and settings[key] == STAR_TOO[key]

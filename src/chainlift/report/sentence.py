@@ -46,6 +46,8 @@ def expectation(theory: dict[str, Any], *, with_rl: bool) -> str | None:
     if not with_rl:
         return told
     limit, rounds = theory["posttrain"]["greedy_accuracy"], theory["star_rounds_to_flip"]
+    if limit is None and theory.get("star_next_share") is None:
+        return f"{told}; there is no prediction of RL with this reward"
     if limit is None:
         return f"{told}; RL cannot lift this"
     return told + (f"; RL can lift this to {limit:.3g}, STaR from round {rounds} on" if rounds else "")

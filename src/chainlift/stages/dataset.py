@@ -19,7 +19,6 @@ import torch
 import yaml
 from torch import Tensor
 
-from chainlift.learning.reward import RewardName
 from chainlift.recipe import Recipe
 from chainlift.seeding import stream
 from chainlift.stages.new_folder import new_folder
@@ -63,7 +62,7 @@ def of_task(recipe: Recipe, size: int, test_size: int) -> DataSet:
         "train": task.prompts(size, stream(seed, "dataset/train")),
         "test": held_out(task).prompts(test_size, stream(seed, "dataset/test")),
     }
-    reward: RewardName = recipe.posttrain.reward if recipe.posttrain is not None else "end_to_end"
+    reward = recipe.posttrain.reward if recipe.posttrain is not None else "end_to_end"
     settings = recipe.task.model_dump(mode="json")
     shown = {task.vocabulary.decode(prompt) for prompt in splits["train"]}
     repeated = sum(task.vocabulary.decode(prompt) in shown for prompt in splits["test"])

@@ -9,28 +9,26 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from chainlift.learning import advantage as advantages
-from chainlift.learning import parallel, reward, sharding
+from chainlift.learning import parallel, sharding
 from chainlift.learning.likelihood import log_probs
 from chainlift.learning.objective import sequence_weights
 from chainlift.learning.optimiser import apply_gradients, make_optimiser
 from chainlift.learning.policy_update import PolicyBatch, PosttrainSettings, accumulate_gradient
-from chainlift.learning.rollout import Rollout, join, take_groups
-from chainlift.measure.evaluate import Answers, answer
+from chainlift.learning.rollout import Rollout
+from chainlift.measure.evaluate import Answers
 from chainlift.models.families import Model
 from chainlift.models.protocol import split_prompts
 from chainlift.runs import checkpoint
 from chainlift.runs.checkpoint import TrainerState
 from chainlift.seeding import stream
+from chainlift.stages.collect import collect, describe
 from chainlift.stages.context import Context
 from chainlift.stages.failures import Interrupted
 from chainlift.stages.preflight import preflight
-from chainlift.tasks.base import Task
 
 SHOW_EVERY = 5  # rounds between two sets of responses kept in rollouts.jsonl
 
@@ -38,9 +36,9 @@ SHOW_EVERY = 5  # rounds between two sets of responses kept in rollouts.jsonl
 def posttrain(context: Context, settings: PosttrainSettings, *, start: Path) -> tuple[Model, TrainerState]:
     """The model and final state after `settings.updates` updates that begin at the checkpoint `start`."""
     recipe = context.recipe
-    model, start_model = context.new_model(), context.new_model()
-    checkpoint.restore(start, start_model, None)
-    model.load_state_dict(start_model.state_dict())
+    model = context.new_model()
+    checkpoint.restore(start, model, None)
+    start_model = _start_model(context, settings, start)
     optimiser = make_optimiser(model, settings)
     state = context.begin("posttrain", model, optimiser, start)
     if state.finished:
@@ -53,33 +51,38 @@ def posttrain(context: Context, settings: PosttrainSettings, *, start: Path) -> 
         while state.step < settings.updates:
             if state.round % recipe.evaluate.posttrain_every == 0:
                 context.evaluate(state, model, final=False, show=state.round == 0)
-            if settings.restart:
-                model.load_state_dict(start_model.state_dict())
-                optimiser = make_optimiser(model, settings)
 
             with sharding.whole(model), context.precision():
-                answers, rewards, drawn = collect(context, settings, model, state.round)
-            gains = advantages.estimate(rewards, settings.objective.advantage).flatten()
-            told = describe(answers, rewards, gains, settings)
+                batch_of_round = collect(context, settings, model, state.round)
+            answers, gains = batch_of_round.kept, batch_of_round.advantages
+            told = describe(batch_of_round)
             if state.round % SHOW_EVERY == 0:
-                context.record_responses(
-                    state, "rollout", "sampled", answers, rewards=rewards.flatten(), advantages=gains
-                )
+                rewards = batch_of_round.rewards.flatten()
+                context.record_responses(state, "rollout", "sampled", answers, rewards=rewards, advantages=gains)
             state.round += 1
-            state.sequences += drawn["sequences"]
-            state.tokens += drawn["tokens"]
+            state.sequences += len(batch_of_round.drawn.rollout.rows)
+            state.tokens += batch_of_round.num_tokens
 
+            if settings.restart:
+                assert start_model is not None
+                model.load_state_dict(start_model.state_dict())
+                optimiser = make_optimiser(model, settings)
             own, own_rows = parallel.own_groups(answers.rollout)
-            with sharding.whole(start_model), context.precision():
-                start_logp = _start_logp(start_model, own, settings.temperature) if settings.kl else None
+            start_logp = None
+            if settings.kl:
+                assert start_model is not None
+                with sharding.whole(start_model), context.precision():
+                    start_logp = _start_logp(start_model, own, settings.temperature)
             for update in range(min(settings.updates_a_round, settings.updates - state.step)):
                 rows = _minibatch(context, settings, state.round, update, len(gains))
+                weights, kl_weights = _weights(context, answers, gains, rows, settings)
                 batch = PolicyBatch(
                     own,
                     gains[own_rows],
-                    _weights(context, answers, gains, rows, settings)[own_rows],
-                    on_policy=update == 0,
+                    weights[own_rows],
+                    on_policy=update == 0 and not settings.restart,
                     start_logp=start_logp,
+                    kl_weights=kl_weights[own_rows],
                 )
                 with sharding.whole(model):
                     with context.precision():
@@ -106,86 +109,35 @@ def posttrain(context: Context, settings: PosttrainSettings, *, start: Path) -> 
     return model, state
 
 
-def collect(
-    context: Context, settings: PosttrainSettings, model: Model, number: int
-) -> tuple[Answers, Tensor, dict[str, int]]:
-    """(answers, rewards (P, G), {sequences, tokens} sampled) of round `number`.
+def _start_model(context: Context, settings: PosttrainSettings, start: Path) -> Model | None:
+    """The model that RL begins with, where something is compared with it or begins with it again."""
+    if not settings.kl and not settings.restart:
+        return None
+    model = context.new_model()
+    checkpoint.restore(start, model, None)
+    return model
 
-    With dynamic sampling, groups of equal rewards give way to groups of further prompts, for at most
-    `dynamic_sampling_tries` draws; what is still missing then is filled up with groups without signal.
+
+def _weights(
+    context: Context, answers: Answers, gains: Tensor, rows: Tensor, settings: PosttrainSettings
+) -> tuple[Tensor, Tensor]:
+    """Weights (N,) of the rows of one minibatch, 0 elsewhere, in the loss and in its KL term.
+
+    STaR's loss counts accepted rows only; KL is one over all samples, whatever they earned.
     """
-    task, seed = context.task, context.recipe.seed
-    parts: list[Rollout] = []
-    rewards: list[Tensor] = []
-    for attempt in range(settings.dynamic_sampling_tries if settings.dynamic_sampling else 1):
-        found = answer(
-            model,
-            task,
-            task.prompts(settings.prompts, stream(seed, "posttrain/prompts", number, attempt)),
-            group_size=settings.group_size,
-            temperature=settings.temperature,
-            generator=stream(seed, "posttrain/samples", number, attempt),
-        )
-        parts.append(found.rollout)
-        rewards.append(_rewards(task, settings, found))
-        if sum(int(_mixed(part).sum()) for part in rewards) >= settings.prompts:
-            break
-    drawn = {
-        "sequences": sum(len(part.rows) for part in parts),
-        "tokens": sum(part.num_tokens for part in parts),
-    }
-    joined = join(parts, task.vocabulary.eos)
-    # A stable sort puts groups with signal first; without further draws it keeps every group and only the order could
-    # change.
-    if len(parts) > 1:
-        order = (~_mixed(torch.cat(rewards))).to(torch.int8).argsort(stable=True)[: settings.prompts]
-        joined = take_groups(joined, order.sort().values)
-    answers = Answers(joined, task.verify(joined.row_prompts, joined.responses))
-    return answers, _rewards(task, settings, answers), drawn
-
-
-def describe(answers: Answers, rewards: Tensor, gains: Tensor, settings: PosttrainSettings) -> dict[str, Any]:
-    """What a round's samples say about the policy, and how much signal they carry."""
-    verdict = answers.verdict
-    kept = (gains != 0).float().mean()
-    return {
-        "reward_mean": float(rewards.mean()),
-        "accuracy": float(verdict.answer.float().mean()),
-        "long_share": float(verdict.long.float().mean()),
-        "length_mean": float(verdict.length.float().mean()),
-        "unfinished_share": float(1 - verdict.finished.float().mean()),
-        **advantages.signal(verdict.answer.view(-1, settings.group_size)),
-        "kept_share": float(kept),
-        "advantage_abs_mean": float(gains.abs().mean()),
-        "entropy": float(answers.rollout.entropy),
-    }
-
-
-def _rewards(task: Task, settings: PosttrainSettings, answers: Answers) -> Tensor:
-    """Rewards (P, G) of answers."""
-    values = reward.score(
-        answers.verdict, settings.reward, length_penalty=settings.length_penalty, max_length=task.long_length
-    )
-    return values.view(-1, settings.group_size)
-
-
-def _mixed(rewards: Tensor) -> Tensor:
-    """(P,) bool: the group's rewards (P, G) differ."""
-    return (rewards != rewards[:, :1]).any(dim=1)
-
-
-def _weights(context: Context, answers: Answers, gains: Tensor, rows: Tensor, settings: PosttrainSettings) -> Tensor:
-    """Weights (N,) of the rows of one minibatch, 0 elsewhere; STaR counts accepted rows only."""
     counted = torch.zeros_like(gains, dtype=torch.bool)
     counted[rows] = True
-    if settings.objective.advantage == "accept":
-        counted &= gains > 0
-    return sequence_weights(
-        answers.rollout.num_actions,
-        settings.objective.aggregate,
-        max_length=context.task.long_length + 1,
-        counted=counted,
-    )
+
+    def weights(counted: Tensor) -> Tensor:
+        return sequence_weights(
+            answers.rollout.num_actions,
+            settings.objective.aggregate,
+            max_length=context.task.long_length + 1,
+            counted=counted,
+        )
+
+    everyone = weights(counted)
+    return (weights(counted & (gains > 0)) if settings.objective.advantage == "accept" else everyone), everyone
 
 
 def _minibatch(context: Context, settings: PosttrainSettings, round_number: int, update: int, size: int) -> Tensor:

@@ -38,7 +38,9 @@ def predicted(recipe: Recipe) -> dict[str, Any]:
             return _unknown()
         p_cot = closed_forms.sequence_mean_p_cot(task.d, p_cot)
     if isinstance(recipe.model, LinearSettings) and recipe.model.stop_degree == 1:
-        return linear_model.degree_1_predictions(task.d, modulus, p_cot)
+        told = linear_model.degree_1_predictions(task.d, modulus, p_cot)
+        known = recipe.posttrain is None or recipe.posttrain.reward in closed_forms.LONG_REWARDS
+        return told if known else told | {key: _unknown().get(key) for key in OF_RL}
     if task.noise > 0:
         return _noisy(recipe, task, modulus)
     told = _of_gold_chains(recipe, task, modulus, p_cot)

@@ -32,14 +32,13 @@ def preflight(context: Context, state: TrainerState, model: Model, settings: Pos
         )
     verdict = answers.verdict
     rewards = reward.score(verdict, settings.reward).view(PROMPTS, -1)
-    right = rewards > 0
-    signal = advantages.signal(right)
-    rate = float(right.float().mean())
+    signal = advantages.signal(rewards)
+    rate = float(advantages.is_right(rewards).float().mean())
     found = {
         "prompts": PROMPTS,
         "samples": rewards.numel(),
         "accuracy": float(verdict.answer.float().mean()),
-        "reward_mean": rate,
+        "reward_mean": float(rewards.mean()),
         "long_share": float(verdict.long.float().mean()),
         "unfinished_share": float(1 - verdict.finished.float().mean()),
         "groups_without_signal_expected": rate**settings.group_size + (1 - rate) ** settings.group_size,

@@ -7,8 +7,9 @@ have one width; one whose prompts differ in length fills them up on the left wit
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -105,6 +106,23 @@ class Verdict:
     """int: chain steps that follow from the prompt and the response's own previous step."""
     digits_right: Tensor | None = None
     """(N, A) bool, of tasks whose answer has A tokens: which of them are right."""
+
+    def take(self, rows: Tensor) -> Verdict:
+        """The verdict on these rows (N',) only."""
+        taken: dict[str, Any] = {}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            taken[field.name] = None if value is None else value[rows]
+        return Verdict(**taken)
+
+    @staticmethod
+    def join(parts: Sequence[Verdict]) -> Verdict:
+        """One verdict on all rows, in order."""
+        joined: dict[str, Any] = {}
+        for field in fields(Verdict):
+            values = [getattr(part, field.name) for part in parts]
+            joined[field.name] = None if values[0] is None else torch.cat(values)
+        return Verdict(**joined)
 
 
 @runtime_checkable

@@ -19,13 +19,15 @@ it; the rest is derived here.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-Reward = Literal["chain", "end_to_end"]
-REWARDS: tuple[Reward, ...] = ("chain", "end_to_end")
-
-
+LONG_REWARDS: dict[str, Callable[[int, float], float]] = {
+    "chain": lambda modulus, q: q,
+    "end_to_end": lambda modulus, q: q + (1 - q) / modulus,
+}
+"""The rewards that there are predictions for: of (modulus, q), the probability that a long response earns each."""
 MOST = 1_000_000
 """Largest modulus and number of digits."""
 COLDEST, HOTTEST = 1e-6, 1e9
@@ -95,15 +97,16 @@ def go_on_probability(p: float, modulus: int) -> float:
     return p / first_token_probability(p, modulus)
 
 
-def long_reward(modulus: int, *, q: float = 1.0, reward: Reward = "end_to_end") -> float:
+def long_reward(modulus: int, *, q: float = 1.0, reward: str = "end_to_end") -> float:
     """Probability that a long response earns its reward: q for "chain", q + (1 - q) / K for "end_to_end".
 
     The second is the reward of a guess after a derailment; derailed_accuracy tells when that is a fair picture.
+    ValueError for a reward without predictions (LONG_REWARDS).
     """
     check(modulus=modulus, q=q)
-    if reward not in REWARDS:
-        raise ValueError(f"reward is {reward!r}; allowed: {', '.join(REWARDS)}")
-    return q if reward == "chain" else q + (1 - q) / modulus
+    if reward not in LONG_REWARDS:
+        raise ValueError(f"reward is {reward!r}; there are predictions for {', '.join(LONG_REWARDS)}")
+    return LONG_REWARDS[reward](modulus, q)
 
 
 def derailed_accuracy(d: int, modulus: int, step_accuracy: float) -> tuple[float, float]:
@@ -135,7 +138,7 @@ def sampled_accuracy(
     *,
     marker: bool = False,
     q: float = 1.0,
-    reward: Reward = "end_to_end",
+    reward: str = "end_to_end",
 ) -> float:
     """Accuracy of samples, long * long_reward + (1 - long) / K: given x_1 the sum is uniform, so short is a guess."""
     long = sampled_long_share(p, modulus, temperature, marker=marker)
@@ -149,7 +152,7 @@ def greedy(p: float, modulus: int, *, marker: bool = False) -> Literal["short", 
 
 
 def greedy_accuracy(
-    p: float, modulus: int, *, marker: bool = False, q: float = 1.0, reward: Reward = "end_to_end"
+    p: float, modulus: int, *, marker: bool = False, q: float = 1.0, reward: str = "end_to_end"
 ) -> float:
     """Accuracy of greedy responses: long_reward if they are long; 1/K if short, one symbol whatever the sum."""
     right = long_reward(modulus, q=q, reward=reward)

@@ -18,8 +18,7 @@ algorithms compare only up to a factor of the learning rate.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Literal
+from typing import Protocol
 
 import numpy as np
 
@@ -29,35 +28,55 @@ STD_GUARD = 1e-4
 MAX_GROUP = 100_000
 
 
-@dataclass(frozen=True)
-class Algorithm:
-    """A row of learning/objective.py's table; a test compares the two tables field by field."""
+class Algorithm(Protocol):
+    """What the mean update depends on: a row of the table of algorithms (learning/presets.py)."""
 
-    advantage: Literal["none", "batch_mean", "leave_one_out", "group_mean", "group_zscore", "accept"]
-    ratio: Literal["none", "token", "sequence", "sequence_mean"] = "token"
-    clip: Literal["none", "ppo", "truncate"] = "ppo"
-    clip_low: float = 0.2
-    clip_high: float = 0.2
-    aggregate: Literal["sequence_sum", "sequence_mean", "token_mean", "max_length"] = "sequence_mean"
+    @property
+    def advantage(self) -> str:
+        """What rewards are compared with."""
+        ...
+
+    @property
+    def ratio(self) -> str:
+        """What the policy is compared with its older self by."""
+        ...
+
+    @property
+    def clip(self) -> str:
+        """How large ratios are cut."""
+        ...
+
+    @property
+    def clip_low(self) -> float:
+        """Lower clip distance."""
+        ...
+
+    @property
+    def clip_high(self) -> float:
+        """Upper clip distance, or the bound itself."""
+        ...
+
+    @property
+    def aggregate(self) -> str:
+        """How tokens and sequences are weighted."""
+        ...
 
 
-ALGORITHMS: dict[str, Algorithm] = {
-    "star": Algorithm("accept", ratio="none", clip="none", aggregate="token_mean"),
-    "reinforce": Algorithm("batch_mean", ratio="none", clip="none", aggregate="sequence_sum"),
-    "rloo": Algorithm("leave_one_out", ratio="sequence"),
-    "grpo": Algorithm("group_zscore"),
-    "dr_grpo": Algorithm("group_mean", aggregate="max_length"),
-    "dapo": Algorithm("group_zscore", clip_high=0.28, aggregate="token_mean"),
-    "gspo": Algorithm("group_zscore", ratio="sequence_mean", clip_low=3e-4, clip_high=4e-4),
-    "cispo": Algorithm("group_zscore", clip="truncate", clip_high=5.0, aggregate="token_mean"),
+KINDS = {
+    "advantage": ("none", "batch_mean", "leave_one_out", "group_mean", "group_zscore"),
+    "ratio": ("none", "token", "sequence", "sequence_mean"),
+    "clip": ("none", "ppo", "truncate"),
+    "aggregate": ("sequence_sum", "sequence_mean", "token_mean", "max_length"),
 }
+"""What there are formulas for."""
 
 
-def algorithm_named(name: str) -> Algorithm:
-    """The row of ALGORITHMS; ValueError in one line for a name that is none."""
-    if name not in ALGORITHMS:
-        raise ValueError(f"{name!r} is no algorithm; known: {', '.join(ALGORITHMS)}")
-    return ALGORITHMS[name]
+def has_expected_update(algorithm: Algorithm) -> bool:
+    """Whether the mean update is derived here: not for STaR, which fits its samples (mean_field.star_round), nor for
+    kinds of one's own.
+    """
+    known = all(getattr(algorithm, part) in kinds for part, kinds in KINDS.items())
+    return known and not (algorithm.advantage == "batch_mean" and algorithm.ratio != "none")
 
 
 def expected_update(
@@ -72,7 +91,7 @@ def expected_update(
     """(2,) mean ascent direction of (first, go_on), that is minus the gradient of the mean loss.
 
     sampled_by: the policy that drew the samples, where `policy` has moved since (later updates of a round).
-    ValueError for STaR, which fits its samples (mean_field.star_round), and for groups too small for the advantage.
+    ValueError for what has none (has_expected_update), and for groups too small for the advantage.
     """
     _check(algorithm, group_size, prompts)
     old = sampled_by or policy
@@ -158,10 +177,9 @@ def _binomial(n: int, p: float) -> Array:
 
 
 def _check(algorithm: Algorithm, group_size: int, prompts: int) -> None:
-    if algorithm.advantage == "accept":
-        raise ValueError("star has no policy gradient here: it fits what it keeps (mean_field.star_round)")
-    if algorithm.advantage == "batch_mean" and algorithm.ratio != "none":
-        raise ValueError("batch_mean with an importance ratio has no expected update here")
+    if not has_expected_update(algorithm):
+        parts = ", ".join(f"{part} {getattr(algorithm, part)}" for part in KINDS)
+        raise ValueError(f"no prediction of an update for {parts} (STaR fits what it keeps: mean_field.star_round)")
     least = 1 if algorithm.advantage in ("none", "batch_mean") else 2
     if not least <= group_size <= MAX_GROUP:
         raise ValueError(f"group_size is {group_size}; allowed: {least} to {MAX_GROUP}")

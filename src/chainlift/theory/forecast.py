@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from chainlift.theory.closed_forms import (
-    Reward,
+    LONG_REWARDS,
     go_on_probability,
     greedy,
     greedy_accuracy,
@@ -18,7 +18,7 @@ from chainlift.theory.closed_forms import (
     sampled_long_share,
     threshold,
 )
-from chainlift.theory.expected_update import algorithm_named, expected_update
+from chainlift.theory.expected_update import Algorithm, expected_update, has_expected_update
 from chainlift.theory.groups import pass_at_k, preflight_forecast
 from chainlift.theory.mean_field import REFERENCE_STEP, policy_gradient_curve, star_curve
 from chainlift.theory.mode_policy import ModePolicy, Setting
@@ -38,14 +38,14 @@ def predictions(
     *,
     marker: bool = False,
     q: float = 1.0,
-    reward: Reward = "end_to_end",
+    reward: str = "end_to_end",
 ) -> dict[str, Any]:
     """What a perfect learner of the mixture does, STaR from there, and the limit of RL (`posttrain`).
 
     Greedy figures are of the temperature-1 model; `temperature` is that of the samples, STaR's included, and of STaR's
     fit, as in chainlift's own loop. Accuracies are those of the answers; `reward` says what STaR keeps. The limit is
     long responses only, which earn the most where r = long_reward > 1/K; elsewhere, or where p_cot = 0 and no long one
-    is ever sampled, RL does not lead there, and all of it is None.
+    is ever sampled, RL does not lead there, and all of it is None; so is what depends on a reward without predictions.
     """
     last = long_reward(modulus, q=q)
     limit = {
@@ -54,9 +54,22 @@ def predictions(
         "sampled_accuracy": last,
         "sampled_long_share": 1.0,
     }
-    lifts = p_cot > 0 and modulus * long_reward(modulus, q=q, reward=reward) > 1
     long = sampled_long_share(p_cot, modulus, temperature, marker=marker)
-    kept = long < 1 or long_reward(modulus, q=q, reward=reward) > 0
+    of_reward: dict[str, Any] = {
+        "star_next_share": None,
+        "star_rounds_to_flip": None,
+        "posttrain": dict.fromkeys(limit),
+    }
+    if reward in LONG_REWARDS:
+        earned = long_reward(modulus, q=q, reward=reward)
+        options: dict[str, Any] = {"marker": marker, "q": q, "reward": reward}
+        of_reward = {
+            "star_next_share": star_next_share(long, modulus, q=q, reward=reward) if long < 1 or earned > 0 else None,
+            "star_rounds_to_flip": star_rounds_to_flip(
+                p_cot, modulus, temperature=temperature, fit_temperature=temperature, **options
+            ),
+            "posttrain": limit if p_cot > 0 and modulus * earned > 1 else dict.fromkeys(limit),
+        }
     return {
         "threshold": threshold(modulus, marker=marker),
         "greedy": greedy(p_cot, modulus, marker=marker),
@@ -65,11 +78,7 @@ def predictions(
         "sampled_accuracy": sampled_accuracy(p_cot, modulus, temperature, marker=marker, q=q),
         "sampled_long_share": long,
         "go_on": p_cot if marker else go_on_probability(p_cot, modulus),
-        "star_next_share": star_next_share(long, modulus, q=q, reward=reward) if kept else None,
-        "star_rounds_to_flip": star_rounds_to_flip(
-            p_cot, modulus, temperature=temperature, fit_temperature=temperature, marker=marker, q=q, reward=reward
-        ),
-        "posttrain": limit if lifts else dict.fromkeys(limit),
+        **of_reward,
     }
 
 
@@ -77,7 +86,8 @@ def forecast(
     setting: Setting,
     p_cot: float,
     *,
-    algorithm: str = "grpo",
+    algorithm: Algorithm | None = None,
+    name: str = "custom",
     group_size: int = 8,
     prompts: int = 32,
     updates: int = 60,
@@ -88,10 +98,10 @@ def forecast(
 
     `star_long_shares` are those of samples at temperature 1 after rounds 0..10 (mean_field.star_curve), empty where
     STaR keeps nothing; `star_rounds_to_99` is the first round, up to 500, after which 99 % of them are long, or None.
-    `reference` is the mean-field curve of `algorithm`, with its first mean update as `drift`; None for star, whose
-    curve is that list. ValueError in one line for what is not allowed.
+    `reference` is the mean-field curve of `algorithm`, called `name`, with its first mean update as `drift`; None for
+    STaR, whose curve is that list, and for an algorithm that has no expected update or is None. ValueError in one line
+    for what is not allowed.
     """
-    algorithm_named(algorithm)
     if not 1 <= updates <= MOST_UPDATES:
         raise ValueError(f"updates is {updates}; allowed: 1 to {MOST_UPDATES}")
     if not 0 < step < math.inf:
@@ -109,20 +119,29 @@ def forecast(
         "preflight": preflight_forecast(p_cot, setting.modulus, group_size, **sampling),
         "star_rounds_to_99": next((n for n, share in enumerate(shares) if share >= 0.99), None),
         "star_long_shares": shares[: STAR_ROUNDS + 1],
-        "reference": None
-        if algorithm == "star"
-        else _reference(start, setting, algorithm, group_size=group_size, prompts=prompts, steps=[step] * updates),
+        "reference": _reference(
+            start, setting, algorithm, name, group_size=group_size, prompts=prompts, steps=[step] * updates
+        )
+        if algorithm is not None and has_expected_update(algorithm)
+        else None,
     }
 
 
 def _reference(
-    start: ModePolicy, setting: Setting, algorithm: str, *, group_size: int, prompts: int, steps: list[float]
+    start: ModePolicy,
+    setting: Setting,
+    algorithm: Algorithm,
+    name: str,
+    *,
+    group_size: int,
+    prompts: int,
+    steps: list[float],
 ) -> dict[str, Any]:
     """The mean-field curve of a policy gradient, as plain numbers."""
     curve = policy_gradient_curve(start, setting, algorithm, steps, group_size=group_size, prompts=prompts)
-    drift = expected_update(start, setting, algorithm_named(algorithm), group_size=group_size, prompts=prompts)
+    drift = expected_update(start, setting, algorithm, group_size=group_size, prompts=prompts)
     return {
-        "algorithm": algorithm,
+        "algorithm": name,
         "step": steps[0],
         "updates_to_flip": curve.flip,
         "drift": [float(number) for number in drift],

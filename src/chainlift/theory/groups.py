@@ -7,7 +7,7 @@ two kinds of prompts. At temperature 1, and with a marker, both kinds are alike.
 
 from __future__ import annotations
 
-from chainlift.theory.closed_forms import Reward, long_reward, response_shares
+from chainlift.theory.closed_forms import long_reward, response_shares
 
 
 def prompt_kinds(
@@ -17,7 +17,7 @@ def prompt_kinds(
     temperature: float = 1.0,
     marker: bool = False,
     q: float = 1.0,
-    reward: Reward = "end_to_end",
+    reward: str = "end_to_end",
 ) -> tuple[tuple[float, float], tuple[float, float]]:
     """(share of prompts, probability that a response earns nothing) where the sum equals x_1, and elsewhere.
 
@@ -40,7 +40,7 @@ def pass_at_k(
     temperature: float = 1.0,
     marker: bool = False,
     q: float = 1.0,
-    reward: Reward = "end_to_end",
+    reward: str = "end_to_end",
 ) -> float:
     """Probability that one of k sampled responses to the same prompt is right: 1 - mean over prompts of wrong^k.
 
@@ -60,7 +60,7 @@ def dead_group_probability(
     temperature: float = 1.0,
     marker: bool = False,
     q: float = 1.0,
-    reward: Reward = "end_to_end",
+    reward: str = "end_to_end",
 ) -> float:
     """Probability that G responses to one prompt all earn the same: no advantage within the group, no gradient.
 
@@ -80,7 +80,7 @@ def preflight_forecast(
     temperature: float = 1.0,
     marker: bool = False,
     q: float = 1.0,
-    reward: Reward = "end_to_end",
+    reward: str = "end_to_end",
 ) -> dict[str, float]:
     """{accuracy, reward_mean, long_share, groups_without_signal}: what a run's preflight row is expected to hold.
 

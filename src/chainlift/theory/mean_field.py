@@ -22,7 +22,7 @@ from typing import Literal
 
 import numpy as np
 
-from chainlift.theory.expected_update import algorithm_named, expected_update
+from chainlift.theory.expected_update import Algorithm, expected_update
 from chainlift.theory.mode_policy import ModePolicy, Setting
 
 Rule = Literal["normalised", "gradient"]
@@ -49,7 +49,7 @@ class MeanField:
 def policy_gradient_curve(
     start: ModePolicy,
     setting: Setting,
-    algorithm: str,
+    algorithm: Algorithm,
     steps: Sequence[float],
     *,
     rule: Rule = "normalised",
@@ -57,22 +57,24 @@ def policy_gradient_curve(
     prompts: int = 32,
     updates_per_round: int = 1,
 ) -> MeanField:
-    """The curve of a preset over len(steps) updates; update n has the step size steps[n].
+    """The curve of an algorithm over len(steps) updates; update n has the step size steps[n].
 
     Within a round the samples are those of its first policy, so that ratios and clipping play their part. ValueError
-    for an algorithm that is none, or is STaR (star_curve).
+    for an algorithm without an expected update, such as STaR (star_curve).
     """
     if rule not in ("normalised", "gradient"):
         raise ValueError(f"rule is {rule!r}; allowed: normalised, gradient")
     if updates_per_round < 1:
         raise ValueError(f"updates_per_round is {updates_per_round}; allowed: 1 and more")
-    row, policies = algorithm_named(algorithm), [start]
+    policies = [start]
     sampled_by = start
     for number, step in enumerate(steps):
         policy = policies[-1]
         if number % updates_per_round == 0:
             sampled_by = policy
-        move = expected_update(policy, setting, row, group_size=group_size, prompts=prompts, sampled_by=sampled_by)
+        move = expected_update(
+            policy, setting, algorithm, group_size=group_size, prompts=prompts, sampled_by=sampled_by
+        )
         length = float(np.hypot(*move))
         scale = step if rule == "gradient" else step / length if length > 0 else 0.0
         policies.append(ModePolicy(policy.first + scale * move[0], policy.go_on + scale * move[1]))

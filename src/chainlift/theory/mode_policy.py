@@ -23,7 +23,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainlift.theory.closed_forms import (
-    Reward,
     check,
     first_token_probability,
     go_on_probability,
@@ -44,7 +43,7 @@ class Setting:
     marker: bool = False
     q: float = 1.0
     """Probability that a long response is right throughout."""
-    reward: Reward = "end_to_end"
+    reward: str = "end_to_end"
     temperature: float = 1.0
     """Of sampling and of scoring."""
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from chainlift.theory.closed_forms import Reward, check, derailed_accuracy
+from chainlift.theory.closed_forms import LONG_REWARDS, check, derailed_accuracy
 
 
 def threshold(modulus: int, noise: float) -> float:
@@ -48,8 +48,10 @@ def answer_accuracy(length: int, modulus: int, noise: float) -> float:
     return q + (1 - q) * mended
 
 
-def kept_long(length: int, modulus: int, noise: float, reward: Reward) -> float:
+def kept_long(length: int, modulus: int, noise: float, reward: str) -> float:
     """Probability that a sampled chain earns its reward: q for "chain", the answer's accuracy for "end_to_end"."""
+    if reward not in LONG_REWARDS:
+        raise ValueError(f"reward is {reward!r}; there are predictions for {', '.join(LONG_REWARDS)}")
     return chain_accuracy(length, noise) if reward == "chain" else answer_accuracy(length, modulus, noise)
 
 
@@ -59,7 +61,7 @@ def sampled_accuracy(p: float, length: int, modulus: int, noise: float) -> float
     return p * answer_accuracy(length, modulus, noise) + (1 - p) / modulus
 
 
-def star_next_share(p: float, length: int, modulus: int, noise: float, reward: Reward) -> float:
+def star_next_share(p: float, length: int, modulus: int, noise: float, reward: str) -> float:
     """Long share after one round of STaR, p r / (p r + (1 - p) / K), r = kept_long; it grows iff r > 1/K.
 
     With "chain" that is iff q > 1/K. Only right chains are kept then, so from the next round on r = 1.
@@ -71,10 +73,11 @@ def star_next_share(p: float, length: int, modulus: int, noise: float, reward: R
     return kept / (kept + (1 - p) / modulus)
 
 
-def predictions(length: int, modulus: int, p: float, noise: float, reward: Reward | None) -> dict[str, Any]:
+def predictions(length: int, modulus: int, p: float, noise: float, reward: str | None) -> dict[str, Any]:
     """What forecast.predictions tells, at temperature 1; None for what is not derived.
 
-    `reward`: RL's, None where there is no RL. Its limit is told where the long share grows from the start.
+    `reward`: RL's, None where there is no RL. Its limit is told where the long share grows from the start, and where
+    there are predictions for the reward.
     """
     at = threshold(modulus, noise)
     long = p > at
@@ -84,8 +87,10 @@ def predictions(length: int, modulus: int, p: float, noise: float, reward: Rewar
         "sampled_accuracy": None,
         "sampled_long_share": 1.0,
     }
-    rewarded = kept_long(length, modulus, noise, reward or "end_to_end")
-    lifts = p > 0 and modulus * rewarded > 1 and noise < 1 - 1 / modulus
+    rl = reward or "end_to_end"
+    known = rl in LONG_REWARDS
+    lifts = known and p > 0 and modulus * kept_long(length, modulus, noise, rl) > 1 and noise < 1 - 1 / modulus
+    following = None if not known else star_next_share(p, length, modulus, noise, rl) if p < 1 else 1.0
     return {
         "threshold": at,
         "greedy": "long" if long else "short",
@@ -94,7 +99,7 @@ def predictions(length: int, modulus: int, p: float, noise: float, reward: Rewar
         "sampled_accuracy": sampled_accuracy(p, length, modulus, noise),
         "sampled_long_share": p,
         "go_on": go_on_probability(p, modulus, noise),
-        "star_next_share": star_next_share(p, length, modulus, noise, reward or "end_to_end") if p < 1 else 1.0,
+        "star_next_share": following,
         "star_rounds_to_flip": None,
         "posttrain": limit if lifts else dict.fromkeys(limit),
     }

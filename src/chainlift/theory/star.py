@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import math
 
-from chainlift.theory.closed_forms import Reward, check, greedy, log_odds, long_reward, sigmoid
+from chainlift.theory.closed_forms import check, greedy, log_odds, long_reward, sigmoid
 
 TIE = 1e-9  # log-odds closer to zero than this are a tie up to rounding
 
 
-def star_next_share(p: float, modulus: int, *, q: float = 1.0, reward: Reward = "chain") -> float:
+def star_next_share(p: float, modulus: int, *, q: float = 1.0, reward: str = "chain") -> float:
     """Share of long responses among those that STaR keeps, p r / (p r + (1 - p) / K); p is their share sampled.
 
     Short ones are right, and kept, with probability 1/K, long ones with r. If a chain is right with probability q:
@@ -33,7 +33,7 @@ def star_next_share(p: float, modulus: int, *, q: float = 1.0, reward: Reward = 
     return kept_long / kept
 
 
-def star_share_after(p: float, rounds: int, modulus: int, *, q: float = 1.0, reward: Reward = "chain") -> float:
+def star_share_after(p: float, rounds: int, modulus: int, *, q: float = 1.0, reward: str = "chain") -> float:
     """p_n, the long share after n `rounds` of STaR at temperature 1: the odds p / (1 - p) grow by (K r)^n."""
     check(p=p, modulus=modulus)
     if rounds < 0:
@@ -44,9 +44,7 @@ def star_share_after(p: float, rounds: int, modulus: int, *, q: float = 1.0, rew
     return sigmoid(log_odds(p) + rounds * math.log(factor)) if factor else 0.0
 
 
-def star_rounds_to_share(
-    p: float, share: float, modulus: int, *, q: float = 1.0, reward: Reward = "chain"
-) -> int | None:
+def star_rounds_to_share(p: float, share: float, modulus: int, *, q: float = 1.0, reward: str = "chain") -> int | None:
     """Rounds of STaR at temperature 1 until the long share is at least `share` (below 1); None if it never is.
 
     The least n with (K r)^n p / (1 - p) >= share / (1 - share): the difference of the two log-odds divided by log(K r),
@@ -72,7 +70,7 @@ def star_rounds_to_flip(
     fit_temperature: float = 1.0,
     marker: bool = False,
     q: float = 1.0,
-    reward: Reward = "chain",
+    reward: str = "chain",
 ) -> int | None:
     """Rounds of STaR, sampling at `temperature`, until greedy goes long; None if it never does.
 
