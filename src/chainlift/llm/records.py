@@ -5,11 +5,14 @@ Each record comes with its place (file and line), so that whatever is wrong with
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
+
+from chainlift import reading
 
 Record = tuple[str, dict[str, Any]]
 """Where a record stands, and the record."""
@@ -21,7 +24,7 @@ def read_json_lines(path: Path, form: str) -> Iterator[Record]:
     form: what the file is expected to hold, for messages. ValueError if it cannot be read, is empty or damaged.
     """
     empty = True
-    with _readable(path, form), path.open(encoding="utf-8-sig") as lines:
+    with _readable(path, form), io.TextIOWrapper(_opened(path, form), encoding="utf-8-sig") as lines:
         # Iterating ends lines at \n alone. str.splitlines would also cut at U+2028, which a GSM8K text contains.
         for number, line in enumerate(lines, start=1):
             if line.strip():
@@ -33,8 +36,8 @@ def read_json_lines(path: Path, form: str) -> Iterator[Record]:
 
 def read_json(path: Path, form: str) -> Record:
     """The one record of a JSON file; ValueError if it cannot be read or is damaged."""
-    with _readable(path, form):
-        text = path.read_text(encoding="utf-8-sig")
+    with _readable(path, form), _opened(path, form) as handle:
+        text = handle.read().decode("utf-8-sig")
     return _parsed(str(path), text, form)
 
 
@@ -93,6 +96,14 @@ def _parsed(place: str, text: str, form: str) -> Record:
     if not isinstance(found, dict):
         raise ValueError(f"{place}: not a JSON object; expected {form}")
     return place, found
+
+
+def _opened(path: Path, form: str) -> BinaryIO:
+    """A file of a data set, which must be a regular one."""
+    try:
+        return reading.opened(path)
+    except ValueError as error:
+        raise ValueError(f"{error}; expected {form}") from error
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from typing import Any
 
 from transformers import TrainerCallback
 
-from chainlift import processes
+from chainlift import processes, reading
 from chainlift.llm import pinned
 from chainlift.llm.context import LlmContext
 from chainlift.llm.settings import TrainerSettings
@@ -79,8 +79,8 @@ def newest(context: LlmContext, stage: str) -> Path | None:
 
 
 def read_state(folder: Path) -> TrainerState:
-    """Our state in a trainer's checkpoint."""
-    return TrainerState(**json.loads((folder / STATE).read_text(encoding="utf-8")))
+    """Our state in a trainer's checkpoint; ValueError names the file if it is damaged."""
+    return reading.checked(reading.json_mapping(folder / STATE), TrainerState, str(folder / STATE))
 
 
 class Recorder(TrainerCallback):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import json
+import os
 from pathlib import Path
+
+from chainlift import reading
 
 CHECKSUMS = "checksums.json"
 
@@ -22,14 +24,14 @@ def check(folder: Path) -> None:
     does not name are not looked at.
     """
     listing = folder / CHECKSUMS
-    if not listing.is_file():
+    if not os.path.lexists(listing):
         return
     for name, expected in _read(listing).items():
         file = folder / name
         try:
             actual = _sha256(file)
-        except OSError as error:
-            raise ValueError(f"{file} is missing or cannot be read ({error.strerror}); {WAY_OUT}") from error
+        except ValueError as error:
+            raise ValueError(f"{error}; {WAY_OUT}") from error
         if actual != expected:
             raise ValueError(f"{file} is damaged: its SHA-256 is not the one in {CHECKSUMS}; {WAY_OUT}")
 
@@ -40,14 +42,11 @@ WAY_OUT = "take another copy of the folder, or begin the run again with --fresh"
 def _read(listing: Path) -> dict[str, str]:
     """The content of CHECKSUMS."""
     try:
-        content = json.loads(listing.read_text(encoding="utf-8"))
-        if not isinstance(content, dict) or not all(isinstance(value, str) for value in content.values()):
-            raise ValueError("it is no mapping of names to checksums")
-    except (OSError, ValueError) as error:  # a JSONDecodeError and a UnicodeDecodeError are ValueErrors
-        raise ValueError(f"{listing} is damaged: {error}; {WAY_OUT}") from error
-    return content
+        return reading.checked(reading.json_mapping(listing), dict[str, str], str(listing))
+    except ValueError as error:
+        raise ValueError(f"{error}; {WAY_OUT}") from error
 
 
 def _sha256(file: Path) -> str:
-    with file.open("rb") as handle:
+    with reading.opened(file) as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()

@@ -20,7 +20,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from chainlift import processes
+from chainlift import processes, reading
 from chainlift.learning import sharding
 from chainlift.models import checksums, families, hub, tensors
 from chainlift.models.families import Model
@@ -106,9 +106,9 @@ def read_state(folder: Path) -> TrainerState:
     """The trainer's state in a checkpoint folder; ValueError names the file if it is missing or damaged."""
     file = folder / "trainer_state.json"
     try:
-        return TrainerState(**json.loads(file.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
-        raise ValueError(f"{file} is missing or damaged; use --fresh to begin again") from error
+        return reading.checked(reading.json_mapping(file), TrainerState, str(file))
+    except ValueError as error:
+        raise ValueError(f"{error}; use --fresh to begin again") from error
 
 
 def restore(folder: Path, model: Model, optimiser: torch.optim.Optimizer | None) -> TrainerState:
