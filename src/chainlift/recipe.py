@@ -132,17 +132,23 @@ class Recipe(Named):
         return self
 
     @property
-    def stage_1(self) -> Recipe:
-        """The recipe of stage 1 alone: recipes that agree on it share its checkpoint."""
-        own = EvaluateSettings()  # how often RL is measured is no part of stage 1
-        changes = {
-            "name": "pretrain",
-            "title": "stage 1, shared by the runs that begin with it",
-            "posttrain": None,
-            "continued_pretrain": None,
-            "evaluate": self.evaluate.model_copy(update={"posttrain_every": own.posttrain_every}),
-        }
-        return self.model_copy(update=changes)
+    def stage_1(self) -> Stage1Recipe:
+        """The recipe of stage 1 alone: recipes that agree on its identity share its checkpoint."""
+        changes = {"name": "pretrain", "title": "stage 1, shared", "posttrain": None, "continued_pretrain": None}
+        return Stage1Recipe.model_construct(**(dict(self) | changes))
+
+
+class Stage1Recipe(Recipe):
+    """A recipe of stage 1: its identity leaves out how much is measured and how often a checkpoint is kept.
+
+    At which steps it is measured stays: a step that was left out cannot be measured later, as its weights are gone.
+    """
+
+    def identity(self) -> dict[str, Any]:
+        """Keys and values that identify stage 1."""
+        content = super().identity()
+        pretrain = {key: value for key, value in content["pretrain"].items() if key != "checkpoint_every"}
+        return content | {"pretrain": pretrain, "evaluate": {"every": content["evaluate"]["every"]}}
 
 
 class _PartError(ValueError):

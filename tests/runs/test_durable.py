@@ -1,18 +1,28 @@
 import errno
 import json
 import os
+import pickle
+import random
+import signal
 from pathlib import Path
 
 import pytest
 
 from chainlift.models import checksums
+from chainlift.models.checksums import CHECKSUMS
 from chainlift.runs import durable
+from tests.kills.calls import Calls, make
+from tests.kills.processes import ended_at, in_a_process
 
 
 def fill(folder: Path) -> None:
     (folder / "a.txt").write_text("a", encoding="utf-8")
     (folder / "inside").mkdir()
     (folder / "inside" / "b.bin").write_bytes(b"bb")
+
+
+def fill_otherwise(folder: Path) -> None:
+    (folder / "new").write_text("new", encoding="utf-8")
 
 
 def names(folder: Path) -> set[str]:
@@ -126,3 +136,54 @@ def test_every_new_folder_is_on_the_disk(tmp_path: Path, monkeypatch: pytest.Mon
     assert synced == [tmp_path, tmp_path / "a", tmp_path / "a" / "b"]
     durable.make_folder(tmp_path / "a" / "b" / "c")
     assert len(synced) == 3
+
+
+def is_a_version(found: Path) -> bool:
+    """Whether a folder is, as a whole, what `fill` has written, or what came after."""
+    checksums.check(found)
+    return durable.is_whole(found) and names(found) in ({"a.txt", "inside", CHECKSUMS}, {"new", CHECKSUMS})
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_folder_is_old_or_new_wherever_its_replacing_is_killed(tmp_path: Path) -> None:
+    status, number, root = -signal.SIGKILL, -1, tmp_path
+    while status != 0:
+        number += 1
+        root = tmp_path / str(number)
+        root.mkdir()
+        durable.write_folder(root / "x", fill)
+        status = ended_at(number, root, lambda root=root: durable.write_folder(root / "x", fill_otherwise))
+        found = durable.whole_folders(root)
+        assert set(found) == {"x"}, "a reader finds one"
+        assert is_a_version(found["x"])
+        durable.clean_up(root)
+        assert names(root) == {"x"}
+        assert is_a_version(root / "x")
+        assert status in (0, -signal.SIGKILL)
+    assert number > 20
+    assert names(root / "x") == {"new", CHECKSUMS}
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_folder_is_old_or_new_wherever_the_power_is_lost(tmp_path: Path) -> None:
+    root, lost = tmp_path / "root", tmp_path / "lost"
+    root.mkdir()
+    durable.write_folder(root / "x", fill)
+
+    def record() -> None:
+        chance = random.Random(0)
+        states = []
+        seen = Calls(root, lambda *_: states.extend(seen.disk.left(way) for way in (None, chance, chance, chance)))
+        durable.write_folder(root / "x", fill_otherwise)
+        lost.with_suffix(".pickle").write_bytes(pickle.dumps([*states, seen.disk.left()]))
+
+    assert in_a_process(record) == 0
+    states = pickle.loads(lost.with_suffix(".pickle").read_bytes())
+    for number, tree in enumerate(states):
+        after = tmp_path / str(number)
+        make(after, tree)
+        durable.clean_up(after)
+        assert names(after) == {"x"}
+        assert is_a_version(after / "x")
+    assert len(states) > 80
+    assert names(tmp_path / str(len(states) - 1) / "x") == {"new", CHECKSUMS}

@@ -1,3 +1,6 @@
+import errno
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -6,10 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from chainlift.runs import store
-from chainlift.runs.store import RunFolder, read_rows, write_atomically
+from chainlift.runs import durable, lock
+from chainlift.runs.durable import write_file
+from chainlift.runs.store import RunFolder, read_rows
+from chainlift.stages.failures import explain
 
 RECIPE = {"name": "r"}
+NEW = {"recipe.yaml", ".identity", "checkpoints", ".lock"}
+"""What is in a run folder that was just opened."""
 
 
 @pytest.fixture
@@ -92,25 +99,99 @@ def test_many_processes_may_open_a_folder_at_the_same_time(tmp_path: Path) -> No
         with ThreadPoolExecutor(8) as pool:
             opened = [pool.submit(RunFolder.open, tmp_path / str(number), RECIPE, "abc") for _ in range(8)]
         assert all(one.result().path.exists() for one in opened)
-        assert {file.name for file in (tmp_path / str(number)).iterdir()} == {"recipe.yaml", ".identity", "checkpoints"}
+        assert {file.name for file in (tmp_path / str(number)).iterdir()} == NEW
 
 
 def test_a_write_that_fails_leaves_the_old_content(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     file = folder.path / "summary.json"
-    write_atomically(file, "old")
-    monkeypatch.setattr(store.os, "fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    write_file(file, "old")
+    monkeypatch.setattr(durable.os, "fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left on device")))
     with pytest.raises(OSError, match="No space"):
-        write_atomically(file, "new")
+        write_file(file, "new")
     assert file.read_text(encoding="utf-8") == "old"
-    assert {path.name for path in folder.path.iterdir()} == {"summary.json", "recipe.yaml", ".identity", "checkpoints"}
+    assert {path.name for path in folder.path.iterdir()} == {"summary.json", *NEW}
 
 
-def test_only_run_folders_are_removed(folder: RunFolder, tmp_path: Path) -> None:
+def test_only_run_folders_are_emptied(folder: RunFolder, tmp_path: Path) -> None:
     other = tmp_path / "thesis"
     other.mkdir()
+    (other / "chapter.tex").touch()
     with pytest.raises(ValueError, match="not a run folder"):
-        store.remove(other)
-    assert other.exists()
-    store.remove(folder.path)
-    assert not folder.path.exists()
-    store.remove(folder.path)
+        RunFolder.open(other, RECIPE, "abc", fresh=True)
+    assert {path.name for path in other.iterdir()} == {"chapter.tex"}
+    for again in (folder.path, tmp_path / "new", tmp_path / "new"):
+        if again.exists():
+            (again / "metrics.jsonl").touch()
+            (again / "DONE").touch()
+            (again / "checkpoints" / "pretrain-5").mkdir()
+        RunFolder.open(again, RECIPE, "abc", fresh=True)
+        assert {path.name for path in again.iterdir()} == NEW
+        assert not list((again / "checkpoints").iterdir())
+
+
+@pytest.mark.parametrize("left", [[], [".lock"], [".lock", ".tmp-recipe.yaml-0123"]])
+def test_what_a_kill_leaves_of_an_emptied_folder_is_emptied_again(left: list[str], tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    for name in left:
+        (tmp_path / "run" / name).touch()
+    RunFolder.open(tmp_path / "run", RECIPE, "abc", fresh=True)
+    assert {path.name for path in (tmp_path / "run").iterdir()} == NEW
+
+
+def test_a_folder_in_use_is_not_emptied(folder: RunFolder) -> None:
+    folder.append("metrics.jsonl", [{"a": 1}])
+    with folder.lock(wait=False), pytest.raises(lock.InUse, match="another process is at work"):
+        RunFolder.open(folder.path, RECIPE, "abc", fresh=True)
+    assert folder.rows() == [{"a": 1}]
+
+
+def test_the_holder_removes_what_kills_have_left(folder: RunFolder) -> None:
+    (folder.path / ".tmp-summary.json-0123").touch()
+    (folder.checkpoints / ".tmp-pretrain-5").mkdir()
+    (folder.checkpoints / ".old-pretrain-4").mkdir()
+    with folder.lock(wait=False):
+        assert {path.name for path in folder.path.iterdir()} == NEW
+        assert {path.name for path in folder.checkpoints.iterdir()} == {"pretrain-4"}
+
+
+def test_processes_that_the_holder_started_hold_nothing(folder: RunFolder) -> None:
+    """Both kinds: one that goes on in this program (fork), and one that runs another."""
+    with folder.lock(wait=False):
+        forked = os.fork()
+        if forked == 0:
+            time.sleep(60)
+            os._exit(0)
+        started = subprocess.Popen(["sleep", "60"], close_fds=False)
+    try:
+        with folder.lock(wait=False):
+            pass
+    finally:
+        started.kill()
+        started.wait()
+        os.kill(forked, signal.SIGKILL)
+        os.waitpid(forked, 0)
+
+
+def test_a_file_system_without_locks_is_said_to_be_one(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else filelock would make do with a file, which a killed run would leave behind."""
+    import fcntl
+
+    def missing(*_: object) -> None:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(fcntl, "flock", missing)
+    with pytest.raises(ValueError, match="has no file locks"), folder.lock(wait=False):
+        pass
+
+
+def test_a_full_disk_is_no_bad_input(folder: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(durable.os, "fsync", full)
+    with pytest.raises(OSError, match="No space") as error:
+        RunFolder.open(tmp_path / "other", RECIPE, "abc")
+    assert explain(error.value)[0] == 1
+    with pytest.raises(OSError, match="No space") as error:
+        folder.lengths()
+    assert "metrics.jsonl: No space left on device; make room" in explain(error.value)[1]

@@ -41,7 +41,11 @@ def run(
         bool, typer.Option("--dry-run", help="Print the resolved recipe, its size and its folder; run nothing.")
     ] = False,
     fresh: Annotated[
-        bool, typer.Option("--fresh", help="Delete this run's folder first and begin again (a shared stage 1 stays).")
+        bool,
+        typer.Option(
+            "--fresh",
+            help="Empty this run's folder first and begin again; a sound shared stage 1 stays.",
+        ),
     ] = False,
     shard: Annotated[
         bool, typer.Option("--shard", help="Under torchrun: divide weights and averages between the processes.")
@@ -71,7 +75,8 @@ def run(
             print_json(result.summary)
         else:
             console().print(summary_table(result.summary))
-            say(f"report: {result.report}")
+            if result.report is not None:
+                say(f"report: {result.report}")
     if len(summaries) > 1 and not as_json:
         console().print(seeds_table(over_seeds(summaries)))
 

@@ -16,10 +16,10 @@ from chainlift.llm.finetune import finetune
 from chainlift.llm.posttrain import posttrain
 from chainlift.llm.prediction import predicted
 from chainlift.llm.recipe import LlmRecipe
-from chainlift.report import page
 from chainlift.report.terminal import Reporter
-from chainlift.runs import checkpoint, environment, store, together
+from chainlift.runs import checkpoint, environment, together
 from chainlift.runs.store import RunFolder
+from chainlift.stages import last_page
 from chainlift.stages.context import stop_on_signals
 from chainlift.stages.summary import measured
 
@@ -51,10 +51,7 @@ def run(
     the run folder stays as it is and the same call goes on from its last checkpoint.
     """
     device, reporter = _begin(recipe, reporter)
-    if fresh and processes.is_first():
-        store.remove(out / recipe.run_id)
-    processes.wait_for_all()
-    folder = RunFolder.open(out / recipe.run_id, recipe.model_dump(mode="json"), recipe.digest)
+    folder = together.opened(out / recipe.run_id, recipe.model_dump(mode="json"), recipe.digest, fresh=fresh)
     with together.hold(folder, wait=wait):
         if processes.from_first(folder.done):
             reporter.say(f"{recipe.run_id} is done already")
@@ -63,8 +60,8 @@ def run(
             with stop_on_signals(context.stop), context.grading():
                 _train(context, out)
             _write_end(context)
-        if with_page and processes.is_first() and not (folder.path / "report.html").exists():
-            page.write(folder.path)
+        if with_page and processes.is_first():
+            last_page.written(folder.path, reporter.say)
     return folder.summary()
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from chainlift import reading
-from chainlift.runs.store import write_atomically
+from chainlift.runs.durable import write_file
 
 BEGINNING = "# Results\n\nWritten by `chainlift reproduce`"
 HEAD = f"""{BEGINNING}, not by hand: what was measured, beside what theory says ([theory.md](theory.md)).
@@ -72,4 +72,4 @@ def write(document: Path, parts: Parts, order: Sequence[str]) -> None:
         text += f"\n{QUICK}\n{parts.quick}"
     if parts.single:
         text += f"\n{SINGLE}{ABOUT_SINGLE}\n" + "\n".join(parts.single[name] for name in sorted(parts.single))
-    write_atomically(document, text)
+    write_file(document, text)

@@ -19,7 +19,7 @@ from chainlift.report.names import STAGE_TITLES, measured_in
 from chainlift.report.record import Record, fitting, read
 from chainlift.report.reference import references
 from chainlift.report.sentence import headline, so_far
-from chainlift.runs.store import write_atomically
+from chainlift.runs.durable import is_full, write_file
 
 SHOWN = 4  # responses of each mode on either side
 
@@ -32,8 +32,10 @@ def write(folder: Path) -> Path:
         with fitting(folder):
             figures.write_all(record)
             text = render(record)
-        write_atomically(page, text)
+        write_file(page, text)
     except OSError as error:
+        if is_full(error):
+            raise
         raise ValueError(f"cannot write into {folder}: {error.strerror}") from error
     return page
 

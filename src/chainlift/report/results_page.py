@@ -12,7 +12,7 @@ from chainlift.measure.statistics import t_quantile
 from chainlift.report import page, results_data
 from chainlift.report.page import script, template
 from chainlift.report.results_data import ClaimView, RunView
-from chainlift.runs.store import write_atomically
+from chainlift.runs.durable import is_full, write_file
 
 SCRIPTS = ("drawing.js", "pictures.js", "results.js")
 
@@ -33,8 +33,10 @@ def write(folder: Path) -> Path:
         )
     index = folder / "index.html"
     try:
-        write_atomically(index, render(folder, claims, runs))
+        write_file(index, render(folder, claims, runs))
     except OSError as error:
+        if is_full(error):
+            raise
         raise ValueError(f"cannot write into {folder}: {error.strerror}") from error
     return index
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -26,6 +26,8 @@ from chainlift.models import checksums, families, hub, tensors
 from chainlift.models.families import Model
 from chainlift.runs import durable
 from chainlift.tasks.base import Task
+
+STATE = "trainer_state.json"
 
 
 @dataclass
@@ -69,7 +71,7 @@ def save(
         hub.save(model, task, folder)
         if optimiser is not None:
             tensors.write(averages, folder / "trainer_state.safetensors")
-        (folder / "trainer_state.json").write_text(json.dumps(asdict(state), indent=2) + "\n", encoding="utf-8")
+        _write_state(folder, state)
 
     durable.write_folder(target, write)
     for other in checkpoints.glob(f"{state.stage}-*"):
@@ -78,18 +80,19 @@ def save(
     return target
 
 
-def copy(source: Path, target: Path) -> Path:
-    """The target: a checkpoint folder copied there, atomically; nothing happens if it stands already.
+def copy(source: Path, target: Path, lengths: dict[str, int]) -> Path:
+    """The target: a checkpoint folder copied there, for a run folder whose appended files have `lengths`.
 
-    ValueError names the file of the source that is damaged.
+    Nothing happens if it stands already. ValueError names the file of the source that is damaged.
     """
 
     def fill(folder: Path) -> None:
         for file in source.iterdir():  # one by one: copytree would tell of a full disk in an error without a number
             shutil.copyfile(file, folder / file.name)
-        checksums.check(folder)
+        _write_state(folder, replace(read_state(folder), lengths=lengths))
 
     if not target.exists():
+        checksums.check(source)
         durable.write_folder(target, fill)
     return target
 
@@ -104,11 +107,15 @@ def latest(checkpoints: Path, stage: str) -> Path | None:
 
 def read_state(folder: Path) -> TrainerState:
     """The trainer's state in a checkpoint folder; ValueError names the file if it is missing or damaged."""
-    file = folder / "trainer_state.json"
+    file = folder / STATE
     try:
         return reading.checked(reading.json_mapping(file), TrainerState, str(file))
     except ValueError as error:
         raise ValueError(f"{error}; use --fresh to begin again") from error
+
+
+def _write_state(folder: Path, state: TrainerState) -> None:
+    (folder / STATE).write_text(json.dumps(asdict(state), indent=2) + "\n", encoding="utf-8")
 
 
 def restore(folder: Path, model: Model, optimiser: torch.optim.Optimizer | None) -> TrainerState:

@@ -105,10 +105,19 @@ def whole_folders(parent: Path) -> dict[str, Path]:
 def discard(path: Path) -> None:
     """Delete a folder; it loses its name first, so that no part of it is ever taken for the whole."""
     garbage = path.parent / f"{TEMPORARY}{path.name}"
-    _delete(garbage)
+    delete(garbage)
     path.rename(garbage)
     sync(path.parent)
-    _delete(garbage)
+    delete(garbage)
+    sync(path.parent)
+
+
+def delete(path: Path) -> None:
+    """Delete a file, or a folder with all that is in it."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def clean_up(folder: Path) -> None:
@@ -127,7 +136,7 @@ def clean_up(folder: Path) -> None:
                 path.rename(target)
                 sync(folder)
     for path in sorted(folder.glob(f"{TEMPORARY}*")):
-        _delete(path)
+        delete(path)
 
 
 def sync(folder: Path) -> None:
@@ -179,10 +188,3 @@ def _write_file(path: Path, content: str) -> None:
 def _sync_file(path: Path) -> None:
     with path.open("rb" if os.name == "posix" else "rb+") as handle:
         os.fsync(handle.fileno())
-
-
-def _delete(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)

@@ -4,35 +4,28 @@ Rows are appended and flushed one by one; a checkpoint remembers how long the fi
 back to that length. So what a killed process wrote after its last checkpoint is written again, the same, and never
 twice.
 
-Only the holder of the lock works in a folder. It is a lock of the operating system (flock), which ends with the process
-that holds it, however that ends, so a killed run leaves nothing to clear away. Between machines it is as good as the
-folder's file system. NFS 4 and parallel file systems that are mounted with cluster-wide locks keep it; a machine that
-goes down while it holds one sets it free when the server gives the machine up (about 90 seconds with NFS 4, only after
-its return with NFS 3). Where locks stay on one machine (NFS with local_lock, Lustre with localflock), nothing but the
-launcher keeps two machines apart: start one sweep at a time there.
+Only the holder of the lock (lock.py) works in a folder. It first removes what kills have left there.
 """
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
-import shutil
 import time
-import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from chainlift import reading, yaml_text
-from chainlift.runs import shapes
+from chainlift.runs import durable, lock, shapes
+from chainlift.runs.durable import write_file
 from chainlift.visible import visible
 
 APPENDED = ("metrics.jsonl", "rollouts.jsonl")
 LARGEST_FAILURE = 2**20  # bytes
-LARGEST_RECORD = 2**34
-LOCK_SECONDS = 0.25  # between two tries to get a lock that another process holds
+MARKER, RECIPE = ".identity", "recipe.yaml"
+OPENING_SECONDS = 60.0  # for another process that opens the same folder at the same time
 
 
 class RunFolder:
@@ -43,45 +36,89 @@ class RunFolder:
         self.checkpoints = path / "checkpoints"
 
     @classmethod
-    def open(cls, path: Path, recipe: dict[str, Any], identity: str) -> RunFolder:
-        """The folder at `path`, made if need be; ValueError if it cannot be written or holds another recipe's run."""
+    def open(cls, path: Path, recipe: dict[str, Any], identity: str, *, fresh: bool = False) -> RunFolder:
+        """The folder at `path`, made if need be; fresh: emptied first, unless another process is at work in it.
+
+        ValueError if it cannot be written, holds another recipe's run or, to be emptied, is no run folder or in use.
+        """
         folder = cls(path)
         try:
-            folder.checkpoints.mkdir(parents=True, exist_ok=True)
-            marker, readable = path / ".identity", path / "recipe.yaml"
-            # Several processes may come at once: a recipe is looked for before its marker, and written after it.
-            has_recipe = readable.exists()
-            if not marker.exists():
-                if has_recipe:
-                    raise ValueError(f"{path} holds files of another run; choose another --out or use --fresh")
-                write_atomically(marker, identity)
-            if not has_recipe and reading.text(marker) == identity:
-                write_atomically(readable, yaml_text.dump(recipe))
-            found = reading.text(marker)
+            if fresh and path.exists():
+                folder._must_be_a_run()
+                with folder.lock(wait=False):
+                    folder.begin_again(recipe, identity)
+            elif not folder._is_named():
+                durable.make_folder(path)
+                with folder.lock(wait=True, meanwhile=folder._patience()):
+                    folder._name(recipe, identity)
+            folder.must_be(identity)
         except OSError as error:
+            if durable.is_full(error):
+                raise
             raise ValueError(f"cannot write into {path}: {error.strerror}; choose another --out") from error
-        if found != identity:
-            raise ValueError(f"{path} is the run of another recipe; choose another --out or use --fresh")
         return folder
+
+    def must_be(self, identity: str) -> None:
+        """ValueError if the folder is the run of another recipe."""
+        if reading.text(self.path / MARKER) != identity:
+            raise ValueError(f"{self.path} is the run of another recipe; choose another --out or use --fresh")
 
     @contextmanager
     def lock(self, *, wait: bool, meanwhile: Callable[[], None] | None = None) -> Iterator[None]:
-        """Hold the folder for this process, until it ends; ValueError if another holds it and `wait` is off.
+        """Hold the folder for this process, until it ends; InUse, a ValueError, if another does and `wait` is off.
 
         meanwhile: called again and again while waiting; what it raises ends the waiting.
         """
-        with (self.path / ".lock").open("w", encoding="utf-8") as handle:
-            while True:  # not one blocking call: that would go on through a signal that asks to stop
-                try:
-                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError as error:
-                    if not wait:
-                        raise ValueError(f"another process is at work in {self.path}") from error
-                if meanwhile is not None:
-                    meanwhile()
-                time.sleep(LOCK_SECONDS)
+        with lock.hold(self.path, wait=wait, meanwhile=meanwhile):
+            durable.clean_up(self.path)
+            durable.clean_up(self.checkpoints)
             yield
+
+    def begin_again(self, recipe: dict[str, Any], identity: str) -> None:
+        """Empty the folder, which this process must hold: wherever a kill comes, what is left is a run to go on with.
+
+        The lock's file stays: another process would not meet this one at a new file.
+        """
+        (self.path / "DONE").unlink(missing_ok=True)
+        durable.sync(self.path)
+        if self.checkpoints.exists():
+            durable.discard(self.checkpoints)
+        for path in sorted(self.path.iterdir()):
+            if path.name not in (lock.FILE, MARKER, RECIPE):
+                durable.delete(path)
+        for name in (RECIPE, MARKER):
+            (self.path / name).unlink(missing_ok=True)
+            durable.sync(self.path)
+        self._name(recipe, identity)
+
+    def _name(self, recipe: dict[str, Any], identity: str) -> None:
+        """Write the marker, then the recipe, where they are missing; ValueError if another run's files are there."""
+        if not (self.path / MARKER).exists():
+            if (self.path / RECIPE).exists():
+                raise ValueError(f"{self.path} holds files of another run; choose another --out or use --fresh")
+            write_file(self.path / MARKER, identity)
+        if not (self.path / RECIPE).exists() and reading.text(self.path / MARKER) == identity:
+            write_file(self.path / RECIPE, yaml_text.dump(recipe))
+        durable.make_folder(self.checkpoints)
+
+    def _is_named(self) -> bool:
+        return all(path.exists() for path in (self.path / MARKER, self.path / RECIPE, self.checkpoints))
+
+    def _patience(self) -> Callable[[], None]:
+        """What ends the waiting for another process that opens the folder."""
+        end = time.monotonic() + OPENING_SECONDS
+
+        def check() -> None:
+            if time.monotonic() > end:
+                raise lock.InUse(f"another process is at work in {self.path}")
+
+        return check
+
+    def _must_be_a_run(self) -> None:
+        """ValueError if the folder holds something, and is not a run's: it must not be emptied."""
+        found = {path.name for path in self.path.iterdir() if not path.name.startswith(durable.TEMPORARY)} - {lock.FILE}
+        if found and not found & {MARKER, RECIPE}:
+            raise ValueError(f"{self.path} is not a run folder; it is left alone")
 
     @property
     def done(self) -> bool:
@@ -104,8 +141,8 @@ class RunFolder:
 
     def fail(self, lines: str) -> None:
         """Keep the last lines of what ended the run; a later success takes them away."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        write_atomically(self.path / "FAILED", lines + "\n")
+        durable.make_folder(self.path)
+        write_file(self.path / "FAILED", lines + "\n")
 
     def forget_failure(self) -> None:
         """Take a kept failure away, before another try."""
@@ -113,8 +150,8 @@ class RunFolder:
 
     def finish(self, summary: dict[str, Any]) -> None:
         """Write summary.json, then the marker DONE."""
-        write_atomically(self.path / "summary.json", json.dumps(summary, indent=2, allow_nan=False) + "\n")
-        write_atomically(self.path / "DONE", "")
+        write_file(self.path / "summary.json", json.dumps(summary, indent=2, allow_nan=False) + "\n")
+        write_file(self.path / "DONE", "")
 
     def recipe(self) -> dict[str, Any]:
         """Keys and values of recipe.yaml; ValueError if it is missing or damaged."""
@@ -133,40 +170,52 @@ class RunFolder:
             raise ValueError(f"{error}; use --fresh to begin again") from error
         return found
 
-    def take_records(self, other: RunFolder) -> None:
-        """Begin the appended files with those of another run folder."""
+    def take_records(self, other: RunFolder, change: Callable[[list[dict[str, Any]]], None]) -> None:
+        """Begin the appended files with those of another run folder; `change` may change the rows of metrics.jsonl."""
         for file in APPENDED:
-            write_atomically(self.path / file, reading.text(other.path / file, largest=LARGEST_RECORD))
+            rows = other.rows(file)
+            if file == "metrics.jsonl":
+                change(rows)
+            write_file(self.path / file, _lines(rows))
 
     def write_environment(self, environment: dict[str, Any]) -> None:
         """Write environment.json."""
-        write_atomically(self.path / "environment.json", json.dumps(environment, indent=2) + "\n")
+        write_file(self.path / "environment.json", json.dumps(environment, indent=2) + "\n")
 
     def append(self, file: str, rows: Iterable[dict[str, Any]]) -> None:
         """Append rows to metrics.jsonl or rollouts.jsonl; NaN and infinity are refused."""
         assert file in APPENDED
-        text = "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows)
-        with (self.path / file).open("a", encoding="utf-8") as handle:
+        text = _lines(rows)
+        path = self.path / file
+        with durable.naming(path), path.open("a", encoding="utf-8") as handle:
             handle.write(text)
 
     def lengths(self) -> dict[str, int]:
         """Bytes of each appended file, made durable first: what a checkpoint remembers."""
         found = {}
         for file in APPENDED:
-            with (self.path / file).open("ab") as handle:
+            path = self.path / file
+            with durable.naming(path), path.open("ab") as handle:
                 os.fsync(handle.fileno())
                 found[file] = handle.tell()
+        durable.sync(self.path)
         return found
 
     def rewind(self, lengths: dict[str, int]) -> None:
         """Cut the appended files back to `lengths`; ValueError if one is shorter than that."""
+        self.must_have(lengths)
         for file in APPENDED:
-            path, length = self.path / file, lengths.get(file, 0)
+            path = self.path / file
+            with durable.naming(path), path.open("ab") as handle:
+                handle.truncate(lengths.get(file, 0))
+
+    def must_have(self, lengths: dict[str, int]) -> None:
+        """ValueError if one of the appended files is shorter than its checkpoint says."""
+        for file in APPENDED:
+            path = self.path / file
             size = path.stat().st_size if path.exists() else 0
-            if size < length:
+            if size < lengths.get(file, 0):
                 raise ValueError(f"{path} is shorter than its checkpoint says; use --fresh to begin again")
-            with path.open("ab") as handle:
-                handle.truncate(length)
 
     def rows(self, file: str = "metrics.jsonl") -> list[dict[str, Any]]:
         """All rows of an appended file; ValueError names the line that is damaged."""
@@ -178,22 +227,6 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     return list(reading.rows(path)) if path.exists() else []
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Write a text file so that a reader, or a crash, sees the old content or the new and nothing between."""
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}")  # process ids repeat between machines
-    try:
-        with temporary.open("w", encoding="utf-8") as handle:
-            handle.write(text)
-            handle.flush()
-            os.fsync(handle.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def remove(path: Path) -> None:
-    """Delete a run folder; what is no run folder is left alone with a ValueError."""
-    if path.exists():
-        if not (path / ".identity").exists() and not (path / "recipe.yaml").exists():
-            raise ValueError(f"{path} is not a run folder; it is left alone")
-        shutil.rmtree(path)
+def _lines(rows: Iterable[dict[str, Any]]) -> str:
+    """Rows as the appended files hold them."""
+    return "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows)

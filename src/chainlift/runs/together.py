@@ -15,9 +15,9 @@ from chainlift.runs import checkpoint
 from chainlift.runs.store import RunFolder
 
 
-def opened(path: Path, recipe: dict[str, Any], identity: str) -> RunFolder:
+def opened(path: Path, recipe: dict[str, Any], identity: str, *, fresh: bool = False) -> RunFolder:
     """`RunFolder.open` by the first process; its ValueError comes to all."""
-    return processes.first_says(lambda: RunFolder.open(path, recipe, identity))
+    return processes.first_says(lambda: RunFolder.open(path, recipe, identity, fresh=fresh))
 
 
 @contextmanager
@@ -63,13 +63,23 @@ def _others_follow(meanwhile: Callable[[], None]) -> Iterator[None]:
     yield
 
 
-def take_stage_1(shared: RunFolder, folder: RunFolder) -> Path:
+def take_stage_1(shared: RunFolder, folder: RunFolder, final: dict[str, Any] | None = None) -> Path:
     """The checkpoint in a run's folder, after copying a shared stage 1 into it: the records, and last the checkpoint.
 
-    ValueError if the shared folder has none.
+    final: the row that takes the place of the shared one's last evaluation. ValueError if the shared folder has no
+    checkpoint, or a damaged one.
     """
     newest = checkpoint.latest(shared.checkpoints, "pretrain")
     if newest is None:
-        raise ValueError(f"{shared.path} has lost its checkpoint; remove that folder and run again")
-    folder.take_records(shared)
-    return checkpoint.copy(newest, folder.checkpoints / newest.name)
+        raise ValueError(f"{shared.path} has lost its checkpoint; begin again with --fresh, or remove that folder")
+
+    def put_final(rows: list[dict[str, Any]]) -> None:
+        if final is not None:
+            rows[:] = [row for row in rows if not (row["kind"] == "evaluation" and row["final"])] + [final]
+
+    shared.must_have(checkpoint.read_state(newest).lengths)
+    try:
+        folder.take_records(shared, put_final)
+    except ValueError as error:
+        raise ValueError(f"{error}; use --fresh to begin again") from error
+    return checkpoint.copy(newest, folder.checkpoints / newest.name, folder.lengths())

@@ -20,7 +20,8 @@ from typing import Any, Literal, Protocol, TypedDict, get_args
 
 from chainlift import reading
 from chainlift.runs import shapes
-from chainlift.runs.store import RunFolder, write_atomically
+from chainlift.runs.durable import write_file
+from chainlift.runs.store import RunFolder
 from chainlift.settings import suggest
 
 TrackerName = Literal["trackio", "wandb", "tensorboard"]
@@ -121,7 +122,7 @@ class Mirror:
             self._keep_mark()
 
     def _keep_mark(self) -> None:
-        write_atomically(self.folder.path / MARK, json.dumps(self._marks() | {self.name: self.mark}))
+        write_file(self.folder.path / MARK, json.dumps(self._marks() | {self.name: self.mark}))
 
     def _marks(self) -> dict[str, _Mark]:
         file = self.folder.path / MARK

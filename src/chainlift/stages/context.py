@@ -109,26 +109,14 @@ class Context:
         return now
 
     def record(self, state: TrainerState, kind: str, metrics: dict[str, Any]) -> dict[str, Any]:
-        """The row just appended to metrics.jsonl; no row holds a wall-clock time, so that a resumed run writes the
-        same bytes.
-        """
-        row = {
-            "stage": state.stage,
-            "kind": kind,
-            "step": state.step,
-            "sequences": state.sequences,
-            "tokens": state.tokens,
-            **metrics,
-        }
+        """The row just appended to metrics.jsonl."""
+        row = _row(state, kind, metrics)
         if processes.is_first():
             self.folder.append("metrics.jsonl", [row])
         return row
 
-    def evaluate(self, state: TrainerState, model: Model, *, final: bool, show: bool) -> None:
-        """Measure the model on fresh prompts and record it; `show` takes the full number of prompts.
-
-        It also keeps responses to a few prompts, the same at every occasion: before and after stand side by side.
-        """
+    def measured(self, state: TrainerState, model: Model, *, final: bool, show: bool) -> dict[str, Any]:
+        """The row of a measurement on fresh prompts, not recorded; `show` takes the full number of prompts."""
         settings = self.recipe.evaluate
         with sharding.whole(model), self.precision():
             table = measure(
@@ -141,7 +129,16 @@ class Context:
                 pass_at_k_prompts=settings.pass_at_k_prompts if final else 0,
                 pass_at_k_samples=settings.pass_at_k_samples,
             )
-        row = self.record(state, "evaluation", {"final": final, **table})
+        return _row(state, "evaluation", {"final": final, **table})
+
+    def evaluate(self, state: TrainerState, model: Model, *, final: bool, show: bool) -> None:
+        """Measure the model on fresh prompts and record it; `show` takes the full number of prompts.
+
+        It also keeps responses to a few prompts, the same at every occasion: before and after stand side by side.
+        """
+        row = self.measured(state, model, final=final, show=show)
+        if processes.is_first():
+            self.folder.append("metrics.jsonl", [row])
         if show:
             seed = self.recipe.seed
             prompts = held_out(self.task).prompts(SHOWN_RESPONSES, stream(seed, "shown/prompts"))
@@ -178,6 +175,18 @@ class Context:
         """Raise Interrupted once the user has pressed Ctrl-C; for all processes at once, as above."""
         if self.stopping:
             raise Interrupted
+
+
+def _row(state: TrainerState, kind: str, metrics: dict[str, Any]) -> dict[str, Any]:
+    """A row of metrics.jsonl; none holds a wall-clock time, so that a resumed run writes the same bytes."""
+    return {
+        "stage": state.stage,
+        "kind": kind,
+        "step": state.step,
+        "sequences": state.sequences,
+        "tokens": state.tokens,
+        **metrics,
+    }
 
 
 @contextmanager

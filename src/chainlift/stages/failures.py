@@ -4,10 +4,10 @@ running.
 
 from __future__ import annotations
 
-import errno
 from typing import Any
 
 from chainlift.processes import PeerLost
+from chainlift.runs import durable
 
 OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "CUDA out of memory", "std::bad_alloc", "bad allocation")
 GO_ON = "the same command goes on from the last checkpoint"
@@ -41,8 +41,7 @@ def explain(error: Exception) -> tuple[int, str]:
     if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and is_out_of_memory(error)):
         return 1, f"error: not enough memory; smaller sizes need less, and {GO_ON}"
     if isinstance(error, OSError):
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        mend = f"make room, then {GO_ON}" if full else GO_ON
+        mend = f"make room, then {GO_ON}" if durable.is_full(error) else GO_ON
         return 1, f"error: {error.filename or 'the run folder'}: {error.strerror or error}; {mend}"
     raise error
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -22,6 +23,8 @@ from chainlift.seeding import stream
 from chainlift.stages import needs
 from chainlift.tasks import registry
 from chainlift.tasks.base import Task
+
+Found = TypeVar("Found")
 
 
 def find(target: StrPath) -> Path:
@@ -74,7 +77,7 @@ def evaluate(
         temperature=temperature,
         pass_at_k_prompts=min(num_prompts, 256),
     )
-    return {"checkpoint": str(find(target)), **table}
+    return _numbers({"checkpoint": str(find(target)), **table}, target)
 
 
 def sample(
@@ -102,7 +105,16 @@ def sample(
         temperature=1.0 if greedy else temperature,
         generator=None if greedy else stream(seed, "sample-command/samples"),
     )
-    return records(task, answers, list(range(len(answers.rollout.rows))))
+    return _numbers(records(task, answers, list(range(len(answers.rollout.rows)))), target)
+
+
+def _numbers(found: Found, target: StrPath) -> Found:
+    """What was measured; ValueError if a NaN or an infinity is in it, as of weights that are far too large."""
+    try:
+        json.dumps(found, allow_nan=False)
+    except ValueError as error:
+        raise ValueError(f"{target}: the model computes no finite numbers; its weights are damaged") from error
+    return found
 
 
 def load(target: StrPath, *, trust: bool = False) -> tuple[Model, Task]:

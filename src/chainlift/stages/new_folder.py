@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from chainlift.runs.durable import is_full
+
 
 @contextmanager
 def new_folder(folder: Path) -> Iterator[Path]:
@@ -16,4 +18,6 @@ def new_folder(folder: Path) -> Iterator[Path]:
         folder.mkdir(parents=True, exist_ok=True)
         yield folder
     except OSError as error:
+        if is_full(error):
+            raise
         raise ValueError(f"cannot write into {folder}: {error.strerror or error}") from error

@@ -13,12 +13,10 @@ from chainlift import processes, yaml_text
 from chainlift.learning.next_token import PretrainSettings
 from chainlift.models import families
 from chainlift.recipe import Recipe
-from chainlift.report import page
 from chainlift.report.sentence import expectation
 from chainlift.report.terminal import Reporter
-from chainlift.runs import checkpoint, environment, store, together
-from chainlift.runs.store import RunFolder
-from chainlift.stages import cost, needs
+from chainlift.runs import checkpoint, environment, together
+from chainlift.stages import cost, last_page, needs, shared_stage
 from chainlift.stages.context import Context, stop_on_signals
 from chainlift.stages.posttrain import posttrain
 from chainlift.stages.prediction import predicted
@@ -33,8 +31,8 @@ class Result:
 
     folder: Path
     summary: dict[str, Any]
-    report: Path
-    """Its page, which is there unless the run was asked to make none."""
+    report: Path | None
+    """Its page; None if the run was asked to make none, or if it could not be written."""
 
 
 def run(
@@ -57,9 +55,7 @@ def run(
     in each case the run folder stays as it is and the same call goes on from its last checkpoint.
     """
     device, reporter = _begin(recipe, reporter, shard=shard)
-    if fresh:
-        processes.first_says(lambda: store.remove(out / recipe.run_id))
-    folder = together.opened(out / recipe.run_id, recipe.model_dump(mode="json"), recipe.digest)
+    folder = together.opened(out / recipe.run_id, recipe.model_dump(mode="json"), recipe.digest, fresh=fresh)
     context = Context(recipe, folder, reporter, device, shard=shard)
     with together.hold(folder, wait=wait):
         if processes.from_first(folder.done):
@@ -70,11 +66,9 @@ def run(
             if expected is not None:
                 reporter.say(expected)
             with stop_on_signals(context.stop), context.mirrored():
-                _train(context, out)
+                _train(context, out, fresh=fresh)
             processes.first_says(lambda: folder.finish(summarise(recipe, folder)))
-        report = folder.path / "report.html"
-        if with_page:
-            processes.first_says(lambda: None if report.exists() else page.write(folder.path))
+        report = processes.first_says(lambda: last_page.written(folder.path, reporter.say)) if with_page else None
     return Result(folder.path, processes.first_says(folder.summary), report)
 
 
@@ -83,7 +77,7 @@ def run_stage_1(recipe: Recipe, out: Path, reporter: Reporter) -> None:
     device, reporter = _begin(recipe, reporter)
     stop = threading.Event()
     with stop_on_signals(stop):
-        _trained_stage_1(recipe, out, reporter, device, stop)
+        shared_stage.train(recipe, out, reporter, device, stop)
 
 
 def plan(recipe: Recipe, out: Path) -> str:
@@ -123,10 +117,10 @@ def _begin(recipe: Recipe, reporter: Reporter, *, shard: bool = False) -> tuple[
     return device, reporter
 
 
-def _train(context: Context, out: Path) -> None:
+def _train(context: Context, out: Path, *, fresh: bool) -> None:
     """The stages, in order; each hands its last checkpoint on."""
     recipe, checkpoints = context.recipe, context.folder.checkpoints
-    stage_1 = _shared_stage_1(context, out)
+    stage_1 = shared_stage.take(context, out, fresh=fresh)
     if recipe.posttrain is None:
         return
     _, reinforced = posttrain(context, recipe.posttrain, start=stage_1)
@@ -135,45 +129,6 @@ def _train(context: Context, out: Path) -> None:
     settings, num_tokens = _continued(recipe, reinforced.tokens)
     after = processes.first_says(lambda: checkpoint.latest(checkpoints, "posttrain"))
     pretrain(context, settings, stage="continued_pretrain", start=stage_1, after=after, min_tokens=num_tokens)
-
-
-def _shared_stage_1(context: Context, out: Path) -> Path:
-    """Stage 1's last checkpoint inside the run folder, trained only if no run under `out` has trained it yet.
-
-    It is trained in a folder of its own, `pretrain-<digest>-s<seed>`, and copied with its records, so that a run
-    folder is whole by itself. The checkpoint is copied last: where it stands, the records stand too.
-    """
-    folder = context.folder
-    inside = processes.first_says(lambda: checkpoint.latest(folder.checkpoints, "pretrain"))
-    if inside is not None:
-        return inside
-    shared = _trained_stage_1(context.recipe, out, context.reporter, context.device, context.stop, shard=context.shard)
-    with together.hold(shared, wait=True, meanwhile=context.stop_if_asked):
-        return processes.first_says(lambda: together.take_stage_1(shared, folder))
-
-
-def _trained_stage_1(
-    recipe: Recipe,
-    out: Path,
-    reporter: Reporter,
-    device: torch.device,
-    stop: threading.Event,
-    *,
-    shard: bool = False,
-) -> RunFolder:
-    """The shared folder of a recipe's stage 1, trained by this process or, if it comes later, by another."""
-    first = recipe.stage_1
-    shared = together.opened(out / first.run_id, first.model_dump(mode="json"), first.digest)
-    context = Context(first, shared, reporter, device, stop, shard)
-    with together.hold(shared, wait=True, meanwhile=context.stop_if_asked):
-        if processes.from_first(shared.done):
-            reporter.say(f"next-token prediction: taken from {shared.path}")
-            return shared
-        processes.first_says(lambda: shared.write_environment(environment.describe(device.type)))
-        with context.mirrored():
-            pretrain(context, first.pretrain)
-        processes.first_says(lambda: shared.finish(summarise(first, shared)))
-    return shared
 
 
 def _continued(recipe: Recipe, num_tokens: int) -> tuple[PretrainSettings, int]:

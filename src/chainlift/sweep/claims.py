@@ -20,7 +20,7 @@ from chainlift.report.claim_picture import findings_picture
 from chainlift.report.claim_table import markdown
 from chainlift.report.picture import Picture, plain
 from chainlift.runs import environment
-from chainlift.runs.store import write_atomically
+from chainlift.runs.durable import write_file
 from chainlift.sweep.grid import Finished
 from chainlift.sweep.kinds import AnyRecipe
 
@@ -98,15 +98,15 @@ def write(outcome: Outcome, finished: list[Finished], out: Path) -> None:
     told = {**outcome.as_dict(), **made, "made_on": _made_on(finished), "judged_on": environment.describe("cpu")}
     for picture in outcome.pictures:
         picture_print.write(picture, folder)
-    write_atomically(folder / f"{name}.md", markdown(outcome.findings))
-    write_atomically(folder / f"{name}.json", json.dumps(told, indent=2, allow_nan=False) + "\n")
+    write_file(folder / f"{name}.md", markdown(outcome.findings))
+    write_file(folder / f"{name}.json", json.dumps(told, indent=2, allow_nan=False) + "\n")
     _error_file(folder, name).unlink(missing_ok=True)
 
 
 def keep_error(claim: Claim, error: Exception, out: Path, *, quick: bool) -> Path:
     """The file into which the traceback of an error went that kept a claim from being judged; a success removes it."""
     file = _error_file(_folder(out, quick=quick), claim.name)
-    write_atomically(file, "".join(traceback.format_exception(error)))
+    write_file(file, "".join(traceback.format_exception(error)))
     return file
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from chainlift import reading
-from chainlift.runs.store import write_atomically
+from chainlift.runs.durable import write_file
 from chainlift.sweep.jobs import LAST_LINES, Job, Status, Tell, ended_here, ready
 from chainlift.sweep.slurm_task import Task
 
@@ -139,7 +139,7 @@ def _submit(made: Any, jobs: Sequence[Job], threads: int) -> list[_Watched]:
             lines = [line.strip() for line in str(error).splitlines() if "error" in line] or [str(error)]
             raise ValueError(f"Slurm does not take the jobs: {lines[0]}") from error
         for job, handle in zip(some, submitted, strict=True):
-            write_atomically(_number_file(made.folder, job), handle.job_id)
+            write_file(_number_file(made.folder, job), handle.job_id)
             watched.append(_Watched(job, handle, time.monotonic()))
     return watched
 

@@ -1,0 +1,91 @@
+"""Small runs that are killed: stage 1, RL and the baseline; two runs of a sweep; a run that begins again."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+os.environ["OMP_NUM_THREADS"] = "1"
+
+import torch
+
+from chainlift import recipe as recipes
+from chainlift.report.terminal import Reporter
+from chainlift.runs import environment
+from chainlift.stages import context, pipeline, posttrain
+from chainlift.sweep import jobs
+from tests.kills.calls import Tree
+
+RECIPE: dict[str, Any] = {
+    "name": "small",
+    "task": {"name": "running_sum", "d": 2},
+    "model": {"layers": 1, "width": 4, "heads": 1},
+    "pretrain": {"steps": 2, "batch_size": 2, "checkpoint_every": 1},
+    "posttrain": {"prompts": 2, "group_size": 2, "updates": 2, "checkpoint_every": 1},
+    "continued_pretrain": {"token_ratio": 0.5},
+    "evaluate": {"prompts": 3, "during": 2, "every": 1, "posttrain_every": 1, "pass_at_k_prompts": 0},
+    "threads": 1,
+}
+
+
+def run(out: Path, *, fresh: bool = False) -> None:
+    """All stages of one run."""
+    pipeline.run(recipes.build(dict(RECIPE)), out, Reporter(quiet=True), fresh=fresh, with_page=False)
+
+
+def sweep(out: Path) -> None:
+    """Two runs of a sweep, and before them the stage 1 that they share."""
+    one = recipes.build({**RECIPE, "continued_pretrain": None})
+    other = recipes.override(one, ["posttrain.algorithm=rloo", "evaluate.prompts=5"])
+    for job in jobs.plan([one, other], out):
+        assert jobs.work(job) == "done", job.folder.failure
+
+
+def again(out: Path) -> None:
+    """A run that begins again where one is finished."""
+    run(out, fresh=True)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A command that is killed, and the one that follows."""
+
+    command: Callable[[Path], None]
+    follows: Callable[[Path], None]
+    before: Callable[[Path], None] | None = None
+    """What had been done in the folder."""
+
+
+SCENES = {"run": Scene(run, run), "sweep": Scene(sweep, sweep), "again": Scene(again, run, before=run)}
+
+
+def prepare() -> None:
+    """Replace what takes time and writes nothing: measuring (by sums of the weights), git's answers."""
+    torch.set_num_threads(1)
+    environment.describe = lambda *_: {}
+    context.measure = _measure
+    context.records = lambda *_, **__: [{"shown": True}]
+    context.answer = _no_answers
+    posttrain.preflight = lambda *_: None
+
+
+def compared(tree: Tree) -> dict[str, bytes | None]:
+    """What must be equal: names, records, weights; not what tells the time."""
+    told = (".jsonl", ".safetensors", "recipe.yaml", ".identity", "config.json")
+    return {
+        name: content if name.endswith(told) else None for name, content in tree.items() if not name.endswith(".lock")
+    }
+
+
+def _measure(model: Any, task: Any, num_prompts: int, **_: Any) -> dict[str, Any]:
+    total = sum(parameter.sum().item() for parameter in model.parameters())
+    mode = {"n": num_prompts, "accuracy": total, "accuracy_ci95": [0.0, 0.0], "length_median": 0.0, "long_share": 0.0}
+    return {"greedy": mode, "sampled": mode}
+
+
+def _no_answers(*_: Any, **__: Any) -> Any:
+    class Nothing:
+        rollout = type("Rollout", (), {"rows": ()})
+
+    return Nothing

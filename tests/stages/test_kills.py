@@ -1,0 +1,37 @@
+"""A bounded part of `python -m tests.kills`: runs are ended at calls to the disk, and go on to the same bytes."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+CHOSEN = {
+    ("run", "kill"): 13,
+    ("sweep", "kill"): 29,
+    ("again", "kill"): 17,
+    ("run", "power"): 23,
+    ("sweep", "power"): 41,
+    ("again", "power"): 31,
+}
+"""Of each scene and way to end it: every how many of its calls, or of the states of the disk, are tried."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("scene", "how"), CHOSEN)
+def test_a_run_that_ends_at_a_call_to_the_disk_goes_on(scene: str, how: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.kills", scene, how, str(CHOSEN[scene, how])],
+        cwd=Path(__file__).parents[2],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert not found["failed"], done.stderr
+    assert found["ended"] >= 5
+    assert {"mkdir", "open", "write", "fsync", "rename", "replace", "unlink", "rmdir", "save"} <= set(found["calls"])
