@@ -1,8 +1,11 @@
+import os
 from pathlib import Path
 
 import pytest
 import torch
+from typer.testing import CliRunner
 
+from chainlift.cli import app
 from chainlift.learning.optimiser import OptimiserSettings, apply_gradients, make_optimiser
 from chainlift.models.blocks import ModelSettings
 from chainlift.models.transformer import Transformer
@@ -77,3 +80,48 @@ def test_nothing_is_pickled(tmp_path: Path) -> None:
     step(model, optimiser, 0)
     folder = checkpoint.save(tmp_path, TrainerState("pretrain", step=1), model, TASK, optimiser)
     assert {path.suffix for path in folder.iterdir()} == {".json", ".safetensors"}
+
+
+def test_a_changed_byte_in_any_file_is_found_and_named(tmp_path: Path) -> None:
+    model, optimiser = make()
+    step(model, optimiser, 0)
+    folder = checkpoint.save(tmp_path, TrainerState("pretrain", step=1), model, TASK, optimiser)
+    files = sorted(folder.iterdir())
+    assert {"model.safetensors", "trainer_state.safetensors", "trainer_state.json", "tokenizer.json"} < {
+        file.name for file in files
+    }
+    for file in files:
+        content = file.read_bytes()
+        file.write_bytes(content[:-20] + bytes([content[-20] ^ 1]) + content[-19:])
+        with pytest.raises(ValueError, match="--fresh"):
+            checkpoint.restore(folder, *make(seed=1))
+        file.write_bytes(content)
+    checkpoint.restore(folder, *make(seed=1))
+
+
+@pytest.mark.parametrize("value", [float("nan"), 3e38])
+def test_a_model_of_no_numbers_is_refused_and_none_is_printed(value: float, tmp_path: Path) -> None:
+    model, _ = make()
+    for parameter in model.parameters():
+        parameter.data.fill_(value)
+    folder = checkpoint.save(tmp_path, TrainerState("pretrain", step=1), model, TASK, None)
+    commands = [["sample", str(folder), "--json"], ["evaluate", str(folder), "--prompts", "4", "--json"]]
+    if value != value:
+        commands.append(["export", str(folder), str(tmp_path / "exported")])
+    for command in commands:
+        done = CliRunner().invoke(app, command)
+        assert isinstance(done.exception, ValueError), done.output
+        assert "numbers" in str(done.exception)
+        assert "NaN" not in done.output
+    assert not (tmp_path / "exported").exists()
+
+
+def test_files_have_the_mode_that_the_umask_gives(tmp_path: Path) -> None:
+    model, optimiser = make()
+    step(model, optimiser, 0)
+    before = os.umask(0o027)
+    try:
+        folder = checkpoint.save(tmp_path, TrainerState("pretrain", step=1), model, TASK, optimiser)
+    finally:
+        os.umask(before)
+    assert {file.stat().st_mode & 0o777 for file in folder.iterdir()} == {0o640}
