@@ -8,6 +8,7 @@ import torch
 from chainlift import recipe as recipes
 from chainlift.learning import next_token, rollout
 from chainlift.learning.likelihood import log_probs
+from chainlift.models import graphs, savings
 from chainlift.models.blocks import ModelSettings
 from chainlift.models.protocol import split_prompts
 from chainlift.models.transformer import Transformer
@@ -45,16 +46,18 @@ def test_the_loss_is_that_of_the_cpu(
 
 @pytest.mark.parametrize("group_size", [1, 4])
 def test_replayed_steps_sample_what_a_forward_pass_scores(
-    model: Transformer, task: RunningSum, group_size: int
+    model: Transformer, task: RunningSum, group_size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = rollout.sample(
-        model,
-        task.prompts(64, stream(0, "prompts")).cuda(),
-        eos=2,
-        max_tokens=D + 1,
-        group_size=group_size,
-        generator=stream(0, "samples"),
-    )
+    monkeypatch.setattr(graphs, "RECORD_AFTER", 0)
+    with savings.using("cuda graphs"):
+        found = rollout.sample(
+            model,
+            task.prompts(64, stream(0, "prompts")).cuda(),
+            eos=2,
+            max_tokens=D + 1,
+            group_size=group_size,
+            generator=stream(0, "samples"),
+        )
     prefix, last = split_prompts(found.prompts)
     with torch.no_grad():
         scored = log_probs(model, model.prefill(prefix), last, found.responses, found.rows)

@@ -11,20 +11,31 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from benchmarks.gpu_check import __main__ as check
+from benchmarks.gpu_check import decoding_graphs, diagnosis
 from benchmarks.gpu_check.profiling import union
 from benchmarks.gpu_check.record import Record
+from chainlift.bench.machine import Machine
+from chainlift.bench.timing import Work
+from chainlift.models import graphs, savings
 
 STAGES = ("pretrain", "posttrain")
 CHECKS = ("responses", "graphs", "scored", "bfloat16")
 DTYPES = ("float32", "bfloat16")
 KEYS = {
+    "diagnosis": {
+        *(f"{name}, {dtype}, as it is" for name in ("shapes", "operators") for dtype in DTYPES),
+        *(f"shapes, {dtype}, plain cuBLAS" for dtype in DTYPES),
+        "shapes, bfloat16, cuDNN's attention",
+        *(f"parts of stage 1, {dtype}" for dtype in DTYPES),
+    },
     "right": {"losses", "whole_run", "whole_run_dtype", *(f"{name}_{stage}" for name in CHECKS for stage in STAGES)},
     "headline": {
         *("run", "page", "recording", "run, dtype=bfloat16"),
         *(f"{action}, as it is" for action in ("stage1", "update_early", "update_late", "evaluate_late")),
-        *("update_late, without cuda graphs", "stage1, bfloat16", "stage1, TF32"),
+        *("update_late, with cuda graphs", "stage1, bfloat16", "stage1, TF32"),
         *(f"headline_{name}_{stage}" for name in CHECKS for stage in STAGES),
         *("savings: rollout, early, float32", "savings: rollout, late, float32"),
     },
@@ -45,8 +56,21 @@ def test_every_measurement_of_a_part_is_made(part: str, tmp_path: Path) -> None:
     assert set(found) >= KEYS[part]
     assert {key: one for key, one in found.items() if "error" in one or "skipped" in one} == {}
     assert all(one["line"] and one["seconds"] >= 0 for one in found.values())
-    told = {"right": _right, "headline": _headline, "peers": _peers, "text": _text}[part]
+    told = {"diagnosis": _diagnosis, "right": _right, "headline": _headline, "peers": _peers, "text": _text}[part]
     told(found)
+
+
+def _diagnosis(found: dict[str, Any]) -> None:
+    shapes = found["shapes, bfloat16, as it is"]
+    assert len(shapes["new batches"]) == len(shapes["the same batch"]) + 1 == diagnosis.NEW
+    assert all(seconds > 0 for seconds in shapes["new batches of equal shapes"])
+    operators = found["operators, bfloat16, cuDNN's attention"]["operators"]
+    assert operators == sorted(operators, key=lambda one: -one["ms"])
+    parts = found["parts of stage 1, float32"]
+    assert set(parts) >= set(diagnosis.FORMS)
+    assert parts["one padded batch"]["pieces"] == 1
+    assert parts["as it is"]["pieces"] >= 2
+    assert len(parts["as it is"]["gradient"]) == diagnosis.NEW
 
 
 def _right(found: dict[str, Any]) -> None:
@@ -100,6 +124,44 @@ def test_a_measurement_that_fails_or_has_no_time_leaves_a_word_and_the_next_goes
     assert found["three"]["skipped"] == "no time left"
     assert found["four"]["number"] == 4
     assert [file.name for file in tmp_path.iterdir()] == ["part.json"]
+
+
+def test_what_an_earlier_check_has_found_is_not_made_again(tmp_path: Path) -> None:
+    earlier, made = tmp_path / "earlier", []
+    earlier.mkdir()
+    content = {
+        "one": {"number": 1, "line": "one"},
+        "two": {"skipped": "no time left", "line": "skipped"},
+        "three": {"error": ["RuntimeError"], "line": "FAILED"},
+    }
+    (earlier / "part.json").write_text(json.dumps(content), encoding="utf-8")
+    record = Record(tmp_path, "part", 60, earlier=earlier)
+    for name in ("one", "two", "three", "four"):
+        found = record.measure(name, lambda name=name: (made.append(name) or {"number": 9}, name))
+        assert found is not None
+        assert found["number"] == (1 if name == "one" else 9)
+    assert made == ["two", "three", "four"]
+    assert set(json.loads((tmp_path / "part.json").read_text(encoding="utf-8"))) == set(made)
+
+
+def test_each_way_of_recording_is_in_force_while_its_case_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[bool, int, bool]] = []
+
+    def doing(step: int) -> Any:
+        seen.append((savings.on("cuda graphs"), graphs.RECORD_AFTER, torch.cuda.graph is decoding_graphs.bare))
+        return Work
+
+    for case in decoding_graphs.cases(Machine("cpu"), doing):
+        case.make()(0)
+    later, usual = graphs.RECORD_AFTER, graphs.RECORD_AFTER
+    assert seen == [
+        (False, usual, False),
+        (True, 0, False),
+        (True, 0, True),
+        (True, later, False),
+        (True, later, True),
+    ]
+    assert not savings.on("cuda graphs")
 
 
 def test_a_part_that_hangs_or_crashes_is_ended_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,9 +9,11 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import torch
 
+from benchmarks.gpu_check import decoding_graphs
 from benchmarks.gpu_check.profiling import profiled
 from benchmarks.gpu_check.record import Finding, Record
 from benchmarks.gpu_check.right import agreements
@@ -26,7 +28,7 @@ from chainlift.bench.states import States
 from chainlift.bench.suite import ACTIONS as ACTIONS_OF_SUITE
 from chainlift.bench.suite import Suite
 from chainlift.bench.timing import Comparison, in_turn
-from chainlift.models import savings
+from chainlift.models import graphs, savings
 from chainlift.models.protocol import split_prompts
 from chainlift.recipe import Recipe
 from chainlift.report import page
@@ -37,11 +39,11 @@ from chainlift.stages.context import Context
 ACTIONS = ("stage1", "update_early", "update_late", "evaluate_late")
 VARIANTS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "as it is": ({}, ACTIONS),
-    "without cuda graphs": ({"off": ("cuda graphs",)}, ("update_late", "evaluate_late")),
+    "with cuda graphs": ({"on": ("cuda graphs",)}, ("update_late", "evaluate_late")),
     "bfloat16": ({"dtype": "bfloat16"}, ("stage1", "update_late")),
     "TF32": ({"tf32": True}, ("stage1", "update_late")),
 }
-"""The engine with a saving for GPUs switched off, or one switched on that is off in a recipe, and what is timed."""
+"""The engine with what is off in a recipe switched on, and what is timed."""
 COMPILED: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "compiled": ({"compiled": True}, ("stage1",)),
     "compiled, bfloat16": ({"compiled": True, "dtype": "bfloat16"}, ("stage1", "update_late")),
@@ -55,23 +57,33 @@ def run(record: Record, work: Path) -> None:
     out = work / "headline"
     if record.measure("run", partial(whole, recipe, out), needs=20) is None:
         return
-    record.measure("page", partial(shown, out / recipe.run_id), needs=5)
-    found = states.of_run(out / recipe.run_id)
+    if (out / recipe.run_id).exists():  # else an earlier check had it, with all that follows from its states
+        of_the_run(record, out / recipe.run_id)
+    again = [["dtype=bfloat16"]]
+    if record.device == "cuda":  # compiling needs a compiler, and a GPU to be of interest
+        again.append(["compile=true"])
+    took = (record.findings | record.earlier)["run"]["seconds"]
+    for changes in again:
+        own = recipes.override(recipe, changes)
+        record.measure(f"run, {changes[0]}", partial(whole, own, out), needs=1.3 * took)
+        done = sorted(out.glob("headline-*/DONE"))
+        if record.device == "cuda" and done and changes == again[0]:
+            decoding_graphs.ways(record, states.of_run(done[0].parent))
+
+
+def of_the_run(record: Record, run: Path) -> None:
+    """What is measured with the states of the run."""
+    record.measure("page", partial(shown, run), needs=5)
+    found = states.of_run(run)
     profiles(record, found, VARIANTS)
     for stage in ("pretrain", "posttrain"):
-        agreements(record, "headline_", out / recipe.run_id, stage)
+        agreements(record, "headline_", run, stage)
     record.measure("recording", partial(recording, found, record.device))
     suite = Suite(found, Machine(record.device), peers=False, only=("rollout",) if record.tiny else ACTIONS_OF_SUITE)
     for one in suite.comparisons():
         record.measure(f"savings: {one.title}", partial(compared, one, suite.machine, 1 if record.tiny else 3), needs=6)
-    again = [["dtype=bfloat16"]]
-    if record.device == "cuda":  # compiling needs a compiler, and a GPU to be of interest
+    if record.device == "cuda":
         profiles(record, found, COMPILED)
-        again.append(["compile=true"])
-    took = record.findings["run"]["seconds"]
-    for changes in again:
-        own = recipes.override(recipe, changes)
-        record.measure(f"run, {changes[0]}", partial(whole, own, out), needs=1.3 * took)
 
 
 def profiles(record: Record, found: States, variants: dict[str, tuple[dict[str, Any], tuple[str, ...]]]) -> None:
@@ -151,7 +163,7 @@ def profile(found: States, record: Record, action: str, options: dict[str, Any])
     }
     act = doings[action.partition("_")[0]]()
     with ExitStack() as stack:
-        stack.enter_context(savings.without(*options.get("off", ())))
+        stack.enter_context(savings.using(*options.get("on", ())))
         if options.get("tf32"):
             torch.set_float32_matmul_precision("high")
             stack.callback(torch.set_float32_matmul_precision, "highest")
@@ -167,8 +179,8 @@ def recording(found: States, device: str) -> Finding:
     engine = Engine(found.recipe, late, machine)
     prefix, last = split_prompts(asked(engine.task, found.recipe.posttrain.prompts, 0).to(device))
     told: dict[str, float] = {}
-    for name, off in (("replayed", ()), ("plain", ("cuda graphs",))):
-        with torch.no_grad(), savings.without(*off):
+    for name, on in (("replayed", ("cuda graphs",)), ("plain", ())):
+        with torch.no_grad(), savings.using(*on), mock.patch.object(graphs, "RECORD_AFTER", 0):
             cache = engine.model.prefill(prefix)
             seconds: list[float] = []
             for _ in range(2):  # the first pays for allocation

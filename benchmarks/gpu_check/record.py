@@ -20,10 +20,14 @@ LAST_LINES = 6  # of a traceback
 class Record:
     """The findings of one part, whose time is limited."""
 
-    def __init__(self, folder: Path, part: str, seconds: float, *, tiny: bool = False) -> None:
+    def __init__(
+        self, folder: Path, part: str, seconds: float, *, tiny: bool = False, earlier: Path | None = None
+    ) -> None:
+        """earlier: the folder of a check whose findings are not made again."""
         self.file, self.part, self.tiny = folder / f"{part}.json", part, tiny
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         self.findings: dict[str, Any] = {}
+        self.earlier = {} if earlier is None else made_already(earlier / f"{part}.json")
         self._ends = time.monotonic() + seconds
 
     @property
@@ -34,8 +38,11 @@ class Record:
     def measure(self, key: str, doing: Callable[[], Finding], *, needs: float = 3.0) -> dict[str, Any] | None:
         """What `doing` finds, kept under `key` with its seconds and peak memory; None where it fails or is skipped.
 
-        needs: about how many seconds it takes; where fewer are left it is skipped.
+        needs: about how many seconds it takes; where fewer are left it is skipped. What an earlier check has found is
+        given back as it stands there.
         """
+        if key in self.earlier:
+            return self.earlier[key]
         if self.left < (0.0 if self.tiny else needs):
             line = f"skipped: no time left ({self.left:.0f} s of about {needs:.0f})"
             self._keep(key, {"skipped": "no time left"}, line)
@@ -67,6 +74,12 @@ class Record:
         self.findings[key] = found | {"line": line}
         write(self.file, self.findings)
         print(f"[{self.part}] {key}: {line}", flush=True)
+
+
+def made_already(file: Path) -> dict[str, Any]:
+    """The findings of an earlier check, without what it skipped or failed at."""
+    found = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    return {key: one for key, one in found.items() if "skipped" not in one and "error" not in one}
 
 
 def write(file: Path, content: dict[str, Any]) -> None:

@@ -31,9 +31,9 @@ LLAMA = [
     "finetune.lr=1e-3",
     "finetune.batch_size=128",
     "finetune.rows_at_once=128",
-    "finetune.steps=250",
+    "finetune.steps=150",
     "posttrain.lr=2e-5",
-    "posttrain.updates=6",
+    "posttrain.updates=4",
 ]
 TINY = [
     "data.train_size=40",
@@ -56,9 +56,9 @@ TINY = [
     "evaluate.max_tokens=8",
 ]
 CASES = {
-    "llm-tiny": (LLM_TINY, ["dtype=float32"], 25.0),
-    "llm-tiny, bfloat16": (LLM_TINY, ["dtype=bfloat16"], 25.0),
-    "Llama of 57 M, bfloat16": (LLAMA, ["dtype=bfloat16"], 40.0),
+    "llm-tiny": (LLM_TINY, ["dtype=float32"], 40.0),
+    "llm-tiny, bfloat16": (LLM_TINY, ["dtype=bfloat16"], 45.0),
+    "Llama of 57 M, bfloat16": (LLAMA, ["dtype=bfloat16"], 45.0),
 }
 ORDER = ("llm-tiny", "Llama of 57 M, bfloat16", "llm-tiny, bfloat16")
 

@@ -1,5 +1,6 @@
 """Attention by plain products against the fused kernel, with and without a mask, and when it is taken."""
 
+from typing import Any
 from unittest import mock
 
 import pytest
@@ -50,3 +51,27 @@ def test_products_are_taken_for_short_sequences_and_give_what_the_kernel_gives(
             tolerance = 3e-2 if dtype == torch.bfloat16 else 1e-6
             torch.testing.assert_close(found, by_kernel, atol=tolerance, rtol=0)
     assert taken == [1, 0]
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+def test_a_kernel_that_is_planned_for_each_shape_is_not_taken(allowed: bool) -> None:
+    """What PyTorch may choose from is looked at where it chooses; what a user has allowed is left as it was."""
+    layer, seen = Attention(16, 4, 2, bias=False), []
+    kernel, before = F.scaled_dot_product_attention, torch.backends.cuda.cudnn_sdp_enabled()
+
+    def watched(*arguments: Any, **options: Any) -> torch.Tensor:
+        seen.append((torch.backends.cuda.cudnn_sdp_enabled(), torch.backends.cuda.flash_sdp_enabled()))
+        return kernel(*arguments, **options)
+
+    torch.backends.cuda.enable_cudnn_sdp(allowed)
+    try:
+        query, keys, values = layer.split(layer.qkv(torch.zeros(2, 6, 16)), None)
+        with (
+            mock.patch.object(attention, "_products_up_to", return_value=0),
+            mock.patch.object(F, "scaled_dot_product_attention", watched),
+        ):
+            layer.attend(query, keys, values)
+        assert seen == [(False, True)]
+        assert torch.backends.cuda.cudnn_sdp_enabled() == allowed
+    finally:
+        torch.backends.cuda.enable_cudnn_sdp(before)

@@ -54,6 +54,7 @@ def recorded(monkeypatch: pytest.MonkeyPatch) -> list[Recording]:
     monkeypatch.setattr(torch.cuda, "stream", inside)
     monkeypatch.setattr(torch.cuda, "graph", inside)
     monkeypatch.setattr(torch.cuda, "CUDAGraph", Recording)
+    monkeypatch.setattr(graphs, "RECORD_AFTER", 0)
     record = GraphedDecoder._record
 
     def with_owner(self: GraphedDecoder, tokens: torch.Tensor) -> None:
@@ -95,7 +96,31 @@ def test_replayed_steps_give_equal_logits_up_to_the_last_token(
     assert graphs.WARM_UP > 0
 
 
-def test_without_cuda_graphs_a_decoder_is_the_usual_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_step_is_recorded_once_the_shapes_have_lasted(
+    recorded: list[Recording], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first step is plain by nature, and RECORD_AFTER more after it and after each change of the rows."""
+    monkeypatch.setattr(graphs, "RECORD_AFTER", 3)
+    columns = 12
+    monkeypatch.setattr("tests.models.test_decoding.RESPONSE", columns)  # the model's context has room for them
+    model = make("gpt2")
+    tokens = torch.randint(VOCABULARY, (ROWS, columns), generator=stream(0, "tokens"))
+    made = []
+    with torch.no_grad():
+        usual, replayed = both(model, columns, monkeypatch)
+        for column in range(columns):
+            if column == 6:
+                kept = torch.arange(0, ROWS, 2)
+                usual.keep(kept)
+                replayed.keep(kept)
+                tokens = tokens[kept]
+            found = replayed.step(tokens[:, column])
+            torch.testing.assert_close(found, usual.step(tokens[:, column]), atol=1e-6, rtol=1e-5)
+            made.append(len(recorded))
+    assert made == [0, 0, 0, 0, 1, 1, 1, 1, 1, 2, 2, 2]
+
+
+def test_a_decoder_on_a_gpu_records_only_when_it_is_told_to(monkeypatch: pytest.MonkeyPatch) -> None:
     model = make("gpt2")
 
     class OnGpu:
@@ -107,6 +132,6 @@ def test_without_cuda_graphs_a_decoder_is_the_usual_one(monkeypatch: pytest.Monk
     monkeypatch.setattr("chainlift.models.transformer.TransformerDecoder", lambda *_, fixed_shapes: fixed_shapes)
     monkeypatch.setattr("chainlift.models.transformer.GraphedDecoder", lambda fixed: ("graphed", fixed))
     cache: Any = [(OnGpu(torch.zeros(1, 1, 1, 1)),) * 2]
-    assert model.decoder(cache, 3) == ("graphed", True)
-    with savings.without("cuda graphs"):
-        assert model.decoder(cache, 3) is False
+    assert model.decoder(cache, 3) is False
+    with savings.using("cuda graphs"):
+        assert model.decoder(cache, 3) == ("graphed", True)

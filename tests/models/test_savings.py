@@ -66,4 +66,11 @@ def test_names_are_checked_and_what_is_off_comes_back() -> None:
             assert not savings.on("drafts")
             assert not savings.on("lookup")
         assert savings.on("lookup")
-    assert all(savings.on(name) for name in savings.SAVINGS)
+    with pytest.raises(ValueError, match="'speed' is no saving"), savings.using("speed"):
+        pass
+    with savings.using("cuda graphs"):
+        assert savings.on("cuda graphs")
+        with savings.without(*savings.SAVINGS):
+            assert not any(savings.on(name) for name in savings.SAVINGS)
+        assert savings.on("cuda graphs")
+    assert {name for name in savings.SAVINGS if not savings.on(name)} == set(savings.UNPROVEN)

@@ -18,6 +18,7 @@ from chainlift.bench.peers import Generate
 from chainlift.bench.states import States
 from chainlift.bench.timing import Action, Case, Comparison, Doing, Done, Work, clocked
 from chainlift.learning.policy_update import PosttrainSettings
+from chainlift.models import savings
 from chainlift.tasks import registry
 
 ACTIONS = ("stage1", "rollout", "update", "evaluate")
@@ -30,7 +31,7 @@ SAVINGS = {
 }
 """Those of models/savings.py that an action makes use of."""
 ON_GPUS: dict[str, tuple[str, ...]] = dict.fromkeys(("rollout", "update", "evaluate"), ("cuda graphs",))
-"""Those of them that only a GPU has."""
+"""Those that only a GPU has, and that a run does not use: they are switched on."""
 OF_MEMORY = ("suffix only", "buckets", "micro-batches", "shared prompts", "equal samples")
 """Without these an action needs other memory, which is then measured."""
 Algorithm = Literal["grpo", "rloo"]
@@ -89,11 +90,27 @@ class Suite:
             return lambda: clocked(self.machine, doing(self._engine(folder), without))
 
         yield Case("ours", "ours", make(()))
-        on_gpus = ON_GPUS.get(action, ()) if self.machine.device == "cuda" else ()
-        for name in (*SAVINGS.get(action, ()), *on_gpus):
+        for name in SAVINGS.get(action, ()):
             yield Case(f"without {name}", "saving", make((name,)), with_memory=name in OF_MEMORY)
+        for name in ON_GPUS.get(action, ()) if self.machine.device == "cuda" else ():
+            yield Case(f"with {name}", "saving", self._also(name, make(())), with_memory=False)
         if action == "stage1":
             yield Case("without any of them", "saving", make(SAVINGS[action]))
+
+    @staticmethod
+    def _also(name: str, make: Callable[[], Action]) -> Callable[[], Action]:
+        """The action with one more saving."""
+
+        def made() -> Action:
+            usual = make()
+
+            def act(step: int) -> Done:
+                with savings.using(name):
+                    return usual(step)
+
+            return act
+
+        return made
 
     def _stage_1(self) -> Iterator[Case]:
         folder = self.states.early

@@ -85,7 +85,8 @@ class LanguageModelSettings(Settings):
 
 
 def need_extra() -> None:
-    """Keep the libraries of language models from talking, and from telling their makers that they are used.
+    """Keep the libraries of language models from talking, from telling their makers that they are used, and from
+    planning an attention kernel for the new shape of every batch (models/attention_kernels.py tells what that costs).
 
     ValueError in one line if the extra is not installed.
     """
@@ -93,6 +94,7 @@ def need_extra() -> None:
     os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
+    torch.backends.cuda.enable_cudnn_sdp(False)
     try:
         import datasets
         import transformers

@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from chainlift.models.attention_kernels import without_plans
+
 KeysValues = tuple[Tensor, Tensor]
 
 
@@ -54,9 +56,10 @@ class Attention(nn.Module):
         if query.device.type == "cpu" and total <= _products_up_to(query.dtype):
             attended = _by_products(query.flatten(2, 3), keys, values, mask)
         else:
-            attended = F.scaled_dot_product_attention(
-                query.flatten(2, 3), keys, values, attn_mask=mask, is_causal=plain
-            )
+            with without_plans():
+                attended = F.scaled_dot_product_attention(
+                    query.flatten(2, 3), keys, values, attn_mask=mask, is_causal=plain
+                )
         return self.merge(attended.view_as(query))
 
     def merge(self, attended: Tensor) -> Tensor:

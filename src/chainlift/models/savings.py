@@ -1,11 +1,12 @@
-"""The engine's savings that change no result, each with a name, so that tests and benchmarks can switch it off.
+"""The engine's savings that change no result, each with a name, so that tests and benchmarks can switch it on and off.
 
-A run never switches one off: results are equal up to rounding, and only the time and the memory differ.
+Results are equal up to rounding, and only the time and the memory differ. A run uses all of them but those in
+UNPROVEN, which cost more time than they saved where they were measured (docs/benchmarks.md).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 SAVINGS = {
@@ -21,7 +22,8 @@ SAVINGS = {
     "cuda graphs": "on a GPU a decoding step is recorded once and replayed: Python launches nothing token by token",
     "micro-batches": "a batch is read in parts whose activations stay near the caches",
 }
-_off: set[str] = set()
+UNPROVEN = ("cuda graphs",)
+_off: set[str] = set(UNPROVEN)
 
 
 def on(name: str) -> bool:
@@ -33,11 +35,26 @@ def on(name: str) -> bool:
 @contextmanager
 def without(*names: str) -> Iterator[None]:
     """Some savings switched off inside the block; ValueError for a name that is not among SAVINGS."""
+    with _changed(_off.union, names):
+        yield
+
+
+@contextmanager
+def using(*names: str) -> Iterator[None]:
+    """Some savings switched on inside the block; ValueError for a name that is not among SAVINGS."""
+    with _changed(_off.difference, names):
+        yield
+
+
+@contextmanager
+def _changed(change: Callable[[tuple[str, ...]], set[str]], names: tuple[str, ...]) -> Iterator[None]:
+    """What `change` makes of those that are off, inside the block."""
     unknown = [name for name in names if name not in SAVINGS]
     if unknown:
         raise ValueError(f"{unknown[0]!r} is no saving; known: {', '.join(SAVINGS)}")
-    before = set(_off)
-    _off.update(names)
+    before, after = set(_off), change(names)
+    _off.clear()
+    _off.update(after)
     try:
         yield
     finally:

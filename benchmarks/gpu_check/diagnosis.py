@@ -1,0 +1,184 @@
+"""Part 0: where the time of a stage-1 update goes on a GPU, in float32 and in bfloat16, and what recording costs."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import torch
+from torch.profiler import ProfilerActivity, profile
+
+from benchmarks.gpu_check.decoding_graphs import pieces_of_a_recording
+from benchmarks.gpu_check.record import Finding, Record
+from benchmarks.gpu_check.sizes import headline
+from chainlift.bench import states
+from chainlift.bench.machine import DTYPES, Machine
+from chainlift.bench.ours import Engine, drawn, joined
+from chainlift.learning import next_token
+from chainlift.models import attention, savings
+from chainlift.recipe import Recipe
+from chainlift.tasks.base import Demonstrations
+from chainlift.tasks.mixture import MixtureBatch
+
+NEW = 5  # batches whose shapes are new
+SHOWN = 15  # operators
+LONG_SHARE = 0.15  # of equal shapes: below the recipe's share by three standard deviations, so that rows suffice
+FORMS: dict[str, tuple[str, ...]] = {
+    "as it is": (),
+    "without micro-batches": ("micro-batches",),
+    "without buckets": ("buckets",),
+    "one padded batch": ("buckets", "micro-batches"),
+}
+"""The batch of stage 1, and which savings are off: the last is what a peer is given."""
+
+
+@contextmanager
+def plain_cublas() -> Any:
+    """Matrix products by cuBLAS, not by cuBLASLt and its search for an algorithm."""
+    before = torch.backends.cuda.preferred_blas_library()
+    torch.backends.cuda.preferred_blas_library("cublas")
+    try:
+        yield
+    finally:
+        torch.backends.cuda.preferred_blas_library(before)
+
+
+def with_plans() -> AbstractContextManager[Any]:
+    """cuDNN's attention where PyTorch prefers it, as it was before attention_kernels.py."""
+    return mock.patch.object(attention, "without_plans", nullcontext)
+
+
+VARIANTS: dict[str, tuple[tuple[str, ...], Callable[[], AbstractContextManager[Any]]]] = {
+    "as it is": (tuple(DTYPES), nullcontext),
+    "plain cuBLAS": (tuple(DTYPES), plain_cublas),
+    "cuDNN's attention": (("bfloat16",), with_plans),
+}
+"""What is suspected, in which precisions, and how it is switched on or off."""
+
+
+def run(record: Record, work: Path) -> None:
+    """All of it; what is asked for most comes first."""
+    recipe = headline(tiny=record.tiny)
+    folder = work / "diagnosis"
+    folder.mkdir(parents=True, exist_ok=True)
+    states.save_new(recipe, folder)
+    for number, (name, (dtypes, context)) in enumerate(VARIANTS.items()):
+        for dtype in dtypes:
+            engine = Engine(recipe, folder, Machine(record.device, dtype))
+            record.measure(f"shapes, {dtype}, {name}", partial(shapes, engine, context, 100 * number), needs=6)
+            if name != "plain cuBLAS":
+                record.measure(f"operators, {dtype}, {name}", partial(operators, engine, context, 100 * number + 50))
+    for dtype in DTYPES:
+        engine = Engine(recipe, folder, Machine(record.device, dtype))
+        record.measure(f"parts of stage 1, {dtype}", partial(parts, engine), needs=4)
+    if record.device == "cuda":
+        record.measure("recording", partial(pieces_of_a_recording, recipe, folder, record.device), needs=4)
+
+
+def shapes(engine: Engine, context: Callable[[], AbstractContextManager[Any]], first: int) -> Finding:
+    """Seconds of an update on one batch again and again, on new ones of its shapes, and on new ones of new shapes.
+
+    first: number of the first batch, so that no variant meets a batch that another has met.
+    """
+    usual = engine.recipe
+    long = max(round(LONG_SHARE * usual.pretrain.batch_size), 1)
+    batches = {
+        "the same batch": [drawn(usual, engine.task, first)] * NEW,
+        "new batches of equal shapes": [trimmed(usual, engine, first + 1 + step, long) for step in range(NEW)],
+        "new batches": [drawn(usual, engine.task, first + 20 + step) for step in range(NEW)],
+    }
+    found: dict[str, Any] = {}
+    with context():
+        for name, own in batches.items():
+            found[name] = [seconds(engine, batch) for batch in own]
+            if name != "new batches":  # the first one pays for the shapes
+                found[f"{name}, the first"] = found[name].pop(0)
+    told = "; ".join(f"{name} {in_ms(found[name])}" for name in batches)
+    return found, f"{told}; the first of equal shapes {found['new batches of equal shapes, the first'] * 1e3:.1f} ms"
+
+
+def trimmed(recipe: Recipe, engine: Engine, step: int, long: int) -> MixtureBatch:
+    """A batch of the recipe's whose forms have the same numbers of rows at every step."""
+    batch = drawn(recipe, engine.task, step)
+    numbers = {"long": long, "short": recipe.pretrain.batch_size // 2}
+
+    def rows(part: Demonstrations, number: int) -> Demonstrations:
+        return Demonstrations(part.prompts[:number], part.responses[:number], part.mask[:number])
+
+    return MixtureBatch(**{form: rows(getattr(batch, form), number) for form, number in numbers.items()})
+
+
+def seconds(engine: Engine, batch: MixtureBatch) -> float:
+    """Of gradient and step, the drawing left out."""
+    began = engine.machine.clock()
+    with engine.machine.autocast():
+        next_token.accumulate_gradient(engine.model, batch, engine.recipe.pretrain.loss_weighting)
+    engine.apply(0)
+    return engine.machine.clock() - began
+
+
+def in_ms(values: list[float]) -> str:
+    """Median and range."""
+    low, middle, high = (f"{1e3 * value:.1f}" for value in (min(values), statistics.median(values), max(values)))
+    return f"{middle} [{low}, {high}] ms"
+
+
+def operators(engine: Engine, context: Callable[[], AbstractContextManager[Any]], first: int) -> Finding:
+    """What the CPU spends its time in during two updates on new batches: operators by their own time."""
+    steps = 2
+    on = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if engine.machine.device == "cuda" else [])]
+    with context():
+        seconds(engine, drawn(engine.recipe, engine.task, first))
+        with profile(activities=on) as profiler:
+            for step in range(1, steps + 1):
+                seconds(engine, drawn(engine.recipe, engine.task, first + step))
+    rows = sorted(profiler.key_averages(), key=lambda one: -one.self_cpu_time_total)
+    top = [
+        {"name": one.key, "ms": one.self_cpu_time_total / 1e3 / steps, "calls": one.count / steps}
+        for one in rows[:SHOWN]
+    ]
+    told = ", ".join(f"{one['name']} {one['ms']:.1f} ms in {one['calls']:g}" for one in top[:5])
+    return {"operators": top}, f"of the CPU's time in an update: {told}"
+
+
+def parts(engine: Engine) -> Finding:
+    """Seconds of the parts of an update for each form of its batch: drawing, gradient, step; calls for GPU memory."""
+    found: dict[str, Any] = {}
+    recipe, machine = engine.recipe, engine.machine
+    for name, off in FORMS.items():
+        each: dict[str, list[float]] = {"drawing": [], "gradient": [], "step": []}
+        for step in range(NEW + 1):
+            before = device_allocations(machine.device)
+            marks = [machine.clock()]
+            batch = drawn(recipe, engine.task, 1000 + step)
+            batch = joined(batch, engine.task.vocabulary.eos) if "buckets" in off else batch
+            marks.append(machine.clock())
+            with savings.without(*off), machine.autocast():
+                next_token.accumulate_gradient(engine.model, batch, recipe.pretrain.loss_weighting)
+            marks.append(machine.clock())
+            engine.apply(step)
+            marks.append(machine.clock())
+            each.setdefault("allocations", []).append(device_allocations(machine.device) - before)
+            for part, start, end in zip(("drawing", "gradient", "step"), marks, marks[1:], strict=False):
+                each[part].append(end - start)
+        batch = drawn(recipe, engine.task, 1000)
+        batch = joined(batch, engine.task.vocabulary.eos) if "buckets" in off else batch
+        with savings.without(*off):
+            pieces = list(next_token.pieces(batch, recipe.pretrain.loss_weighting, batch, torch.device("cpu")))
+        found[name] = {part: values[1:] for part, values in each.items()} | {"pieces": len(pieces)}
+    told = "; ".join(
+        f"{name}: drawing {in_ms(one['drawing'])}, gradient of {one['pieces']} pieces {in_ms(one['gradient'])}, "
+        f"step {in_ms(one['step'])}, {sum(one['allocations']):g} allocations"
+        for name, one in found.items()
+    )
+    return found, told
+
+
+def device_allocations(device: str) -> int:
+    """Times that PyTorch has asked the driver for memory."""
+    return torch.cuda.memory_stats().get("num_device_alloc", 0) if device == "cuda" else 0
