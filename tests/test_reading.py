@@ -1,5 +1,6 @@
 """Whatever a file has become, reading it ends at once, in one line that names it."""
 
+import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -132,3 +133,15 @@ def test_a_dataclass_is_made_of_a_mapping() -> None:
 def test_a_name_with_an_escape_sequence_is_written_out(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"\\x1b\[2J is missing"):
         reading.text(tmp_path / "\x1b[2J")
+
+
+def test_another_programs_file_may_hold_larger_integers(tmp_path: Path) -> None:
+    """transformers writes model_max_length 1e30 for a tokenizer without a limit."""
+    file = tmp_path / "tokenizer_config.json"
+    file.write_text(json.dumps({"model_max_length": int(1e30)}), encoding="utf-8")
+    assert reading.json_mapping(file, foreign=True) == {"model_max_length": int(1e30)}
+    with pytest.raises(ValueError, match="is too large"):
+        reading.json_mapping(file)
+    file.write_text("{" + f'"a": {"9" * 5000}' + "}", encoding="utf-8")
+    with pytest.raises(ValueError, match="is too large"):
+        reading.json_mapping(file, foreign=True)

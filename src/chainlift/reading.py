@@ -26,6 +26,7 @@ LARGEST = 64 * 2**20  # bytes of a file that is read as one
 LARGEST_YAML = 2**20
 LARGEST_ROW = 64 * 2**20  # bytes of a line of a .jsonl file, of which there may be any number
 DEPTH = 64  # of nesting in JSON
+FOREIGN_DIGITS = 40  # of an integer in another program's JSON
 Kind = TypeVar("Kind")
 
 
@@ -67,9 +68,10 @@ def json_value(path: Path) -> Any:
     return parsed(text(path), visible(str(path)))
 
 
-def json_mapping(path: Path) -> dict[str, Any]:
-    """The object that a JSON file holds."""
-    return mapping(json_value(path), visible(str(path)))
+def json_mapping(path: Path, *, foreign: bool = False) -> dict[str, Any]:
+    """The object that a JSON file holds; foreign: another program's, whose integers may be larger than ours."""
+    where = visible(str(path))
+    return mapping(parsed(text(path), where, foreign=foreign), where)
 
 
 def yaml_mapping(path: Path, *, verdict: str = "is damaged") -> dict[str, Any]:
@@ -98,10 +100,10 @@ def row(line: bytes, where: str) -> dict[str, Any]:
     return mapping(parsed(_decoded(line, where), where), where)
 
 
-def parsed(source: str, where: str) -> Any:
+def parsed(source: str, where: str, *, foreign: bool = False) -> Any:
     """The value in a JSON text; ValueError says `where`."""
     try:
-        found = _DECODER.decode(source)
+        found = (_FOREIGN if foreign else _DECODER).decode(source)
     except RecursionError as error:
         raise ValueError(f"{where} is damaged: nested deeper than {DEPTH} levels") from error
     except json.JSONDecodeError as error:
@@ -165,9 +167,17 @@ def _finite(number: str) -> float:
 
 
 def _integer(number: str) -> int:
+    """An integer that a tensor can hold."""
     if len(number) > 20 or not -yaml_text.INTEGERS <= (value := int(number)) < yaml_text.INTEGERS:
         raise ValueError(f"the number {shown(number)} is too large")
     return value
+
+
+def _foreign_integer(number: str) -> int:
+    """An integer as transformers writes them: a tokenizer without a limit has model_max_length 1e30."""
+    if len(number) > FOREIGN_DIGITS:
+        raise ValueError(f"the number {shown(number)} is too large")
+    return int(number)
 
 
 def _refuse(constant: str) -> None:
@@ -194,3 +204,6 @@ def _is_deep(value: Any) -> bool:
 
 
 _DECODER = json.JSONDecoder(parse_float=_finite, parse_int=_integer, parse_constant=_refuse, object_pairs_hook=_once)
+_FOREIGN = json.JSONDecoder(
+    parse_float=_finite, parse_int=_foreign_integer, parse_constant=_refuse, object_pairs_hook=_once
+)

@@ -81,7 +81,7 @@ def _language_files(source: Path) -> list[Path]:
         raise ValueError(f"{weights[0]} is damaged: it holds no weights")
     for file in files:
         if file.suffix == ".json":
-            reading.json_mapping(file)
+            reading.json_mapping(file, foreign=True)
     return files
 
 
