@@ -1,6 +1,7 @@
 """Whatever a file has become, reading it ends at once, in one line that names it."""
 
 import json
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -135,13 +136,15 @@ def test_a_name_with_an_escape_sequence_is_written_out(tmp_path: Path) -> None:
         reading.text(tmp_path / "\x1b[2J")
 
 
-def test_another_programs_file_may_hold_larger_integers(tmp_path: Path) -> None:
-    """transformers writes model_max_length 1e30 for a tokenizer without a limit."""
+def test_another_programs_file_may_hold_other_numbers(tmp_path: Path) -> None:
+    """transformers writes model_max_length 1e30 for a tokenizer without a limit, and some of its models Infinity."""
     file = tmp_path / "tokenizer_config.json"
     file.write_text(json.dumps({"model_max_length": int(1e30)}), encoding="utf-8")
     assert reading.json_mapping(file, foreign=True) == {"model_max_length": int(1e30)}
     with pytest.raises(ValueError, match="is too large"):
         reading.json_mapping(file)
+    file.write_text('{"time_step_limit": [0.0, Infinity]}', encoding="utf-8")
+    assert reading.json_mapping(file, foreign=True) == {"time_step_limit": [0.0, math.inf]}
     file.write_text("{" + f'"a": {"9" * 5000}' + "}", encoding="utf-8")
     with pytest.raises(ValueError, match="is too large"):
         reading.json_mapping(file, foreign=True)

@@ -63,13 +63,8 @@ def text(path: Path, *, largest: int = LARGEST) -> str:
     return _decoded(content(path, largest=largest), visible(str(path)))
 
 
-def json_value(path: Path) -> Any:
-    """What a JSON file holds."""
-    return parsed(text(path), visible(str(path)))
-
-
 def json_mapping(path: Path, *, foreign: bool = False) -> dict[str, Any]:
-    """The object that a JSON file holds; foreign: another program's, whose integers may be larger than ours."""
+    """The object that a JSON file holds; foreign: another program's, whose numbers have other bounds."""
     where = visible(str(path))
     return mapping(parsed(text(path), where, foreign=foreign), where)
 
@@ -204,6 +199,4 @@ def _is_deep(value: Any) -> bool:
 
 
 _DECODER = json.JSONDecoder(parse_float=_finite, parse_int=_integer, parse_constant=_refuse, object_pairs_hook=_once)
-_FOREIGN = json.JSONDecoder(
-    parse_float=_finite, parse_int=_foreign_integer, parse_constant=_refuse, object_pairs_hook=_once
-)
+_FOREIGN = json.JSONDecoder(parse_int=_foreign_integer, object_pairs_hook=_once)  # some configurations hold Infinity

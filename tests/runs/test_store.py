@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -195,3 +196,30 @@ def test_a_full_disk_is_no_bad_input(folder: RunFolder, tmp_path: Path, monkeypa
     with pytest.raises(OSError, match="No space") as error:
         folder.lengths()
     assert "metrics.jsonl: No space left on device; make room" in explain(error.value)[1]
+
+
+@pytest.mark.parametrize("last", ["DONE", "checkpoints", "metrics.jsonl"])
+def test_a_fresh_start_that_is_killed_leaves_no_old_page_or_summary(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch, last: str
+) -> None:
+    """last: what is about to be removed when the kill comes."""
+    folder.append("metrics.jsonl", [{"a": 1}])
+    folder.finish({"a": 1})
+    (folder.path / "report.html").write_text("old", encoding="utf-8")
+
+    def killing(remove: Callable[..., None]) -> Callable[..., None]:
+        def until(path: Path, *args: object, **options: object) -> None:
+            if path.name == last:
+                raise KeyboardInterrupt
+            remove(path, *args, **options)
+
+        return until
+
+    monkeypatch.setattr(Path, "unlink", killing(Path.unlink))
+    monkeypatch.setattr(durable, "discard", killing(durable.discard))
+    with pytest.raises(KeyboardInterrupt):
+        folder.begin_again(RECIPE, "abc")
+    left = {path.name for path in folder.path.iterdir()}
+    assert "report.html" not in left
+    assert last in left
+    assert ("summary.json" in left) <= ("DONE" in left)

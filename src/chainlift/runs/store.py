@@ -79,8 +79,10 @@ class RunFolder:
 
         The lock's file stays: another process would not meet this one at a new file.
         """
-        (self.path / "DONE").unlink(missing_ok=True)
-        durable.sync(self.path)
+        # The page goes before the marker, the marker before the rest: none of the old run is taken for the new one's.
+        for name in ("report.html", "DONE", "summary.json"):
+            (self.path / name).unlink(missing_ok=True)
+            durable.sync(self.path)
         if self.checkpoints.exists():
             durable.discard(self.checkpoints)
         for path in sorted(self.path.iterdir()):
@@ -147,6 +149,7 @@ class RunFolder:
     def forget_failure(self) -> None:
         """Take a kept failure away, before another try."""
         (self.path / "FAILED").unlink(missing_ok=True)
+        durable.sync(self.path)
 
     def finish(self, summary: dict[str, Any]) -> None:
         """Write summary.json, then the marker DONE."""

@@ -48,7 +48,7 @@ def _first_holds(folder: RunFolder, wait: bool, meanwhile: Callable[[], None]) -
         with folder.lock(wait=wait, meanwhile=still_waiting):
             held = processes.from_first(True)
             yield
-    except ValueError as error:
+    except Exception as error:
         if not held:
             processes.from_first(error)
         raise
@@ -58,7 +58,7 @@ def _first_holds(folder: RunFolder, wait: bool, meanwhile: Callable[[], None]) -
 def _others_follow(meanwhile: Callable[[], None]) -> Iterator[None]:
     while not (told := processes.from_first(None)):
         meanwhile()
-    if isinstance(told, ValueError):
+    if isinstance(told, Exception):
         raise told
     yield
 
