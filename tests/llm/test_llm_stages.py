@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +114,31 @@ def test_runs_that_agree_on_fine_tuning_share_it(tmp_path: Path) -> None:
     assert len(list(tmp_path.glob("pretrain-*"))) == 1
     tuned = [[row for row in one.rows() if row["stage"] == "pretrain"] for one in (first, second)]
     assert tuned[0] == tuned[1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("algorithm", ["grpo", "star"])
+def test_the_fine_tuned_model_is_gone_when_rl_opens_its_own(
+    algorithm: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[weakref.ref[Any]] = []
+    alive: list[int] = []
+    new_model, open_folder = LlmContext.new_model, models.open_folder
+
+    def new(self: LlmContext) -> tuple[Any, Any]:
+        found = new_model(self)
+        opened.append(weakref.ref(found[0]))
+        return found
+
+    def at(*given: Any, **more: Any) -> tuple[Any, Any]:
+        alive.append(sum(ref() is not None for ref in opened))
+        return open_folder(*given, **more)
+
+    monkeypatch.setattr(LlmContext, "new_model", new)
+    monkeypatch.setattr(models, "open_folder", at)
+    run(tmp_path, f"posttrain.algorithm={algorithm}", "finetune.steps=1", "posttrain.updates=1")
+    assert len(opened) == 1
+    assert alive == [0]
 
 
 KILLED = """

@@ -11,7 +11,7 @@ from itertools import islice
 from typing import Any
 
 from chainlift import processes
-from chainlift.llm import graders, models, sources
+from chainlift.llm import graders, models, rounding, sources
 from chainlift.llm.grade import Grader
 from chainlift.llm.measuring import Examinee, Judged, measure
 from chainlift.llm.problem import Problem, Splits
@@ -20,6 +20,7 @@ from chainlift.llm.templates import completion, content, prompt
 from chainlift.report.terminal import Reporter
 from chainlift.runs.checkpoint import TrainerState
 from chainlift.runs.store import RunFolder
+from chainlift.stages.failures import Interrupted
 
 SHOWN_RESPONSES = 8  # kept in rollouts.jsonl of each mode and occasion
 VOCABULARY_PROBLEMS = 4000  # from which the tokenizer of a model from scratch is made
@@ -53,6 +54,11 @@ class LlmContext:
         finally:
             self.grader.close()
 
+    def stop_if_asked(self) -> None:
+        """Raise Interrupted in all processes if any of them was asked to stop."""
+        if processes.any_of_all(self.stop.is_set()):
+            raise Interrupted
+
     def rewind(self, lengths: dict[str, int]) -> None:
         """Cut the folder's appended files back to `lengths`."""
         if processes.is_first():
@@ -63,10 +69,23 @@ class LlmContext:
         """(model, tokenizer) as stage 1 begins with them."""
         return models.load(self.recipe.model, self._texts(), seed=self.recipe.seed)
 
+    def check_rounding(self, model: Any, lr: float, key: str) -> None:
+        """Say it, or refuse, where bfloat16 weights are too coarse for a rate; adapters are float32 in any case."""
+        if self.recipe.model.weights == "bfloat16" and self.recipe.model.lora is None:
+            rounding.check(model, lr, key, self.reporter.say)
+
     def examinee(self, model: Any, tokenizer: Any) -> Examinee:
         """A model under the recipe's rules."""
         recipe = self.recipe
-        return Examinee(model, tokenizer, self.grader, recipe.template, bfloat16=recipe.dtype == "bfloat16")
+        return Examinee(
+            model,
+            tokenizer,
+            self.grader,
+            recipe.template,
+            bfloat16=recipe.dtype == "bfloat16",
+            sampling_gib=recipe.sampling_gib,
+            check=self.stop_if_asked,
+        )
 
     def _texts(self) -> Iterator[str]:
         """Demonstrations of both forms, for the tokenizer of a model from scratch."""

@@ -88,7 +88,14 @@ def evaluate(
         )
         bfloat16 = recipe.dtype == "bfloat16"
         return measure(
-            Examinee(model.to(device), tokenizer, grader, recipe.template, bfloat16=bfloat16),
+            Examinee(
+                model.to(device),
+                tokenizer,
+                grader,
+                recipe.template,
+                bfloat16=bfloat16,
+                sampling_gib=recipe.sampling_gib,
+            ),
             train if split == "train" else test,
             settings,
             num_problems=settings.prompts if problems is None else problems,

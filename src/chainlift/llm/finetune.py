@@ -9,13 +9,12 @@ from typing import Any
 import torch
 
 from chainlift import processes
-from chainlift.llm import mixture, pinned, training
+from chainlift.llm import mixture, pinned, trainers, training
 from chainlift.llm.context import LlmContext
 from chainlift.llm.mixture import Row
 from chainlift.runs import checkpoint
 from chainlift.runs.checkpoint import TrainerState
 from chainlift.seeding import stream
-from chainlift.stages.failures import Interrupted
 
 STAGE = "pretrain"  # the name under which small runs keep what comes before RL
 
@@ -30,6 +29,7 @@ def finetune(context: LlmContext) -> Path:
     state = TrainerState(STAGE) if begun is None else training.read_state(begun)
     context.rewind(state.lengths)
     model, tokenizer = context.new_model()
+    context.check_rounding(model, settings.lr, "finetune.lr")
     rows = demonstrations(context, tokenizer)
     recorder = training.Recorder(
         context,
@@ -42,9 +42,7 @@ def finetune(context: LlmContext) -> Path:
     )
     with context.reporter.stage(STAGE, state.step, settings.steps):
         trainer = _trainer(context, model, tokenizer, rows, recorder)
-        trainer.train(resume_from_checkpoint=None if begun is None else str(begun))
-        if recorder.stopped and trainer.state.global_step < settings.steps:
-            raise Interrupted
+        training.run(trainer, recorder, begun, settings.steps)
         context.evaluate(state, trainer.model, tokenizer, final=True, show=True)
     state.seconds = recorder.seconds()
     return training.finish(context, state, trainer, lambda: context.new_model()[0])
@@ -96,13 +94,15 @@ def _fitting(rows: list[Row], tokenizer: Any, max_length: int) -> set[int]:
 def _trainer(context: LlmContext, model: Any, tokenizer: Any, rows: list[Row], recorder: training.Recorder) -> Any:
     """SFTTrainer over rows in their order, the loss on completions only."""
     from datasets import Dataset
-    from transformers import PrinterCallback
     from trl.trainer.sft_config import SFTConfig
     from trl.trainer.sft_trainer import SFTTrainer
 
     settings = context.recipe.finetune
     given = training.arguments(context, STAGE, settings, batch_size=settings.batch_size, steps=settings.steps)
-    trainer = SFTTrainer(
+    training.seed_adapters(context, STAGE)
+    return trainers.made(
+        SFTTrainer,
+        recorder.state_beside,
         model=model,
         args=SFTConfig(**given, **pinned.SFT),
         train_dataset=Dataset.from_list([{key: row[key] for key in ("prompt", "completion")} for row in rows]),
@@ -110,5 +110,3 @@ def _trainer(context: LlmContext, model: Any, tokenizer: Any, rows: list[Row], r
         peft_config=training.lora(context),
         callbacks=[recorder],
     )
-    trainer.remove_callback(PrinterCallback)
-    return trainer

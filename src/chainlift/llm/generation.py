@@ -6,13 +6,14 @@ generated here.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from chainlift import processes
+from chainlift.llm.sampling_memory import rows_that_fit
 from chainlift.llm.templates import Text
 from chainlift.seeding import derive
 
@@ -63,17 +64,23 @@ def respond(
     seed: int = 0,
     name: str = "llm/respond",
     rows_at_once: int = 64,
+    gib: float = 8.0,
     bfloat16: bool = False,
+    check: Callable[[], None] = lambda: None,
 ) -> list[Response]:
     """A response to each prompt, in their order: greedy without a temperature, else sampled from the stream `name`.
 
     Of processes that were launched together each does a part, and all return the whole. Prompts of similar length go
-    together, so that little padding is read. top-k and top-p are off.
+    together, so that little padding is read. top-k and top-p are off. A batch has at most `rows_at_once` rows, and no
+    more than `gib` holds. check: called between batches, and in a process alone at each token; what it raises ends
+    the work.
     """
+    tokens = longest_prompt(prompts, tokenizer) + max_tokens
+    rows = min(rows_at_once, rows_that_fit(model, tokens, gib, bfloat16=bfloat16))
 
     def here(part: list[Text]) -> list[Response]:
         with torch.autocast(model.device.type, torch.bfloat16, enabled=bfloat16):
-            return _respond_here(model, tokenizer, part, max_tokens, temperature, seed, name, rows_at_once)
+            return _respond_here(model, tokenizer, part, max_tokens, temperature, seed, name, rows, check)
 
     return processes.divided(prompts, here)
 
@@ -87,7 +94,8 @@ def _respond_here(
     temperature: float | None,
     seed: int,
     name: str,
-    rows_at_once: int,
+    rows: int,
+    check: Callable[[], None],
 ) -> list[Response]:
     """The responses of one process."""
     texts = [prompt_text(one, tokenizer) for one in prompts]
@@ -97,8 +105,9 @@ def _respond_here(
     was_training, device = model.training, next(model.parameters()).device
     model.eval()
     try:
-        for start in range(0, len(order), rows_at_once):
-            chosen = order[start : start + rows_at_once]
+        for start in range(0, len(order), rows):
+            check()
+            chosen = order[start : start + rows]
             batch = tokenizer(
                 [texts[i] for i in chosen],
                 return_tensors="pt",
@@ -108,7 +117,8 @@ def _respond_here(
             ).to(device)
             with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
                 torch.manual_seed(derive(seed, name, processes.rank(), start))
-                found |= dict(zip(chosen, _generate(model, tokenizer, batch, max_tokens, temperature), strict=True))
+                responses = _generate(model, tokenizer, batch, max_tokens, temperature, check)
+                found |= dict(zip(chosen, responses, strict=True))
     finally:
         model.train(was_training)
     return [found[i] for i in range(len(texts))]
@@ -119,27 +129,33 @@ def _adds_special(prompts: Sequence[Text]) -> bool:
     return not prompts or isinstance(prompts[0], str)
 
 
-def _generate(model: Any, tokenizer: Any, batch: Any, max_tokens: int, temperature: float | None) -> list[Response]:
+def _generate(
+    model: Any,
+    tokenizer: Any,
+    batch: Any,
+    max_tokens: int,
+    temperature: float | None,
+    check: Callable[[], None],
+) -> list[Response]:
     """Responses to one padded batch."""
+    from transformers import LogitsProcessorList
+
+    from chainlift.llm.sampled_logprobs import SampledLogprobs
+
     choice: dict[str, Any] = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
     if temperature is not None:
         choice = {"do_sample": True, "temperature": temperature, "top_p": 1.0, "top_k": 0}
-    out = model.generate(
+    # Of several processes none may leave alone: they agree between batches.
+    logprobs = SampledLogprobs(temperature or 1.0, check if processes.count() == 1 else lambda: None)
+    sequences = model.generate(
         input_ids=batch["input_ids"],
         attention_mask=batch["attention_mask"],
         max_new_tokens=max_tokens,
-        return_dict_in_generate=True,
-        output_logits=True,
+        logits_processor=LogitsProcessorList([logprobs]),
         **choice,
     )
-    ids = out.sequences[:, batch["input_ids"].shape[1] :]
-    logp = torch.stack(
-        [
-            torch.log_softmax(logits.float() / (temperature or 1.0), dim=-1).gather(1, column[:, None]).squeeze(1)
-            for logits, column in zip(out.logits, ids.unbind(dim=1), strict=True)
-        ],
-        dim=1,
-    )
+    prompt = batch["input_ids"].shape[1]
+    ids, logp = sequences[:, prompt:], logprobs.of(sequences, prompt)
     ends = _ends(model, tokenizer)
     found = []
     for row, values in zip(ids.tolist(), logp.exp().tolist(), strict=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,10 +10,11 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from chainlift.llm.generation import Response, respond
+from chainlift.llm.generation import Response, longest_prompt, respond
 from chainlift.llm.grade import Grader
 from chainlift.llm.opening import opening_probabilities
 from chainlift.llm.problem import Problem
+from chainlift.llm.sampling_memory import rows_read
 from chainlift.llm.templates import TemplateSettings, content, is_long, long_opening, prompt
 from chainlift.measure.evaluate import describe
 from chainlift.measure.statistics import pass_at_k, wilson
@@ -74,6 +75,10 @@ class Examinee:
     template: TemplateSettings
     bfloat16: bool = False
     """Autocast of the matrix products."""
+    sampling_gib: float = 8.0
+    """Memory that the cache and the logits of a batch may take."""
+    check: Callable[[], None] = lambda: None
+    """Called between batches; what it raises ends the work."""
 
     def answer(
         self,
@@ -100,7 +105,9 @@ class Examinee:
             seed=seed,
             name=name,
             rows_at_once=rows_at_once,
+            gib=self.sampling_gib,
             bfloat16=self.bfloat16,
+            check=self.check,
         )
         return judge(problems, responses, self.grader, self.template)
 
@@ -171,14 +178,16 @@ def _opening(
     examinee: Examinee, problems: Sequence[Problem], opening: str, settings: LlmEvaluateSettings
 ) -> dict[str, Any]:
     """{n, probability, probability_sd, temperature}: mean and standard deviation over the problems."""
+    examinee.check()
     asked = [content(prompt(one, examinee.template)) for one in problems]
+    tokens = longest_prompt([f"{one}{opening}" for one in asked], examinee.tokenizer)
     found = opening_probabilities(
         examinee.model,
         examinee.tokenizer,
         asked,
         opening,
         temperature=settings.temperature,
-        rows_at_once=settings.rows_at_once,
+        rows_at_once=min(settings.rows_at_once, rows_read(examinee.model.config, tokens, examinee.sampling_gib)),
         bfloat16=examinee.bfloat16,
     )
     spread = float(np.std(found, ddof=1)) if len(found) > 1 else 0.0

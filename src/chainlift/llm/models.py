@@ -15,6 +15,7 @@ import torch
 from pydantic import Field, model_validator
 
 from chainlift.llm import vocabulary
+from chainlift.models import checksums
 from chainlift.seeding import derive
 from chainlift.settings import ASIDE, Settings
 
@@ -115,16 +116,17 @@ def load(settings: LanguageModelSettings, texts: Iterable[str], *, seed: int) ->
     if settings.path is None:
         assert settings.scratch is not None
         tokenizer = vocabulary.train(texts, settings.scratch.vocabulary)
-        return _from_scratch(settings.scratch, tokenizer, seed), tokenizer
+        return _from_scratch(settings.scratch, tokenizer, seed).to(getattr(torch, settings.weights)), tokenizer
     return open_folder(settings.path, settings.gguf_file, download=settings.download, weights=settings.weights)
 
 
 def open_folder(
     path: str, gguf_file: str | None = None, *, download: bool = False, weights: str = "float32"
 ) -> tuple[Any, Any]:
-    """(model, tokenizer) of a folder, or of a hub name."""
+    """(model, tokenizer) of a folder, or of a hub name; ValueError names a file that differs from its checksum."""
     from transformers import AutoModelForCausalLM
 
+    checksums.check(Path(path))
     tokenizer = open_tokenizer(path, gguf_file, download=download)
     model = _open(AutoModelForCausalLM, path, gguf_file, download=download, dtype=getattr(torch, weights))
     return settle(_plain(model), tokenizer), tokenizer

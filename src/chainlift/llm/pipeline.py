@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from chainlift import processes
-from chainlift.llm import launch, models, star
+from chainlift.llm import launch, models, star, training
 from chainlift.llm.context import LlmContext
 from chainlift.llm.finetune import finetune
 from chainlift.llm.posttrain import posttrain
@@ -52,12 +52,12 @@ def run(
     """
     device, reporter = _begin(recipe, reporter)
     folder = together.opened(out / recipe.run_id, recipe.model_dump(mode="json"), recipe.digest, fresh=fresh)
-    with together.hold(folder, wait=wait):
+    context = LlmContext(recipe, folder, reporter, device)
+    with stop_on_signals(context.stop), together.hold(folder, wait=wait, meanwhile=context.stop_if_asked):
         if processes.from_first(folder.done):
             reporter.say(f"{recipe.run_id} is done already")
         else:
-            context = LlmContext(recipe, folder, reporter, device)
-            with stop_on_signals(context.stop), context.grading():
+            with context.grading():
                 _train(context, out)
             _write_end(context)
         if with_page and processes.is_first():
@@ -121,7 +121,7 @@ def _train(context: LlmContext, out: Path) -> None:
     inside = processes.from_first(checkpoint.latest(folder.checkpoints, "pretrain"))
     if inside is None:
         shared = _tuned(recipe, out, context.reporter, context.device, context.stop)
-        with together.hold(shared, wait=True):
+        with together.hold(shared, wait=True, meanwhile=context.stop_if_asked):
             inside = processes.first_says(lambda: together.take_stage_1(shared, folder))
     if recipe.posttrain is not None:
         stage = star.star if recipe.posttrain.algorithm == "star" else posttrain
@@ -133,7 +133,7 @@ def _tuned(recipe: LlmRecipe, out: Path, reporter: Reporter, device: str, stop: 
     first = recipe.stage_1
     shared = RunFolder.open(out / first.run_id, first.model_dump(mode="json"), first.digest)
     context = replace(LlmContext(first, shared, reporter, device), stop=stop)
-    with together.hold(shared, wait=True):
+    with together.hold(shared, wait=True, meanwhile=context.stop_if_asked):
         if processes.from_first(shared.done):
             reporter.say(f"fine-tuning: taken from {shared.path}")
             return shared
@@ -141,6 +141,7 @@ def _tuned(recipe: LlmRecipe, out: Path, reporter: Reporter, device: str, stop: 
             shared.write_environment(environment.describe(device))
         with context.grading():
             finetune(context)
+        training.free()  # before RL opens a model of its own
         _write_end(context)
     return shared
 

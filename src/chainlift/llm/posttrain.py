@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from chainlift import processes
-from chainlift.llm import models, pinned, training
+from chainlift.llm import models, pinned, trainers, training
 from chainlift.llm.context import LlmContext
 from chainlift.llm.generation import longest_prompt
 from chainlift.llm.preflight import preflight
@@ -20,7 +20,6 @@ from chainlift.llm.templates import Text, content, is_long, prompt
 from chainlift.runs import checkpoint
 from chainlift.runs.checkpoint import TrainerState
 from chainlift.seeding import stream
-from chainlift.stages.failures import Interrupted
 
 STAGE = "posttrain"
 SIGNAL = ("long_share", "length_mean", "unfinished_share", "groups_all_right", "groups_all_wrong", "groups_mixed")
@@ -38,6 +37,7 @@ def posttrain(context: LlmContext, settings: LlmPosttrainSettings, start: Path) 
         state = training.read_state(begun)
     context.rewind(state.lengths)
     model, tokenizer = _model_at(context, start)
+    context.check_rounding(model, settings.lr, "posttrain.lr")
     recorder = training.Recorder(
         context,
         state,
@@ -50,9 +50,7 @@ def posttrain(context: LlmContext, settings: LlmPosttrainSettings, start: Path) 
         if begun is None:
             preflight(context, state, model.to(context.device), tokenizer, settings)
         trainer = _trainer(context, settings, model, tokenizer, recorder)
-        trainer.train(resume_from_checkpoint=None if begun is None else str(begun))
-        if recorder.stopped and trainer.state.global_step < settings.updates:
-            raise Interrupted
+        training.run(trainer, recorder, begun, settings.updates)
         context.evaluate(state, trainer.model, tokenizer, final=True, show=True)
     state.seconds = recorder.seconds()
     return training.finish(context, state, trainer, lambda: _model_at(context, start)[0])
@@ -79,7 +77,6 @@ def _trainer(
 ) -> Any:
     """GRPOTrainer or RLOOTrainer, one update for each round of samples."""
     from datasets import Dataset
-    from transformers import PrinterCallback
     from trl.trainer.grpo_config import GRPOConfig
     from trl.trainer.grpo_trainer import GRPOTrainer
     from trl.trainer.rloo_config import RLOOConfig
@@ -95,7 +92,10 @@ def _trainer(
     longest = longest_prompt([row["prompt"] for row in rows], tokenizer)
     kind: Any = RLOOTrainer if settings.algorithm == "rloo" else GRPOTrainer
     config: Any = RLOOConfig if settings.algorithm == "rloo" else GRPOConfig
-    trainer = kind(
+    training.seed_adapters(context, STAGE)
+    trainer = trainers.made(
+        kind,
+        recorder.state_beside,
         model=model,
         reward_funcs=[Reward(context, tokenizer.eos_token_id, settings.group_size)],
         args=config(**arguments(context, settings, longest)),
@@ -104,7 +104,7 @@ def _trainer(
         peft_config=training.lora(context),
         callbacks=[recorder],
     )
-    trainer.remove_callback(PrinterCallback)
+    trainer.sampled_tokens, trainer.sampling_gib = longest + settings.max_tokens, recipe.sampling_gib
     return trainer
 
 

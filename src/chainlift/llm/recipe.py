@@ -42,6 +42,8 @@ class LlmRecipe(Named):
     """Where the model is; auto: a CUDA GPU if there is one, else the CPU."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """bfloat16: autocast of the matrix products."""
+    sampling_gib: float = Field(default=8.0, gt=0)
+    """Memory (GiB) that the cache and the logits of what one device samples at once may take; batches keep to it."""
     threads: int | None = Field(default=None, ge=1, le=4096, json_schema_extra=ASIDE)
     """CPU threads; null leaves it to PyTorch."""
 

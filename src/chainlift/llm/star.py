@@ -1,14 +1,16 @@
 """Stage 2 as STaR: sample, keep what is right, fine-tune on it, again; TRL has no trainer of it.
 
 Every round is a fresh SFTTrainer with a fresh optimiser. After a round its model is kept, so that a run which was ended
-goes on from the last whole round.
+goes on from the last whole round. Adapters go on from round to round, like the weights of a model without them; with
+`restart` both begin anew.
 """
 
 from __future__ import annotations
 
+import functools
 import json
 import math
-import shutil
+import os
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -25,65 +27,102 @@ from chainlift.llm.preflight import preflight
 from chainlift.llm.round_signal import signal_of
 from chainlift.llm.settings import LlmPosttrainSettings
 from chainlift.llm.templates import prompt
-from chainlift.runs import checkpoint
+from chainlift.llm.trainers import STATE
+from chainlift.runs import checkpoint, durable
 from chainlift.runs.checkpoint import TrainerState
 from chainlift.seeding import derive, stream
-from chainlift.stages.failures import Interrupted
 
 
 def star(context: LlmContext, settings: LlmPosttrainSettings, start: Path) -> Path:
-    """The checkpoint after `posttrain.updates` updates that begin at the checkpoint `start`."""
+    """The checkpoint after `posttrain.updates` updates that begin at the checkpoint `start`.
+
+    ValueError where weights are divided between processes, which keep a round's model whole here.
+    """
+    _needs_whole_weights()
     done = processes.from_first(checkpoint.latest(context.folder.checkpoints, STAGE))
     if done is not None:
         return done
-    begun = _newest_round(context)
+    begun = training.newest(context, STAGE, "round")
     state = TrainerState(STAGE, lengths=checkpoint.read_state(start).lengths)
     if begun is not None:
         state = training.read_state(begun)
     context.rewind(state.lengths)
-    model, tokenizer = models.open_folder(str(begun or start), weights=context.recipe.model.weights)
-    model.to(context.device)
+    model, tokenizer = _opened(context, start, begun)
+    context.check_rounding(model, settings.lr, "posttrain.lr")
     since = time.monotonic()
     with context.reporter.stage(STAGE, state.step, settings.updates):
         if state.step == 0:
             preflight(context, state, model, tokenizer, settings)
             context.evaluate(state, model, tokenizer, final=False, show=True)
         while state.step < settings.updates:
+            # Measured before a round, so that the round before it, and its rows, are kept.
+            if state.step and state.step % context.recipe.evaluate.posttrain_every == 0:
+                context.evaluate(state, model, tokenizer, final=False, show=False)
             judged = sample_round(context, settings, model, tokenizer, state.round)
-            kept = [one for one in judged if one.is_right]
             row = _described(judged, settings.group_size)
             if settings.restart:
-                model, tokenizer = models.open_folder(str(start), weights=context.recipe.model.weights)
+                del model
+                training.free()
+                model, tokenizer = _opened(context, start, None)
+            model, logs = _updates(context, settings, model, tokenizer, judged, state)
             state.round += 1
             state.sequences += len(judged)
-            updates = min(settings.updates_per_round, settings.updates - state.step)
-            nothing = {"loss": 0.0, "grad_norm": 0.0, "lr": 0.0}  # was kept, so nothing is fitted
-            logs = (
-                _fit(context, settings, model, tokenizer, kept, updates, state.round) if kept else [nothing] * updates
-            )
             for one in logs:
                 state.step += 1
                 told = context.record(state, "update", {"round": state.round, **row, **one})
                 context.reporter.update(told)
-            if state.step % context.recipe.evaluate.posttrain_every == 0 and state.step < settings.updates:
-                context.evaluate(state, model, tokenizer, final=False, show=False)
             state.seconds += time.monotonic() - since
             since = time.monotonic()
-            if processes.is_first():
-                _keep_round(context, state, model, tokenizer)
-            if processes.any_of_all(context.stop.is_set()) and state.step < settings.updates:
-                raise Interrupted
+            processes.first_says(functools.partial(_keep_round, context, state, model, tokenizer))
+            if state.step < settings.updates:
+                context.stop_if_asked()
         context.evaluate(state, model, tokenizer, final=True, show=True)
     state.seconds += time.monotonic() - since
-    target = context.folder.checkpoints / f"{STAGE}-{state.step}"
-    if processes.is_first():
-        temporary = context.folder.checkpoints / f".tmp-{target.name}"
-        shutil.rmtree(temporary, ignore_errors=True)
-        _save(model, tokenizer, temporary)
-        training.keep(context, state, temporary, target)
-        shutil.rmtree(training.own_folder(context, STAGE), ignore_errors=True)
-    processes.wait_for_all()
-    return target
+    return processes.first_says(lambda: _finish(context, state, model, tokenizer))
+
+
+def _needs_whole_weights() -> None:
+    for name, file in (("FSDP", "fsdp.yaml"), ("DEEPSPEED", "zero3.yaml")):
+        if os.environ.get(f"ACCELERATE_USE_{name}", "").lower() == "true":
+            raise ValueError(
+                f"posttrain.algorithm=star keeps the whole model on each device: launch it with ddp.yaml, not {file}"
+            )
+
+
+def _opened(context: LlmContext, start: Path, begun: Path | None) -> tuple[Any, Any]:
+    """(model, tokenizer) on the device, of `start` or of the round `begun`, which holds adapters alone if any."""
+    adapters = training.lora(context)
+    folder = start if adapters is not None or begun is None else begun
+    model, tokenizer = models.open_folder(str(folder), weights=context.recipe.model.weights)
+    if adapters is not None:
+        from peft import PeftModel, get_peft_model
+
+        if begun is not None:
+            model = PeftModel.from_pretrained(model, str(begun), is_trainable=True)
+        else:
+            with torch.random.fork_rng(devices=[]):
+                training.seed_adapters(context, STAGE)
+                model = get_peft_model(model, adapters)
+    return model.to(context.device), tokenizer
+
+
+def _updates(
+    context: LlmContext,
+    settings: LlmPosttrainSettings,
+    model: Any,
+    tokenizer: Any,
+    judged: list[Judged],
+    state: TrainerState,
+) -> tuple[Any, list[dict[str, float]]]:
+    """(the model, what was logged of each update) after a round's fit on what was right."""
+    updates = min(settings.updates_per_round, settings.updates - state.step)
+    kept = [one for one in judged if one.is_right]
+    if not kept:
+        return model, [{"loss": 0.0, "grad_norm": 0.0, "lr": 0.0}] * updates  # nothing is fitted
+    logs = _fit(context, settings, model, tokenizer, kept, updates, state.round + 1)
+    training.free()  # the round's optimizer
+    context.stop_if_asked()  # a fit that was ended early is done again
+    return model, logs
 
 
 def sample_round(
@@ -134,6 +173,7 @@ def _fit(
         args=SFTConfig(**given, **pinned.SFT),
         train_dataset=Dataset.from_list(content),
         processing_class=tokenizer,
+        callbacks=[training.Stopper(context)],
     )
     trainer.remove_callback(PrinterCallback)
     trainer.train()
@@ -172,25 +212,31 @@ def _described(judged: list[Judged], group_size: int) -> dict[str, float]:
     }
 
 
-def _newest_round(context: LlmContext) -> Path | None:
-    """The folder of the last whole round."""
-    found = [path.parent for path in training.own_folder(context, STAGE).glob(f"round-*/{training.STATE}")]
-    return processes.from_first(max(found, key=lambda path: int(path.name.rpartition("-")[2]), default=None))
-
-
-def _save(model: Any, tokenizer: Any, folder: Path) -> None:
-    """A folder that transformers opens."""
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-
-
 def _keep_round(context: LlmContext, state: TrainerState, model: Any, tokenizer: Any) -> None:
-    """Keep a round's model, and remove those of earlier rounds."""
-    folder = training.own_folder(context, STAGE)
-    target = folder / f"round-{state.round}"
-    _save(model, tokenizer, target)
+    """Keep a round's model, of one with adapters these alone, and remove those of earlier rounds."""
+    root = training.own_folder(context, STAGE)
+    target = root / f"round-{state.round}"
     state.lengths = context.folder.lengths()
-    (target / training.STATE).write_text(json.dumps(asdict(state)) + "\n", encoding="utf-8")
-    for other in folder.glob("round-*"):
+
+    def fill(folder: Path) -> None:
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        (folder / STATE).write_text(json.dumps(asdict(state)) + "\n", encoding="utf-8")
+
+    durable.make_folder(root)
+    durable.write_folder(target, fill)
+    for other in root.glob("round-*"):
         if other != target:
-            shutil.rmtree(other)
+            durable.discard(other)
+
+
+def _finish(context: LlmContext, state: TrainerState, model: Any, tokenizer: Any) -> Path:
+    """The stage's last checkpoint, adapters put into its weights; what the rounds kept is removed."""
+    target = context.folder.checkpoints / f"{STAGE}-{state.step}"
+    temporary = context.folder.checkpoints / f"{durable.TEMPORARY}{target.name}"
+    durable.clean_up(target.parent)
+    whole = model if training.lora(context) is None else model.merge_and_unload()
+    whole.save_pretrained(temporary)
+    tokenizer.save_pretrained(temporary)
+    training.keep(context, state, temporary, target)
+    return target

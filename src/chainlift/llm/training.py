@@ -1,31 +1,34 @@
 """TRL's trainers under our record: what both stages pass to them, and the callback through which they report.
 
-A trainer's own checkpoints lie in checkpoints/trainer-<stage> while the stage goes on. One counts as whole once our
-state stands in it, which is written last; it tells how long the run's files were, so that going on cuts them back.
+A trainer's own checkpoints lie in checkpoints/trainer-<stage> while the stage goes on (trainers.py writes them). Our
+state stands in each; it tells how long the run's files were, so that going on cuts them back.
 """
 
 from __future__ import annotations
 
+import gc
 import json
 import math
-import shutil
 import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import torch
 from transformers import TrainerCallback
 
 from chainlift import processes, reading
 from chainlift.llm import pinned
 from chainlift.llm.context import LlmContext
 from chainlift.llm.settings import TrainerSettings
+from chainlift.llm.trainers import STATE
+from chainlift.models import checksums
 from chainlift.runs import durable
 from chainlift.runs.checkpoint import TrainerState
 from chainlift.seeding import derive
+from chainlift.stages.failures import Interrupted
 
-STATE = "chainlift_state.json"
 Measure = Callable[[dict[str, float]], dict[str, float]]
 """From what a trainer logs of an update to what is recorded of it."""
 
@@ -55,7 +58,7 @@ def arguments(
         "logging_steps": 1,
         "save_strategy": "steps",
         "save_steps": settings.checkpoint_every,
-        "save_total_limit": 2,
+        "save_total_limit": None,  # older checkpoints are removed once the newest stands
         "ddp_find_unused_parameters": False,
         "report_to": "none",
         "disable_tqdm": True,
@@ -72,15 +75,58 @@ def own_folder(context: LlmContext, stage: str) -> Path:
     return context.folder.checkpoints / f"trainer-{stage}"
 
 
-def newest(context: LlmContext, stage: str) -> Path | None:
-    """The newest whole checkpoint of a stage's trainer, None if there is none."""
-    found = [path.parent for path in own_folder(context, stage).glob(f"checkpoint-*/{STATE}")]
-    return processes.from_first(max(found, key=lambda path: int(path.name.rpartition("-")[2]), default=None))
+def newest(context: LlmContext, stage: str, kind: str = "checkpoint") -> Path | None:
+    """The newest whole checkpoint of a stage's trainer, None if there is none; ValueError names a damaged file.
+
+    kind: what the folders' names begin with, before their number.
+    """
+    root = own_folder(context, stage)
+
+    def find() -> Path | None:
+        durable.clean_up(root)
+        folders = durable.whole_folders(root)
+        numbers = [name.removeprefix(f"{kind}-") for name in folders if name.startswith(f"{kind}-")]
+        number = max((one for one in numbers if one.isdecimal()), key=int, default=None)
+        if number is None:
+            return None
+        checksums.check(folders[f"{kind}-{number}"])
+        return folders[f"{kind}-{number}"]
+
+    return processes.first_says(find)
 
 
 def read_state(folder: Path) -> TrainerState:
-    """Our state in a trainer's checkpoint; ValueError names the file if it is damaged."""
-    return reading.checked(reading.json_mapping(folder / STATE), TrainerState, str(folder / STATE))
+    """Our state in a trainer's checkpoint; ValueError names the file and the way out if it is missing or damaged."""
+    file = folder / STATE
+    try:
+        return reading.checked(reading.json_mapping(file), TrainerState, str(file))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{file} is missing or damaged; use --fresh to begin again") from error
+
+
+def run(trainer: Any, recorder: Recorder, begun: Path | None, steps: int) -> None:
+    """Train up to `steps`, from the checkpoint `begun` if there is one; Interrupted, after a checkpoint, when asked."""
+    try:
+        trainer.train(resume_from_checkpoint=None if begun is None else str(begun))
+    except Interrupted:  # in a measurement between two updates
+        if trainer.state.global_step > max(trainer.saved_step, recorder.begun):
+            trainer.keep()
+        raise
+    if recorder.stopped and trainer.state.global_step < steps:
+        raise Interrupted
+
+
+class Stopper(TrainerCallback):
+    """Ends a training when the run is asked to stop."""
+
+    def __init__(self, context: LlmContext) -> None:
+        self.context = context
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **given: Any) -> Any:
+        """End it after an update."""
+        if processes.any_of_all(self.context.stop.is_set()):
+            control.should_training_stop = True
+        return control
 
 
 class Recorder(TrainerCallback):
@@ -104,6 +150,8 @@ class Recorder(TrainerCallback):
         self.context, self.state, self.tokenizer = context, state, tokenizer
         self.every, self.sequences, self.told = every, sequences, told
         self._since = time.monotonic()
+        self.begun = state.step
+        """The step that this process began at."""
         self.stopped = False
         """Whether the stage was asked to stop; all processes agree."""
         self._measured = 0  # the last step at which this process measured
@@ -137,16 +185,13 @@ class Recorder(TrainerCallback):
         control.should_log = True
         return control
 
-    def on_save(self, args: Any, state: Any, control: Any, **given: Any) -> None:
-        """Put our state into a checkpoint that the trainer has written."""
-        if not state.is_world_process_zero:
-            return
+    def state_beside(self) -> TrainerState:
+        """Our state as it goes into a checkpoint."""
         now = time.monotonic()
         self.state.seconds += now - self._since
         self._since = now
         self.state.lengths = self.context.folder.lengths()
-        folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-        (folder / STATE).write_text(json.dumps(asdict(self.state)) + "\n", encoding="utf-8")
+        return self.state
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
         """Measured before an update, so that the rows of the update before it, and its checkpoint, are written."""
@@ -169,27 +214,29 @@ def finish(context: LlmContext, state: TrainerState, trainer: Any, base: Callabl
     base: opens the model under a trainer's adapters; they are put into its weights.
     """
     target = context.folder.checkpoints / f"{state.stage}-{state.step}"
-    temporary = context.folder.checkpoints / f".tmp-{target.name}"
-    if processes.is_first():
-        shutil.rmtree(temporary, ignore_errors=True)
-    processes.wait_for_all()
+    temporary = context.folder.checkpoints / f"{durable.TEMPORARY}{target.name}"
+    processes.first_says(lambda: durable.clean_up(target.parent))
     trainer.save_model(str(temporary))  # by all processes together, which may hold a part of the weights each
-    if processes.is_first():
+    processes.wait_for_all()
+
+    def put_in_place() -> None:
         if (temporary / "adapter_config.json").exists():
             _merge(temporary, base())
         keep(context, state, temporary, target)
-        shutil.rmtree(own_folder(context, state.stage), ignore_errors=True)
-    processes.wait_for_all()
+
+    processes.first_says(put_in_place)
     return target
 
 
 def keep(context: LlmContext, state: TrainerState, temporary: Path, target: Path) -> None:
-    """Give a finished stage's folder its state, then its name."""
+    """Give a finished stage's folder its state, then its name; after it the trainer's own folder goes."""
     state.finished = True
     state.lengths = context.folder.lengths()
     (temporary / "trainer_state.json").write_text(json.dumps(asdict(state), indent=2) + "\n", encoding="utf-8")
     (temporary / "training_args.bin").unlink(missing_ok=True)  # a pickle that nothing here reads
     durable.put_in_place(temporary, target)
+    if own_folder(context, state.stage).exists():
+        durable.discard(own_folder(context, state.stage))
 
 
 def _merge(folder: Path, base: Any) -> None:
@@ -218,3 +265,15 @@ def lora(context: LlmContext) -> Any:
         target_modules="all-linear",
         task_type="CAUSAL_LM",
     )
+
+
+def seed_adapters(context: LlmContext, stage: str) -> None:
+    """Make the adapters that a trainer is about to create a function of the recipe's seed; TRL seeds what follows."""
+    torch.manual_seed(derive(context.recipe.seed, f"llm/{stage}/adapters"))
+
+
+def free() -> None:
+    """Give back the memory of models and optimizers that nothing uses any more: trainers hold theirs in cycles."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
