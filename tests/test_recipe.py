@@ -127,7 +127,7 @@ NUMBERS = [
     ("llm-tiny", "posttrain.kl"),
     ("llm-tiny", "evaluate.temperature"),
     ("llm-tiny", "mixture.p_cot"),
-    ("llm-tiny", "model.parameters"),
+    ("llm-tiny", "sampling_gib"),
 ]
 
 

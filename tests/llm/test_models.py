@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from chainlift.llm import generation, models
+from chainlift.llm import generation, models, sizes
 from chainlift.llm.models import LanguageModelSettings, LoraSettings, ScratchSettings
 
 SIZE = ScratchSettings(layers=1, width=32, heads=2, mlp=64, context=64, vocabulary=300)
@@ -49,7 +49,7 @@ def test_a_saved_folder_opens_with_the_same_weights(tmp_path: Path) -> None:
     tokenizer.save_pretrained(tmp_path)
     opened, _ = models.open_folder(str(tmp_path))
     assert all(torch.equal(value, opened.state_dict()[name]) for name, value in model.state_dict().items())
-    counted = models.count_parameters(LanguageModelSettings(path=str(tmp_path)))
+    counted = sizes.size(LanguageModelSettings(path=str(tmp_path))).parameters
     assert counted == sum(p.numel() for p in model.parameters())
 
 
@@ -103,7 +103,7 @@ def test_code_beside_a_model_is_not_run_and_nobody_is_asked(tmp_path: Path, monk
     (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
     for opens in (
         lambda: models.open_folder(str(folder)),
-        lambda: models.count_parameters(LanguageModelSettings(path=str(folder))),
+        lambda: sizes.size(LanguageModelSettings(path=str(folder))),
     ):
         with pytest.raises(ValueError, match="needs Python code that lies beside its weights"):
             opens()

@@ -9,7 +9,7 @@ import pytest
 
 from chainlift.llm import generation, measuring, pipeline
 from chainlift.report.terminal import Reporter
-from chainlift.runs import store
+from chainlift.runs import lock
 from chainlift.runs.store import RunFolder
 from chainlift.stages.failures import Interrupted
 from tests.llm.test_llm_stages import all_right, run, small
@@ -31,7 +31,7 @@ def test_waiting_for_another_process_ends_when_asked(
     recipe = small()
     held = recipe.stage_1 if shared else recipe
     folder = RunFolder.open(tmp_path / held.run_id, held.model_dump(mode="json"), held.digest)
-    monkeypatch.setattr(store, "time", SimpleNamespace(sleep=sleep))
+    monkeypatch.setattr(lock, "time", SimpleNamespace(sleep=sleep))
     with folder.lock(wait=False), pytest.raises(Interrupted):
         pipeline.run(recipe, tmp_path, Reporter(quiet=True), wait=True, with_page=False)
     assert len(waits) == 2

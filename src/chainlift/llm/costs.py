@@ -1,34 +1,33 @@
-"""What a recipe would cost before it runs, by arithmetic that is shown: memory, tokens, GPU-hours.
+"""What a recipe would cost before it runs, by arithmetic that is shown: tokens, GPU-hours, memory, disk.
 
 Nothing is timed, since the machine that plans is seldom the one that runs. Source of the counts: 6 floating-point
 operations a parameter and trained token, 2 a generated or scored one (Kaplan et al. 2020, arXiv 2001.08361, table 1),
-attention's own part left out, which is small at these lengths; AdamW in mixed precision keeps 16 bytes a trained
-parameter: weight, gradient and two averages in float32 (Rajbhandari et al. 2020, arXiv 1910.02054, section 3.1).
+attention's own part left out, which is small at these lengths. Memory and disk: memory_plan.py.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
+from chainlift.llm import memory_plan, rounding
 from chainlift.llm.lengths import Lengths
 from chainlift.llm.recipe import LlmRecipe
+from chainlift.llm.sizes import ModelSize
 
-GIB = 2**30
 GPU_FLOPS = 312e12  # an A100's dense bfloat16 rate, by its data sheet
-GPU_NAME, GPU_GIB = "A100-80GB", 80
+GPU_NAME = "A100-80GB"
 TRAIN_SHARE, GENERATE_SHARE = 0.35, 0.05  # of that rate: what well-kept trainers and batched decoding reach
 
 
-def plan(recipe: LlmRecipe, parameters: int, lengths: Lengths, *, measured: str) -> list[str]:
-    """Lines of text: sizes, then each stage's tokens, operations and GPU-hours, then memory a device.
+def plan(recipe: LlmRecipe, size: ModelSize, lengths: Lengths, *, measured: str) -> list[str]:
+    """Lines of text: sizes, then each stage's tokens, operations and GPU-hours, then memory a device, and the disk.
 
-    parameters: of the model; measured: where the lengths come from.
+    measured: where the lengths come from.
     """
-    trained = _trained(recipe, parameters)
+    parameters, trained = size.parameters, memory_plan.trained(recipe, size)
     p, tune = recipe.mixture.p_cot, recipe.finetune
     completion = p * lengths.long + (1 - p) * lengths.short
     lines = [
-        f"model: {parameters / 1e9:.3g} billion parameters, {trained / 1e9:.3g} billion of them trained",
+        f"model: {_amount(parameters)} parameters, {_amount(trained)} trained"
+        + (f" (adapters of rank {recipe.model.lora.rank})" if recipe.model.lora is not None else ""),
         f"tokens a demonstration: prompt {lengths.prompt:.0f} + completion {completion:.0f} "
         f"(short {lengths.short:.0f}, long {lengths.long:.0f}, p_cot {p:g}; {measured})",
     ]
@@ -65,13 +64,26 @@ def plan(recipe: LlmRecipe, parameters: int, lengths: Lengths, *, measured: str)
         f"sum: about {hours:.2g} hours of one {GPU_NAME} ({GPU_FLOPS / 1e12:.0f} TFLOP/s; {TRAIN_SHARE:.0%} of it in "
         f"training, {GENERATE_SHARE:.0%} in sampling; evaluations come on top)"
     )
-    return [*lines, *_memory(recipe, parameters, trained, lengths)]
+    return [*lines, *memory_plan.lines(recipe, size, lengths), *_rounded_away(recipe)]
 
 
-def _trained(recipe: LlmRecipe, parameters: int) -> int:
-    """Parameters that are trained: all, or a rough count of the adapters'."""
-    lora = recipe.model.lora
-    return parameters if lora is None else int(parameters * min(lora.rank * 7.5e-4, 1.0))
+def _rounded_away(recipe: LlmRecipe) -> list[str]:
+    """How many bfloat16 weights the rates cannot change, if all weights are trained in that form."""
+    if recipe.model.weights != "bfloat16" or recipe.model.lora is not None:
+        return []
+    rates = {"finetune.lr": recipe.finetune.lr}
+    if recipe.posttrain is not None:
+        rates["posttrain.lr"] = recipe.posttrain.lr
+    return [
+        f"model.weights=bfloat16: of weights with a standard deviation of {rounding.TYPICAL_SD} a step of {key}={lr:g} "
+        f"changes {rounding.changeable_share_of_normal(lr):.2%}"
+        for key, lr in rates.items()
+    ]
+
+
+def _amount(count: int) -> str:
+    """A number of parameters for people."""
+    return f"{count / 1e9:.3g} billion" if count >= 1e9 else f"{count / 1e6:.3g} million"
 
 
 def _stage(name: str, tokens: float, formula: str, work: float, share: float) -> str:
@@ -80,23 +92,3 @@ def _stage(name: str, tokens: float, formula: str, work: float, share: float) ->
 
 def _hours(work: float, share: float) -> float:
     return work / (GPU_FLOPS * share) / 3600
-
-
-def _memory(recipe: LlmRecipe, parameters: int, trained: int, lengths: Lengths) -> list[str]:
-    """Memory of weights and optimiser, and on how many devices of 80 GB that fits when it is sharded."""
-    weight = 2 if recipe.model.weights == "bfloat16" else 4
-    states = parameters * weight + trained * (16 - 4 if weight == 4 else 16)
-    reference = parameters * weight if recipe.posttrain is not None and recipe.posttrain.kl else 0
-    total = (states + reference) / GIB
-    devices = 1
-    while total / devices > 0.7 * GPU_GIB:  # the rest is for activations and caches
-        devices *= 2
-    told = f"memory: weights {parameters:.3g} x {weight} B, gradients and AdamW {trained:.3g} x {16 - weight} B"
-    if reference:
-        told += f", reference model {parameters:.3g} x {weight} B"
-    return [f"{told} = {total:.3g} GiB: {devices} device{'s' if devices > 1 else ''} of {GPU_GIB} GB, states sharded"]
-
-
-def count(model: Any) -> int:
-    """Parameters of a model."""
-    return sum(parameter.numel() for parameter in model.parameters())

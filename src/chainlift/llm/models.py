@@ -15,38 +15,10 @@ import torch
 from pydantic import Field, model_validator
 
 from chainlift.llm import vocabulary
+from chainlift.llm.shapes import ScratchSettings, ShapeSettings, scratch_config, shape_config
 from chainlift.models import checksums
 from chainlift.seeding import derive
 from chainlift.settings import ASIDE, Settings
-
-
-class ScratchSettings(Settings):
-    """The size of a Llama that begins with random weights."""
-
-    layers: int = Field(default=3, ge=1)
-    """Blocks."""
-    width: int = Field(default=128, ge=8)
-    """Of the residual stream."""
-    heads: int = Field(default=4, ge=1)
-    """Attention heads."""
-    mlp: int = Field(default=384, ge=8)
-    """Width of the gated layer."""
-    context: int = Field(default=512, ge=16)
-    """Most tokens of prompt and completion."""
-    vocabulary: int = Field(default=512, ge=300)
-    """Tokens of the byte-pair encoding that is trained on the problems; digits stay single."""
-
-    @property
-    def parameters(self) -> int:
-        """Of the model: embedding, blocks with their norms, last norm."""
-        block = 4 * self.width**2 + 3 * self.width * self.mlp + 2 * self.width
-        return self.vocabulary * self.width + self.layers * block + self.width
-
-    @model_validator(mode="after")
-    def _heads_divide(self) -> ScratchSettings:
-        if self.width % (2 * self.heads):
-            raise ValueError(f"width {self.width} must be a multiple of twice the heads ({self.heads})")
-        return self
 
 
 class LoraSettings(Settings):
@@ -57,7 +29,7 @@ class LoraSettings(Settings):
     alpha: float = Field(default=32.0, gt=0)
     """Its scale is alpha / rank."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
-    """On an adapter's input."""
+    """On an adapter's input, in fine-tuning; TRL turns all dropout off in RL."""
 
 
 class LanguageModelSettings(Settings):
@@ -75,8 +47,8 @@ class LanguageModelSettings(Settings):
     """Train adapters only; null: all weights."""
     weights: Literal["float32", "bfloat16"] = "float32"
     """How weights are held; bfloat16 halves the memory of large ones."""
-    parameters: float | None = Field(default=None, gt=0, json_schema_extra=ASIDE)
-    """How many the model has, for --dry-run where its configuration is not at hand."""
+    shape: ShapeSettings | None = Field(default=None, json_schema_extra=ASIDE)
+    """The model's sizes, for --dry-run where its configuration is not at hand."""
 
     @model_validator(mode="after")
     def _one_of_both(self) -> LanguageModelSettings:
@@ -158,15 +130,16 @@ def open_tokenizer(path: str, gguf_file: str | None = None, *, download: bool = 
     return tokenizer
 
 
-def count_parameters(settings: LanguageModelSettings) -> int:
-    """Of a model, from its configuration, without its weights; ValueError where that is not at hand."""
-    from transformers import AutoConfig, AutoModelForCausalLM
+def configuration(settings: LanguageModelSettings) -> Any:
+    """transformers' configuration of a recipe's model, without its weights; ValueError where it is not at hand."""
+    from transformers import AutoConfig
 
+    if settings.scratch is not None:
+        return scratch_config(settings.scratch, settings.scratch.vocabulary)
+    if settings.shape is not None:
+        return shape_config(settings.shape)
     assert settings.path is not None
-    config = _open(AutoConfig, settings.path, settings.gguf_file, download=False)
-    with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
-    return sum(parameter.numel() for parameter in model.parameters())
+    return _open(AutoConfig, settings.path, settings.gguf_file, download=False)
 
 
 def _open(kind: Any, path: str, gguf_file: str | None, *, download: bool, **options: Any) -> Any:
@@ -200,22 +173,10 @@ def settle(model: Any, tokenizer: Any) -> Any:
 
 def _from_scratch(settings: ScratchSettings, tokenizer: Any, seed: int) -> Any:
     """A Llama with random weights from the stream `llm/model`."""
-    from transformers import LlamaConfig, LlamaForCausalLM
+    from transformers import LlamaForCausalLM
 
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=settings.width,
-        intermediate_size=settings.mlp,
-        num_hidden_layers=settings.layers,
-        num_attention_heads=settings.heads,
-        num_key_value_heads=settings.heads,
-        max_position_embeddings=settings.context,
-        tie_word_embeddings=True,
-        eos_token_id=tokenizer.eos_token_id,
-        bos_token_id=None,
-        pad_token_id=tokenizer.pad_token_id,
-        attention_dropout=0.0,
-    )
+    config = scratch_config(settings, len(tokenizer))
+    config.eos_token_id, config.pad_token_id = tokenizer.eos_token_id, tokenizer.pad_token_id
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(seed, "llm/model"))
         model = LlamaForCausalLM(config)

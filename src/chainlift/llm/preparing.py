@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from chainlift.llm import costs, mixture, models, sources, timing
+from chainlift.llm import costs, mixture, sizes, sources, timing
 from chainlift.llm.lengths import mean_lengths
 from chainlift.llm.overlap import overlap
 from chainlift.llm.recipe import LlmRecipe
@@ -60,11 +60,11 @@ def plan(recipe: LlmRecipe, out: Path) -> list[str]:
     """The resolved recipe as YAML, then comments with its cost and folder; no model is loaded or downloaded for it."""
     splits = sources.source(recipe.data)
     lengths, measured = mean_lengths(recipe, splits[0])
-    parameters = _parameters(recipe)
-    told = costs.plan(recipe, parameters, lengths, measured=measured)
+    size = sizes.size(recipe.model)
+    told = costs.plan(recipe, size, lengths, measured=measured)
     if recipe.device == "cuda":
         told += _launch(recipe)
-    if parameters < TIMED and recipe.device != "cuda":
+    if size.parameters < TIMED and recipe.device != "cuda":
         told.append(f"on this machine: {timing.estimate(recipe)}")
     text = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False).rstrip()
     return [text, *(f"# {line}" for line in told), f"# folder: {out / recipe.run_id}"]
@@ -77,12 +77,3 @@ def _launch(recipe: LlmRecipe) -> list[str]:
         f"on N GPUs: accelerate launch --config_file {folder}/fsdp.yaml --num_processes N -m chainlift llm posttrain "
         f"{recipe.name} ...; beside it ddp.yaml, for a model that fits one GPU, and zero3.yaml"
     ]
-
-
-def _parameters(recipe: LlmRecipe) -> int:
-    """Parameters of the model, from its recipe or its configuration; ValueError where neither tells."""
-    if recipe.model.scratch is not None:
-        return recipe.model.scratch.parameters
-    if recipe.model.parameters is not None:
-        return int(recipe.model.parameters)
-    return models.count_parameters(recipe.model)

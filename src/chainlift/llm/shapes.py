@@ -1,0 +1,91 @@
+"""The sizes of a Llama: of one from scratch, and of one whose configuration is not at hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field, model_validator
+
+from chainlift.settings import Settings
+
+
+class ScratchSettings(Settings):
+    """The size of a Llama that begins with random weights."""
+
+    layers: int = Field(default=3, ge=1)
+    """Blocks."""
+    width: int = Field(default=128, ge=8)
+    """Of the residual stream."""
+    heads: int = Field(default=4, ge=1)
+    """Attention heads."""
+    mlp: int = Field(default=384, ge=8)
+    """Width of the gated layer."""
+    context: int = Field(default=512, ge=16)
+    """Most tokens of prompt and completion."""
+    vocabulary: int = Field(default=512, ge=300)
+    """Tokens of the byte-pair encoding that is trained on the problems; digits stay single."""
+
+    @property
+    def parameters(self) -> int:
+        """Of the model: embedding, blocks with their norms, last norm."""
+        block = 4 * self.width**2 + 3 * self.width * self.mlp + 2 * self.width
+        return self.vocabulary * self.width + self.layers * block + self.width
+
+    @model_validator(mode="after")
+    def _heads_divide(self) -> ScratchSettings:
+        if self.width % (2 * self.heads):
+            raise ValueError(f"width {self.width} must be a multiple of twice the heads ({self.heads})")
+        return self
+
+
+class ShapeSettings(Settings):
+    """The sizes of a Llama whose configuration is not at hand."""
+
+    layers: int = Field(ge=1)
+    """Blocks."""
+    width: int = Field(ge=8)
+    """Of the residual stream."""
+    heads: int = Field(ge=1)
+    """Attention heads."""
+    kv_heads: int = Field(ge=1)
+    """Heads of keys and values."""
+    mlp: int = Field(ge=8)
+    """Width of the gated layer."""
+    vocabulary: int = Field(ge=2)
+    """Tokens."""
+    tied: bool = False
+    """Whether the embedding is the output layer too."""
+
+
+def scratch_config(settings: ScratchSettings, vocabulary: int) -> Any:
+    """The configuration of a Llama from scratch."""
+    from transformers import LlamaConfig
+
+    return LlamaConfig(
+        vocab_size=vocabulary,
+        hidden_size=settings.width,
+        intermediate_size=settings.mlp,
+        num_hidden_layers=settings.layers,
+        num_attention_heads=settings.heads,
+        num_key_value_heads=settings.heads,
+        max_position_embeddings=settings.context,
+        tie_word_embeddings=True,
+        eos_token_id=None,
+        bos_token_id=None,
+        attention_dropout=0.0,
+    )
+
+
+def shape_config(settings: ShapeSettings) -> Any:
+    """The configuration of a Llama of some sizes."""
+    from transformers import LlamaConfig
+
+    return LlamaConfig(
+        vocab_size=settings.vocabulary,
+        hidden_size=settings.width,
+        intermediate_size=settings.mlp,
+        num_hidden_layers=settings.layers,
+        num_attention_heads=settings.heads,
+        num_key_value_heads=settings.kv_heads,
+        tie_word_embeddings=settings.tied,
+    )
