@@ -25,6 +25,7 @@ from chainlift.measure.evaluate import EvaluateSettings
 from chainlift.models import families
 from chainlift.models.blocks import ModelSettings
 from chainlift.models.families import AnySettings
+from chainlift.models.hub import StrPath
 from chainlift.references import Trust
 from chainlift.runs import track as trackers
 from chainlift.runs.track import TrackerName
@@ -173,15 +174,14 @@ def shipped(kind: str = "") -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
 
 
-def load(source: str, overrides: list[str] | None = None, *, seed: int | None = None, trust: bool = False) -> Recipe:
-    """The recipe of a shipped name or a YAML file, with dotted overrides; ValueError in one line that names the key.
-
-    trust: follow references to code that only the file names.
-    """
-    content = content_of(source, {**shipped(), **shipped("llm")}, overrides, seed=seed)
+def load(
+    source: StrPath, overrides: list[str] | None = None, *, seed: int | None = None, trust: bool = False
+) -> Recipe:
+    """The recipe of a shipped name or a YAML file, with dotted overrides; ValueError in one line that names the key."""
+    content = content_of(str(source), {**shipped(), **shipped("llm")}, overrides, seed=seed)
     if is_llm(content):
         raise ValueError(f"{source} is a recipe for language models: chainlift llm posttrain {source}")
-    return build(content, Trust.of(source, overrides, trust))
+    return build(content, Trust.of(str(source), overrides, trust))
 
 
 def is_llm(content: dict[str, Any]) -> bool:

@@ -225,3 +225,20 @@ def test_unknown_and_missing_trackers_are_one_line(monkeypatch: pytest.MonkeyPat
 def test_a_tracker_is_no_part_of_a_runs_identity() -> None:
     tracked: Any = recipes.load("headline", ["track=tensorboard"], seed=0)
     assert tracked.run_id == recipes.load("headline", [], seed=0).run_id == "headline-4d287e42-s0"
+
+
+def test_a_finished_run_is_mirrored_when_it_is_asked_for(tmp_path: Path) -> None:
+    """Once: the same command again finds that all of it has arrived, and begins no further mirror."""
+    folder = run(tmp_path)
+    assert not (folder / track.MARK).exists()
+    assert run(tmp_path, "track=tensorboard") == folder
+    sent = in_tensorboard(folder)
+    assert sum(map(len, sent.values())) == sum(map(len, rows_of(folder)))
+    mark = (folder / track.MARK).read_bytes()
+    said: list[str] = []
+    reporter = Reporter(quiet=True)
+    reporter.say = said.append  # type: ignore[method-assign]
+    recipe = recipes.load("tiny", [*SMALL, "track=tensorboard"])
+    pipeline.run(recipe, tmp_path, reporter, with_page=False)
+    assert said == [f"{recipe.run_id} is done already", "tensorboard has all of it already"]
+    assert (folder / track.MARK).read_bytes() == mark

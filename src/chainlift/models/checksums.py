@@ -28,6 +28,8 @@ def check(folder: Path) -> None:
         return
     for name, expected in _read(listing).items():
         file = folder / name
+        if Path(name).is_absolute() or ".." in Path(name).parts:
+            raise ValueError(f"{listing} is damaged: {name!r} is no file of this folder; {WAY_OUT}")
         try:
             actual = _sha256(file)
         except ValueError as error:

@@ -16,9 +16,10 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from chainlift import reading
-from chainlift.visible import one_line
+from chainlift.visible import one_line, shown
 
 WEIGHTS = "model.safetensors"
+LONGEST_NAME = 255  # bytes
 INDEX = "model.safetensors.index.json"
 TYPES = ("F64", "F32", "F16", "BF16")
 
@@ -38,10 +39,11 @@ def files(folder: Path) -> list[Path]:
         raise ValueError(f"{index} is damaged: weight_map must give a file for each weight")
     found = []
     for name in sorted(set(shards.values())):
-        if Path(name).name != name or "\\" in name or not name.endswith(".safetensors"):
-            raise ValueError(f"{index} is damaged: {name!r} is no name of a .safetensors file in the same folder")
+        is_plain = Path(name).name == name and name.isprintable() and len(name.encode()) <= LONGEST_NAME
+        if not is_plain or "\\" in name or not name.endswith(".safetensors"):
+            raise ValueError(f"{index} is damaged: {shown(name)} is no name of a .safetensors file in the same folder")
         if not (folder / name).is_file():
-            raise ValueError(f"{index} is damaged: {name!r} is missing, or no ordinary file")
+            raise ValueError(f"{index} is damaged: {shown(name)} is missing, or no ordinary file")
         found.append(folder / name)
     return found
 

@@ -13,6 +13,7 @@ from plotly.offline import get_plotlyjs
 from plotly.utils import PlotlyJSONEncoder
 
 from chainlift import yaml_text
+from chainlift.models.hub import StrPath
 from chainlift.report import charts, figures
 from chainlift.report.about import about, chance, learner
 from chainlift.report.names import STAGE_TITLES, measured_in
@@ -24,8 +25,9 @@ from chainlift.runs.durable import is_full, write_file
 SHOWN = 4  # responses of each mode on either side
 
 
-def write(folder: Path) -> Path:
+def write(folder: StrPath) -> Path:
     """report.html of a run folder, after its figures; ValueError if it is no run folder or a file is damaged."""
+    folder = Path(folder)
     record = read(folder)
     page = folder / "report.html"
     try:

@@ -9,6 +9,7 @@ from typing import Any
 from plotly.offline import get_plotlyjs
 
 from chainlift.measure.statistics import t_quantile
+from chainlift.models.hub import StrPath
 from chainlift.report import page, results_data
 from chainlift.report.page import script, template
 from chainlift.report.results_data import ClaimView, RunView
@@ -17,13 +18,15 @@ from chainlift.runs.durable import is_full, write_file
 SCRIPTS = ("drawing.js", "pictures.js", "results.js")
 
 
-def write_any(path: Path) -> Path:
+def write_any(path: StrPath) -> Path:
     """The page of a path: report.html of a run folder, index.html of a folder that holds run folders or claims."""
+    path = Path(path)
     return page.write(path) if (path / "recipe.yaml").is_file() else write(path)
 
 
-def write(folder: Path) -> Path:
+def write(folder: StrPath) -> Path:
     """index.html of a folder of runs; ValueError if it holds none, or cannot be written into."""
+    folder = Path(folder)
     runs = [results_data.run(one) for one in results_data.run_folders(folder)]
     claims = results_data.claims(folder)
     if not runs and not claims:

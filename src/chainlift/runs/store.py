@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from chainlift import reading, yaml_text
+from chainlift.models.hub import StrPath
 from chainlift.runs import durable, lock, shapes
 from chainlift.runs.durable import write_file
 from chainlift.visible import visible
@@ -31,9 +32,9 @@ OPENING_SECONDS = 60.0  # for another process that opens the same folder at the 
 class RunFolder:
     """A run's folder; create one with `RunFolder.open`."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.checkpoints = path / "checkpoints"
+    def __init__(self, path: StrPath) -> None:
+        self.path = Path(path)
+        self.checkpoints = self.path / "checkpoints"
 
     @classmethod
     def open(cls, path: Path, recipe: dict[str, Any], identity: str, *, fresh: bool = False) -> RunFolder:

@@ -106,7 +106,7 @@ class Mirror:
 
     def _begin(self) -> None:
         """Find the mark of an earlier process, or begin anew if it was cut off or there was none."""
-        earlier = self._marks().get(self.name)
+        earlier = _marks(self.folder).get(self.name)
         if earlier is not None and earlier["open"]:
             self.backend.forget(self.folder.path, earlier["name"])
         if earlier is None or earlier["open"]:
@@ -122,14 +122,7 @@ class Mirror:
             self._keep_mark()
 
     def _keep_mark(self) -> None:
-        write_file(self.folder.path / MARK, json.dumps(self._marks() | {self.name: self.mark}))
-
-    def _marks(self) -> dict[str, _Mark]:
-        file = self.folder.path / MARK
-        found: dict[str, Any] = reading.json_mapping(file) if file.exists() else {}
-        for name, mark in found.items():
-            shapes.check(mark, shapes.Mark, f"{file}, key {name},")
-        return found
+        write_file(self.folder.path / MARK, json.dumps(_marks(self.folder) | {self.name: self.mark}))
 
     def _try(self, action: Callable[[], None]) -> None:
         try:
@@ -138,6 +131,22 @@ class Mirror:
             told = " ".join(str(error).split())[:200]
             self.warn(f"{self.name} is off from here on, the run is not: {type(error).__name__}: {told}")
             self.tracker, self.is_off = None, True
+
+
+def is_whole(folder: RunFolder, name: str) -> bool:
+    """Whether all rows of a folder have arrived at the tracker `name`."""
+    mark = _marks(folder).get(name)
+    rows = folder.path / "metrics.jsonl"
+    return mark is not None and not mark["open"] and rows.exists() and mark["sent"] == rows.stat().st_size
+
+
+def _marks(folder: RunFolder) -> dict[str, _Mark]:
+    """The marks of all trackers."""
+    file = folder.path / MARK
+    found: dict[str, Any] = reading.json_mapping(file) if file.exists() else {}
+    for name, mark in found.items():
+        shapes.check(mark, shapes.Mark, f"{file}, key {name},")
+    return found
 
 
 def numbers(row: dict[str, Any]) -> dict[str, float]:

@@ -25,7 +25,7 @@ from chainlift.report.terminal import Reporter
 from chainlift.runs import checkpoint
 from chainlift.runs.checkpoint import TrainerState
 from chainlift.runs.store import RunFolder
-from chainlift.runs.track import Mirror
+from chainlift.runs.track import Mirror, is_whole
 from chainlift.seeding import stream
 from chainlift.stages.failures import Interrupted
 from chainlift.tasks import registry as tasks
@@ -63,6 +63,17 @@ class Context:
         finally:
             if self.mirror is not None:
                 self.mirror.close()
+
+    def mirror_what_is_there(self) -> None:
+        """Mirror the record of a finished run, as far as it has not been, to the tracker that the recipe names."""
+        name = self.recipe.track
+        if name is None or not processes.is_first():
+            return
+        if is_whole(self.folder, name):
+            self.reporter.say(f"{name} has all of it already")
+            return
+        with self.mirrored():
+            self.reporter.say(f"its record goes to {name}")
 
     def new_model(self) -> Model:
         """A freshly initialised model on the device, its weights from the stream `model`."""

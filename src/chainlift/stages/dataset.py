@@ -12,13 +12,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
 from torch import Tensor
 
+from chainlift.models.hub import StrPath
 from chainlift.recipe import Recipe
 from chainlift.seeding import stream
 from chainlift.stages.new_folder import new_folder
@@ -89,14 +89,14 @@ def of_task(recipe: Recipe, size: int, test_size: int) -> DataSet:
     )
 
 
-def write(data: DataSet, folder: Path) -> None:
+def write(data: DataSet, folder: StrPath) -> None:
     """Put a data set into a new or empty folder; ValueError if there is something in it, or without `datasets`."""
     try:
         from datasets import Dataset, disable_progress_bars
     except ImportError as error:
         raise ValueError("a data set needs the package datasets: pip install 'chainlift[llm]'") from error
     disable_progress_bars()
-    with new_folder(folder):
+    with new_folder(folder) as folder:
         Dataset.from_list(data.demonstrations).to_parquet(str(folder / "demonstrations.parquet"))
         for split, problems in data.problems.items():
             rows = [_row(data.name, split, i, *problem) for i, problem in enumerate(problems)]

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from chainlift import reading
 from chainlift import recipe as recipes
-from chainlift.models import hub, weight_files
+from chainlift.models import checksums, hub, weight_files
 from chainlift.models.hub import StrPath
 from chainlift.models.transformer import Transformer
 from chainlift.runs.store import RunFolder
@@ -71,6 +71,7 @@ def export(target: StrPath, folder: StrPath, *, trust: bool = False) -> None:
 
 def _language_files(source: Path) -> list[Path]:
     """The files of a language model's folder that leave it; ValueError if one is damaged or no ordinary file."""
+    checksums.check(source)
     weights = weight_files.files(source)
     index = source / weight_files.INDEX
     known = [source / name for name in LANGUAGE_FILES]

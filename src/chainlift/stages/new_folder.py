@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from chainlift.models.hub import StrPath
 from chainlift.runs.durable import is_full
 
 
 @contextmanager
-def new_folder(folder: Path) -> Iterator[Path]:
+def new_folder(folder: StrPath) -> Iterator[Path]:
     """The folder, made if need be; ValueError if there is something in it, or if it cannot be written."""
+    folder = Path(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ValueError(f"{folder} is there and not empty; name a new folder")
     try:

@@ -12,6 +12,7 @@ import torch
 from chainlift import processes, yaml_text
 from chainlift.learning.next_token import PretrainSettings
 from chainlift.models import families
+from chainlift.models.hub import StrPath
 from chainlift.recipe import Recipe
 from chainlift.report.sentence import expectation
 from chainlift.report.terminal import Reporter
@@ -37,7 +38,7 @@ class Result:
 
 def run(
     recipe: Recipe,
-    out: Path,
+    out: StrPath,
     reporter: Reporter,
     *,
     fresh: bool = False,
@@ -54,12 +55,14 @@ def run(
     Raises ValueError for what the user can mend, FloatingPointError when training diverges, Interrupted after Ctrl-C;
     in each case the run folder stays as it is and the same call goes on from its last checkpoint.
     """
+    out = Path(out)
     device, reporter = _begin(recipe, reporter, shard=shard)
     folder = together.opened(out / recipe.run_id, recipe.model_dump(mode="json"), recipe.digest, fresh=fresh)
     context = Context(recipe, folder, reporter, device, shard=shard)
     with together.hold(folder, wait=wait):
         if processes.from_first(folder.done):
             reporter.say(f"{recipe.run_id} is done already")
+            context.mirror_what_is_there()
         else:
             processes.first_says(lambda: folder.write_environment(environment.describe(device.type)))
             expected = expectation(predicted(recipe), with_rl=recipe.posttrain is not None)

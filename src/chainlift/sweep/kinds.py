@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 from chainlift import recipe as recipes
 from chainlift.llm import recipe as llm_recipes
 from chainlift.llm.recipe import LlmRecipe
+from chainlift.models.hub import StrPath
 from chainlift.recipe import Recipe
 from chainlift.references import Trust
 from chainlift.report.terminal import Reporter
@@ -20,11 +21,14 @@ from chainlift.stages.cost import Cost
 AnyRecipe: TypeAlias = Recipe | LlmRecipe
 
 
-def load(source: str, overrides: list[str] | None = None, *, seed: int | None = None, trust: bool = False) -> AnyRecipe:
+def load(
+    source: StrPath, overrides: list[str] | None = None, *, seed: int | None = None, trust: bool = False
+) -> AnyRecipe:
     """The recipe of a shipped name or a YAML file, with dotted overrides; ValueError in one line that names the key.
 
     trust: follow references to code that only the file names (references.py).
     """
+    source = str(source)
     known = {**recipes.shipped(), **recipes.shipped("llm")}
     content = recipes.content_of(source, known, overrides, seed=seed)
     return build(content, Trust.of(source, overrides, trust))

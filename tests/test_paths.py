@@ -1,0 +1,33 @@
+"""Whoever takes a path in Python takes it as a text, too."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from chainlift import recipe
+from chainlift.models import hub
+from chainlift.report.terminal import Reporter
+from chainlift.runs.store import RunFolder
+from chainlift.stages import export, inspect, pipeline
+
+
+def test_paths_may_be_texts(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = os.path.relpath(finished)
+    newest = inspect.newest(run)
+    assert newest == inspect.find(run) == inspect.newest(Path(run))
+    model, task = hub.load(str(newest))
+    os.mkdir("saved")
+    hub.save(model, task, "saved")
+    assert hub.load("saved")[1].settings == task.settings
+    assert inspect.evaluate("saved", 8, temperature=1.0, seed=0)["greedy"]["accuracy"] >= 0
+    assert len(inspect.sample("saved", None, greedy=False, count=2, temperature=1.0, seed=0)) == 2
+    export.export(run, "exported")
+    assert Path("exported/README.md").is_file()
+    assert RunFolder(run).recipe()["name"] == "small"
+    found = recipe.load(finished.parent.parent / "small.yaml")
+    assert found == recipe.load(str(finished.parent.parent / "small.yaml"))
+    out = os.path.relpath(finished.parent)
+    result = pipeline.run(found, out, Reporter(quiet=True), with_page=False)
+    assert result.folder.resolve() == finished.resolve()
