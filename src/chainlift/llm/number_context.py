@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from chainlift.llm.number_words import is_denied, makes_another
+
 ATTACHED_UNITS = (
     "km|cm|mm|nm|mi|ft|in|yd|yds|kg|mg|g|lbs?|oz|ml|mL|cl|dl|gal|hrs?|h|mins?|secs?|s|ms|m|l|L|am|pm|AM|PM|kph|mph|kWh|"
     "kW|W|V|Hz|kHz|MHz|GHz|Kg|Km|KB|kB|MB|GB|TB|px|pts?|pcs|kcal|cal|ppm|USD|EUR|GBP|JPY|INR|dollars?|cents?|euros?|pounds?|"
@@ -52,7 +54,7 @@ _AFTER = re.compile(
     r"|under|up)|and\s+(?:(?:an?|one|two|three)\s+)?(?:half|halves|thirds?|quarters?)|at\s+(?:least|most))(?![^\W\d_])"
 )
 _OTHER_THINGS = re.compile(
-    r"(?<![^\W\d_])(?:sqrt|pi|squared|cubed|factorial|infinity|infinite|undefined|binary|octal|hexadecimal|base"
+    r"(?<![^\W\d_])(?:sqrt|pi|squared|cubed|factorials?|infinity|infinite|undefined|binary|octal|hexadecimal|base"
     r"|not|nor|than|at\s+(?:least|most))(?![^\W\d_])|n't(?!\w)",
     re.IGNORECASE,
 )
@@ -61,6 +63,8 @@ _OTHER_THINGS = re.compile(
 def is_other_thing(text: str, start: int, end: int) -> bool:
     """Whether what stands directly around text[start:end] makes its digits a part of something else."""
     before = text[max(0, start - 40) : start]
+    if makes_another(text, start, end) or is_denied(text, start, end):
+        return True
     goes_on = "." in text[start:end] and text.startswith("..", end)  # 0.333...
     return goes_on or _BEFORE.search(before) is not None or _AFTER.match(text, end) is not None
 

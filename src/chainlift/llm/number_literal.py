@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
+from chainlift.llm.number_words import PLURAL_PARTS, SINGLE_PARTS
+
 MOST_DIGITS = 60
 """Of a number; longer ones are no answers, and work on them would not be bounded."""
 MOST_EXPONENT = 30
@@ -16,13 +18,9 @@ _FACTORS = {
     "quadrillion": 10**15, "dozen": 12, "lakh": 10**5, "crore": 10**7, "grand": 10**3,
 }  # fmt: skip
 _SUFFIXES = {"k": 10**3, "m": 10**6, "mn": 10**6, "mln": 10**6, "b": 10**9, "bn": 10**9, "tn": 10**12}
-_PARTS = {
-    "half": 2, "halves": 2, "third": 3, "thirds": 3, "quarter": 4, "quarters": 4, "fourth": 4, "fourths": 4,
-    "fifths": 5, "sixths": 6, "sevenths": 7,
-    "eighths": 8, "ninths": 9, "tenths": 10, "hundredths": 100, "thousandths": 1000,
-}  # fmt: skip
 _COUNTS = {"a": 1, "an": 1, "one": 1, "two": 2, "three": 3}
-_DIVISORS = [name for name in _PARTS if name.endswith("s") and name != "quarters"]  # quarters are coins
+_DIVISORS = "|".join(sorted(PLURAL_PARTS, key=len, reverse=True)).replace("-", r"[\s-]")
+_ONE_PART = "|".join(sorted(SINGLE_PARTS, key=len, reverse=True)).replace("-", r"[\s-]")
 
 _DIGITS = (
     r"(?:\d{1,3}(?:,\d{3})+(?!\d)|\d{1,2}(?:,\d{2})+,\d{3}(?!\d)"
@@ -49,7 +47,8 @@ _NUMBER = re.compile(
         |(?P<plain>{_UNSIGNED})(?:[eE](?P<exponent>[-+]?\d{{1,3}})(?!\d)|\s*[\u00d7·*xX]\s*{_power("scientific")})?
     )
     (?:\s+and\s+(?:(?P<count>{"|".join(_COUNTS)})[\s-]+)?(?P<part>half|halves|thirds?|quarters?|fourths?)\b
-        |\s+(?P<divisor>{"|".join(_DIVISORS)})\b)?
+        |[\s-](?P<divisor>{_DIVISORS})\b
+        |(?<![\d.,/]1)(?<=1)[\s-](?P<one_part>{_ONE_PART})(?![\w'])(?!\s*-?\s*(?!of\b)[a-zA-Z]))?
     (?P<factors>(?:[\s-]?(?:{"|".join(_FACTORS)})s?\b)*)
     (?P<cents>(?:\s*(?:dollars?|euros?|pounds?|[$€£]))?\s+and\s+\d{{1,2}}\s+(?:cents?|pence)\b)?
     (?P<suffix>\s?(?:[kKM]|mn|mln|bn|tn|(?(currency)[mbB]|(?!)))(?![^\W_]))?
@@ -82,9 +81,10 @@ def _value(match: re.Match[str]) -> Fraction | None:
     if value is None:
         return None
     if match["part"]:
-        value += Fraction(_COUNTS[match["count"] or "one"], _PARTS[match["part"]])
-    if match["divisor"]:
-        value /= _PARTS[match["divisor"]]
+        value += Fraction(_COUNTS[match["count"] or "one"], _part(match["part"]))
+    divisor = match["divisor"] or match["one_part"]
+    if divisor and (divisor != "quarters" or value < 4):  # four and more of them are coins
+        value /= _part(divisor)
     for word in re.findall("[a-z]+", match["factors"]):
         value *= _FACTORS[word.removesuffix("s")]
     if match["cents"]:
@@ -92,6 +92,12 @@ def _value(match: re.Match[str]) -> Fraction | None:
     if match["suffix"]:
         value *= _SUFFIXES[match["suffix"].strip().lower()]
     return -value if "-" in (match["sign"] or "") + (match["sign_2"] or "") else value
+
+
+def _part(name: str) -> int:
+    """What a part divides by."""
+    name = name.replace(" ", "-")
+    return PLURAL_PARTS.get(name) or SINGLE_PARTS[name]
 
 
 def _magnitude(match: re.Match[str]) -> Fraction | None:

@@ -11,10 +11,12 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 from functools import lru_cache
+from itertools import pairwise
 
 from chainlift.llm.number_context import is_harmless, is_other_thing
 from chainlift.llm.number_literal import literals
 from chainlift.llm.number_text import plain
+from chainlift.llm.number_words import is_denied, is_second_part
 
 LONGEST = 2000
 """Characters of an answer; a longer one is none."""
@@ -74,6 +76,9 @@ def _sentences(text: str) -> list[str]:
 
 def _of_sentence(text: str) -> Fraction | None:
     """What a sentence or an equation says."""
+    found = list(literals(text))
+    if found and is_denied(text, found[-1].start, found[-1].end):  # before a note that says so is dropped
+        return None
     text = _TAIL.sub("", _NOTE.sub("", text))
     sides = [side for side in (part.strip() for part in _SEPARATOR.split(text)) if side]
     values = [_of_side(side) for side in sides]
@@ -114,5 +119,9 @@ def _of_side(text: str) -> Fraction | None:
 
 def _numbers(text: str) -> list[Fraction | None]:
     """What looks like numbers, in order; None for a part of something else, as in 1,2 or 72/ or 3.4.5 or v2."""
-    text = _NOTE.sub("", text)
-    return [None if is_other_thing(text, one.start, one.end) else one.value for one in literals(text)]
+    found = list(literals(text))
+    values = [None if is_other_thing(text, one.start, one.end) else one.value for one in found]
+    for number, (one, two) in enumerate(pairwise(found), start=1):
+        if is_second_part(text[one.end : two.start], text[two.end :]):
+            values[number] = None
+    return values
