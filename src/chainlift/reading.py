@@ -14,8 +14,9 @@ import stat
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import is_dataclass
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -30,7 +31,7 @@ FOREIGN_DIGITS = 40  # of an integer in another program's JSON
 Kind = TypeVar("Kind")
 
 
-def opened(path: Path) -> BinaryIO:
+def opened(path: Path) -> BufferedReader:
     """A regular file, open for reading; ValueError for anything else, and for one that is missing or refused."""
     try:
         if not stat.S_ISREG(path.stat().st_mode):  # before opening: to open a device may already do something

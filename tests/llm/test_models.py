@@ -117,6 +117,16 @@ def test_code_beside_a_model_is_not_run_and_nobody_is_asked(tmp_path: Path, monk
     assert not asked
 
 
+def test_weights_that_are_pickled_are_not_read(tmp_path: Path) -> None:
+    model, tokenizer = tiny()
+    model.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    (tmp_path / "model.safetensors").unlink()
+    torch.save(model.state_dict(), tmp_path / "pytorch_model.bin")
+    with pytest.raises(ValueError, match=r"model\.path: .* does not open: .*safetensors"):
+        models.open_folder(str(tmp_path))
+
+
 def test_settings_name_one_model() -> None:
     with pytest.raises(ValueError, match=r"give either model\.path or model\.scratch"):
         LanguageModelSettings()

@@ -100,7 +100,10 @@ def open_folder(
 
     checksums.check(Path(path))
     tokenizer = open_tokenizer(path, gguf_file, download=download)
-    model = _open(AutoModelForCausalLM, path, gguf_file, download=download, dtype=getattr(torch, weights))
+    options = {"dtype": getattr(torch, weights)}
+    if _place(path, gguf_file)[1] is None:
+        options["use_safetensors"] = True  # never a pickle
+    model = _open(AutoModelForCausalLM, path, gguf_file, download=download, **options)
     return settle(_plain(model), tokenizer), tokenizer
 
 

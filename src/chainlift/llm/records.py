@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from chainlift import reading
 
@@ -98,7 +98,7 @@ def _parsed(place: str, text: str, form: str) -> Record:
     return place, found
 
 
-def _opened(path: Path, form: str) -> BinaryIO:
+def _opened(path: Path, form: str) -> io.BufferedReader:
     """A file of a data set, which must be a regular one."""
     try:
         return reading.opened(path)
