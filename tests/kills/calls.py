@@ -147,6 +147,8 @@ class Disk:
 
     def add(self, path: Path, *, is_folder: bool) -> None:
         """A file or folder has been made, or a file opened."""
+        if path == self.root:
+            return
         names = self.names[self._node(path.parent)]
         if path.name in names:
             return
@@ -159,6 +161,7 @@ class Disk:
 
     def move(self, source: Path, target: Path) -> None:
         """A file or folder has another name."""
+        self.add(source, is_folder=target.is_dir())
         node = self.names[self._node(source.parent)].pop(source.name)
         self.names[self._node(target.parent)][target.name] = node
         for file, path in self.now.items():
@@ -167,11 +170,12 @@ class Disk:
 
     def remove(self, path: Path) -> None:
         """A file or folder has no name any more."""
-        node = self.names[self._node(path.parent)].pop(path.name)
+        node = self.names[self._node(path.parent)].pop(path.name, -1)
         self.now.pop(node, None)
 
     def sync(self, path: Path) -> None:
         """A file or folder was synchronized."""
+        self.add(path, is_folder=path.is_dir())  # where a library in C has made it
         node = self._node(path)
         if node in self.names:
             self.kept_names[node] = dict(self.names[node])

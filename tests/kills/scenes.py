@@ -29,6 +29,17 @@ RECIPE: dict[str, Any] = {
 }
 
 
+LANGUAGE = (
+    "data.train_size=50", "data.test_size=8", "data.min_steps=1", "data.max_steps=1", "data.max_number=10",
+    "model.scratch.layers=1", "model.scratch.width=8", "model.scratch.heads=1", "model.scratch.mlp=8",
+    "model.scratch.vocabulary=300", "finetune.steps=2", "finetune.batch_size=2", "finetune.rows_at_once=2",
+    "finetune.checkpoint_every=1", "evaluate.prompts=2", "evaluate.during=2", "evaluate.every=9",
+    "evaluate.max_tokens=3", "posttrain.prompts=2", "posttrain.group_size=2", "posttrain.rows_at_once=4",
+    "posttrain.updates=2", "posttrain.max_tokens=3", "posttrain.checkpoint_every=1", "evaluate.posttrain_every=9",
+    "device=cpu", "threads=1",
+)  # fmt: skip
+
+
 def run(out: Path, *, fresh: bool = False) -> None:
     """All stages of one run."""
     pipeline.run(recipes.build(dict(RECIPE)), out, Reporter(quiet=True), fresh=fresh, with_page=False)
@@ -47,6 +58,13 @@ def again(out: Path) -> None:
     run(out, fresh=True)
 
 
+def language(out: Path) -> None:
+    """Fine-tuning and RL of a tiny language model, by TRL."""
+    from chainlift.llm import pipeline, recipe
+
+    pipeline.run(recipe.load("llm-tiny", list(LANGUAGE)), out, Reporter(quiet=True), with_page=False)
+
+
 @dataclass(frozen=True)
 class Scene:
     """A command that is killed, and the one that follows."""
@@ -57,7 +75,12 @@ class Scene:
     """What had been done in the folder."""
 
 
-SCENES = {"run": Scene(run, run), "sweep": Scene(sweep, sweep), "again": Scene(again, run, before=run)}
+SCENES = {
+    "run": Scene(run, run),
+    "sweep": Scene(sweep, sweep),
+    "again": Scene(again, run, before=run),
+    "language": Scene(language, language),
+}
 
 
 def prepare() -> None:

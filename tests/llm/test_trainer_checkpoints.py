@@ -3,13 +3,14 @@
 import json
 import os
 import shutil
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from chainlift.llm import trainers, training
+from chainlift.llm import pipeline, trainers, training
 from chainlift.llm.context import LlmContext
 from chainlift.report.terminal import Reporter
 from chainlift.runs import durable
@@ -145,3 +146,30 @@ def test_what_is_not_sealed_is_no_checkpoint(tmp_path: Path) -> None:
     assert newest is not None
     assert newest.name == "checkpoint-2"
     assert not durable.is_whole(half)
+
+
+def test_fresh_trains_a_damaged_shared_stage_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Up to the fine-tuning, which finds an empty folder; a sound one is taken as it is."""
+    first = small().stage_1
+    shared = RunFolder.open(tmp_path / first.run_id, first.model_dump(mode="json"), first.digest)
+    shared.append("metrics.jsonl", [{"kind": "update"}])
+    state = {"stage": "pretrain", "step": 6, "lengths": shared.lengths(), "finished": True}
+    durable.write_folder(
+        shared.checkpoints / "pretrain-6",
+        lambda folder: (folder / "trainer_state.json").write_text(json.dumps(state), encoding="utf-8"),
+    )
+    durable.write_file(shared.path / "DONE", "")
+    seen: list[bool] = []
+
+    def look(context: LlmContext) -> None:
+        seen.append(any(context.folder.checkpoints.iterdir()))
+        raise InterruptedError
+
+    monkeypatch.setattr(pipeline, "finetune", look)
+    tuned = lambda: pipeline._tuned(small(), tmp_path, Reporter(quiet=True), "cpu", threading.Event(), fresh=True)  # noqa: E731
+    assert tuned().done
+    weights = shared.checkpoints / "pretrain-6" / "trainer_state.json"
+    weights.write_text(weights.read_text(encoding="utf-8").replace("6", "7"), encoding="utf-8")
+    with pytest.raises(InterruptedError):
+        tuned()
+    assert seen == [False]

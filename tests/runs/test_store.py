@@ -155,6 +155,15 @@ def test_the_holder_removes_what_kills_have_left(folder: RunFolder) -> None:
         assert {path.name for path in folder.checkpoints.iterdir()} == {"pretrain-4"}
 
 
+def test_a_finished_run_keeps_whole_checkpoints_only(folder: RunFolder) -> None:
+    """A kill after a stage's last checkpoint leaves its trainer's own ones."""
+    durable.write_folder(folder.checkpoints / "pretrain-5", lambda made: (made / "a").touch())
+    (folder.checkpoints / "trainer-pretrain" / "checkpoint-4").mkdir(parents=True)
+    folder.finish({"a": 1})
+    assert {path.name for path in folder.checkpoints.iterdir()} == {"pretrain-5"}
+    assert folder.done
+
+
 def test_processes_that_the_holder_started_hold_nothing(folder: RunFolder) -> None:
     """Both kinds: one that goes on in this program (fork), and one that runs another."""
     with folder.lock(wait=False):

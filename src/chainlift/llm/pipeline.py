@@ -17,7 +17,7 @@ from chainlift.llm.posttrain import posttrain
 from chainlift.llm.prediction import predicted
 from chainlift.llm.recipe import LlmRecipe
 from chainlift.report.terminal import Reporter
-from chainlift.runs import checkpoint, environment, together
+from chainlift.runs import checkpoint, damage, environment, together
 from chainlift.runs.store import RunFolder
 from chainlift.stages import last_page
 from chainlift.stages.context import stop_on_signals
@@ -58,7 +58,7 @@ def run(
             reporter.say(f"{recipe.run_id} is done already")
         else:
             with context.grading():
-                _train(context, out)
+                _train(context, out, fresh=fresh)
             _write_end(context)
         if with_page and processes.is_first():
             last_page.written(folder.path, reporter.say)
@@ -113,14 +113,14 @@ def summarise(recipe: LlmRecipe, folder: RunFolder) -> dict[str, Any]:
     return summary
 
 
-def _train(context: LlmContext, out: Path) -> None:
+def _train(context: LlmContext, out: Path, *, fresh: bool) -> None:
     """The stages, in order."""
     recipe, folder = context.recipe, context.folder
     if processes.is_first():
         folder.write_environment(environment.describe(context.device))
     inside = processes.from_first(checkpoint.latest(folder.checkpoints, "pretrain"))
     if inside is None:
-        shared = _tuned(recipe, out, context.reporter, context.device, context.stop)
+        shared = _tuned(recipe, out, context.reporter, context.device, context.stop, fresh=fresh)
         with together.hold(shared, wait=True, meanwhile=context.stop_if_asked):
             inside = processes.first_says(lambda: together.take_stage_1(shared, folder))
     if recipe.posttrain is not None:
@@ -128,10 +128,15 @@ def _train(context: LlmContext, out: Path) -> None:
         stage(context, recipe.posttrain, inside)
 
 
-def _tuned(recipe: LlmRecipe, out: Path, reporter: Reporter, device: str, stop: threading.Event) -> RunFolder:
-    """The shared folder of a recipe's stage 1."""
+def _tuned(
+    recipe: LlmRecipe, out: Path, reporter: Reporter, device: str, stop: threading.Event, *, fresh: bool = False
+) -> RunFolder:
+    """The shared folder of a recipe's stage 1; fresh: a damaged one begins again."""
     first = recipe.stage_1
-    shared = RunFolder.open(out / first.run_id, first.model_dump(mode="json"), first.digest)
+    path, content = out / first.run_id, first.model_dump(mode="json")
+    if fresh and (reason := processes.first_says(lambda: damage.empty_if_damaged(path, content, first.digest))):
+        reporter.say(f"fine-tuning: {path} was damaged and begins again ({reason})")
+    shared = together.opened(path, content, first.digest)
     context = replace(LlmContext(first, shared, reporter, device), stop=stop)
     with together.hold(shared, wait=True, meanwhile=context.stop_if_asked):
         if processes.from_first(shared.done):

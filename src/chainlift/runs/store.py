@@ -153,7 +153,13 @@ class RunFolder:
         durable.sync(self.path)
 
     def finish(self, summary: dict[str, Any]) -> None:
-        """Write summary.json, then the marker DONE."""
+        """Write summary.json, then the marker DONE; what is no checkpoint beside the checkpoints goes before.
+
+        A kill right after a stage's last checkpoint leaves its trainer's own ones, which nobody needs any more.
+        """
+        for path in sorted(self.checkpoints.iterdir()):
+            if path.is_dir() and not durable.is_whole(path):
+                durable.discard(path)
         write_file(self.path / "summary.json", json.dumps(summary, indent=2, allow_nan=False) + "\n")
         write_file(self.path / "DONE", "")
 

@@ -16,11 +16,9 @@ import torch
 
 from chainlift import processes
 from chainlift.measure.evaluate import EvaluateSettings
-from chainlift.models import checksums
 from chainlift.recipe import Recipe
 from chainlift.report.terminal import Reporter
-from chainlift.runs import checkpoint, environment, together
-from chainlift.runs.lock import InUse
+from chainlift.runs import checkpoint, damage, environment, together
 from chainlift.runs.store import RunFolder
 from chainlift.stages.context import Context
 from chainlift.stages.pretrain import pretrain
@@ -59,8 +57,10 @@ def train(
     """The shared folder of a recipe's stage 1, trained by this process or, if it comes later, by another."""
     first = recipe.stage_1
     path, content = out / first.run_id, first.model_dump(mode="json")
-    if fresh and (damage := processes.first_says(lambda: _empty_if_damaged(path, content, first.digest))):
-        reporter.say(f"next-token prediction: {path} was damaged and begins again ({damage})")
+    if fresh and (
+        reason := processes.first_says(lambda: damage.empty_if_damaged(path, content, first.digest, _evaluation_of))
+    ):
+        reporter.say(f"next-token prediction: {path} was damaged and begins again ({reason})")
     shared = together.opened(path, content, first.digest)
     # Who goes on with what another run began measures as that run did: one record, one way of measuring.
     first = first.model_copy(update={"evaluate": processes.first_says(lambda: _evaluation_of(shared))})
@@ -101,37 +101,3 @@ def _evaluation_of(shared: RunFolder) -> EvaluateSettings:
         return EvaluateSettings(**shared.recipe()["evaluate"])
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{shared.path / 'recipe.yaml'} is damaged; use --fresh to begin again") from error
-
-
-def _empty_if_damaged(path: Path, content: dict[str, Any], identity: str) -> str | None:
-    """What was wrong with a shared stage 1, which is empty then; None if it is sound, missing, or in use."""
-    shared = RunFolder(path)
-    if not path.exists():
-        return None
-    try:
-        with shared.lock(wait=False):
-            damage = _damage(shared, identity)
-            if damage is not None:
-                shared.begin_again(content, identity)
-            return damage
-    except InUse:
-        return None
-
-
-def _damage(shared: RunFolder, identity: str) -> str | None:
-    """The first thing that keeps runs from going on with a shared stage 1, or from taking it."""
-    try:
-        shared.must_be(identity)
-        _evaluation_of(shared)
-        newest = checkpoint.latest(shared.checkpoints, STAGE)
-        if newest is not None:
-            checksums.check(newest)
-            shared.must_have(checkpoint.read_state(newest).lengths)
-        if shared.done:
-            if newest is None:
-                return "its checkpoint is lost"
-            shared.rows("metrics.jsonl")
-            shared.rows("rollouts.jsonl")
-    except (ValueError, OSError) as error:
-        return str(error)
-    return None
