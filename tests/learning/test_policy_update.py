@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from chainlift import recipe
 from chainlift.learning import objective, policy_update, rollout
 from chainlift.learning.likelihood import length_buckets, log_probs
 from chainlift.learning.policy_update import PolicyBatch, PosttrainSettings, accumulate_gradient
@@ -169,3 +170,10 @@ def test_settings_override_the_preset() -> None:
     assert settings.objective.ratio == "none"
     assert settings.updates_a_round == 1
     assert PosttrainSettings(algorithm="star").updates_a_round == 4
+
+
+@pytest.mark.parametrize("chosen", [{"algorithm": "star"}, {"algorithm": "reinforce", "advantage": "accept"}])
+def test_a_length_penalty_that_changes_nothing_is_refused(chosen: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match="length_penalty changes nothing for advantage accept") as told:
+        recipe.load("tiny", ["posttrain.length_penalty=0.1", *(f"posttrain.{k}={v}" for k, v in chosen.items())])
+    assert "\n" not in str(told.value)

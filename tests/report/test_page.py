@@ -45,7 +45,7 @@ BEFORE = measured(0.5, 0.48, 0.52)
     ],
 )
 def test_the_headline_tells_what_happened(after: dict[str, Any], told: str) -> None:
-    sentence = headline({"pretrain": BEFORE, "posttrain": after}, 1 / 2)
+    sentence = headline({"pretrain": BEFORE, "posttrain": after, "prompts_seen_share": 0.0}, 1 / 2)
     assert (
         "50.0 % of fresh prompts right when decoded greedily (a coin flip), with a median response of 1 token"
         in sentence

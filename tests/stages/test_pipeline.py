@@ -20,6 +20,8 @@ MEASURED = {
     "prompts",
 }
 
+FRESHNESS = ("prompts_held_out", "prompts_different", "prompts_seen_share")
+
 
 def summary_of(stdout: str) -> dict[str, Any]:
     return json.loads(stdout.splitlines()[-1])
@@ -27,7 +29,9 @@ def summary_of(stdout: str) -> dict[str, Any]:
 
 def test_the_summary_keeps_the_contract(finished: Path) -> None:
     summary = json.loads((finished / "summary.json").read_text(encoding="utf-8"))
-    assert {"recipe", "run_id", "seed", "pretrain", "posttrain", "continued_pretrain", "theory"} == set(summary)
+    stages = {"pretrain", "posttrain", "continued_pretrain"}
+    assert {"recipe", "run_id", "seed", "theory", *stages, *FRESHNESS} == set(summary)
+    assert [summary[key] for key in FRESHNESS] == [False, 16, pytest.approx(1.0)]
     assert {"sequences", "steps"} | MEASURED <= set(summary["pretrain"])
     assert {"algorithm", "updates", "rollouts"} | MEASURED <= set(summary["posttrain"])
     assert {"sequences", "steps"} | MEASURED <= set(summary["continued_pretrain"])

@@ -132,13 +132,13 @@ def evaluate(
         list[str] | None,
         typer.Argument(metavar="[KEY=VALUE]...", help="Settings of the task to change, such as d=60: longer prompts."),
     ] = None,
-    prompts: Annotated[int, typer.Option(min=1, max=MOST, help="Fresh prompts.")] = 4096,
+    prompts: Annotated[int, typer.Option(min=1, max=MOST, help="How many prompts.")] = 4096,
     temperature: Annotated[float, typer.Option(min=0.01, callback=finite, help="Of the sampled half.")] = 1.0,
-    seed: Annotated[int, typer.Option(min=0, max=LAST_SEED, help="Which fresh prompts and samples.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=LAST_SEED, help="Which prompts and samples.")] = 0,
     trust: Trust = False,
     as_json: Json = False,
 ) -> None:
-    """Measure a checkpoint on fresh prompts, greedy and sampled."""
+    """Measure a checkpoint, greedy and sampled, on held-out prompts where its task has such."""
     from chainlift.report.terminal import evaluation_table
     from chainlift.stages import inspect
 
@@ -152,11 +152,11 @@ def evaluate(
 @app.command()
 def sample(
     target: Checkpoint,
-    prompt: Annotated[str | None, typer.Argument(help="The prompt's digits; default: a fresh prompt.")] = None,
+    prompt: Annotated[str | None, typer.Argument(help="The prompt's digits; default: one is drawn.")] = None,
     greedy: Annotated[bool, typer.Option("--greedy", help="The most likely tokens instead of sampled ones.")] = False,
     count: Annotated[int, typer.Option("-n", min=1, max=MOST, help="How many responses.")] = 4,
     temperature: Annotated[float, typer.Option(min=0.01, callback=finite, help="Of sampling.")] = 1.0,
-    seed: Annotated[int, typer.Option(min=0, max=LAST_SEED, help="Which samples, and which fresh prompt.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=LAST_SEED, help="Which samples, and which prompt.")] = 0,
     trust: Trust = False,
     as_json: Json = False,
 ) -> None:

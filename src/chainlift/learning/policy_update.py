@@ -35,7 +35,7 @@ class PosttrainSettings(OptimiserSettings):
     reward: str = "end_to_end"
     """A row of learning/reward.py: end_to_end, the answer is right; chain, all of it is gold, long or short."""
     prompts: int = Field(default=32, ge=1)
-    """P: fresh prompts a round."""
+    """P: new prompts a round."""
     group_size: int = Field(default=8, ge=1)
     """G: samples per prompt."""
     updates: int = Field(default=40, ge=1)

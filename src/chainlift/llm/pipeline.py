@@ -22,6 +22,7 @@ from chainlift.runs.store import RunFolder
 from chainlift.stages import last_page
 from chainlift.stages.context import stop_on_signals
 from chainlift.stages.summary import measured
+from chainlift.tasks.freshness import Freshness
 
 LLM = (
     "long_accuracy",
@@ -109,6 +110,9 @@ def summarise(recipe: LlmRecipe, folder: RunFolder) -> dict[str, Any]:
         if "opening" in final[-1]:
             extra |= {"opening_probability": final[-1]["opening"]["probability"]}
         summary[stage] = done | counts | measured(final[-1]) | extra
+    # Generated problems are split by chainlift itself; how disjoint a published data set is, `llm prepare` measures.
+    if getattr(recipe.data, "name", None) == "word_problems":
+        summary |= Freshness(True, None, 0.0).as_dict()
     summary["theory"] = predicted(recipe)
     return summary
 

@@ -1,4 +1,4 @@
-"""What a model does on fresh prompts, greedy and sampled: accuracy, length, long share, chain exactness, pass@k.
+"""What a model does on evaluation prompts, greedy and sampled: accuracy, length, long share, chain exactness, pass@k.
 
 Every share comes with n and a 95 % Wilson interval where DESIGN's contract names one. Prompts come from a stream of
 their own, named by the stage and step, so an evaluation neither sees training prompts beyond chance nor shifts any
@@ -50,7 +50,7 @@ class EvaluateSettings(Settings):
 
 @dataclass(frozen=True)
 class Answers:
-    """Responses to fresh prompts with their verdicts, row by row."""
+    """Responses to prompts with their verdicts, row by row."""
 
     rollout: Rollout
     verdict: Verdict
@@ -119,7 +119,7 @@ def measure(
     pass_at_k_prompts: int = 0,
     pass_at_k_samples: int = 16,
 ) -> dict[str, Any]:
-    """{greedy, sampled}, of a task with chains {decision}, of a linear model {exact}, on fresh prompts.
+    """{greedy, sampled}, of a task with chains {decision}, of a linear model {exact}, on evaluation prompts.
 
     They come from the streams `name`/... at `step`, and are held-out ones where the task holds some out.
     """

@@ -17,6 +17,7 @@ from chainlift.models.hub import StrPath
 from chainlift.report import charts, figures
 from chainlift.report.about import about, chance, learner
 from chainlift.report.names import STAGE_TITLES, measured_in
+from chainlift.report.prompt_words import prompt_words
 from chainlift.report.record import Record, fitting, read
 from chainlift.report.reference import references
 from chainlift.report.sentence import headline, so_far
@@ -56,7 +57,7 @@ def render(record: Record) -> str:
         recipe=recipe,
         about=about(recipe),
         rows=table(record.summary) if record.summary else [],
-        prompts=record.summary["pretrain"]["prompts"] if record.summary else None,
+        prompts=prompt_words(record.summary, record.summary["pretrain"]["prompts"]) if record.summary else None,
         has_rl=bool(record.of("posttrain", "evaluation")),
         has_baseline=bool(record.summary and "continued_pretrain" in record.summary),
         charts=json.dumps(drawn, cls=PlotlyJSONEncoder).replace("<", "\\u003c"),

@@ -14,6 +14,7 @@ from chainlift import reading
 from chainlift.report import document_parts, page, record
 from chainlift.report.about import chance
 from chainlift.report.names import STAGE_TITLES
+from chainlift.report.prompt_words import prompt_words
 from chainlift.report.sentence import headline
 from chainlift.report.summary_markdown import summary_markdown
 
@@ -153,7 +154,7 @@ def _single(recipe: dict[str, Any], summary: dict[str, Any], where: dict[str, An
         recipe["title"],
         f"    chainlift {command} {recipe['name']}",
         f"Run `{summary['run_id']}`, made with {_machine(where)}. It trained for {seconds / 60:.0f} minutes. "
-        f"{summary['pretrain']['prompts']} fresh prompts at each point.",
+        f"At each point {prompt_words(summary, summary['pretrain']['prompts'])}.",
         headline(summary, chance(recipe, summary)),
         f"![{recipe['title']}]({picture.as_posix()})",
         summary_markdown(summary),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from chainlift.report.names import STAGE_TITLES
+from chainlift.report.prompt_words import prompt_words
 from chainlift.report.record import Record
 
 
@@ -14,8 +15,8 @@ def headline(summary: dict[str, Any] | None, chance: float) -> str:
         return "This run is not finished: the page shows what is on record so far."
     before = summary["pretrain"]
     told = (
-        f"After {before['sequences']:,} demonstrations, next-token prediction answers {_percent(before)} of fresh "
-        f"prompts right when decoded greedily{_level(before, chance)}, with {_tokens(before)}."
+        f"After {before['sequences']:,} demonstrations, next-token prediction answers {_percent(before)} of "
+        f"{_prompts(summary)} right when decoded greedily{_level(before, chance)}, with {_tokens(before)}."
     )
     after = summary.get("posttrain")
     if after is not None:
@@ -66,6 +67,12 @@ def so_far(record: Record) -> str:
                 f"{_percent(measured)} right when decoded greedily, with {_tokens(measured)}."
             )
     return f"{told} There is no evaluation yet."
+
+
+def _prompts(summary: dict[str, Any]) -> str:
+    """What was answered, as a part of a sentence."""
+    words = prompt_words(summary)
+    return f"{words}," if ", " in words else words
 
 
 def _percent(measured: dict[str, Any]) -> str:

@@ -16,6 +16,7 @@ from rich.text import Text
 
 from chainlift.report.console import console, plain
 from chainlift.report.names import STAGE_TITLES, column_title, measured_in
+from chainlift.report.prompt_words import prompt_words
 from chainlift.tasks.base import EOS
 from chainlift.visible import visible
 
@@ -122,8 +123,8 @@ def _evaluation_table(rows: list[dict[str, Any]]) -> Table:
 
 def summary_table(summary: dict[str, Any]) -> Table:
     """Before, after and baseline beside the theory, with 95 % intervals over the evaluation prompts."""
-    prompts = summary["pretrain"]["prompts"]
-    table = Table(title=f"{summary['run_id']}: {prompts} fresh prompts, 95 % intervals over prompts")
+    prompts = prompt_words(summary, summary["pretrain"]["prompts"])
+    table = Table(title=f"{summary['run_id']}: {prompts}; 95 % intervals over prompts")
     stages = [stage for stage in STAGE_TITLES if stage in summary]
     table.add_column("")
     for stage in stages:
@@ -163,9 +164,8 @@ OF_FORMS = (
 
 def evaluation_table(measured: dict[str, Any]) -> Table:
     """An evaluation, greedy beside sampled, with 95 % intervals."""
-    table = Table(
-        "", "greedy", "sampled", title=f"{measured['greedy']['n']} fresh prompts, 95 % intervals over prompts"
-    )
+    prompts = prompt_words(measured, measured["greedy"]["n"])
+    table = Table("", "greedy", "sampled", title=f"{prompts}; 95 % intervals over prompts")
     names = (
         "accuracy",
         "long_share",

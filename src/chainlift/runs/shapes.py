@@ -60,6 +60,9 @@ class Summary(Shape):
     posttrain: StageSummary | None = None
     continued_pretrain: StageSummary | None = None
     theory: dict[str, Any]
+    prompts_held_out: bool = False
+    prompts_different: int | None = None
+    prompts_seen_share: float | None = None
 
 
 class Row(Shape):

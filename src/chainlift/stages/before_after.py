@@ -14,7 +14,7 @@ from chainlift.models.families import Model
 from chainlift.runs import checkpoint
 from chainlift.seeding import stream
 from chainlift.stages import inspect
-from chainlift.tasks.base import Task
+from chainlift.tasks.base import Task, held_out
 
 
 @dataclass(frozen=True)
@@ -32,10 +32,10 @@ class BeforeAfter:
 
 
 def before_after(folder: Path, *, prompts: int = 256, samples: int = 16, seed: int = 0) -> BeforeAfter:
-    """The comparison on fresh prompts that no run's own streams use; ValueError if a checkpoint is missing."""
+    """The comparison on evaluation prompts of streams that no run uses; ValueError if a checkpoint is missing."""
     base, task = _model(folder, "pretrain")
     policy, _ = _model(folder, "posttrain")
-    asked = task.prompts(prompts, stream(seed, "before-after/prompts"))
+    asked = held_out(task).prompts(prompts, stream(seed, "before-after/prompts"))
     kl, reached = kl_by_position(policy, base, task, asked, stream(seed, "before-after/samples"))
     curves = [_pass_at_k(model, task, asked, samples, seed) for model in (base, policy)]
     return BeforeAfter(tuple(kl.tolist()), tuple((reached / prompts).tolist()), *curves)

@@ -127,7 +127,7 @@ class Context:
         return row
 
     def measured(self, state: TrainerState, model: Model, *, final: bool, show: bool) -> dict[str, Any]:
-        """The row of a measurement on fresh prompts, not recorded; `show` takes the full number of prompts."""
+        """The row of a measurement, not recorded; `show` takes the full number of prompts."""
         settings = self.recipe.evaluate
         with sharding.whole(model), self.precision():
             table = measure(
@@ -143,7 +143,7 @@ class Context:
         return _row(state, "evaluation", {"final": final, **table})
 
     def evaluate(self, state: TrainerState, model: Model, *, final: bool, show: bool) -> None:
-        """Measure the model on fresh prompts and record it; `show` takes the full number of prompts.
+        """Measure the model on evaluation prompts and record it; `show` takes the full number of prompts.
 
         It also keeps responses to a few prompts, the same at every occasion: before and after stand side by side.
         """

@@ -22,7 +22,8 @@ from chainlift.runs.store import RunFolder
 from chainlift.seeding import stream
 from chainlift.stages import needs
 from chainlift.tasks import registry
-from chainlift.tasks.base import Task
+from chainlift.tasks.base import Task, held_out
+from chainlift.tasks.freshness import freshness
 
 Found = TypeVar("Found")
 
@@ -58,7 +59,7 @@ def evaluate(
     changes: list[str] | None = None,
     trust: bool = False,
 ) -> dict[str, Any]:
-    """{greedy, sampled} of a checkpoint on fresh prompts that no run's own streams use.
+    """{greedy, sampled} of a checkpoint on prompts of streams that no run uses, and how fresh those are.
 
     changes: `key=value` of the task, for prompts that it was not trained on, such as longer ones. trust: import the
     code that the checkpoint names.
@@ -77,7 +78,7 @@ def evaluate(
         temperature=temperature,
         pass_at_k_prompts=min(num_prompts, 256),
     )
-    return _numbers({"checkpoint": str(find(target)), **table}, target)
+    return _numbers({"checkpoint": str(find(target)), **freshness(task, None).as_dict(), **table}, target)
 
 
 def sample(
@@ -90,12 +91,14 @@ def sample(
     seed: int,
     trust: bool = False,
 ) -> list[dict[str, Any]]:
-    """`count` responses (1 if greedy) to a prompt in text, or to a fresh one; ValueError if it does not fit.
+    """`count` responses (1 if greedy) to a prompt in text, or to one that is drawn; ValueError if it does not fit.
 
     trust: import the code that the checkpoint names.
     """
     model, task = load(target, trust=trust)
-    tokens = task.prompts(1, stream(seed, "sample-command/prompt")) if prompt is None else _encode(task, prompt)
+    tokens = (
+        held_out(task).prompts(1, stream(seed, "sample-command/prompt")) if prompt is None else _encode(task, prompt)
+    )
     memory.check("-n", needs.cache_bytes(model.settings, 1 if greedy else count, model.context))
     answers = answer(
         model,

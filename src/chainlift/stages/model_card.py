@@ -12,6 +12,7 @@ import yaml
 
 from chainlift.references import is_reference, texts
 from chainlift.report.names import STAGE_TITLES
+from chainlift.report.prompt_words import prompt_words
 from chainlift.report.summary_markdown import summary_markdown
 from chainlift.seeding import stream
 from chainlift.tasks.base import Task, held_out
@@ -81,9 +82,8 @@ def _task(task: Task) -> str:
 
 def _measured(summary: dict[str, Any], checkpoint: str) -> str:
     """A table of what the run measured after its stages."""
-    intervals = (
-        f"Measured on {summary['pretrain']['prompts']:,} fresh prompts of one seed, with 95 % intervals over prompts:"
-    )
+    prompts = prompt_words(summary, summary["pretrain"]["prompts"])
+    intervals = f"Measured in one run on {prompts}; with 95 % intervals over prompts:"
     return f"{intervals}\n\n{summary_markdown(summary, checkpoint.partition('-')[0]).strip()}"
 
 

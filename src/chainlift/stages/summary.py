@@ -9,6 +9,7 @@ from chainlift.runs import checkpoint
 from chainlift.runs.store import RunFolder
 from chainlift.stages.prediction import predicted
 from chainlift.tasks import registry as tasks
+from chainlift.tasks.freshness import freshness
 
 SHARED = (
     "accuracy",
@@ -53,8 +54,20 @@ def summarise(recipe: Recipe, folder: RunFolder) -> dict[str, Any]:
             done = {"steps": state.step, "sequences": state.sequences}
         counts = {"tokens": state.tokens, "seconds": round(state.seconds, 1), "prompts": final[-1]["greedy"]["n"]}
         summary[stage] = done | counts | measured(final[-1])
-    summary["theory"] = predicted(recipe) | {"chance": tasks.build(recipe.task).chance}
+    task = tasks.build(recipe.task)
+    summary |= freshness(task, _drawn(recipe, summary)).as_dict()
+    summary["theory"] = predicted(recipe) | {"chance": task.chance}
     return summary
+
+
+def _drawn(recipe: Recipe, summary: dict[str, Any]) -> int:
+    """Prompts drawn in training by the model that has seen most: stage 1's and those of RL, or of the baseline."""
+    after = [0]
+    if recipe.posttrain is not None and "posttrain" in summary:
+        after.append(summary["posttrain"]["rollouts"] // recipe.posttrain.group_size)
+    if "continued_pretrain" in summary:
+        after.append(summary["continued_pretrain"]["sequences"])
+    return summary["pretrain"]["sequences"] + max(after)
 
 
 def measured(row: dict[str, Any]) -> dict[str, Any]:

@@ -143,7 +143,7 @@ class Task(Protocol):
     """Accuracy of a blind guess."""
 
     def prompts(self, n: int, generator: torch.Generator) -> Tensor:
-        """Fresh prompts (n, prompt_length)."""
+        """n prompts (n, prompt_length)."""
         ...
 
     def gold(self, prompts: Tensor, *, long: bool) -> Tensor:
@@ -166,7 +166,7 @@ class Demonstrator(Protocol):
 
 @runtime_checkable
 class HoldsOut(Protocol):
-    """A task with so few prompts that some must be kept from training to be fresh when it is measured."""
+    """A task that keeps some of its prompts from training, so that none has been seen when they are measured."""
 
     def held_out(self) -> Task:
         """The same task, drawing only prompts that the task itself never draws."""
@@ -188,7 +188,7 @@ def has_chains(task: Task) -> bool:
 
 
 def held_out(task: Task) -> Task:
-    """The task to measure with: its held-out prompts if it has such, else itself, whose prompts are fresh by chance."""
+    """The task to measure with: its held-out prompts if it has such, else itself (see freshness.py)."""
     return task.held_out() if isinstance(task, HoldsOut) else task
 
 

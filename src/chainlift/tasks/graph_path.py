@@ -15,6 +15,7 @@ with 1 / ends, or 1/2.
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import torch
@@ -100,6 +101,19 @@ class GraphPath:
             away = away * (torch.rand(n, generator=generator) < 0.5)
             structural.append((((where + away) % sizes.ends + 1) * component - 1)[:, None])
         return labels.gather(1, torch.cat(structural, dim=1))
+
+    def prompt_counts(self) -> tuple[tuple[float, int], ...]:
+        """Ordered edges with a start, and with an end where it is asked for.
+
+        Drawn are goals, an order, labels and a start, all uniform. Renaming the nodes of a layer, or the components,
+        gives the same prompt from other draws, every prompt from as many.
+        """
+        sizes, factorial = self.settings, math.factorial
+        inner = (sizes.hops - 1) * sizes.width * sizes.ends
+        draws = math.comb(sizes.width, sizes.branching) ** inner * factorial(self.num_edges) * factorial(self.num_nodes)
+        renamed = factorial(sizes.width) ** (sizes.hops * sizes.ends) * factorial(sizes.ends)
+        count = draws * sizes.ends * sizes.width // renamed
+        return ((0.5, count), (0.5, count * (sizes.ends - 1))) if self.reach else ((1.0, count),)
 
     def gold(self, prompts: Tensor, *, long: bool) -> Tensor:
         """The walk that takes the least label each time, or the answer alone, and EOS."""

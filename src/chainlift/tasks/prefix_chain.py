@@ -124,6 +124,11 @@ class PrefixChain(ABC):
         filled = torch.arange(self.prompt_length) < self.prompt_length - counts
         return prompts.masked_fill(filled, self.padding or 0)
 
+    def prompt_counts(self) -> tuple[tuple[float, int], ...]:
+        """All sequences of elements, by their length; those that differ where nothing counts are different prompts."""
+        lengths = range(self.options.d_min or self.prompt_length, self.prompt_length + 1)
+        return tuple((1 / len(lengths), self.num_elements**length) for length in lengths)
+
     def gold(self, prompts: Tensor, *, long: bool) -> Tensor:
         """The chain, or the answer alone, behind its marker if it has one, and EOS."""
         chain, lengths = self._chain(prompts)

@@ -1,0 +1,53 @@
+"""Looking at checkpoints draws prompts as measurements do: held-out ones, where the task keeps some from training."""
+
+import shutil
+from pathlib import Path
+from unittest import mock
+
+import pytest
+import torch
+from torch import Tensor
+
+from chainlift.models import families, hub
+from chainlift.models.blocks import ModelSettings
+from chainlift.seeding import stream
+from chainlift.stages import before_after, inspect
+from chainlift.tasks.multiplication import Multiplication, MultiplicationSettings
+
+TASK = Multiplication(MultiplicationSettings(n=1, held_out=0.2))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A run folder with an untrained model as both of its checkpoints."""
+    model = families.build(ModelSettings(layers=1, width=8, heads=1), TASK).initialise(stream(0, "model"))
+    saved = tmp_path / "checkpoints/pretrain-1"
+    saved.mkdir(parents=True)
+    hub.save(model, TASK, saved)
+    shutil.copytree(saved, tmp_path / "checkpoints/posttrain-1")
+    return tmp_path
+
+
+def pairs(prompts: Tensor) -> Tensor:
+    return prompts[:, [0, 2]]
+
+
+def test_sample_draws_held_out_prompts(folder: Path) -> None:
+    saved = folder / "checkpoints/pretrain-1"
+    found = [inspect.sample(saved, None, greedy=True, count=1, temperature=1, seed=seed)[0] for seed in range(12)]
+    asked = [TASK.vocabulary.encode(" ".join(one["prompt"].split())) for one in found]
+    assert bool(TASK.is_held_out(pairs(torch.stack(asked))).all())
+
+
+def test_before_and_after_are_compared_on_held_out_prompts(folder: Path) -> None:
+    with (
+        mock.patch.object(before_after.checkpoint, "latest", lambda path, stage: path / f"{stage}-1"),
+        mock.patch.object(before_after, "kl_by_position", wraps=before_after.kl_by_position) as compared,
+    ):
+        before_after.before_after(folder, prompts=20, samples=2)
+    assert bool(TASK.is_held_out(pairs(compared.call_args.args[3])).all())
+
+
+def test_an_evaluation_says_that_prompts_are_held_out(folder: Path) -> None:
+    found = inspect.evaluate(folder / "checkpoints/pretrain-1", 4, temperature=1.0, seed=0)
+    assert (found["prompts_held_out"], found["prompts_seen_share"]) == (True, 0.0)
