@@ -51,7 +51,8 @@ def machine() -> dict[str, Any]:
     fields = "name,driver_version,memory.total,clocks.sm,clocks.mem,power.limit"
     try:
         command = ["nvidia-smi", f"--query-gpu={fields}", "--format=csv,noheader"]
-        found["nvidia_smi"] = subprocess.run(command, capture_output=True, text=True, timeout=20).stdout.strip()
+        done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", errors="replace", timeout=20)
+        found["nvidia_smi"] = done.stdout.strip()
     except (OSError, subprocess.SubprocessError) as error:
         found["nvidia_smi"] = f"not there: {error}"
     return found

@@ -230,6 +230,6 @@ def bfloat16(folder: Path, device: str) -> Finding:
 def tests() -> Finding:
     """tests/test_cuda.py but its whole runs, which stand above."""
     command = [sys.executable, "-m", "pytest", "-q", "-x", "tests/test_cuda.py", "-k", "not whole_run"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", errors="replace", timeout=60)
     lines = done.stdout.strip().splitlines()[-8:]
     return {"status": done.returncode, "output": lines}, f"status {done.returncode}: {lines[-1] if lines else 'silent'}"

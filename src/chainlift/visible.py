@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import reprlib
+from pathlib import Path
 from typing import Any
 
 LONGEST = 2000  # characters of an error's line
@@ -25,6 +27,11 @@ def visible(text: str, *, lines: bool = False) -> str:
     encoding writes, are written out too. lines: keep line ends.
     """
     return (_HIDDEN_IN_LINES if lines else _HIDDEN).sub(lambda found: ascii(found[0])[1:-1], text)
+
+
+def name_of(path: Path) -> str:
+    """A path's last part in text that every file can hold: read as UTF-8 where the locale could not read it."""
+    return os.fsencode(path.name).decode("utf-8", "backslashreplace")
 
 
 def one_line(text: str) -> str:

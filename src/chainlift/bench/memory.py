@@ -48,6 +48,8 @@ def added(suite: Suite, comparison: Comparison, case: Case, threads: int) -> int
         input=json.dumps(question),
         capture_output=True,
         text=True,
+        encoding="utf-8",
+        errors="replace",
         env=environment,
     )
     if done.returncode:

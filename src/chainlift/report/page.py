@@ -22,6 +22,7 @@ from chainlift.report.record import Record, fitting, read
 from chainlift.report.reference import references
 from chainlift.report.sentence import headline, so_far
 from chainlift.runs.durable import is_full, write_file
+from chainlift.visible import name_of
 
 SHOWN = 4  # responses of each mode on either side
 
@@ -51,7 +52,7 @@ def render(record: Record) -> str:
     reference = next(iter(references(record)), None)
     return template("page.html.jinja").render(
         title=recipe.get("title") or recipe["name"],
-        run_id=record.folder.resolve().name,
+        run_id=name_of(record.folder.resolve()),
         headline=headline(record.summary, chance(recipe, record.summary)) if record.summary else so_far(record),
         finished=record.summary is not None,
         recipe=recipe,

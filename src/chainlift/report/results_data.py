@@ -19,7 +19,7 @@ from chainlift.report.record import Record, read
 from chainlift.report.results_document import seed_range
 from chainlift.report.sentence import headline, so_far
 from chainlift.runs.store import RunFolder
-from chainlift.visible import one_line
+from chainlift.visible import name_of, one_line
 
 SHARED = "pretrain-"  # names of folders that hold a stage 1 which several runs begin with
 SHOWN = 2  # sampled responses of a run on either side of RL
@@ -123,12 +123,12 @@ def _row(finding: Finding, holds: bool | None) -> dict[str, Any]:
 
 def run(folder: Path) -> RunView:
     """One run; a damaged folder gives one that says so."""
-    own_page = f"{folder.name}/report.html" if (folder / "report.html").exists() else None
+    own_page = f"{name_of(folder)}/report.html" if (folder / "report.html").exists() else None
     try:
         record = read(folder)
         status, reason = _status(RunFolder(folder))
         return RunView(
-            run_id=folder.name,
+            run_id=name_of(folder),
             status=status,
             reason=reason,
             row=_columns(record),
@@ -143,7 +143,7 @@ def run(folder: Path) -> RunView:
             report=own_page,
         )
     except UNREADABLE as error:
-        return RunView(folder.name, "damaged", _told(error, folder), report=own_page)
+        return RunView(name_of(folder), "damaged", _told(error, folder), report=own_page)
 
 
 def _status(folder: RunFolder) -> tuple[str, str]:

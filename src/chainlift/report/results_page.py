@@ -14,6 +14,7 @@ from chainlift.report import page, results_data
 from chainlift.report.page import script, template
 from chainlift.report.results_data import ClaimView, RunView
 from chainlift.runs.durable import is_full, write_file
+from chainlift.visible import name_of
 
 SCRIPTS = ("drawing.js", "pictures.js", "results.js")
 
@@ -49,7 +50,7 @@ def render(folder: Path, claims: list[ClaimView], runs: list[RunView]) -> str:
     shown = [run for run in runs if not run.is_shared]
     most_seeds = max((len(picture["seeds"]) for claim in claims for picture in claim.pictures), default=2)
     return template("results.html.jinja").render(
-        folder=folder.resolve().name,
+        folder=name_of(folder.resolve()),
         claims=claims,
         runs=runs,
         num_shown=len(shown),

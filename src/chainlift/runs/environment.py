@@ -120,7 +120,13 @@ def _commit(folder: Path) -> tuple[str | None, bool | None]:
     def git(*arguments: str) -> str | None:
         try:
             done = subprocess.run(
-                ["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=5, check=True
+                ["git", "-C", str(folder), *arguments],
+                capture_output=True,
+                text=True,
+                encoding="utf-8",
+                errors="replace",
+                timeout=5,
+                check=True,
             )
         except (OSError, subprocess.SubprocessError):
             return None

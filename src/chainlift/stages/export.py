@@ -19,6 +19,7 @@ from chainlift.models.transformer import Transformer
 from chainlift.runs.store import RunFolder
 from chainlift.stages import inspect, model_card
 from chainlift.stages.new_folder import new_folder
+from chainlift.visible import name_of
 
 CARD = "README.md"
 LANGUAGE_FILES = (
@@ -52,7 +53,7 @@ def export(target: StrPath, folder: StrPath, *, trust: bool = False) -> None:
     summary = RunFolder(run).summary() if run is not None and (run / "summary.json").is_file() else None
     if recipes.is_llm(content):
         files = _language_files(source)
-        text = model_card.card(folder.name, source.name, content, summary, None)
+        text = model_card.card(name_of(folder), name_of(source), content, summary, None)
         with new_folder(folder):
             for file in files:
                 _copy(file, folder / file.name)
@@ -63,7 +64,7 @@ def export(target: StrPath, folder: StrPath, *, trust: bool = False) -> None:
     model, task = hub.load(source, trust=trust)
     if not isinstance(model, Transformer):
         raise ValueError(f"{source} holds a {model.settings.family} model, which transformers has no class for")
-    text = model_card.card(folder.name, source.name, content, summary, task)
+    text = model_card.card(name_of(folder), name_of(source), content, summary, task)
     with new_folder(folder):
         hub.save(model, task, folder)
         (folder / CARD).write_text(text, encoding="utf-8")
