@@ -65,10 +65,52 @@ def test_cores_are_divided_among_processes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], expected: dict[str, int]
 ) -> None:
     given: dict[str, Any] = {}
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(launchers, "cores", lambda: 6)
     monkeypatch.setattr(launchers.local, "run_jobs", lambda jobs, tell, **options: bool(given.update(options)) or True)
     assert run(grid(tmp_path), lambda *told: None, Options(**options))
+    del given["say"]
     assert given == expected
+
+
+@pytest.mark.parametrize(
+    ("environment", "options", "threads", "source"),
+    [
+        ("1", {"workers": 1}, 1, "OMP_NUM_THREADS"),
+        ("3,2", {}, 3, "OMP_NUM_THREADS"),  # the second number is of nested teams
+        ("1", {"workers": 1, "threads": 4}, 4, "--threads"),
+        ("", {"workers": 2}, 3, "6 cores"),
+        ("many", {"workers": 2}, 3, "6 cores"),
+        ("0", {"workers": 2}, 3, "6 cores"),
+        ("1", {"launcher": "slurm", "cpus": 4}, 4, "--cpus"),
+    ],
+)
+def test_the_environments_threads_are_respected_and_said(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    environment: str,
+    options: dict[str, Any],
+    threads: int,
+    source: str,
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", environment)
+    monkeypatch.setattr(launchers, "cores", lambda: 6)
+    chosen = Options(**options)
+    assert chosen.threads_each == threads
+    each = f"{threads} thread{'s' if threads > 1 else ''} each ({source})"
+    assert chosen.sentence(grid(tmp_path)).endswith(each)
+
+
+def test_workers_and_threads_are_said_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    jobs = grid(tmp_path, "posttrain.lr=1e-4,2e-4")
+    local = Options(workers=2)
+    assert local.sentence(jobs) == "2 runs after 1 shared stage, 2 at once, 1 thread each (OMP_NUM_THREADS)"
+    with_own = grid(tmp_path, "posttrain.lr=1e-4,2e-4", "threads=3")
+    assert local.sentence(with_own).endswith("2 at once, threads=3 each (the recipe's)")
+    assert local.sentence([*jobs, *with_own]).endswith("1 thread each (OMP_NUM_THREADS), or the recipe's own (3)")
+    on_ray = Options(launcher="ray", cpus=2).sentence(jobs)
+    assert on_ray.endswith("through ray, as many at once as the cluster has room for, 2 threads each (--cpus)")
 
 
 def test_on_a_cluster_threads_are_the_cpus_of_a_job() -> None:

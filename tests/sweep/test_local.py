@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from chainlift import recipe as recipes
-from chainlift.sweep import axes, local
+from chainlift.sweep import axes, local, waiting
 from chainlift.sweep.jobs import Job, plan, work
 
 SMALL = [
@@ -20,6 +20,9 @@ SMALL = [
     "pretrain.checkpoint_every=10", "evaluate.every=20", "evaluate.prompts=32", "evaluate.during=16",
     "evaluate.pass_at_k_prompts=0", "posttrain.prompts=8", "posttrain.updates=6", "continued_pretrain=null",
 ]  # fmt: skip
+
+
+PLATFORMS = {"linux": "forkserver", "darwin": "spawn", "win32": "spawn"}
 
 
 def grid(out: Path, *texts: str, seeds: tuple[int, ...] = (0,)) -> list[Job]:
@@ -48,12 +51,18 @@ def workers_of(driver: int) -> list[int]:
 
 
 @pytest.mark.slow
-def test_jobs_share_a_stage_1_and_a_failure_is_kept(tmp_path: Path) -> None:
+def test_jobs_share_a_stage_1_and_a_failure_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local, "LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(waiting, "SAY_SECONDS", 0.2)
+    said: list[str] = []
     jobs = grid(tmp_path, "posttrain.lr=1e-4,2e-4")
     bad = recipes.load("tiny", [*SMALL, "pretrain.lr=1e12", "pretrain.clip_norm=1e12"], seed=0)
     told: dict[str, str] = {}
     everything = [*jobs, *plan([bad], tmp_path)]
-    assert local.run_jobs(everything, lambda job, status, seconds: told.update({job.run_id: status}), workers=2)
+    assert local.run_jobs(
+        everything, lambda job, status, seconds: told.update({job.run_id: status}), workers=2, say=said.append
+    )
+    assert any(line.startswith("  waiting for ") and " at work: " in line for line in said)
     assert told == {job.run_id: "done" for job in jobs} | {bad.run_id: "failed"}
     assert "training diverged" in (tmp_path / bad.run_id / "FAILED").read_text(encoding="utf-8")
     losses = [
@@ -100,6 +109,23 @@ def test_a_killed_worker_begins_again_and_ends_with_the_same_numbers(tmp_path: P
     assert told == ["done"]
     for name in ("metrics.jsonl", "rollouts.jsonl"):
         assert (calm / jobs[0].run_id / name).read_bytes() == (killed / jobs[0].run_id / name).read_bytes()
+
+
+def test_processes_are_copied_only_where_that_is_safe(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert {
+        name: local.start_method() for name in PLATFORMS if not monkeypatch.setattr(sys, "platform", name)
+    } == PLATFORMS
+
+
+def test_without_signal_masks_a_process_is_started_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(signal, "pthread_sigmask")
+    with local._without_ctrl_c():
+        pass
+
+
+def test_a_signal_without_a_name_is_told_by_its_number() -> None:
+    assert local.signal_name(9) == "SIGKILL"
+    assert local.signal_name(40) == "signal 40"
 
 
 DRIVER = """

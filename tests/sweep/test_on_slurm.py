@@ -102,7 +102,7 @@ def test_what_slurm_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         (commands / name).write_text(text, encoding="utf-8")
         (commands / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{commands}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.setattr(on_slurm, "_outcome", lambda one: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(on_slurm, "_outcome", lambda *given: (_ for _ in ()).throw(KeyboardInterrupt))
     jobs = grid(out, "posttrain.lr=1e-4,2e-4")
     for extra in ([], grid(out, "mixture.p_cot=.7")):
         assert not on_slurm.run_jobs(

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -81,6 +80,8 @@ def _status(key: str) -> int | None:
 
 def _peak_of_usage() -> int:
     """ru_maxrss in bytes: macOS counts bytes, others kilobytes."""
+    import resource  # not there on Windows
+
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 

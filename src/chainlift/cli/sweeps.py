@@ -83,7 +83,7 @@ def sweep(
     rows = progress.rows(chosen, out)
     print_json([asdict(row) for row in rows]) if as_json else say("\n".join(progress.table(rows)))
     if failed:
-        raise RunsFailed(f"{len(failed)} of {len(chosen)} runs failed; --retry tries them again, with the same command")
+        raise RunsFailed(grid.complaint(failed, len(chosen), out))
 
 
 @app.command()

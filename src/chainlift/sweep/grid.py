@@ -55,6 +55,17 @@ def wanted(chosen: Sequence[AnyRecipe], out: Path, *, retry: bool) -> list[AnyRe
     return [one for one in chosen if retry or RunFolder(out / one.run_id).failure is None]
 
 
+def complaint(undone: Sequence[str], of: int, out: Path) -> str:
+    """One line about the runs (run_ids) that `run_all` could not do: some failed, others were only taken away."""
+    failed = sum(RunFolder(out / run_id).failure is not None for run_id in undone)
+    lines = []
+    if failed:
+        lines.append(f"{failed} of {of} runs failed; --retry tries them again, with the same command")
+    if failed < len(undone):
+        lines.append(f"{len(undone) - failed} of {of} runs were stopped; the same command goes on with them")
+    return "; ".join(lines)
+
+
 def run_all(
     chosen: Sequence[AnyRecipe], out: Path, reporter: Reporter, options: Options, *, retry: bool = True
 ) -> list[str]:
@@ -77,6 +88,8 @@ def run_all(
         remaining = f"about {spent / ended * (len(planned) - ended):.0f} s left" if ended else ""
         reporter.say(f"  {ended}/{len(planned)}  {job.run_id}  {told}  {remaining}".rstrip())
 
-    if planned and not launchers.run(planned, tell, options):
-        raise Interrupted
+    if planned:
+        reporter.say(options.sentence(planned))
+        if not launchers.run(planned, tell, options, reporter.say):
+            raise Interrupted
     return [one.run_id for one in chosen if not RunFolder(out / one.run_id).done]

@@ -6,6 +6,7 @@ is, as long as a job computes with the same number of threads: sums in another o
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Literal, get_args
@@ -14,6 +15,7 @@ from chainlift.runs.environment import cores
 from chainlift.settings import suggest
 from chainlift.sweep import local, on_ray, on_slurm
 from chainlift.sweep.jobs import Job, Tell
+from chainlift.sweep.waiting import Say
 
 Launcher = Literal["local", "ray", "slurm"]
 _ONLY: dict[str, tuple[Launcher, ...]] = {
@@ -35,7 +37,8 @@ class Options:
     workers: int | None = None
     """At most so many jobs at once; None: one a core (local), as many as the cluster has room for (Ray, Slurm)."""
     threads: int | None = None
-    """Of each job; None: the cores divided among the workers (local), as many as it has CPUs (Ray, Slurm)."""
+    """Of each job; None: OMP_NUM_THREADS, else the cores divided among the workers (local), or as many as it has CPUs
+    (Ray, Slurm). A recipe's own `threads` comes before."""
     address: str | None = None
     """Of the Ray cluster; None starts one here."""
     cpus: float = 1
@@ -79,13 +82,40 @@ class Options:
 
     @property
     def threads_each(self) -> int:
-        """CPU threads that a job computes with."""
-        share = cores() // (self.workers or cores()) if self.launcher == "local" else int(self.cpus)
-        return self.threads or max(share, 1)
+        """CPU threads that a job computes with, unless its recipe has `threads` of its own."""
+        return self._threads()[0]
+
+    def _threads(self) -> tuple[int, str]:
+        """(threads of a job, where the number is from)."""
+        if self.threads is not None:
+            return self.threads, "--threads"
+        if self.launcher != "local":
+            return max(int(self.cpus), 1), "--cpus"
+        asked = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()  # further numbers: of nested teams
+        if asked.isdecimal() and int(asked) > 0:
+            return int(asked), "OMP_NUM_THREADS"
+        return max(cores() // (self.workers or cores()), 1), f"{cores()} cores"
+
+    def sentence(self, jobs: Sequence[Job]) -> str:
+        """How jobs will be carried out, in one line."""
+        threads, source = self._threads()
+        shared = sum(job.stage_1_only for job in jobs)
+        runs = f"{len(jobs) - shared} run{'s' if len(jobs) - shared != 1 else ''}"
+        before = f" after {shared} shared stage{'s' if shared != 1 else ''}" if shared else ""
+        where = "" if self.launcher == "local" else f" through {self.launcher}"
+        at_once = "as many at once as the cluster has room for" if self.at_once is None else f"{self.at_once} at once"
+        own = {number for job in jobs if (number := job.content.get("threads")) is not None}
+        each = f"{threads} thread{'s' if threads != 1 else ''} each ({source})"
+        if own:
+            numbers = " or ".join(map(str, sorted(own)))
+            all_own = all(job.content.get("threads") is not None for job in jobs)
+            each = f"threads={numbers} each (the recipe's)" if all_own else f"{each}, or the recipe's own ({numbers})"
+        return f"{runs}{before}{where}, {at_once}, {each}"
 
 
-def run(jobs: Sequence[Job], tell: Tell, options: Options) -> bool:
-    """Whether all was carried out (failed jobs included); False if the user stopped it. `tell` hears of each end.
+def run(jobs: Sequence[Job], tell: Tell, options: Options, say: Say = print) -> bool:
+    """Whether all was carried out (failed jobs included); False if the user stopped it. `tell` hears of each end, `say`
+    now and then of what is waited for.
 
     ValueError in one line for what the user can mend: an extra that is not installed, a cluster that is not there.
     """
@@ -100,6 +130,7 @@ def run(jobs: Sequence[Job], tell: Tell, options: Options) -> bool:
             cpus=options.cpus,
             gpus=options.gpus,
             threads=options.threads_each,
+            say=say,
         )
     if options.launcher == "slurm":
         return on_slurm.run_jobs(
@@ -112,5 +143,6 @@ def run(jobs: Sequence[Job], tell: Tell, options: Options) -> bool:
             partition=options.partition,
             minutes=options.minutes or on_slurm.MINUTES,
             memory_gb=options.memory_gb,
+            say=say,
         )
-    return local.run_jobs(jobs, tell, workers=options.workers or cores(), threads=options.threads_each)
+    return local.run_jobs(jobs, tell, workers=options.workers or cores(), threads=options.threads_each, say=say)

@@ -5,35 +5,41 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import resource_tracker
+from functools import partial
 from multiprocessing.connection import wait
-from multiprocessing.context import ForkServerProcess
+from multiprocessing.process import BaseProcess
+from typing import Any, Literal
 
 from chainlift.sweep.jobs import TRIES, Job, Status, Tell, ready, work
+from chainlift.sweep.waiting import Say, Statements, at_work
 
 _EXIT: dict[Status, int] = {"done": 0, "failed": 1, "stopped": 130}
+LOOK_SECONDS = 5.0  # between two looks at whether something is to be said
 
 
 @dataclass
 class _Running:
     job: Job
-    process: ForkServerProcess
+    process: BaseProcess
     since: float
 
 
-def run_jobs(jobs: Sequence[Job], tell: Tell, *, workers: int, threads: int = 1) -> bool:
-    """Whether all was carried out (failed jobs included); False if the user stopped it. `tell` hears of each end.
+def run_jobs(jobs: Sequence[Job], tell: Tell, *, workers: int, threads: int = 1, say: Say = print) -> bool:
+    """Whether all was carried out (failed jobs included); False if the user stopped it. `tell` hears of each end, `say`
+    now and then of what is waited for.
 
     A job whose stage 1 another one trains begins after that; one whose process is killed from outside (out of memory,
     kill -9) is begun again from its checkpoint, TRIES times in all. Ctrl-C ends the processes at their next step.
     """
-    context = multiprocessing.get_context("forkserver")  # a process that has imported everything once is copied
+    context: Any = multiprocessing.get_context(start_method())  # its class depends on the method
     context.set_forkserver_preload(["chainlift.stages.pipeline"])
+    statements = Statements(say)
     waiting, running, tries = list(jobs), [], dict.fromkeys((job.run_id for job in jobs), 0)
     open_ids = {job.run_id for job in jobs}
     try:
@@ -45,7 +51,9 @@ def run_jobs(jobs: Sequence[Job], tell: Tell, *, workers: int, threads: int = 1)
                 with _without_ctrl_c(), _without_working_directory():
                     process.start()
                 running.append(_Running(job, process, time.monotonic()))
-            wait([one.process.sentinel for one in running])
+            if not wait([one.process.sentinel for one in running], timeout=LOOK_SECONDS):
+                since = {one.job.run_id: (one.job, one.since) for one in running}
+                statements.waiting(partial(at_work, since, len(waiting)))
             for one in [one for one in running if not one.process.is_alive()]:
                 running.remove(one)
                 code = one.process.exitcode
@@ -55,15 +63,31 @@ def run_jobs(jobs: Sequence[Job], tell: Tell, *, workers: int, threads: int = 1)
                     waiting.insert(0, one.job)
                     continue
                 if killed:
-                    name = signal.Signals(-code).name
-                    one.job.folder.fail(f"its process was ended by {name}, {TRIES} times in a row")
+                    one.job.folder.fail(f"its process was ended by {signal_name(-code)}, {TRIES} times in a row")
                 open_ids.discard(one.job.run_id)
                 status: Status = "done" if code == 0 else "stopped" if code == _EXIT["stopped"] else "failed"
                 tell(one.job, status, time.monotonic() - one.since)
+                statements.happened()
     except KeyboardInterrupt:
-        _stop(running)
+        _stop(running, say)
         return False
     return True
+
+
+def start_method() -> Literal["forkserver", "spawn"]:
+    """How processes are started: where that is safe, a process that has imported everything once is copied.
+
+    On macOS a copy of a process that has loaded its system libraries may crash, and Windows knows no copies.
+    """
+    return "forkserver" if sys.platform == "linux" else "spawn"
+
+
+def signal_name(number: int) -> str:
+    """A signal's name, or its number where it has none, as most real-time signals."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 def _worker(job: Job, threads: int) -> None:
@@ -80,15 +104,23 @@ def _end_with_driver() -> None:
     driver = multiprocessing.parent_process()
     assert driver is not None
     driver.join()
-    os.kill(os.getpid(), signal.SIGTERM)
+    if os.name == "nt":  # where os.kill ends a process at once
+        signal.raise_signal(signal.SIGTERM)
+    else:
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 @contextmanager
 def _without_ctrl_c() -> Iterator[None]:
     """A process started within never hears of Ctrl-C, which a terminal sends to all: its driver will tell it, once.
 
-    Twice would mean: end at once, without a checkpoint.
+    Twice would mean: end at once, without a checkpoint. Windows cannot hold a signal back; there it hears of both.
     """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    from multiprocessing import resource_tracker
+
     resource_tracker.ensure_running()  # else start() begins it, and takes the block away
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
@@ -114,11 +146,13 @@ def _without_working_directory() -> Iterator[None]:
             os.environ["PYTHONSAFEPATH"] = before
 
 
-def _stop(running: Sequence[_Running]) -> None:
+def _stop(running: Sequence[_Running], say: Say) -> None:
     """Ask all processes to keep a checkpoint and end, and see them out."""
     for one in running:
         if one.process.is_alive():
             one.process.terminate()
+    if running:
+        say(f"  waiting for {len(running)} runs to keep a checkpoint after this step; Ctrl-C again ends them at once")
     try:
         for one in running:
             one.process.join()

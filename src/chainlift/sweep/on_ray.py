@@ -14,7 +14,9 @@ from typing import Any
 
 from chainlift.sweep import ray_cluster
 from chainlift.sweep.jobs import TRIES, Job, Status, Tell, ended_here, ready, timed_work
+from chainlift.sweep.waiting import Say, Statements, at_work
 
+LOOK_SECONDS = 5.0  # between two looks at whether something is to be said
 STOP_SECONDS = 60.0  # for a run to end its step and keep a checkpoint, after Ctrl-C
 
 
@@ -27,8 +29,10 @@ def run_jobs(
     cpus: float = 1,
     gpus: float = 0,
     threads: int = 1,
+    say: Say = print,
 ) -> bool:
-    """Whether all was carried out (failed jobs included); False if the user stopped it. `tell` hears of each end.
+    """Whether all was carried out (failed jobs included); False if the user stopped it. `tell` hears of each end, `say`
+    now and then of what is waited for.
 
     workers: at most so many at once (None: as many as the cluster holds). cpus, gpus: what Ray reserves for each.
     threads: that each computes with. Ctrl-C ends the runs at their next step, with a checkpoint; a second one ends at
@@ -38,13 +42,15 @@ def run_jobs(
     ray = ray_cluster.connect(address, cpus=cpus, gpus=gpus)
     try:
         remote = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=0)(timed_work)
-        return _carry_out(ray, remote, jobs, tell, workers=workers, threads=threads)
+        return _carry_out(ray, remote, jobs, tell, workers=workers, threads=threads, say=say)
     finally:
         ray.shutdown()
 
 
-def _carry_out(ray: Any, remote: Any, jobs: Sequence[Job], tell: Tell, *, workers: int | None, threads: int) -> bool:
-    waiting = list(jobs)
+def _carry_out(
+    ray: Any, remote: Any, jobs: Sequence[Job], tell: Tell, *, workers: int | None, threads: int, say: Say
+) -> bool:
+    waiting, statements = list(jobs), Statements(say)
     running: dict[Any, Job] = {}
     since: dict[str, float] = {}
     tries = dict.fromkeys((job.run_id for job in jobs), 0)
@@ -56,7 +62,12 @@ def _carry_out(ray: Any, remote: Any, jobs: Sequence[Job], tell: Tell, *, worker
                 tries[job.run_id] += 1
                 since.setdefault(job.run_id, time.monotonic())
                 running[remote.options(name=job.run_id).remote(job, threads)] = job
-            (reference,), _ = ray.wait(list(running), num_returns=1)
+            ended, _ = ray.wait(list(running), num_returns=1, timeout=LOOK_SECONDS)
+            if not ended:
+                given = {job.run_id: (job, since[job.run_id]) for job in running.values()}
+                statements.waiting(lambda given=given: f"{at_work(given, len(waiting))}; {_room(ray)}")
+                continue
+            (reference,) = ended
             job = running.pop(reference)
             status, seconds, lost = _outcome(ray, reference, job)
             if lost is not None and tries[job.run_id] < TRIES:
@@ -66,7 +77,9 @@ def _carry_out(ray: Any, remote: Any, jobs: Sequence[Job], tell: Tell, *, worker
                 job.folder.fail(f"lost by Ray {TRIES} times: {lost}")
             open_ids.discard(job.run_id)
             tell(job, status, seconds or time.monotonic() - since[job.run_id])
+            statements.happened()
     except KeyboardInterrupt:
+        say(f"  waiting at most {STOP_SECONDS:.0f} s for {len(running)} runs to end their step and keep a checkpoint")
         _stop(ray, running)
         return False
     return True
@@ -84,6 +97,12 @@ def _outcome(ray: Any, reference: Any, job: Job) -> tuple[Status, float | None, 
     except ray.exceptions.RayError as error:
         return "failed", None, _line(error, 0)
     return ended_here(job, status), seconds, None
+
+
+def _room(ray: Any) -> str:
+    """What of the cluster is free: none of it may be large enough any more for those that wait in Ray's own queue."""
+    alive, free = sum(node["Alive"] for node in ray.nodes()), ray.available_resources()
+    return f"Ray has {alive} nodes, free {free.get('CPU', 0):g} CPUs and {free.get('GPU', 0):g} GPUs"
 
 
 def _line(error: BaseException, which: int) -> str:

@@ -5,6 +5,10 @@ everything goes on when the driver is gone, by Ctrl-C too. The same command give
 queue and submits the rest. Where it cannot tell (no accounting, another executor) it submits a job a second time; that
 is harmless: the second one waits for the lock of the run folder, then finds DONE and ends.
 
+What Slurm has ended for good is seen (slurm_queue.py): a job that was preempted or has lost its node is given
+RETURN_SECONDS to be in the queue again, as with JobRequeue or PreemptMode=REQUEUE; with PreemptMode=CANCEL it is not,
+the watching of it ends, and the same command submits it again. A Slurm that does not answer is given SILENT_SECONDS.
+
 Before a time limit, or a preemption, Slurm sends the signal that submitit asked for. The run then ends its step, keeps
 a checkpoint, and is put into the queue again. Logs are in the folder `slurm` beside the run folders.
 """
@@ -16,13 +20,17 @@ import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from chainlift import reading
 from chainlift.runs.durable import write_file
+from chainlift.stages.failures import RunsFailed
 from chainlift.sweep.jobs import LAST_LINES, Job, Status, Tell, ended_here, ready
+from chainlift.sweep.slurm_queue import MAY_RETURN, UNKNOWN, Queue
 from chainlift.sweep.slurm_task import Task
+from chainlift.sweep.waiting import Say, Statements, at_work
 
 MINUTES = 240  # of a job before Slurm ends it and it is queued again
 REQUEUES = 100  # after a time limit; preemptions do not count
@@ -30,8 +38,10 @@ LONGEST_ARRAY = 1000  # Slurm's default limit is 1001
 POLL_SECONDS = 1.0
 RESULT_SECONDS = 15.0  # for the result of a job that has ended to come through a network file system
 WARN_SECONDS = 90  # between the signal and the end
+RETURN_SECONDS = 120.0  # for a job that Slurm took away to be queued again, or a new one to be known
+SILENT_SECONDS = 1800.0  # for Slurm to answer
+NAME = "chainlift"
 Executor = Literal["slurm", "local"]
-_IN_QUEUE = ("PENDING", "RUNNING", "REQUEUED", "COMPLETING", "CONFIGURING", "SUSPENDED", "PREEMPTED", "RESIZING")
 
 
 @dataclass
@@ -41,7 +51,12 @@ class _Watched:
     """submitit's handle."""
     since: float
     ended: float | None = None
-    """When Slurm was first seen to know it no more, without a result."""
+    """When it was first seen to be in the queue no more, without a result."""
+
+    @property
+    def number(self) -> str:
+        """Its number in Slurm."""
+        return str(self.submitted.job_id)
 
 
 def run_jobs(
@@ -57,12 +72,14 @@ def run_jobs(
     memory_gb: float | None = None,
     executor: Executor = "slurm",
     warn_seconds: int = WARN_SECONDS,
+    say: Say = print,
 ) -> bool:
     """Whether all was carried out (failed jobs included); False after Ctrl-C, which leaves the jobs in the queue.
 
     workers: at most so many of an array at once (of each thousand jobs). cpus (rounded up), gpus, memory_gb, minutes:
-    of each job. executor: `local` is submitit's own, processes of this machine. ValueError in one line if submitit or
-    Slurm is not there, or Slurm refuses the jobs.
+    of each job. executor: `local` is submitit's own, processes of this machine. `say` hears now and then of what is
+    waited for. ValueError in one line if submitit or Slurm is not there, or Slurm refuses the jobs; RunsFailed where
+    Slurm no longer answers.
     """
     if not jobs:
         return True
@@ -73,24 +90,46 @@ def run_jobs(
         made = submitit.SlurmExecutor(logs, max_num_timeout=REQUEUES)
         memory = None if memory_gb is None else f"{math.ceil(memory_gb * 1024)}MB"
         most = {"array_parallelism": workers or LONGEST_ARRAY}  # submitit's own default would hold some back
-        _set(made, shared | most, job_name="chainlift", partition=partition, time=math.ceil(minutes), mem=memory)
-        watched, waiting = _submit_all(submitit, made, jobs, threads), []
+        _set(made, shared | most, job_name=NAME, partition=partition, time=math.ceil(minutes), mem=memory)
+        queue: Queue | None = Queue(NAME)
+        watched, waiting = _submit_all(submitit, made, jobs, threads, queue), []
     else:
         made = submitit.LocalExecutor(logs, max_num_timeout=REQUEUES)
         _set(made, shared, timeout_min=minutes)
-        watched, waiting = [], list(jobs)
-    open_ids = {job.run_id for job in jobs}
+        queue, watched, waiting = None, [], list(jobs)
+    return _watch(made, watched, waiting, tell, say, workers=workers, threads=threads, queue=queue)
+
+
+def _watch(
+    made: Any,
+    watched: list[_Watched],
+    waiting: list[Job],
+    tell: Tell,
+    say: Say,
+    *,
+    workers: int | None,
+    threads: int,
+    queue: Queue | None,
+) -> bool:
+    """Submit those that wait when they may begin, and see all of them out; what `run_jobs` returns."""
+    open_ids = {job.run_id for job in (*waiting, *(one.job for one in watched))}
+    statements = Statements(say)
     try:
         while waiting or watched:
             while (workers is None or len(watched) < workers) and (job := ready(waiting, open_ids)) is not None:
                 waiting.remove(job)
                 watched += _submit(made, [job], threads)
             for one in list(watched):
-                if (outcome := _outcome(one)) is not None:
+                if (outcome := _outcome(one, queue, say)) is not None:
                     watched.remove(one)
                     open_ids.discard(one.job.run_id)
                     tell(one.job, *outcome)
+                    statements.happened()
             if watched:
+                if queue is not None:
+                    queue.ask([one.number for one in watched])
+                    _must_answer(queue, watched)
+                statements.waiting(partial(_waiting_line, watched, len(waiting), queue))
                 time.sleep(POLL_SECONDS)
     except KeyboardInterrupt:
         return False
@@ -114,9 +153,9 @@ def _set(made: Any, shared: dict[str, Any], **own: Any) -> None:
     made.update_parameters(**{key: value for key, value in (shared | own).items() if value is not None})
 
 
-def _submit_all(submitit: Any, made: Any, jobs: Sequence[Job], threads: int) -> list[_Watched]:
+def _submit_all(submitit: Any, made: Any, jobs: Sequence[Job], threads: int, queue: Queue) -> list[_Watched]:
     """All jobs in Slurm's queue: those that are there already, the shared stages 1, and the rest to follow them."""
-    watched = _in_queue(submitit, made.folder, jobs)
+    watched = _in_queue(submitit, made.folder, jobs, queue)
     there = {one.job.run_id for one in watched}
     new = [job for job in jobs if job.run_id not in there]
     watched += _submit(made, [job for job in new if job.stage_1_only], threads)
@@ -144,8 +183,8 @@ def _submit(made: Any, jobs: Sequence[Job], threads: int) -> list[_Watched]:
     return watched
 
 
-def _in_queue(submitit: Any, logs: Path, jobs: Sequence[Job]) -> list[_Watched]:
-    """Those jobs that an earlier driver submitted and Slurm has not ended yet, as far as its accounting says."""
+def _in_queue(submitit: Any, logs: Path, jobs: Sequence[Job], queue: Queue) -> list[_Watched]:
+    """Those jobs that an earlier driver submitted and Slurm has not ended yet, as far as it says."""
     numbers = [(job, _number_file(logs, job)) for job in jobs]
     found = [
         _Watched(job, submitit.SlurmJob(logs, reading.text(file, largest=100).strip()), time.monotonic())
@@ -153,30 +192,51 @@ def _in_queue(submitit: Any, logs: Path, jobs: Sequence[Job]) -> list[_Watched]:
         if file.exists()
     ]
     if found:
-        submitit.SlurmJob.watcher.update()  # all in one question
-    return [one for one in found if _state(one) in _IN_QUEUE]
+        queue.ask([one.number for one in found])  # all in one question
+    return [one for one in found if queue.answers and queue.has(one.number)]
 
 
 def _number_file(logs: Path, job: Job) -> Path:
     return logs / f"{job.run_id}.job"
 
 
-def _state(one: _Watched) -> str:
-    """What is known of a submitted job, without asking Slurm again, in one word."""
-    submitted = one.submitted
-    known = submitted.watcher.get_state(submitted.job_id, "cache") if hasattr(submitted, "watcher") else ""
-    return known.split()[0].rstrip("+") if known else "UNKNOWN"
+def _must_answer(queue: Queue, watched: Sequence[_Watched]) -> None:
+    """RunsFailed where Slurm has not answered for too long: its jobs cannot be watched, and may well go on."""
+    if queue.silent_seconds > SILENT_SECONDS:
+        raise RunsFailed(
+            f"Slurm has not answered (squeue, sacct) for {queue.silent_seconds / 60:.0f} minutes; {len(watched)} jobs "
+            "may go on without this command, and the same command watches them again"
+        )
 
 
-def _outcome(one: _Watched) -> tuple[Status, float] | None:
-    """How a job ended and its seconds, None while it has not; what is lost or broken leaves FAILED in its folder."""
+def _waiting_line(watched: Sequence[_Watched], num_waiting: int, queue: Queue | None) -> str:
+    """What is waited for."""
+    if queue is None:
+        return at_work({one.job.run_id: (one.job, one.since) for one in watched}, num_waiting)
+    if queue.silent_seconds > RETURN_SECONDS:
+        return f"  waiting for Slurm, which has not answered for {queue.silent_seconds / 60:.0f} minutes"
+    return f"  waiting for {len(watched)} jobs of Slurm: {queue.summary([one.number for one in watched])}"
+
+
+def _may_come(one: _Watched, queue: Queue | None) -> bool:
+    """Whether a job without a result may still bring one: it is in the queue, or has not left it for long."""
+    here = not one.submitted.done() if queue is None else queue.has(one.number)
+    if here:
+        one.ended = None
+        return True
+    one.ended = one.ended or time.monotonic()
+    may_return = queue is not None and queue.state(one.number) in (*MAY_RETURN, UNKNOWN)
+    return time.monotonic() - one.ended < (RETURN_SECONDS if may_return else RESULT_SECONDS)
+
+
+def _outcome(one: _Watched, queue: Queue | None, say: Say) -> tuple[Status, float] | None:
+    """How a job ended and its seconds, None while it has not; what is lost or broken leaves FAILED in its folder.
+
+    One that Slurm took away from its node is `stopped`: nothing is wrong with it, the same command submits it again.
+    """
     result = one.submitted.paths.result_pickle
-    if not result.exists():
-        if not one.submitted.done():
-            return None
-        one.ended = one.ended or time.monotonic()
-        if time.monotonic() - one.ended < RESULT_SECONDS and not result.exists():
-            return None
+    if not result.exists() and _may_come(one, queue):
+        return None
     seconds = time.monotonic() - one.since
     if result.exists():
         error = one.submitted.exception()
@@ -187,9 +247,16 @@ def _outcome(one: _Watched) -> tuple[Status, float] | None:
         lines = [line for line in lines if "job.stderr" not in line and "  - " not in line]
     elif one.job.folder.done:  # killed between its end and its result
         return "done", seconds
+    elif queue is not None and (state := queue.state(one.number)) in MAY_RETURN:
+        say(
+            f"  {one.job.run_id}: Slurm ended its job {one.number} ({state}) and has not queued it again within "
+            f"{RETURN_SECONDS:.0f} s; the same command submits it again and goes on from its checkpoint"
+        )
+        return "stopped", seconds
     else:
         log = one.submitted.stderr() or one.submitted.stdout() or ""
-        told = f"its job {one.submitted.job_id} was ended from outside; the logs are {one.submitted.paths.stderr}"
+        how = "" if queue is None or queue.state(one.number) == UNKNOWN else f" ({queue.state(one.number)})"
+        told = f"its job {one.number} was ended from outside{how}; the logs are {one.submitted.paths.stderr}"
         lines = [told, *log.splitlines()[-LAST_LINES + 1 :]]
     one.job.folder.fail("\n".join(lines[-LAST_LINES:]))
     return "failed", seconds

@@ -32,6 +32,8 @@ class Row:
     """The keys that vary in the sweep, with the run's own values."""
     note: str = ""
     """Greedy accuracy and length at the end, the last line of a failure, or what is damaged."""
+    shared_stage: str | None = None
+    """The run_id of the stage 1, shared with others, that is under way and that this run waits for."""
 
 
 def rows(chosen: Sequence[AnyRecipe], out: Path) -> list[Row]:
@@ -42,7 +44,10 @@ def rows(chosen: Sequence[AnyRecipe], out: Path) -> list[Row]:
     found = []
     for one, values in zip(chosen, flat, strict=True):
         state, note = _state(RunFolder(out / one.run_id))
-        found.append(Row(one.run_id, state, {key: values.get(key, "") for key in vary}, note))
+        shared = _shared(one, out) if state == "missing" else None
+        if shared is not None:
+            note = f"waits for its stage 1, {shared}"
+        found.append(Row(one.run_id, state, {key: values.get(key, "") for key in vary}, note, shared))
     return found
 
 
@@ -60,7 +65,12 @@ def table(found: Sequence[Row]) -> list[str]:
     ]
     counts = Counter(row.state for row in found)
     states = ("done", "failed", "begun", "missing", *(("damaged",) if counts["damaged"] else ()))
-    return [*lines, ", ".join(f"{counts[state]} {state}" for state in states)]
+    total = ", ".join(f"{counts[state]} {state}" for state in states)
+    behind = [row for row in found if row.shared_stage is not None]
+    if behind:
+        stages = len({row.shared_stage for row in behind})
+        total += f"; begun: {stages} shared stage{'s' if stages > 1 else ''}, for which {len(behind)} of them wait"
+    return [*lines, total]
 
 
 def costs(chosen: Sequence[AnyRecipe], out: Path, reporter: Reporter, *, threads: int) -> dict[str, float]:
@@ -70,13 +80,13 @@ def costs(chosen: Sequence[AnyRecipe], out: Path, reporter: Reporter, *, threads
     size of recipe; what takes a while is told.
     """
     before = torch.get_num_threads()
-    torch.set_num_threads(threads)
     try:
         found: dict[str, float] = {}
         paid: set[str] = set()
         for number, one in enumerate(chosen, start=1):
             if one.run_id in found or RunFolder(out / one.run_id).done:
                 continue
+            torch.set_num_threads(one.threads or threads)
             started = time.monotonic()
             expected, stage_1 = kinds.estimate(one), one.stage_1.run_id
             if time.monotonic() - started > NOTICED:
@@ -130,6 +140,14 @@ def _state(folder: RunFolder) -> tuple[State, str]:
     if folder.failure is not None:
         return "failed", folder.failure_line
     return ("begun" if (folder.path / "recipe.yaml").exists() else "missing"), ""
+
+
+def _shared(one: AnyRecipe, out: Path) -> str | None:
+    """The run_id of a recipe's shared stage 1, if that is begun and not done."""
+    stage_1 = one.stage_1.run_id
+    folder = RunFolder(out / stage_1)
+    is_begun = (folder.path / "recipe.yaml").exists() and not folder.done and folder.failure is None
+    return stage_1 if one.posttrain is not None and is_begun else None
 
 
 def _flat(content: dict[str, Any], above: str = "") -> dict[str, str]:
