@@ -88,8 +88,6 @@ def run_all(
         remaining = f"about {spent / ended * (len(planned) - ended):.0f} s left" if ended else ""
         reporter.say(f"  {ended}/{len(planned)}  {job.run_id}  {told}  {remaining}".rstrip())
 
-    if planned:
-        reporter.say(options.sentence(planned))
-        if not launchers.run(planned, tell, options, reporter.say):
-            raise Interrupted
+    if planned and not launchers.run(planned, tell, options, reporter.say):
+        raise Interrupted
     return [one.run_id for one in chosen if not RunFolder(out / one.run_id).done]

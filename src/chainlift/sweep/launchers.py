@@ -131,6 +131,7 @@ def run(jobs: Sequence[Job], tell: Tell, options: Options, say: Say = print) -> 
             gpus=options.gpus,
             threads=options.threads_each,
             say=say,
+            beginning=options.sentence(jobs),
         )
     if options.launcher == "slurm":
         return on_slurm.run_jobs(
@@ -144,5 +145,7 @@ def run(jobs: Sequence[Job], tell: Tell, options: Options, say: Say = print) -> 
             minutes=options.minutes or on_slurm.MINUTES,
             memory_gb=options.memory_gb,
             say=say,
+            beginning=options.sentence(jobs),
         )
+    say(options.sentence(jobs))
     return local.run_jobs(jobs, tell, workers=options.workers or cores(), threads=options.threads_each, say=say)

@@ -30,6 +30,7 @@ def run_jobs(
     gpus: float = 0,
     threads: int = 1,
     say: Say = print,
+    beginning: str = "",
 ) -> bool:
     """Whether all was carried out (failed jobs included); False if the user stopped it. `tell` hears of each end, `say`
     now and then of what is waited for.
@@ -41,6 +42,8 @@ def run_jobs(
     """
     ray = ray_cluster.connect(address, cpus=cpus, gpus=gpus)
     try:
+        if beginning:  # said once there is a cluster: what the user can mend is one line
+            say(beginning)
         remote = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=0)(timed_work)
         return _carry_out(ray, remote, jobs, tell, workers=workers, threads=threads, say=say)
     finally:

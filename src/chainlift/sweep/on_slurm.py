@@ -73,6 +73,7 @@ def run_jobs(
     executor: Executor = "slurm",
     warn_seconds: int = WARN_SECONDS,
     say: Say = print,
+    beginning: str = "",
 ) -> bool:
     """Whether all was carried out (failed jobs included); False after Ctrl-C, which leaves the jobs in the queue.
 
@@ -97,6 +98,8 @@ def run_jobs(
         made = submitit.LocalExecutor(logs, max_num_timeout=REQUEUES)
         _set(made, shared, timeout_min=minutes)
         queue, watched, waiting = None, [], list(jobs)
+    if beginning:  # said once Slurm has taken the jobs: what the user can mend is one line
+        say(beginning)
     return _watch(made, watched, waiting, tell, say, workers=workers, threads=threads, queue=queue)
 
 
