@@ -149,8 +149,10 @@ class RunFolder:
 
     def forget_failure(self) -> None:
         """Take a kept failure away, before another try."""
-        (self.path / "FAILED").unlink(missing_ok=True)
-        durable.sync(self.path)
+        file = self.path / "FAILED"
+        if file.exists():  # a run of a sweep has no folder yet
+            file.unlink(missing_ok=True)
+            durable.sync(self.path)
 
     def finish(self, summary: dict[str, Any]) -> None:
         """Write summary.json, then the marker DONE; what is no checkpoint beside the checkpoints goes before.
