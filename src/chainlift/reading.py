@@ -29,6 +29,7 @@ LARGEST_ROW = 64 * 2**20  # bytes of a line of a .jsonl file, of which there may
 DEPTH = 64  # of nesting in JSON
 FOREIGN_DIGITS = 40  # of an integer in another program's JSON
 Kind = TypeVar("Kind")
+StrPath = str | os.PathLike[str]
 
 
 def opened(path: Path) -> BufferedReader:

@@ -25,7 +25,7 @@ from chainlift.measure.evaluate import EvaluateSettings
 from chainlift.models import families
 from chainlift.models.blocks import ModelSettings
 from chainlift.models.families import AnySettings
-from chainlift.models.hub import StrPath
+from chainlift.reading import StrPath
 from chainlift.references import Trust
 from chainlift.runs import track as trackers
 from chainlift.runs.track import TrackerName

@@ -13,7 +13,6 @@ the user trusts it (references.py).
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -27,12 +26,12 @@ from chainlift.models import checksums, families, hub_config, hub_names, hub_tok
 from chainlift.models.families import AnySettings, Model
 from chainlift.models.transformer import Transformer
 from chainlift.models.weight_files import WEIGHTS
+from chainlift.reading import StrPath
 from chainlift.references import Trust
 from chainlift.tasks import registry as tasks
 from chainlift.tasks.base import Task
 
 ADAPTERS = "adapter_config.json"
-StrPath = str | os.PathLike[str]
 
 
 def save(model: Model, task: Task, folder: StrPath) -> None:

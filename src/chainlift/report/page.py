@@ -13,7 +13,7 @@ from plotly.offline import get_plotlyjs
 from plotly.utils import PlotlyJSONEncoder
 
 from chainlift import yaml_text
-from chainlift.models.hub import StrPath
+from chainlift.reading import StrPath
 from chainlift.report import charts, figures
 from chainlift.report.about import about, chance, learner
 from chainlift.report.names import STAGE_TITLES, measured_in

@@ -9,7 +9,7 @@ from typing import Any
 from plotly.offline import get_plotlyjs
 
 from chainlift.measure.statistics import t_quantile
-from chainlift.models.hub import StrPath
+from chainlift.reading import StrPath
 from chainlift.report import page, results_data
 from chainlift.report.page import script, template
 from chainlift.report.results_data import ClaimView, RunView

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from chainlift import reading, yaml_text
-from chainlift.models.hub import StrPath
+from chainlift.reading import StrPath
 from chainlift.runs import durable, lock, shapes
 from chainlift.runs.durable import write_file
 from chainlift.visible import visible

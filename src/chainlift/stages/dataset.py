@@ -18,7 +18,7 @@ import torch
 import yaml
 from torch import Tensor
 
-from chainlift.models.hub import StrPath
+from chainlift.reading import StrPath
 from chainlift.recipe import Recipe
 from chainlift.seeding import stream
 from chainlift.stages.new_folder import new_folder

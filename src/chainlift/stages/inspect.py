@@ -15,8 +15,8 @@ from chainlift.measure.evaluate import answer, measure
 from chainlift.measure.samples import records
 from chainlift.models import hub
 from chainlift.models.families import Model
-from chainlift.models.hub import StrPath
 from chainlift.models.transformer import Transformer
+from chainlift.reading import StrPath
 from chainlift.runs import checkpoint, environment
 from chainlift.runs.store import RunFolder
 from chainlift.seeding import stream

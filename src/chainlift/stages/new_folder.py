@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from chainlift.models.hub import StrPath
+from chainlift.reading import StrPath
 from chainlift.runs.durable import is_full
 
 

@@ -12,7 +12,7 @@ import torch
 from chainlift import processes, yaml_text
 from chainlift.learning.next_token import PretrainSettings
 from chainlift.models import families
-from chainlift.models.hub import StrPath
+from chainlift.reading import StrPath
 from chainlift.recipe import Recipe
 from chainlift.report.sentence import expectation
 from chainlift.report.terminal import Reporter

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 from chainlift import recipe as recipes
 from chainlift.llm import recipe as llm_recipes
 from chainlift.llm.recipe import LlmRecipe
-from chainlift.models.hub import StrPath
+from chainlift.reading import StrPath
 from chainlift.recipe import Recipe
 from chainlift.references import Trust
 from chainlift.report.terminal import Reporter
