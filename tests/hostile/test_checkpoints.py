@@ -83,6 +83,9 @@ def test_there_are_enough_cases_and_no_two_of_a_name() -> None:
     assert len(set(names)) == len(names)
 
 
+OF_WEIGHTS = [case for case in CASES if case.name.startswith(("weights: ", "index: "))]
+
+
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_a_hostile_checkpoint_is_one_line(case: Case, checkpoint: Path) -> None:
     case.change(checkpoint)
@@ -203,7 +206,7 @@ def test_a_language_model_leaves_with_known_files_only(case: Case, language_run:
     assert "rm -rf" not in (out / "README.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if case.name.startswith(("weights: ", "index: "))], ids=str)
+@pytest.mark.parametrize("case", OF_WEIGHTS, ids=lambda case: case.name)
 def test_a_language_model_does_not_leave_without_its_weights(case: Case, language_run: Path) -> None:
     folder = language_run / "checkpoints" / "posttrain-3"
     case.change(folder)
