@@ -44,8 +44,8 @@ AnyRecipe = TypeVar("AnyRecipe", bound="Named")
 class Named(Settings):
     """What every recipe has: a name, a seed, and an identity made from all the rest."""
 
-    name: str = Field(default="custom", pattern=r"^[a-z0-9][a-z0-9_-]*$")
-    """Stands in the run folder's name."""
+    name: str = Field(default="custom", pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=200)
+    """Stands in the run folder's name, which file systems allow 255 bytes."""
     title: str = ""
     """One line for people."""
     seed: int = Field(default=0, ge=0, lt=2**63)

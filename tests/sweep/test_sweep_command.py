@@ -147,7 +147,7 @@ def wait_for(out: Path, pattern: str, count: int, driver: "subprocess.Popen[str]
         (["--launcher", "ray", "--address", "127.0.0.1:1"], "--address: no Ray cluster answers at 127.0.0.1:1"),
         (["--launcher", "slurm"], "there is no sbatch here"),
         (["--address", "127.0.0.1:1"], "--address goes with --launcher ray only"),
-        (["--workers", "0"], "--workers must be 1 or more, not 0"),
+        (["--workers", "0"], "Invalid value for '--workers'"),
         (["--seeds", "x"], "--seeds"),
     ],
 )
