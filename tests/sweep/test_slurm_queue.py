@@ -158,7 +158,7 @@ def test_what_is_waited_for_is_said(slurm: Slurm, tmp_path: Path, monkeypatch: p
 
     slurm.says(queue="100|PENDING|Priority", accounting="")
     assert not on_slurm.run_jobs(grid(tmp_path / "runs"), lambda *told: None, say=hear)
-    assert said[-1] == "  waiting for 1 jobs of Slurm: 1 pending (Priority)"
+    assert said[-1] == "  waiting for 1 job of Slurm: 1 pending (Priority)"
 
 
 @pytest.mark.parametrize(

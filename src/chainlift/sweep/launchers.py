@@ -15,7 +15,7 @@ from chainlift.runs.environment import cores
 from chainlift.settings import suggest
 from chainlift.sweep import local, on_ray, on_slurm
 from chainlift.sweep.jobs import Job, Tell
-from chainlift.sweep.waiting import Say
+from chainlift.sweep.waiting import Say, counted, silent
 
 Launcher = Literal["local", "ray", "slurm"]
 _ONLY: dict[str, tuple[Launcher, ...]] = {
@@ -100,12 +100,12 @@ class Options:
         """How jobs will be carried out, in one line."""
         threads, source = self._threads()
         shared = sum(job.stage_1_only for job in jobs)
-        runs = f"{len(jobs) - shared} run{'s' if len(jobs) - shared != 1 else ''}"
-        before = f" after {shared} shared stage{'s' if shared != 1 else ''}" if shared else ""
+        runs = counted(len(jobs) - shared, "run")
+        before = f" after {counted(shared, 'shared stage')}" if shared else ""
         where = "" if self.launcher == "local" else f" through {self.launcher}"
         at_once = "as many at once as the cluster has room for" if self.at_once is None else f"{self.at_once} at once"
         own = {number for job in jobs if (number := job.content.get("threads")) is not None}
-        each = f"{threads} thread{'s' if threads != 1 else ''} each ({source})"
+        each = f"{counted(threads, 'thread')} each ({source})"
         if own:
             numbers = " or ".join(map(str, sorted(own)))
             all_own = all(job.content.get("threads") is not None for job in jobs)
@@ -113,7 +113,7 @@ class Options:
         return f"{runs}{before}{where}, {at_once}, {each}"
 
 
-def run(jobs: Sequence[Job], tell: Tell, options: Options, say: Say = print) -> bool:
+def run(jobs: Sequence[Job], tell: Tell, options: Options, say: Say = silent) -> bool:
     """Whether all was carried out (failed jobs included); False if the user stopped it. `tell` hears of each end, `say`
     now and then of what is waited for.
 

@@ -17,7 +17,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any, Literal
 
 from chainlift.sweep.jobs import TRIES, Job, Status, Tell, ready, work
-from chainlift.sweep.waiting import Say, Statements, at_work
+from chainlift.sweep.waiting import Say, Statements, at_work, counted, silent
 
 _EXIT: dict[Status, int] = {"done": 0, "failed": 1, "stopped": 130}
 LOOK_SECONDS = 5.0  # between two looks at whether something is to be said
@@ -30,7 +30,7 @@ class _Running:
     since: float
 
 
-def run_jobs(jobs: Sequence[Job], tell: Tell, *, workers: int, threads: int = 1, say: Say = print) -> bool:
+def run_jobs(jobs: Sequence[Job], tell: Tell, *, workers: int, threads: int = 1, say: Say = silent) -> bool:
     """Whether all was carried out (failed jobs included); False if the user stopped it. `tell` hears of each end, `say`
     now and then of what is waited for.
 
@@ -152,7 +152,9 @@ def _stop(running: Sequence[_Running], say: Say) -> None:
         if one.process.is_alive():
             one.process.terminate()
     if running:
-        say(f"  waiting for {len(running)} runs to keep a checkpoint after this step; Ctrl-C again ends them at once")
+        say(
+            f"  waiting for {counted(len(running), 'run')} to keep a checkpoint after this step; Ctrl-C again ends them at once"
+        )
     try:
         for one in running:
             one.process.join()

@@ -14,7 +14,7 @@ from typing import Any
 
 from chainlift.sweep import ray_cluster
 from chainlift.sweep.jobs import TRIES, Job, Status, Tell, ended_here, ready, timed_work
-from chainlift.sweep.waiting import Say, Statements, at_work
+from chainlift.sweep.waiting import Say, Statements, at_work, counted, silent
 
 LOOK_SECONDS = 5.0  # between two looks at whether something is to be said
 STOP_SECONDS = 60.0  # for a run to end its step and keep a checkpoint, after Ctrl-C
@@ -29,7 +29,7 @@ def run_jobs(
     cpus: float = 1,
     gpus: float = 0,
     threads: int = 1,
-    say: Say = print,
+    say: Say = silent,
     beginning: str = "",
 ) -> bool:
     """Whether all was carried out (failed jobs included); False if the user stopped it. `tell` hears of each end, `say`
@@ -82,7 +82,9 @@ def _carry_out(
             tell(job, status, seconds or time.monotonic() - since[job.run_id])
             statements.happened()
     except KeyboardInterrupt:
-        say(f"  waiting at most {STOP_SECONDS:.0f} s for {len(running)} runs to end their step and keep a checkpoint")
+        say(
+            f"  waiting at most {STOP_SECONDS:.0f} s for {counted(len(running), 'run')} to end their step and keep a checkpoint"
+        )
         _stop(ray, running)
         return False
     return True
@@ -105,7 +107,7 @@ def _outcome(ray: Any, reference: Any, job: Job) -> tuple[Status, float | None, 
 def _room(ray: Any) -> str:
     """What of the cluster is free: none of it may be large enough any more for those that wait in Ray's own queue."""
     alive, free = sum(node["Alive"] for node in ray.nodes()), ray.available_resources()
-    return f"Ray has {alive} nodes, free {free.get('CPU', 0):g} CPUs and {free.get('GPU', 0):g} GPUs"
+    return f"Ray has {counted(alive, 'node')}, free {free.get('CPU', 0):g} CPUs and {free.get('GPU', 0):g} GPUs"
 
 
 def _line(error: BaseException, which: int) -> str:

@@ -30,7 +30,7 @@ from chainlift.stages.failures import RunsFailed
 from chainlift.sweep.jobs import LAST_LINES, Job, Status, Tell, ended_here, ready
 from chainlift.sweep.slurm_queue import MAY_RETURN, UNKNOWN, Queue
 from chainlift.sweep.slurm_task import Task
-from chainlift.sweep.waiting import Say, Statements, at_work
+from chainlift.sweep.waiting import Say, Statements, at_work, counted, silent
 
 MINUTES = 240  # of a job before Slurm ends it and it is queued again
 REQUEUES = 100  # after a time limit; preemptions do not count
@@ -72,7 +72,7 @@ def run_jobs(
     memory_gb: float | None = None,
     executor: Executor = "slurm",
     warn_seconds: int = WARN_SECONDS,
-    say: Say = print,
+    say: Say = silent,
     beginning: str = "",
 ) -> bool:
     """Whether all was carried out (failed jobs included); False after Ctrl-C, which leaves the jobs in the queue.
@@ -207,7 +207,7 @@ def _must_answer(queue: Queue, watched: Sequence[_Watched]) -> None:
     """RunsFailed where Slurm has not answered for too long: its jobs cannot be watched, and may well go on."""
     if queue.silent_seconds > SILENT_SECONDS:
         raise RunsFailed(
-            f"Slurm has not answered (squeue, sacct) for {queue.silent_seconds / 60:.0f} minutes; {len(watched)} jobs "
+            f"Slurm has not answered (squeue, sacct) for {queue.silent_seconds / 60:.0f} minutes; {counted(len(watched), 'job')} "
             "may go on without this command, and the same command watches them again"
         )
 
@@ -218,7 +218,7 @@ def _waiting_line(watched: Sequence[_Watched], num_waiting: int, queue: Queue | 
         return at_work({one.job.run_id: (one.job, one.since) for one in watched}, num_waiting)
     if queue.silent_seconds > RETURN_SECONDS:
         return f"  waiting for Slurm, which has not answered for {queue.silent_seconds / 60:.0f} minutes"
-    return f"  waiting for {len(watched)} jobs of Slurm: {queue.summary([one.number for one in watched])}"
+    return f"  waiting for {counted(len(watched), 'job')} of Slurm: {queue.summary([one.number for one in watched])}"
 
 
 def _may_come(one: _Watched, queue: Queue | None) -> bool:

@@ -16,6 +16,7 @@ from chainlift.runs.store import RunFolder
 from chainlift.stages.cost import told
 from chainlift.sweep import kinds
 from chainlift.sweep.kinds import AnyRecipe
+from chainlift.sweep.waiting import counted
 from chainlift.visible import one_line
 
 NOTICED = 1.0  # seconds of timing that a user would notice
@@ -69,7 +70,7 @@ def table(found: Sequence[Row]) -> list[str]:
     behind = [row for row in found if row.shared_stage is not None]
     if behind:
         stages = len({row.shared_stage for row in behind})
-        total += f"; begun: {stages} shared stage{'s' if stages > 1 else ''}, for which {len(behind)} of them wait"
+        total += f"; begun: {counted(stages, 'shared stage')}, for which {len(behind)} of them wait"
     return [*lines, total]
 
 

@@ -15,6 +15,15 @@ Say = Callable[[str], None]
 """Who shows a line to the user."""
 
 
+def silent(line: str) -> None:
+    """Shows nothing: for callers who want no words."""
+
+
+def counted(number: int, thing: str) -> str:
+    """`1 run`, `2 runs`."""
+    return f"{number} {thing}{'' if number == 1 else 's'}"
+
+
 class Statements:
     """Says what is waited for every SAY_SECONDS, until something happens."""
 
