@@ -152,9 +152,8 @@ def _stop(running: Sequence[_Running], say: Say) -> None:
         if one.process.is_alive():
             one.process.terminate()
     if running:
-        say(
-            f"  waiting for {counted(len(running), 'run')} to keep a checkpoint after this step; Ctrl-C again ends them at once"
-        )
+        runs = counted(len(running), "run")
+        say(f"  waiting for {runs} to keep a checkpoint after this step; Ctrl-C again ends at once")
     try:
         for one in running:
             one.process.join()

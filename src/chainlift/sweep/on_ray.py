@@ -82,9 +82,8 @@ def _carry_out(
             tell(job, status, seconds or time.monotonic() - since[job.run_id])
             statements.happened()
     except KeyboardInterrupt:
-        say(
-            f"  waiting at most {STOP_SECONDS:.0f} s for {counted(len(running), 'run')} to end their step and keep a checkpoint"
-        )
+        runs = counted(len(running), "run")
+        say(f"  waiting at most {STOP_SECONDS:.0f} s for {runs} to keep a checkpoint after this step")
         _stop(ray, running)
         return False
     return True

@@ -206,8 +206,9 @@ def _number_file(logs: Path, job: Job) -> Path:
 def _must_answer(queue: Queue, watched: Sequence[_Watched]) -> None:
     """RunsFailed where Slurm has not answered for too long: its jobs cannot be watched, and may well go on."""
     if queue.silent_seconds > SILENT_SECONDS:
+        jobs = counted(len(watched), "job")
         raise RunsFailed(
-            f"Slurm has not answered (squeue, sacct) for {queue.silent_seconds / 60:.0f} minutes; {counted(len(watched), 'job')} "
+            f"Slurm has not answered (squeue, sacct) for {queue.silent_seconds / 60:.0f} minutes; {jobs} "
             "may go on without this command, and the same command watches them again"
         )
 
