@@ -11,13 +11,14 @@ import torch
 from chainlift.learning import rollout
 from chainlift.learning.draft import Draft
 from chainlift.learning.likelihood import log_probs
-from chainlift.models import savings
+from chainlift.models import savings, transformer
+from chainlift.models.blocks import ModelSettings
 from chainlift.models.decoding import TransformerDecoder
 from chainlift.models.linear import LinearDecoder, LinearModel, LinearSettings
 from chainlift.models.protocol import split_prompts
 from chainlift.models.transformer import Transformer
 from chainlift.seeding import stream
-from chainlift.tasks.running_sum import RunningSum
+from chainlift.tasks.running_sum import RunningSum, RunningSumSettings
 
 EOS = 2
 
@@ -32,6 +33,30 @@ def draw(model: Transformer, task: RunningSum, *, temperature: float = 1.0, grou
         temperature=temperature,
         generator=stream(0, "samples"),
     )
+
+
+def test_rows_that_leave_free_memory_though_groups_stop_sharing_their_prefix() -> None:
+    """A long prompt, short responses and large groups: one copy of the prefix a row would be several times as much."""
+    task = RunningSum(RunningSumSettings(d=64, leap=32))
+    model = Transformer(ModelSettings(layers=1, width=8, heads=2), task.vocabulary.size, 80)
+    model.initialise(stream(1, "model"))
+    held: list[int] = []
+
+    class Watched(TransformerDecoder):
+        def step(self, tokens: torch.Tensor) -> torch.Tensor:
+            logits = super().step(tokens)
+            held.append(sum(buffer.numel() for pair in self.prefix + self.own for buffer in pair))
+            return logits
+
+    def most(*off: str) -> int:
+        held.clear()
+        with savings.without("drafts", *off), mock.patch.object(transformer, "TransformerDecoder", Watched):
+            found = rollout.sample(model, prompts, eos=EOS, max_tokens=8, group_size=16, generator=stream(0, "samples"))
+        assert len(set(found.num_actions.tolist())) > 2, "the test needs responses of different lengths"
+        return max(held)
+
+    prompts = task.prompts(4, stream(0, "prompts"))
+    assert most() <= most("compaction")
 
 
 @pytest.mark.parametrize("temperature", [0.7, 1.0, 1.5])

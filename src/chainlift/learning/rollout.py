@@ -94,6 +94,7 @@ def sample(
     if not together:
         decoder.spread(group_size)
     tokens = last[:, 0] if together else last[rows, 0]
+    prefixes = len(prompts)  # in the decoder, where a group shares its own until rows leave
     for t in range(max_tokens):
         if draft is not None and t == try_at:
             sampling = Sampling(model, cache, prompts, rows, uniform, temperature)
@@ -103,9 +104,12 @@ def sample(
             num_running = int(running.sum())
             if num_running == 0:
                 break
-            if num_running < COMPACT_BELOW * len(batch) and savings.on("compaction"):
+            # Rows that leave take the sharing of prefixes with them: worth it once fewer tokens are held after it.
+            held, after = prefixes * prefix.shape[1] + len(batch) * t, num_running * (prefix.shape[1] + t)
+            if num_running < COMPACT_BELOW * len(batch) and after < held and savings.on("compaction"):
                 kept = running.nonzero()[:, 0]
                 decoder.keep(kept)
+                prefixes = num_running
                 batch, tokens, running = batch[kept], tokens[kept], running[kept]
         log_probs = (decoder.step(tokens).float() / temperature).log_softmax(dim=-1)
         if t == 0 and together:
