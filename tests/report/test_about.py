@@ -13,7 +13,7 @@ def told(*overrides: str, source: str = "tiny") -> str:
 def test_plain_parity_has_no_options() -> None:
     text = told()
     assert text.startswith(
-        "A prompt is 8 digits from 0 to 1; asked for is their sum modulo 2 (the parity of the bits)."
+        "A prompt is 8 digits from 0 to 1; the answer is their sum modulo 2 (the parity of the bits)."
     )
     assert text.endswith("with probability 1/2.")
 

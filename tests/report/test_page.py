@@ -39,7 +39,7 @@ BEFORE = measured(0.5, 0.48, 0.52)
     ("after", "told"),
     [
         (measured(0.999, 0.997, 1.0, 50), "lift this to 99.9 %, with a median response of 50 tokens"),
-        (measured(0.8, 0.78, 0.82, 50), "raise this to, but no further than, 80.0 %"),
+        (measured(0.8, 0.78, 0.82, 50), "raise this only to 80.0 %"),
         (measured(0.51, 0.49, 0.53), "do not change this beyond chance: it is 51.0 %"),
         (measured(0.2, 0.18, 0.22), "lower this to 20.0 %"),
     ],
@@ -47,7 +47,7 @@ BEFORE = measured(0.5, 0.48, 0.52)
 def test_the_headline_tells_what_happened(after: dict[str, Any], told: str) -> None:
     sentence = headline({"pretrain": BEFORE, "posttrain": after, "prompts_seen_share": 0.0}, 1 / 2)
     assert (
-        "50.0 % of fresh prompts right when decoded greedily (a coin flip), with a median response of 1 token"
+        "greedy decoding is right on 50.0 % (a coin flip) of fresh prompts, with a median response of 1 token"
         in sentence
     )
     assert told in sentence

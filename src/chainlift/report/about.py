@@ -68,7 +68,7 @@ def _running_sum(task: dict[str, Any]) -> str:
     d, modulus = task.get("d"), task.get("modulus", 2)
     parity = " (the parity of the bits)" if modulus == 2 else ""
     return (
-        f"A prompt is {d} digits from 0 to {modulus - 1}; asked for is their sum modulo {modulus}{parity}. A long "
+        f"A prompt is {d} digits from 0 to {modulus - 1}; the answer is their sum modulo {modulus}{parity}. A long "
         "response writes down the running sums, a short one only the answer, which a blind guess finds with "
         f"probability 1/{modulus}."
     )
@@ -76,7 +76,7 @@ def _running_sum(task: dict[str, Any]) -> str:
 
 def _permutation(task: dict[str, Any]) -> str:
     return (
-        f"A prompt is {task.get('d')} permutations of {task.get('degree', 3)} things; asked for is what they make of "
+        f"A prompt is {task.get('d')} permutations of {task.get('degree', 3)} things; the answer is what they make of "
         "them, one after the other. A long response writes down the permutation reached after each, a short one only "
         "the last."
     )
@@ -94,7 +94,7 @@ def _multiplication(task: dict[str, Any]) -> str:
 def _graph_path(task: dict[str, Any]) -> str:
     asked = {"end": "where its paths end", "reach": "whether a second node can be reached from it"}
     return (
-        "A prompt is the edges of a directed graph and a node; asked for is "
+        "A prompt is the edges of a directed graph and a node; the answer is "
         f"{asked[task.get('question', 'end')]}. A long response first walks there, by any path; a "
         "short one only answers."
     )

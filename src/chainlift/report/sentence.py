@@ -15,8 +15,8 @@ def headline(summary: dict[str, Any] | None, chance: float) -> str:
         return "This run is not finished: the page shows what is on record so far."
     before = summary["pretrain"]
     told = (
-        f"After {before['sequences']:,} demonstrations, next-token prediction answers {_percent(before)} of "
-        f"{_prompts(summary)} right when decoded greedily{_level(before, chance)}, with {_tokens(before)}."
+        f"After {before['sequences']:,} demonstrations of next-token prediction, greedy decoding is right on "
+        f"{_percent(before)}{_level(before, chance)} of {prompt_words(summary)}, with {_tokens(before)}."
     )
     after = summary.get("posttrain")
     if after is not None:
@@ -64,15 +64,9 @@ def so_far(record: Record) -> str:
             steps = f"{row['step']:,} update{'' if row['step'] == 1 else 's'}"
             return (
                 f"{told} Newest evaluation, after {steps} of the stage \u201c{STAGE_TITLES[stage]}\u201d: "
-                f"{_percent(measured)} right when decoded greedily, with {_tokens(measured)}."
+                f"greedy decoding is right on {_percent(measured)}, with {_tokens(measured)}."
             )
     return f"{told} There is no evaluation yet."
-
-
-def _prompts(summary: dict[str, Any]) -> str:
-    """What was answered, as a part of a sentence."""
-    words = prompt_words(summary)
-    return f"{words}," if ", " in words else words
 
 
 def _percent(measured: dict[str, Any]) -> str:
@@ -100,7 +94,7 @@ def _change(before: dict[str, Any], after: dict[str, Any]) -> str:
     """What RL did, judged by whether the two 95 % intervals overlap."""
     (low, high), (new_low, new_high) = before["greedy_accuracy_ci95"], after["greedy_accuracy_ci95"]
     if new_low > high:
-        return "lift this to" if after["greedy_accuracy"] >= 0.99 else "raise this to, but no further than,"
+        return "lift this to" if after["greedy_accuracy"] >= 0.99 else "raise this only to"
     if new_high < low:
         return "lower this to"
     return "do not change this beyond chance: it is"
