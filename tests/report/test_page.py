@@ -108,7 +108,10 @@ def test_an_unfinished_run_has_a_page_too(finished: Path, tmp_path: Path) -> Non
     text = page.write(copy).read_text(encoding="utf-8")
     assert "This run is not finished" in text
     accuracy = json.loads(lines[-1])["greedy"]["accuracy"]
-    assert f"after 40 updates of the stage “next-token prediction”: {100 * accuracy:.1f} % right" in text
+    assert (
+        f"after 40 updates of the stage “next-token prediction”: greedy decoding is right on {100 * accuracy:.1f} %"
+        in text
+    )
     assert 'id="lift"' in text
     assert 'id="signal"' not in text
 
