@@ -99,6 +99,14 @@ def test_running_out_is_a_failure_in_one_line() -> None:
         explain(RuntimeError("a bug"))
 
 
+def test_a_memory_error_that_python_lost_is_told_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    lost = SystemError("error return without exception set")
+    with pytest.raises(SystemError, match="without exception"):
+        explain(lost)  # with memory enough it is some extension's bug
+    monkeypatch.setattr(memory, "available", lambda: 1e6)
+    assert explain(lost)[1].startswith("error: not enough memory")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("more", [0.0, 0.1, 0.4])
 def test_under_a_limit_of_address_space_there_is_no_traceback(more: float, recipe: Path, tmp_path: Path) -> None:

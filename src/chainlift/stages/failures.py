@@ -6,10 +6,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from chainlift import memory
 from chainlift.processes import PeerLost
 from chainlift.runs import durable
 
 OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "CUDA out of memory", "std::bad_alloc", "bad allocation")
+SHORT = 2**28  # bytes; below, an allocation of PyTorch's may well have failed
 GO_ON = "the same command goes on from the last checkpoint"
 
 
@@ -38,7 +40,7 @@ def explain(error: Exception) -> tuple[int, str]:
         return 1, f"error: {error}"
     if isinstance(error, FloatingPointError):
         return 1, f"error: training diverged: {error}; lower the learning rate (the last checkpoint is kept)"
-    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and is_out_of_memory(error)):
+    if is_out_of_memory(error):
         return 1, f"error: not enough memory; smaller sizes need less, and {GO_ON}"
     if isinstance(error, OSError):
         mend = f"make room, then {GO_ON}" if durable.is_full(error) else GO_ON
@@ -46,10 +48,19 @@ def explain(error: Exception) -> tuple[int, str]:
     raise error
 
 
-def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether PyTorch could not allocate, on the CPU or on a GPU."""
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether Python or PyTorch could not allocate, on the CPU or on a GPU.
+
+    CPython loses some MemoryErrors and says `error return without exception set` (SystemError). So can a broken
+    extension, so that it counts only while memory is short.
+    """
+    if isinstance(error, SystemError):
+        return memory.available() < SHORT
     text = str(error)
-    return type(error).__name__ == "OutOfMemoryError" or any(sign in text for sign in OUT_OF_MEMORY)
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError)
+        and (type(error).__name__ == "OutOfMemoryError" or any(sign in text for sign in OUT_OF_MEMORY))
+    )
 
 
 def _usage(error: Any) -> str:
