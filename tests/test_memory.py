@@ -87,6 +87,54 @@ def test_what_is_free_is_the_least_of_all_limits() -> None:
     assert 0 < memory.available() < 2**50
 
 
+def system(folder: Path, own: str, files: dict[str, str]) -> tuple[Path, Path]:
+    """Folders as /proc, of a machine with 64 GB free and a process in the groups `own`, and as /sys/fs/cgroup."""
+    proc, groups = folder / "proc", folder / "groups"
+    every = {proc / "meminfo": "MemTotal: 66000000 kB\nMemAvailable: 62500000 kB\n", proc / "self/cgroup": own}
+    for file, text in (every | {groups / name: text for name, text in files.items()}).items():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+    return proc, groups
+
+
+def group(where: str, limit: str, used: int, pages: int = 0) -> dict[str, str]:
+    """The files of a group of version 2."""
+    stat = f"anon {used - pages}\nfile {pages}\ninactive_file {pages // 2}\nactive_file {pages - pages // 2}\n"
+    texts = {"memory.max": f"{limit}\n", "memory.current": f"{used}\n", "memory.stat": stat}
+    return {f"{where}{name}": text for name, text in texts.items()}
+
+
+@pytest.mark.parametrize(
+    ("files", "free"),
+    [
+        (group("", "max", 10**9), 64e9),
+        (group("", f"{8 * 10**9}", 7 * 10**9), 1e9),  # what the limit alone tells is 8 GB
+        (group("", f"{8 * 10**9}", 7 * 10**9, pages=4 * 10**9), 5e9),
+        (group("job/", f"{8 * 10**9}", 7 * 10**9), 1e9),
+        (group("job/step/", f"{4 * 10**9}", 10**9) | group("job/", f"{8 * 10**9}", 6 * 10**9), 2e9),
+        (group("job/step/", f"{4 * 10**9}", 10**9) | group("", f"{8 * 10**9}", 10**9), 3e9),
+        (group("other/", f"{10**6}", 10**6), 64e9),
+        (group("job/step/", f"{10**9}", 10**9 + 5000), 0),
+        ({"job/memory.max": f"{3 * 10**9}"}, 3e9),
+    ],
+)
+def test_what_is_free_is_what_is_left_below_the_limits_of_groups(
+    files: dict[str, str], free: float, tmp_path: Path
+) -> None:
+    assert memory.available(*system(tmp_path, "0::/job/step\n", files)) == free
+
+
+def test_groups_of_version_1_and_of_a_container_are_read(tmp_path: Path) -> None:
+    own = "5:devices:/\n4:cpu,memory:/docker/0a:b\n0::/\n"
+    stat = "inactive_file 5\ntotal_inactive_file 1000000000\ntotal_active_file 0\n"
+    files = {"memory.limit_in_bytes": "9000000000", "memory.usage_in_bytes": "8000000000", "memory.stat": stat}
+    for number, where in enumerate(("memory/", "memory/docker/0a:b/")):  # the container's own top, and the host's path
+        at = system(tmp_path / str(number), own, {f"{where}{name}": text for name, text in files.items()})
+        assert memory.available(*at) == 2e9
+    at = system(tmp_path / "out", "0::/../job\n", group("", "2000000000", 10**9))
+    assert memory.available(*at) == 1e9
+
+
 def test_running_out_is_a_failure_in_one_line() -> None:
     with pytest.raises(RuntimeError) as found:
         torch.empty(2**50)

@@ -1,19 +1,39 @@
 """How much memory this process may still take, looked at before sizes that somebody typed are allocated.
 
 PyTorch would be killed without a word (where the system promises more memory than there is), or fail deep inside.
+
+A container, a job of Slurm or a service of systemd is a control group of Linux, in version 1 or 2 of its files. Each
+group on the way from the process's own up to the root may have a limit, and what counts is what is left below it: other
+processes of the group use memory too. Pages of files that the kernel keeps in memory count as free, as it drops them
+when memory is short (so does MemAvailable for the whole machine).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
-LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+PROC = Path("/proc")
+GROUPS = Path("/sys/fs/cgroup")
 GB = 1e9
 
 
-def available() -> float:
-    """Bytes: the least of what the machine has free, what its container may take, and the limit of address space."""
-    found = [_from_table(Path("/proc/meminfo"), "MemAvailable"), *map(_limit, LIMITS), _address_space()]
+class _Files(NamedTuple):
+    """Names of a group's files, and of its rows of reclaimable pages."""
+
+    limit: str
+    used: str
+    pages: tuple[str, str]
+
+
+_VERSION_1 = _Files("memory.limit_in_bytes", "memory.usage_in_bytes", ("total_inactive_file", "total_active_file"))
+_VERSION_2 = _Files("memory.max", "memory.current", ("inactive_file", "active_file"))
+
+
+def available(proc: Path = PROC, groups: Path = GROUPS) -> float:
+    """Bytes: the least of what the machine has free, what is left to its control groups, and of address space."""
+    found = [_from_table(proc / "meminfo", "MemAvailable"), *_left_to_groups(proc, groups), _address_space(proc)]
     return min((one for one in found if one is not None), default=float("inf"))
 
 
@@ -24,30 +44,59 @@ def check(key: str, needed: float) -> None:
         raise ValueError(f"{key}: needs about {needed / GB:,.3g} GB of memory, and {free / GB:.3g} GB are free here")
 
 
-def _from_table(file: Path, name: str) -> float | None:
-    """Bytes behind a name in a table of the system, which gives them in kB."""
-    try:
-        lines = file.read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return None
-    return next((1024.0 * int(line.split()[1]) for line in lines if line.startswith(f"{name}:")), None)
+def _left_to_groups(proc: Path, groups: Path) -> Iterator[float | None]:
+    """What is left to each control group that holds this process, None for one without a limit."""
+    for line in _lines(proc / "self" / "cgroup"):
+        number, controllers, path = line.split(":", 2)
+        if number == "0":
+            top, files = groups, _VERSION_2
+        elif "memory" in controllers.split(","):
+            top, files = groups / "memory", _VERSION_1
+        else:
+            continue
+        # Inside a container the path may be the host's, of which only the top is to be seen; `..` leads out of it.
+        group = top.joinpath(*(part for part in path.split("/") if part not in ("", "..")))
+        while True:
+            yield _left(group, files)
+            if group == top:
+                break
+            group = group.parent
 
 
-def _limit(file: Path) -> float | None:
-    """A container's limit, None where there is none."""
-    try:
-        text = file.read_text(encoding="utf-8").strip()
-    except OSError:
-        return None
+def _left(group: Path, files: _Files) -> float | None:
+    """What is left to one group, None where it has no limit."""
+    limit, used = _number(group / files.limit), _number(group / files.used)
+    if limit is None or used is None:
+        return limit
+    pages = dict(line.split() for line in _lines(group / "memory.stat"))
+    return max(limit - used + min(sum(float(pages.get(name, 0)) for name in files.pages), used), 0.0)
+
+
+def _number(file: Path) -> float | None:
+    """The number in a file, None where there is none (`max`)."""
+    text = "".join(_lines(file)).strip()
     return float(text) if text.isdigit() else None
 
 
-def _address_space() -> float | None:
+def _lines(file: Path) -> Iterable[str]:
+    """The lines of a file of the system, none where it is not there: a group may end while it is read."""
+    try:
+        return file.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return []
+
+
+def _from_table(file: Path, name: str) -> float | None:
+    """Bytes behind a name in a table of the system, which gives them in kB."""
+    return next((1024.0 * int(line.split()[1]) for line in _lines(file) if line.startswith(f"{name}:")), None)
+
+
+def _address_space(proc: Path) -> float | None:
     """What is left below the limit of address space (ulimit -v), None where there is none."""
     try:
         import resource
     except ImportError:  # Windows
         return None
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
-    used = _from_table(Path("/proc/self/status"), "VmSize")
+    used = _from_table(proc / "self" / "status", "VmSize")
     return None if limit == resource.RLIM_INFINITY or used is None else limit - used

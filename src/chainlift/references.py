@@ -21,6 +21,8 @@ from typing import Annotated, Any
 import yaml
 from pydantic import AfterValidator, ValidationInfo
 
+from chainlift.visible import one_line
+
 
 @dataclass(frozen=True)
 class Trust:
@@ -110,6 +112,6 @@ def _imported(path: str) -> Any:
         for part in filter(None, attribute.split(".")):
             found = getattr(found, part)
     except Exception as error:  # whatever a stranger's module raises
-        told = " ".join(str(error).split())
+        told = one_line(str(error))
         raise ValueError(f"{path!r} cannot be imported: {type(error).__name__}: {told}") from error
     return found

@@ -34,10 +34,10 @@ def name_of(path: Path) -> str:
     return os.fsencode(path.name).decode("utf-8", "backslashreplace")
 
 
-def one_line(text: str) -> str:
-    """The text in one visible line of at most LONGEST characters."""
-    line = visible(" ".join(text.splitlines()))
-    return line if len(line) <= LONGEST else f"{line[:LONGEST]} ..."
+def one_line(text: str, *, longest: int = LONGEST) -> str:
+    """The text in one visible line, without indents and empty lines, cut after the first `longest` characters."""
+    line = visible(" ".join(filter(None, map(str.strip, text.splitlines()))))
+    return line if len(line) <= longest else f"{line[:longest]} ..."
 
 
 def shown(value: Any) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from chainlift.visible import shown
+from chainlift.visible import one_line, shown
 
 DEPTH = 32  # of nesting
 INTEGERS = 2**63  # one below this is the largest that tensors hold
@@ -83,7 +83,7 @@ def parse(text: str) -> Any:
         finally:
             loader.dispose()
     except yaml.YAMLError as error:
-        raise ValueError(f"not valid YAML: {' '.join(str(error).split())}") from error
+        raise ValueError(f"not valid YAML: {one_line(str(error))}") from error
 
 
 def dump(content: Any) -> str:

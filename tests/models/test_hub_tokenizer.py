@@ -17,6 +17,7 @@ from chainlift.seeding import stream
 from chainlift.stages import model_card
 from chainlift.tasks import registry
 from chainlift.tasks.base import Task, held_out
+from chainlift.visible import visible
 from tests.in_process import command
 
 PROMPTS = 24
@@ -156,3 +157,13 @@ def test_the_card_recommends_no_code_from_elsewhere(tmp_path: Path) -> None:
     assert "`chainlift evaluate .` measures it" in text
     assert "--trust" not in text
     assert command("evaluate", tmp_path / "m", "--prompts", "8").status == 0
+
+
+def test_texts_on_the_card_stay_in_their_line_and_in_their_code() -> None:
+    hostile = "a`b``c\x1b[2J\u202ed"
+    recipe = {"name": hostile, "title": hostile, "seed": 0, "mixture": {"p_cot": 0.1}, "data": {"name": "``"}}
+    text = model_card.card("m", "posttrain-3", recipe | {"model": {"path": ""}}, None, None)
+    assert r"Recipe ``` a`b``c\x1b[2J\u202ed ``` (a'b''c\x1b[2J\u202ed), seed 0" in text
+    assert "It began as ` `, whose" in text
+    assert "Data: ``` `` ```." in text
+    assert text == visible(text, lines=True)

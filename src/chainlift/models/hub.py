@@ -30,6 +30,7 @@ from chainlift.reading import StrPath
 from chainlift.references import Trust
 from chainlift.tasks import registry as tasks
 from chainlift.tasks.base import Task
+from chainlift.visible import one_line
 
 ADAPTERS = "adapter_config.json"
 
@@ -111,7 +112,7 @@ def _task(file: Path, content: Any, trust: Trust) -> Task:
     except ValidationError as error:
         raise ValueError(f"{file}, task: {_complaint(error)}") from error
     except (ValueError, RuntimeError, OverflowError, MemoryError) as error:
-        raise ValueError(f"{file}, task: {' '.join(str(error).split())}") from error
+        raise ValueError(f"{file}, task: {one_line(str(error))}") from error
 
 
 def _model_settings(file: Path, own: dict[str, Any]) -> AnySettings:
@@ -137,7 +138,7 @@ def _state(
         with torch.device("meta"):
             model = families.of_size(settings, vocabulary_size, context)
     except (ValueError, RuntimeError, OverflowError, TypeError) as error:
-        told = str(error).splitlines()[0][:200]
+        told = one_line(str(error), longest=200)
         raise ValueError(f"{file} is damaged: there is no such model in {paths[0].name}: {told}") from error
     is_transformer = isinstance(model, Transformer)
     wanted = hub_names.to_hub(model) if is_transformer else model.state_dict()

@@ -226,7 +226,7 @@ def _told(error: Exception, folder: Path | None = None) -> str:
     """An error in one line, without the path that the reader knows."""
     if isinstance(error, ValueError):
         text = str(error).replace(f"{folder}/", "") if folder else str(error)
-        return one_line(" ".join(text.split()))
+        return one_line(text)
     if isinstance(error, OSError):
         return str(error.strerror or error)
     return f"its files do not fit together ({type(error).__name__}: {one_line(str(error))})"

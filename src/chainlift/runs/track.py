@@ -23,6 +23,7 @@ from chainlift.runs import shapes
 from chainlift.runs.durable import write_file
 from chainlift.runs.store import RunFolder
 from chainlift.settings import suggest
+from chainlift.visible import one_line
 
 TrackerName = Literal["trackio", "wandb", "tensorboard"]
 PROJECT = "chainlift"
@@ -128,7 +129,7 @@ class Mirror:
         try:
             action()
         except Exception as error:  # a tracker may fail in any way; the run goes on
-            told = " ".join(str(error).split())[:200]
+            told = one_line(str(error), longest=200)
             self.warn(f"{self.name} is off from here on, the run is not: {type(error).__name__}: {told}")
             self.tracker, self.is_off = None, True
 

@@ -9,6 +9,7 @@ from typing import Any
 from chainlift import memory
 from chainlift.processes import PeerLost
 from chainlift.runs import durable
+from chainlift.visible import one_line
 
 OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "CUDA out of memory", "std::bad_alloc", "bad allocation")
 SHORT = 2**28  # bytes; below, an allocation of PyTorch's may well have failed
@@ -65,6 +66,6 @@ def is_out_of_memory(error: Exception) -> bool:
 
 def _usage(error: Any) -> str:
     """A complaint of typer's in one line."""
-    message = " ".join(error.format_message().split())
+    message = one_line(error.format_message())
     command = error.ctx.command_path if getattr(error, "ctx", None) else "chainlift"
     return f"error: {message.rstrip('.')}; see {command} --help" if message else ""

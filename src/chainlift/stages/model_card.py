@@ -98,7 +98,7 @@ def _use(task: Task) -> str:
     if is_filled:
         fill = vocabulary.tokens[padding]
         reads.insert(
-            0, f"A prompt that is shorter than {task.prompt_length} tokens is filled up on the left with `{fill}`."
+            0, f"A prompt that is shorter than {task.prompt_length} tokens is filled up on the left with {_code(fill)}."
         )
     code = [name for name in texts(task.settings.model_dump(mode="json")) if is_reference(name)]
     if code:
@@ -133,11 +133,13 @@ model, tokenizer = AutoModelForCausalLM.from_pretrained("."), AutoTokenizer.from
 
 
 def _line(text: Any) -> str:
-    """A text on one line, without a mark-up's backquotes."""
-    return " ".join(str(text).split()).replace("`", "'")
+    """A text on one visible line, without a mark-up's backquotes."""
+    return one_line(str(text)).replace("`", "'")
 
 
 def _code(text: Any) -> str:
-    """A text on one line, as code in Markdown, whatever is in it."""
-    line = " ".join(str(text).split())
-    return f"`` {line} ``" if "`" in line else f"`{line}`"
+    """A text on one visible line, as code in Markdown, whatever is in it."""
+    line = one_line(str(text)) or " "
+    inside = max(map(len, re.findall("`+", line)), default=0)
+    fence, blank = "`" * (inside + 1), " " if inside else ""
+    return f"{fence}{blank}{line}{blank}{fence}"

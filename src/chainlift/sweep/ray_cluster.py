@@ -12,6 +12,8 @@ import socket
 import sys
 from typing import Any
 
+from chainlift.visible import one_line
+
 ANSWER_SECONDS = 5.0  # for an address to be reached, and again for it to speak as Ray does
 STORE_BYTES = 100_000_000  # a job returns a word and a number
 _GREETING = (
@@ -46,7 +48,7 @@ def connect(address: str | None, *, cpus: float, gpus: float) -> Any:
         )
     except (Exception, SystemExit) as error:  # SystemExit: what answered was no Ray
         _leave(ray)
-        told = " ".join(str(error).split())[:200]
+        told = one_line(str(error), longest=200)
         where = f"--address: no Ray cluster can be used at {address}" if address else "Ray could not be started here"
         raise ValueError(f"{where}: {told}") from error
     if (worker := sys.modules.get("ray._private.worker")) is not None:

@@ -11,6 +11,7 @@ from chainlift.sweep.claims import Claim, Outcome
 from chainlift.sweep.grid import Finished
 from chainlift.sweep.kinds import AnyRecipe
 from chainlift.sweep.launchers import Options
+from chainlift.visible import one_line
 
 QUICK_SEEDS = 3
 
@@ -49,7 +50,7 @@ def reproduce(
             raise
         except Exception as error:  # a bug in one claim's check or figure must not take the others' results away
             where = claims.keep_error(claim, error, out, quick=quick)
-            told = " ".join(str(error).split())[:200]
+            told = one_line(str(error), longest=200)
             reporter.say(f"{claim.name}: cannot be judged: {type(error).__name__}: {told}; see {where}")
             failed.append(claim.name)
             continue

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from chainlift.tasks.base import EOS, Task
+from chainlift.visible import one_line
 
 TRIED = 4  # prompts
 PARTS = sorted({*Task.__annotations__, "settings", "prompts", "gold", "verify"})
@@ -22,7 +23,7 @@ def complaint(task: Any) -> str | None:
     try:
         return next(_complaints(task), None)
     except Exception as error:  # whatever a stranger's task raises
-        return f"{type(error).__name__}: {' '.join(str(error).split())}"
+        return f"{type(error).__name__}: {one_line(str(error))}"
 
 
 def _complaints(task: Task) -> Iterator[str]:

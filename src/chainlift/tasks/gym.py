@@ -25,6 +25,7 @@ from chainlift.references import Reference
 from chainlift.settings import Settings
 from chainlift.tasks.base import EOS, Verdict, Vocabulary, response_lengths
 from chainlift.tasks.registry import register
+from chainlift.visible import one_line
 
 PAD, BLANK, LINE, ANSWER = "░", "␣", "⏎", "→"
 SHOWN = {" ": BLANK, "\n": LINE}
@@ -173,7 +174,7 @@ class GymTask:
         try:
             return reasoning_gym.create_dataset(name, seed=seed, size=size, **self.settings.options)
         except (ValueError, TypeError, AssertionError, KeyError) as error:
-            told = " ".join(str(error).split())
+            told = one_line(str(error))
             raise ValueError(f"reasoning-gym cannot make the data set {name!r}: {told}") from error
 
     def _remember(self, question: str, entry: Entry) -> None:
