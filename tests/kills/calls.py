@@ -163,7 +163,9 @@ class Disk:
         """A file or folder has another name."""
         self.add(source, is_folder=target.is_dir())
         node = self.names[self._node(source.parent)].pop(source.name)
-        self.names[self._node(target.parent)][target.name] = node
+        names = self.names[self._node(target.parent)]
+        self.now.pop(names.get(target.name, -1), None)  # a file that was there can be read no more
+        names[target.name] = node
         for file, path in self.now.items():
             if path == source or source in path.parents:
                 self.now[file] = target / path.relative_to(source)

@@ -1,5 +1,6 @@
 """Small runs that are killed: stage 1, RL and the baseline; two runs of a sweep; a run that begins again."""
 
+import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import torch
 
 from chainlift import recipe as recipes
+from chainlift.report import page
 from chainlift.report.terminal import Reporter
 from chainlift.runs import environment
 from chainlift.stages import context, pipeline, posttrain
@@ -40,9 +42,9 @@ LANGUAGE = (
 )  # fmt: skip
 
 
-def run(out: Path, *, fresh: bool = False) -> None:
+def run(out: Path) -> None:
     """All stages of one run."""
-    pipeline.run(recipes.build(dict(RECIPE)), out, Reporter(quiet=True), fresh=fresh, with_page=False)
+    pipeline.run(recipes.build(dict(RECIPE)), out, Reporter(quiet=True), with_page=False)
 
 
 def sweep(out: Path) -> None:
@@ -53,9 +55,28 @@ def sweep(out: Path) -> None:
         assert jobs.work(job) == "done", job.folder.failure
 
 
+def run_with_page(out: Path, *, fresh: bool = False) -> None:
+    """All stages of one run, and its page."""
+    result = pipeline.run(recipes.build(dict(RECIPE)), out, Reporter(quiet=True), fresh=fresh)
+    assert result.report is not None
+
+
 def again(out: Path) -> None:
     """A run that begins again where one is finished."""
-    run(out, fresh=True)
+    run_with_page(out, fresh=True)
+
+
+def otherwise(out: Path) -> None:
+    """The same run as another version of the measures has recorded it: its rows, summary and page can be told apart."""
+    real = context.measure
+
+    def measure(*arguments: Any, **named: Any) -> dict[str, Any]:
+        table = real(*arguments, **named)
+        table["greedy"]["length_median"] += 1.0
+        return table
+
+    context.measure = measure
+    run_with_page(out)
 
 
 def language(out: Path) -> None:
@@ -72,33 +93,49 @@ class Scene:
     command: Callable[[Path], None]
     follows: Callable[[Path], None]
     before: Callable[[Path], None] | None = None
-    """What had been done in the folder."""
+    """What had been done in the folder; other bytes than the command's, which `follows` leaves as they are."""
+    measures: bool = False
+    """Whether models are measured and responses kept, as in a user's run; a page needs both."""
 
 
 SCENES = {
     "run": Scene(run, run),
     "sweep": Scene(sweep, sweep),
-    "again": Scene(again, run, before=run),
+    "again": Scene(again, run_with_page, before=otherwise, measures=True),
     "language": Scene(language, language),
 }
 
 
-def prepare() -> None:
-    """Replace what takes time and writes nothing: measuring (by sums of the weights), git's answers."""
+def prepare(*, measures: bool) -> None:
+    """Replace what takes time and writes nothing: git's answers, figures and, unless it `measures`, measuring."""
     torch.set_num_threads(1)
     environment.describe = lambda *_: {}
-    context.measure = _measure
-    context.records = lambda *_, **__: [{"shown": True}]
-    context.answer = _no_answers
-    posttrain.preflight = lambda *_: None
+    page.figures.write_all = lambda *_: []
+    page.get_plotlyjs = lambda: ""
+    if not measures:
+        context.measure = _measure
+        context.records = lambda *_, **__: [{"shown": True}]
+        context.answer = _no_answers
+        posttrain.preflight = lambda *_: None
 
 
 def compared(tree: Tree) -> dict[str, bytes | None]:
-    """What must be equal: names, records, weights; not what tells the time."""
-    told = (".jsonl", ".safetensors", "recipe.yaml", ".identity", "config.json")
-    return {
+    """What must be equal: names, records, weights, summary and page; not what tells the time."""
+    told = (".jsonl", ".safetensors", "recipe.yaml", ".identity", "config.json", "report.html")
+    found = {
         name: content if name.endswith(told) else None for name, content in tree.items() if not name.endswith(".lock")
     }
+    return found | {name: _timeless(tree[name]) for name in tree if name.endswith("summary.json")}
+
+
+def _timeless(summary: bytes | None) -> bytes:
+    """A summary without the seconds that its stages took."""
+    assert summary is not None
+    stages = json.loads(summary)
+    for stage in stages.values():
+        if isinstance(stage, dict):
+            stage.pop("seconds", None)
+    return json.dumps(stages).encode()
 
 
 def _measure(model: Any, task: Any, num_prompts: int, **_: Any) -> dict[str, Any]:
