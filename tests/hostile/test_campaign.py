@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import SMALL
-from tests.hostile import campaign, files, lines
+from tests.hostile import campaign, files, folders, lines
 from tests.hostile.campaign import Tally
+from tests.hostile.checkpoints import Case
 
 SLOW = (
     "report",
@@ -71,3 +72,20 @@ def test_a_traceback_a_hang_and_a_loss_would_be_seen(
 
     monkeypatch.setattr("chainlift.runs.progress.Watcher.look", lose)
     assert "changed: " in found()
+
+
+def test_a_checkpoint_that_is_taken_and_a_module_that_is_imported_would_be_seen(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same for hostile checkpoints, which test_checkpoints.py tries all of."""
+
+    def importing(folder: Path) -> None:
+        monkeypatch.syspath_prepend(folder.parent)
+
+    monkeypatch.setattr(folders, "CASES", [Case("sound", lambda folder: None), Case("a path", importing, ())])
+    monkeypatch.setattr(folders, "HARMLESS", [Case("harmless", lambda folder: None, ())])
+    tally = Tally()
+    folders.tried(finished, tmp_path, tally)
+    assert (tally.tried, tally.survived) == (9, 3)
+    assert [line.partition(": ")[2] for line in tally.broken[:3]] == ["status 0, not 2"] * 3
+    assert [line.partition(": ")[2] for line in tally.broken[3:]] == ["what the folder named was imported"] * 3

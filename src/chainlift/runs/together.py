@@ -38,18 +38,21 @@ def hold(folder: RunFolder, *, wait: bool, meanwhile: Callable[[], None] = lambd
 @contextmanager
 def _first_holds(folder: RunFolder, wait: bool, meanwhile: Callable[[], None]) -> Iterator[None]:
     """Take the lock, telling the others after every try how it went: True, False, or the error that ends it."""
+    known = False  # whether the others know how it ends
 
     def still_waiting() -> None:
+        nonlocal known
         processes.from_first(False)
+        known = True  # what `meanwhile` raises it raises in all of them, who then listen no more
         meanwhile()
+        known = False
 
-    held = False
     try:
         with folder.lock(wait=wait, meanwhile=still_waiting):
-            held = processes.from_first(True)
+            known = processes.from_first(True)
             yield
     except Exception as error:
-        if not held:
+        if not known:
             processes.from_first(error)
         raise
 
