@@ -21,6 +21,7 @@ from pydantic import Field, SerializeAsAny, ValidationError, ValidationInfo, fie
 from chainlift import reading, yaml_text
 from chainlift.learning.next_token import ContinuedSettings, PretrainSettings
 from chainlift.learning.policy_update import PosttrainSettings
+from chainlift.measure import occasions
 from chainlift.measure.evaluate import EvaluateSettings
 from chainlift.models import families
 from chainlift.models.blocks import ModelSettings
@@ -140,16 +141,11 @@ class Recipe(Named):
 
 
 class Stage1Recipe(Recipe):
-    """A recipe of stage 1: its identity leaves out how much is measured and how often a checkpoint is kept.
-
-    At which steps it is measured stays: a step that was left out cannot be measured later, as its weights are gone.
-    """
+    """A recipe of stage 1: its identity leaves out how much is measured and how often a checkpoint is kept."""
 
     def identity(self) -> dict[str, Any]:
         """Keys and values that identify stage 1."""
-        content = super().identity()
-        pretrain = {key: value for key, value in content["pretrain"].items() if key != "checkpoint_every"}
-        return content | {"pretrain": pretrain, "evaluate": {"every": content["evaluate"]["every"]}}
+        return occasions.identity_of_stage_1(super().identity(), "pretrain")
 
 
 class _PartError(ValueError):

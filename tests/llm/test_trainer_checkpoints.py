@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from chainlift.llm import pipeline, trainers, training
+from chainlift.llm import shared_finetuning, trainers, training
 from chainlift.llm.context import LlmContext
 from chainlift.report.terminal import Reporter
 from chainlift.runs import durable
@@ -165,8 +165,12 @@ def test_fresh_trains_a_damaged_shared_stage_again(tmp_path: Path, monkeypatch: 
         seen.append(any(context.folder.checkpoints.iterdir()))
         raise InterruptedError
 
-    monkeypatch.setattr(pipeline, "finetune", look)
-    tuned = lambda: pipeline._tuned(small(), tmp_path, Reporter(quiet=True), "cpu", threading.Event(), fresh=True)  # noqa: E731
+    monkeypatch.setattr(shared_finetuning, "finetune", look)
+
+    def tuned() -> RunFolder:
+        stop = threading.Event()
+        return shared_finetuning.train(small(), tmp_path, Reporter(quiet=True), "cpu", stop, fresh=True)
+
     assert tuned().done
     weights = shared.checkpoints / "pretrain-6" / "trainer_state.json"
     weights.write_text(weights.read_text(encoding="utf-8").replace("6", "7"), encoding="utf-8")

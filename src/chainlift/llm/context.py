@@ -96,20 +96,18 @@ class LlmContext:
 
     def record(self, state: TrainerState, kind: str, metrics: dict[str, Any]) -> dict[str, Any]:
         """The row just appended to metrics.jsonl."""
-        row = {
-            "stage": state.stage,
-            "kind": kind,
-            "step": state.step,
-            "sequences": state.sequences,
-            "tokens": state.tokens,
-            **metrics,
-        }
+        row = _row(state, kind, metrics)
         if processes.is_first():
             self.folder.append("metrics.jsonl", [row])
         return row
 
-    def evaluate(self, state: TrainerState, model: Any, tokenizer: Any, *, final: bool, show: bool) -> dict[str, Any]:
-        """The row of a measurement on held-out problems, recorded; `show` takes the full number of them."""
+    def measured(
+        self, state: TrainerState, model: Any, tokenizer: Any, *, final: bool, show: bool
+    ) -> dict[str, list[dict[str, Any]]]:
+        """What a measurement on held-out problems is to append to each file, not recorded.
+
+        That is its row of metrics.jsonl, and with `show`, which takes the full number of problems, a few responses.
+        """
         settings = self.recipe.evaluate
         table, found = measure(
             self.examinee(model, tokenizer),
@@ -121,24 +119,48 @@ class LlmContext:
             step=state.step,
             with_more=final,
         )
-        row = self.record(state, "evaluation", {"final": final, **table})
-        if show:
-            for mode, judged in found.items():
-                self.record_responses(state, "evaluation", mode, judged)
-        self.reporter.evaluation(row)
-        return row
+        shown = found if show else {}
+        responses = [row for mode, judged in shown.items() for row in _shown(state, "evaluation", mode, judged)]
+        return {"metrics.jsonl": [_row(state, "evaluation", {"final": final, **table})], "rollouts.jsonl": responses}
+
+    def evaluate(self, state: TrainerState, model: Any, tokenizer: Any, *, final: bool, show: bool) -> None:
+        """Measure a model on held-out problems and record it; `show` takes the full number of them."""
+        found = self.measured(state, model, tokenizer, final=final, show=show)
+        if processes.is_first():
+            for file, rows in found.items():
+                self.folder.append(file, rows)
+        self.reporter.evaluation(found["metrics.jsonl"][0])
 
     def record_responses(
         self, state: TrainerState, kind: str, mode: str, judged: Sequence[Judged], rewards: Sequence[float] = ()
     ) -> None:
         """Append the first responses to rollouts.jsonl."""
-        where = {"stage": state.stage, "step": state.step, "kind": kind, "mode": mode}
-        rows = []
-        for number, one in enumerate(judged[:SHOWN_RESPONSES]):
-            reward = {"reward": rewards[number]} if rewards else {}
-            rows.append(where | _told(one.problem, one) | reward)
         if processes.is_first():
-            self.folder.append("rollouts.jsonl", rows)
+            self.folder.append("rollouts.jsonl", _shown(state, kind, mode, judged, rewards))
+
+
+def _row(state: TrainerState, kind: str, metrics: dict[str, Any]) -> dict[str, Any]:
+    """A row of metrics.jsonl."""
+    return {
+        "stage": state.stage,
+        "kind": kind,
+        "step": state.step,
+        "sequences": state.sequences,
+        "tokens": state.tokens,
+        **metrics,
+    }
+
+
+def _shown(
+    state: TrainerState, kind: str, mode: str, judged: Sequence[Judged], rewards: Sequence[float] = ()
+) -> list[dict[str, Any]]:
+    """The rows of rollouts.jsonl of the first responses."""
+    where = {"stage": state.stage, "step": state.step, "kind": kind, "mode": mode}
+    rows = []
+    for number, one in enumerate(judged[:SHOWN_RESPONSES]):
+        reward = {"reward": rewards[number]} if rewards else {}
+        rows.append(where | _told(one.problem, one) | reward)
+    return rows
 
 
 def _told(problem: Problem, one: Judged) -> dict[str, Any]:

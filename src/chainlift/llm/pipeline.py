@@ -3,35 +3,21 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from chainlift import processes
-from chainlift.llm import launch, models, star, training
+from chainlift.llm import launch, models, shared_finetuning, star
 from chainlift.llm.context import LlmContext
-from chainlift.llm.finetune import finetune
 from chainlift.llm.posttrain import posttrain
-from chainlift.llm.prediction import predicted
 from chainlift.llm.recipe import LlmRecipe
+from chainlift.llm.summary import summarise
 from chainlift.report.terminal import Reporter
-from chainlift.runs import checkpoint, damage, environment, together
-from chainlift.runs.store import RunFolder
+from chainlift.runs import environment, together
 from chainlift.stages import last_page
 from chainlift.stages.context import stop_on_signals
-from chainlift.stages.summary import measured
-from chainlift.tasks.freshness import Freshness
-
-LLM = (
-    "long_accuracy",
-    "short_accuracy",
-    "length_mean_right",
-    "length_mean_wrong",
-    "long_share_right",
-    "long_share_wrong",
-)
 
 
 def run(
@@ -60,7 +46,7 @@ def run(
         else:
             with context.grading():
                 _train(context, out, fresh=fresh)
-            _write_end(context)
+            processes.first_says(lambda: folder.finish(summarise(recipe, folder)))
         if with_page and processes.is_first():
             last_page.written(folder.path, reporter.say)
     return folder.summary()
@@ -71,7 +57,7 @@ def run_stage_1(recipe: LlmRecipe, out: Path, reporter: Reporter) -> None:
     device, reporter = _begin(recipe, reporter)
     stop = threading.Event()
     with stop_on_signals(stop):
-        _tuned(recipe, out, reporter, device, stop)
+        shared_finetuning.train(recipe, out, reporter, device, stop)
 
 
 def _begin(recipe: LlmRecipe, reporter: Reporter) -> tuple[str, Reporter]:
@@ -90,73 +76,12 @@ def _begin(recipe: LlmRecipe, reporter: Reporter) -> tuple[str, Reporter]:
     return device, reporter
 
 
-def summarise(recipe: LlmRecipe, folder: RunFolder) -> dict[str, Any]:
-    """The summary of a finished run, from its metrics and checkpoints."""
-    rows = folder.rows()
-    summary: dict[str, Any] = {"recipe": recipe.name, "run_id": recipe.run_id, "seed": recipe.seed}
-    for stage in ("pretrain", "posttrain"):
-        final = [row for row in rows if row["stage"] == stage and row["kind"] == "evaluation" and row["final"]]
-        newest = checkpoint.latest(folder.checkpoints, stage)
-        if not final or newest is None:
-            continue
-        state = checkpoint.read_state(newest)
-        done: dict[str, Any] = {"steps": state.step, "sequences": state.sequences}
-        if stage == "posttrain" and recipe.posttrain is not None:
-            done = {"algorithm": recipe.posttrain.algorithm, "updates": state.step, "rollouts": state.sequences}
-        counts = {"tokens": state.tokens, "seconds": round(state.seconds, 1), "prompts": final[-1]["greedy"]["n"]}
-        extra = {f"{mode}_{key}": final[-1][mode][key] for mode in ("greedy", "sampled") for key in LLM}
-        if "opened" in final[-1]:
-            extra |= {"opened_accuracy": final[-1]["opened"]["accuracy"]}
-        if "opening" in final[-1]:
-            extra |= {"opening_probability": final[-1]["opening"]["probability"]}
-        summary[stage] = done | counts | measured(final[-1]) | extra
-    # Generated problems are split by chainlift itself; how disjoint a published data set is, `llm prepare` measures.
-    if getattr(recipe.data, "name", None) == "word_problems":
-        summary |= Freshness(True, None, 0.0).as_dict()
-    summary["theory"] = predicted(recipe)
-    return summary
-
-
 def _train(context: LlmContext, out: Path, *, fresh: bool) -> None:
     """The stages, in order."""
     recipe, folder = context.recipe, context.folder
     if processes.is_first():
         folder.write_environment(environment.describe(context.device))
-    inside = processes.from_first(checkpoint.latest(folder.checkpoints, "pretrain"))
-    if inside is None:
-        shared = _tuned(recipe, out, context.reporter, context.device, context.stop, fresh=fresh)
-        with together.hold(shared, wait=True, meanwhile=context.stop_if_asked):
-            inside = processes.first_says(lambda: together.take_stage_1(shared, folder))
+    tuned = shared_finetuning.take(context, out, fresh=fresh)
     if recipe.posttrain is not None:
         stage = star.star if recipe.posttrain.algorithm == "star" else posttrain
-        stage(context, recipe.posttrain, inside)
-
-
-def _tuned(
-    recipe: LlmRecipe, out: Path, reporter: Reporter, device: str, stop: threading.Event, *, fresh: bool = False
-) -> RunFolder:
-    """The shared folder of a recipe's stage 1; fresh: a damaged one begins again."""
-    first = recipe.stage_1
-    path, content = out / first.run_id, first.model_dump(mode="json")
-    if fresh and (reason := processes.first_says(lambda: damage.empty_if_damaged(path, content, first.digest))):
-        reporter.say(f"fine-tuning: {path} was damaged and begins again ({reason})")
-    shared = together.opened(path, content, first.digest)
-    context = replace(LlmContext(first, shared, reporter, device), stop=stop)
-    with together.hold(shared, wait=True, meanwhile=context.stop_if_asked):
-        if processes.from_first(shared.done):
-            reporter.say(f"fine-tuning: taken from {shared.path}")
-            return shared
-        if processes.is_first():
-            shared.write_environment(environment.describe(device))
-        with context.grading():
-            finetune(context)
-        training.free()  # before RL opens a model of its own
-        _write_end(context)
-    return shared
-
-
-def _write_end(context: LlmContext) -> None:
-    """What stands in a folder whose run is done."""
-    if processes.is_first():
-        context.folder.finish(summarise(context.recipe, context.folder))
-    processes.wait_for_all()
+        stage(context, recipe.posttrain, tuned)

@@ -15,6 +15,7 @@ from chainlift.llm.models import LanguageModelSettings
 from chainlift.llm.problem import DataSettings
 from chainlift.llm.settings import FinetuneSettings, LlmPosttrainSettings
 from chainlift.llm.templates import TemplateSettings
+from chainlift.measure import occasions
 from chainlift.recipe import Named
 from chainlift.settings import ASIDE
 
@@ -64,16 +65,18 @@ class LlmRecipe(Named):
         return self
 
     @property
-    def stage_1(self) -> LlmRecipe:
-        """The recipe of fine-tuning alone: recipes that agree on it share its checkpoint."""
-        own = LlmEvaluateSettings()
-        changes = {
-            "name": "pretrain",
-            "title": "fine-tuning, shared by the runs that begin with it",
-            "posttrain": None,
-            "evaluate": self.evaluate.model_copy(update={"posttrain_every": own.posttrain_every}),
-        }
-        return self.model_copy(update=changes)
+    def stage_1(self) -> LlmStage1Recipe:
+        """The recipe of fine-tuning alone: recipes that agree on its identity share its checkpoint."""
+        changes = {"name": "pretrain", "title": "fine-tuning, shared by the runs that begin with it", "posttrain": None}
+        return LlmStage1Recipe.model_construct(**(dict(self) | changes))
+
+
+class LlmStage1Recipe(LlmRecipe):
+    """A recipe of fine-tuning: its identity leaves out how much is measured and how often a checkpoint is kept."""
+
+    def identity(self) -> dict[str, Any]:
+        """Keys and values that identify fine-tuning."""
+        return occasions.identity_of_stage_1(super().identity(), "finetune")
 
 
 def load(source: str, overrides: list[str] | None = None, *, seed: int | None = None) -> LlmRecipe:

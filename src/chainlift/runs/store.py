@@ -182,12 +182,11 @@ class RunFolder:
             raise ValueError(f"{error}; use --fresh to begin again") from error
         return found
 
-    def take_records(self, other: RunFolder, change: Callable[[list[dict[str, Any]]], None]) -> None:
-        """Begin the appended files with those of another run folder; `change` may change the rows of metrics.jsonl."""
+    def take_records(self, other: RunFolder, change: Callable[[str, list[dict[str, Any]]], None]) -> None:
+        """Begin the appended files with those of another run folder; `change` may change the rows of a file's name."""
         for file in APPENDED:
             rows = other.rows(file)
-            if file == "metrics.jsonl":
-                change(rows)
+            change(file, rows)
             write_file(self.path / file, _lines(rows))
 
     def write_environment(self, environment: dict[str, Any]) -> None:

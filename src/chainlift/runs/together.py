@@ -5,7 +5,7 @@ So a folder need not be seen by more than one machine. Alone, each function does
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -66,23 +66,28 @@ def _others_follow(meanwhile: Callable[[], None]) -> Iterator[None]:
     yield
 
 
-def take_stage_1(shared: RunFolder, folder: RunFolder, final: dict[str, Any] | None = None) -> Path:
+def take_stage_1(shared: RunFolder, folder: RunFolder, end: Mapping[str, list[dict[str, Any]]] | None = None) -> Path:
     """The checkpoint in a run's folder, after copying a shared stage 1 into it: the records, and last the checkpoint.
 
-    final: the row that takes the place of the shared one's last evaluation. ValueError if the shared folder has no
-    checkpoint, or a damaged one.
+    end: by the name of an appended file, the rows that take the place of those of the shared one's last evaluation.
+    ValueError if the shared folder has no checkpoint, or a damaged one.
     """
     newest = checkpoint.latest(shared.checkpoints, "pretrain")
     if newest is None:
         raise ValueError(f"{shared.path} has lost its checkpoint; begin again with --fresh, or remove that folder")
 
-    def put_final(rows: list[dict[str, Any]]) -> None:
-        if final is not None:
-            rows[:] = [row for row in rows if not (row["kind"] == "evaluation" and row["final"])] + [final]
+    state = checkpoint.read_state(newest)
 
-    shared.must_have(checkpoint.read_state(newest).lengths)
+    def is_end(row: dict[str, Any]) -> bool:
+        return row["kind"] == "evaluation" and row["step"] == state.step and row.get("final", True)
+
+    def put_end(file: str, rows: list[dict[str, Any]]) -> None:
+        if end is not None and file in end:
+            rows[:] = [row for row in rows if not is_end(row)] + end[file]
+
+    shared.must_have(state.lengths)
     try:
-        folder.take_records(shared, put_final)
+        folder.take_records(shared, put_end)
     except ValueError as error:
         raise ValueError(f"{error}; use --fresh to begin again") from error
     return checkpoint.copy(newest, folder.checkpoints / newest.name, folder.lengths())
