@@ -13,7 +13,7 @@ import pytest
 from chainlift.llm import shared_finetuning, trainers, training
 from chainlift.llm.context import LlmContext
 from chainlift.report.terminal import Reporter
-from chainlift.runs import durable
+from chainlift.runs import checkpoint, durable
 from chainlift.runs.checkpoint import TrainerState
 from chainlift.runs.store import RunFolder
 from tests.llm.test_llm_stages import small
@@ -89,7 +89,7 @@ def test_wherever_a_kill_comes_a_whole_checkpoint_stands(tmp_path: Path) -> None
         was_killed = killed(lambda: keep(one, 4), number)
         newest = training.newest(one, "posttrain")
         assert newest is not None
-        state = training.read_state(newest)
+        state = checkpoint.read_state(newest, trainers.STATE)
         found.add(state.step)
         assert (newest / "optimizer.pt").read_text(encoding="utf-8") == f"optimizer.pt {state.step}"
         keep(one, 6)
@@ -110,7 +110,7 @@ def test_a_step_that_was_kept_can_be_kept_again(tmp_path: Path) -> None:
         was_killed = killed(lambda: keep(one, 2), number)
         newest = training.newest(one, "posttrain")
         assert newest is not None
-        assert training.read_state(newest).step == 2
+        assert checkpoint.read_state(newest, trainers.STATE).step == 2
         number += 1
 
 
@@ -129,11 +129,13 @@ def test_a_damaged_file_is_named_with_the_way_out(file: str, content: str, tmp_p
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"stage": 3}', '{"stage": "posttrain", "step": "2"}'])
 def test_a_state_that_cannot_be_read_is_named_with_the_way_out(content: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"chainlift_state\.json is missing; use --fresh"):
+        checkpoint.read_state(tmp_path, trainers.STATE)
     (tmp_path / trainers.STATE).write_text(content, encoding="utf-8")
-    with pytest.raises(ValueError, match=r"chainlift_state\.json is missing or damaged; use --fresh"):
-        training.read_state(tmp_path)
+    with pytest.raises(ValueError, match=r"chainlift_state\.json is damaged: .+; use --fresh"):
+        checkpoint.read_state(tmp_path, trainers.STATE)
     (tmp_path / trainers.STATE).write_text(json.dumps({"stage": "posttrain", "step": 2}), encoding="utf-8")
-    assert training.read_state(tmp_path).step == 2
+    assert checkpoint.read_state(tmp_path, trainers.STATE).step == 2
 
 
 def test_what_is_not_sealed_is_no_checkpoint(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ def finetune(context: LlmContext) -> Path:
         return done
     settings = context.recipe.finetune
     begun = training.newest(context, STAGE)
-    state = TrainerState(STAGE) if begun is None else training.read_state(begun)
+    state = TrainerState(STAGE) if begun is None else checkpoint.read_state(begun, trainers.STATE)
     context.rewind(state.lengths)
     model, tokenizer = context.new_model()
     context.check_rounding(model, settings.lr, "finetune.lr")

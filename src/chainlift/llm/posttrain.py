@@ -34,7 +34,7 @@ def posttrain(context: LlmContext, settings: LlmPosttrainSettings, start: Path) 
     begun = training.newest(context, STAGE)
     state = TrainerState(STAGE, lengths=checkpoint.read_state(start).lengths)
     if begun is not None:
-        state = training.read_state(begun)
+        state = checkpoint.read_state(begun, trainers.STATE)
     context.rewind(state.lengths)
     model, tokenizer = _model_at(context, start)
     context.check_rounding(model, settings.lr, "posttrain.lr")

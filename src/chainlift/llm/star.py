@@ -8,11 +8,9 @@ goes on from the last whole round. Adapters go on from round to round, like the 
 from __future__ import annotations
 
 import functools
-import json
 import math
 import os
 import time
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +43,7 @@ def star(context: LlmContext, settings: LlmPosttrainSettings, start: Path) -> Pa
     begun = training.newest(context, STAGE, "round")
     state = TrainerState(STAGE, lengths=checkpoint.read_state(start).lengths)
     if begun is not None:
-        state = training.read_state(begun)
+        state = checkpoint.read_state(begun, STATE)
     context.rewind(state.lengths)
     model, tokenizer = _opened(context, start, begun)
     context.check_rounding(model, settings.lr, "posttrain.lr")
@@ -221,7 +219,7 @@ def _keep_round(context: LlmContext, state: TrainerState, model: Any, tokenizer:
     def fill(folder: Path) -> None:
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
-        (folder / STATE).write_text(json.dumps(asdict(state)) + "\n", encoding="utf-8")
+        checkpoint.write_state(folder, state, STATE)
 
     durable.make_folder(root)
     durable.write_folder(target, fill)

@@ -6,18 +6,16 @@ which pyproject.toml holds on to.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from chainlift import processes
 from chainlift.llm.sampling_memory import rows_that_fit
-from chainlift.runs import durable
+from chainlift.runs import checkpoint, durable
 from chainlift.runs.checkpoint import TrainerState
 
-STATE = "chainlift_state.json"
+STATE = "chainlift_state.json"  # transformers has a trainer_state.json of its own
 
 
 def made(kind: Any, state: Callable[[], TrainerState], **given: Any) -> Any:
@@ -62,7 +60,7 @@ class _Keeps:
     def _put_in_place(self, root: Path, name: str) -> None:
         temporary = root / f"{durable.TEMPORARY}{name}"
         (self._workshop / name).rename(temporary)
-        (temporary / STATE).write_text(json.dumps(asdict(self.state_beside())) + "\n", encoding="utf-8")
+        checkpoint.write_state(temporary, self.state_beside(), STATE)
         durable.put_in_place(temporary, root / name)
         self._workshop.rmdir()
         for other in root.glob("checkpoint-*"):

@@ -7,24 +7,21 @@ state stands in each; it tells how long the run's files were, so that going on c
 from __future__ import annotations
 
 import gc
-import json
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import TrainerCallback
 
-from chainlift import processes, reading
+from chainlift import processes
 from chainlift.llm import pinned
 from chainlift.llm.context import LlmContext
 from chainlift.llm.settings import TrainerSettings
-from chainlift.llm.trainers import STATE
 from chainlift.models import checksums
-from chainlift.runs import durable
+from chainlift.runs import checkpoint, durable
 from chainlift.runs.checkpoint import TrainerState
 from chainlift.seeding import derive
 from chainlift.stages.failures import Interrupted
@@ -93,15 +90,6 @@ def newest(context: LlmContext, stage: str, kind: str = "checkpoint") -> Path | 
         return folders[f"{kind}-{number}"]
 
     return processes.first_says(find)
-
-
-def read_state(folder: Path) -> TrainerState:
-    """Our state in a trainer's checkpoint; ValueError names the file and the way out if it is missing or damaged."""
-    file = folder / STATE
-    try:
-        return reading.checked(reading.json_mapping(file), TrainerState, str(file))
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{file} is missing or damaged; use --fresh to begin again") from error
 
 
 def run(trainer: Any, recorder: Recorder, begun: Path | None, steps: int) -> None:
@@ -232,7 +220,7 @@ def keep(context: LlmContext, state: TrainerState, temporary: Path, target: Path
     """Give a finished stage's folder its state, then its name; after it the trainer's own folder goes."""
     state.finished = True
     state.lengths = context.folder.lengths()
-    (temporary / "trainer_state.json").write_text(json.dumps(asdict(state), indent=2) + "\n", encoding="utf-8")
+    checkpoint.write_state(temporary, state)
     (temporary / "training_args.bin").unlink(missing_ok=True)  # a pickle that nothing here reads
     durable.put_in_place(temporary, target)
     if own_folder(context, state.stage).exists():

@@ -71,7 +71,7 @@ def save(
         hub.save(model, task, folder)
         if optimiser is not None:
             tensors.write(averages, folder / "trainer_state.safetensors")
-        _write_state(folder, state)
+        write_state(folder, state)
 
     durable.write_folder(target, write)
     for other in checkpoints.glob(f"{state.stage}-*"):
@@ -89,7 +89,7 @@ def copy(source: Path, target: Path, lengths: dict[str, int]) -> Path:
     def fill(folder: Path) -> None:
         for file in source.iterdir():  # one by one: copytree would tell of a full disk in an error without a number
             shutil.copyfile(file, folder / file.name)
-        _write_state(folder, replace(read_state(folder), lengths=lengths))
+        write_state(folder, replace(read_state(folder), lengths=lengths))
 
     if not target.exists():
         checksums.check(source)
@@ -105,17 +105,21 @@ def latest(checkpoints: Path, stage: str) -> Path | None:
     return None if newest is None else folders[f"{stage}-{newest}"]
 
 
-def read_state(folder: Path) -> TrainerState:
-    """The trainer's state in a checkpoint folder; ValueError names the file if it is missing or damaged."""
-    file = folder / STATE
+def read_state(folder: Path, name: str = STATE) -> TrainerState:
+    """The trainer's state in a checkpoint folder; ValueError names the file if it is missing or damaged.
+
+    name: of the file, another one where a library keeps a `trainer_state.json` of its own.
+    """
+    file = folder / name
     try:
         return reading.checked(reading.json_mapping(file), TrainerState, str(file))
     except ValueError as error:
         raise ValueError(f"{error}; use --fresh to begin again") from error
 
 
-def _write_state(folder: Path, state: TrainerState) -> None:
-    (folder / STATE).write_text(json.dumps(asdict(state), indent=2) + "\n", encoding="utf-8")
+def write_state(folder: Path, state: TrainerState, name: str = STATE) -> None:
+    """Write the trainer's state into a folder that becomes a checkpoint."""
+    (folder / name).write_text(json.dumps(asdict(state), indent=2) + "\n", encoding="utf-8")
 
 
 def restore(folder: Path, model: Model, optimiser: torch.optim.Optimizer | None) -> TrainerState:
