@@ -16,6 +16,7 @@ ORDER = [
     "reading",
     "memory",
     "settings",
+    "overrides",
     "references",
     "seeding",
     "launcher",

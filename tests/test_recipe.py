@@ -87,17 +87,6 @@ def test_parts_that_are_chosen_by_name_tell_their_own_keys(override: str, told: 
     assert "\n" not in str(found.value)
 
 
-@pytest.mark.parametrize(("text", "seeds"), [("0-4", [0, 1, 2, 3, 4]), ("3", [3]), ("0,2,5-6", [0, 2, 5, 6])])
-def test_seeds(text: str, seeds: list[int]) -> None:
-    assert recipe.parse_seeds(text) == seeds
-
-
-@pytest.mark.parametrize("text", ["", "a", "4-2", "1,,2", "-1"])
-def test_bad_seeds(text: str) -> None:
-    with pytest.raises(ValueError, match="--seeds"):
-        recipe.parse_seeds(text)
-
-
 @pytest.mark.parametrize("content", ["a: [1", "- 1", "seed: x", "\tx: 1"])
 def test_bad_files_are_one_line(content: str, tmp_path: Path) -> None:
     file = tmp_path / "bad.yaml"
@@ -193,10 +182,3 @@ def test_a_recorded_recipe_is_read_as_it_was_written(tmp_path: Path) -> None:
         file = tmp_path / "recipe.yaml"
         file.write_text(yaml_text.dump(one.model_dump(mode="json")), encoding="utf-8")
         assert recipe.load(str(file)) == one
-
-
-@pytest.mark.parametrize("text", ["0-99999999999", "0-9999,20000", "9" * 5000, "1-" + "9" * 30])
-def test_seeds_without_end_are_refused_at_once(text: str) -> None:
-    with pytest.raises(ValueError, match="--seeds") as told:
-        recipe.parse_seeds(text)
-    assert len(str(told.value)) < 300

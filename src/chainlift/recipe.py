@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-import re
 import types
 from collections.abc import Mapping
 from importlib import resources
@@ -18,7 +17,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 from pydantic import Field, SerializeAsAny, ValidationError, ValidationInfo, field_validator, model_validator
 
-from chainlift import reading, yaml_text
+from chainlift import reading
 from chainlift.learning.next_token import ContinuedSettings, PretrainSettings
 from chainlift.learning.policy_update import PosttrainSettings
 from chainlift.measure import occasions
@@ -26,6 +25,7 @@ from chainlift.measure.evaluate import EvaluateSettings
 from chainlift.models import families
 from chainlift.models.blocks import ModelSettings
 from chainlift.models.families import AnySettings
+from chainlift.overrides import Kinds, overridden
 from chainlift.reading import StrPath
 from chainlift.references import Trust
 from chainlift.runs import track as trackers
@@ -36,8 +36,6 @@ from chainlift.tasks.base import has_chains
 from chainlift.tasks.mixture import MixtureSettings
 from chainlift.tasks.running_sum import RunningSumSettings
 from chainlift.visible import shown
-
-MOST_SEEDS = 10_000
 
 AnyRecipe = TypeVar("AnyRecipe", bound="Named")
 
@@ -174,10 +172,15 @@ def load(
     source: StrPath, overrides: list[str] | None = None, *, seed: int | None = None, trust: bool = False
 ) -> Recipe:
     """The recipe of a shipped name or a YAML file, with dotted overrides; ValueError in one line that names the key."""
-    content = content_of(str(source), {**shipped(), **shipped("llm")}, overrides, seed=seed)
+    said = Trust.of(str(source), overrides, trust)
+    kinds: Kinds = {
+        "task": lambda task: tasks.settings_class(task.get("name", "running_sum"), said),
+        "model": families.settings_class,
+    }
+    content = content_of(str(source), {**shipped(), **shipped("llm")}, overrides, seed=seed, kinds=kinds)
     if is_llm(content):
         raise ValueError(f"{source} is a recipe for language models: chainlift llm posttrain {source}")
-    return build(content, Trust.of(str(source), overrides, trust))
+    return build(content, said)
 
 
 def is_llm(content: dict[str, Any]) -> bool:
@@ -186,9 +189,17 @@ def is_llm(content: dict[str, Any]) -> bool:
 
 
 def content_of(
-    source: str, known: Mapping[str, Path], overrides: list[str] | None = None, *, seed: int | None = None
+    source: str,
+    known: Mapping[str, Path],
+    overrides: list[str] | None = None,
+    *,
+    seed: int | None = None,
+    kinds: Kinds | None = None,
 ) -> dict[str, Any]:
-    """Keys and values of a recipe that is `known` by name, or of a YAML file, with dotted overrides."""
+    """Keys and values of a recipe that is `known` by name, or of a YAML file, with dotted overrides.
+
+    kinds: of parts in which an override may choose another class; keys that are foreign to it are left out.
+    """
     path = known.get(source, Path(source))
     if source not in known and path.suffix not in (".yaml", ".yml"):
         raise ValueError(
@@ -196,7 +207,7 @@ def content_of(
         )
     content = reading.yaml_mapping(path, verdict="is no recipe")
     content.setdefault("name", path.stem)
-    content = overridden(content, overrides)
+    content = overridden(content, overrides, kinds)
     if seed is not None:
         content["seed"] = seed
     return content
@@ -219,50 +230,6 @@ def validated(kind: type[AnyRecipe], content: dict[str, Any], trust: Trust | Non
 def override(recipe: Recipe, overrides: list[str]) -> Recipe:
     """The recipe with dotted overrides; ValueError in one line that names the key and what is allowed."""
     return build(overridden(recipe.model_dump(), overrides))
-
-
-def overridden(content: dict[str, Any], overrides: list[str] | None) -> dict[str, Any]:
-    """The keys and values with dotted overrides put in, in place; ValueError for what is no override."""
-    for one in overrides or []:
-        _override(content, one)
-    return content
-
-
-def parse_seeds(text: str) -> list[int]:
-    """The seeds of `0-4` or `0,2,5`, in order and each once; ValueError for anything else, and for MOST_SEEDS."""
-    found: set[int] = set()
-    for piece in text.split(","):
-        match = re.fullmatch(r"\s*(\d{1,18})(?:-(\d{1,18}))?\s*", piece, re.ASCII)
-        if match is None or (match[2] and int(match[2]) < int(match[1])):
-            raise ValueError(f"--seeds: {shown(text)} is neither a range like 0-4 nor a list like 0,2,5")
-        several = range(int(match[1]), int(match[2] or match[1]) + 1)
-        if len(found) + len(several) > MOST_SEEDS:
-            raise ValueError(f"--seeds: {shown(text)} are more than {MOST_SEEDS:,} seeds")
-        found.update(several)
-    return sorted(found)
-
-
-def _override(content: dict[str, Any], override: str) -> None:
-    """Put one dotted `key=value` into nested keys and values."""
-    key, equals, text = override.partition("=")
-    if not equals or not key:
-        raise ValueError(f"{shown(override)} is no override; write key=value, for example posttrain.algorithm=star")
-    try:
-        value = yaml_text.parse(text)
-    except ValueError as error:
-        raise ValueError(f"{key}: {shown(text)} is not a YAML value ({error})") from error
-    *parents, last = key.split(".")
-    if len(parents) >= yaml_text.DEPTH:
-        raise ValueError(f"{shown(key)}: no key lies so deep")
-    node = content
-    for parent in parents:
-        child = node.get(parent)
-        if child is None:
-            child = node[parent] = {}
-        if not isinstance(child, dict):
-            raise ValueError(f"{key}: {parent} has no keys")
-        node = child
-    node[last] = value
 
 
 def _one_line(error: ValidationError, kind: type[Settings], above: str = "") -> str:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chainlift.measure.statistics import bootstrap_mean, mean_interval, pass_at_k, t_quantile, wilson
+from chainlift.measure.statistics import mean_interval, pass_at_k, t_quantile, wilson
 
 level = st.floats(0.01, 0.999)
 numbers = st.floats(-1e6, 1e6)
@@ -148,39 +148,6 @@ def test_mean_interval_moves_with_its_values(values, scale, shift):
     assert mean_interval(values, 0.99)[0] <= low
 
 
-def test_bootstrap_agrees_with_all_resamples():
-    """With 5 values all 5^5 resamples can be listed; 20,000 draws find the same quantiles to within a step or two."""
-    values = np.array([0.0, 0.1, 0.5, 0.7, 1.0])
-    means = np.sort([np.mean(draw) for draw in itertools.product(values, repeat=5)])
-    found = bootstrap_mean(values, np.random.default_rng(0), level=0.9, resamples=20_000)
-    assert found[0] == pytest.approx(np.quantile(means, 0.05), abs=0.021)
-    assert found[1] == pytest.approx(np.quantile(means, 0.95), abs=0.021)
-
-
-def test_bootstrap_of_many_values_is_the_normal_interval():
-    values = np.arange(400) / 400
-    low, high = bootstrap_mean(values, np.random.default_rng(1), resamples=4000)
-    half = 1.96 * values.std() / 20
-    assert (low, high) == pytest.approx((values.mean() - half, values.mean() + half), abs=0.1 * half)
-
-
-def test_bootstrap_depends_on_its_generator_and_on_nothing_else():
-    values = np.random.default_rng(0).normal(size=50)
-    np.random.seed(0)  # the global state must not matter
-    first = bootstrap_mean(values, np.random.default_rng(3), resamples=200)
-    np.random.seed(1)
-    assert bootstrap_mean(values, np.random.default_rng(3), resamples=200) == first
-    assert bootstrap_mean(values, np.random.default_rng(4), resamples=200) != first
-
-
-@settings(deadline=None)
-@given(st.lists(numbers, min_size=1, max_size=20), st.integers(0, 1000))
-def test_bootstrap_stays_within_its_values(values, seed):
-    low, high = bootstrap_mean(values, np.random.default_rng(seed), resamples=50)
-    slack = 1e-9 * max(1, *map(abs, values))
-    assert min(values) - slack <= low <= high <= max(values) + slack
-
-
 # --- pass@k
 
 
@@ -240,8 +207,6 @@ def test_pass_at_k_of_many_samples_keeps_its_precision():
         (lambda: mean_interval([0.5]), "N >= 2"),
         (lambda: mean_interval([0.5, math.nan]), "finite"),
         (lambda: t_quantile(0), "freedom"),
-        (lambda: bootstrap_mean([], np.random.default_rng(0)), "N >= 1"),
-        (lambda: bootstrap_mean([1.0], np.random.default_rng(0), resamples=0), "resamples"),
         (lambda: pass_at_k([1], 4, [5]), "k is 5"),
         (lambda: pass_at_k([1], 4, [0]), "k is 0"),
         (lambda: pass_at_k([5], 4, [1]), "right"),

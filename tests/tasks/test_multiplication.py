@@ -113,3 +113,27 @@ def test_all_pairs_that_may_be_drawn_are_drawn_alike() -> None:
     expected = allowed[:, 0].bincount(minlength=100) * (40_000 / len(allowed))
     off = (first.bincount(minlength=100) - expected).abs()[10:] / expected[10:].sqrt()
     assert float(off.max()) < 7
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"n": 1, "held_out": 0.0001}, "leaves no pair to measure"),
+        ({"n": 1, "held_out": 0.9999}, "leaves no pair to train on"),
+        ({"n": 1, "held_out": 0.001}, "leaves no pair to measure"),
+        ({"n": 4, "held_out": 0.0001}, "leaves no pair to measure"),
+        ({"n": 9, "held_out": 0.9999}, "leaves no pair to train on"),
+    ],
+)
+def test_a_share_that_leaves_nothing_to_draw_is_refused(options: dict[str, object], told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        make(**options)
+
+
+@pytest.mark.parametrize(
+    "options", [{"n": 1, "held_out": 0.05}, {"n": 1, "m": 2, "held_out": 0.01}, {"n": 4, "held_out": 0.001}]
+)
+def test_both_sides_of_a_small_share_can_be_drawn(options: dict[str, object]) -> None:
+    task = make(**options)
+    for side in (task, held_out(task)):
+        assert len(side.prompts(64, torch.Generator().manual_seed(0))) == 64

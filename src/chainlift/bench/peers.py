@@ -46,7 +46,7 @@ def load(folder: Path, machine: Machine, *, training: bool) -> Any:
     transformers.logging.disable_progress_bar()
     slow = training and machine == Machine("cpu", "bfloat16")
     model: Any = transformers.AutoModelForCausalLM.from_pretrained(
-        folder, attn_implementation="eager" if slow else "sdpa"
+        folder, attn_implementation="eager" if slow else "sdpa", trust_remote_code=False
     )
     return model.to(machine.device)
 

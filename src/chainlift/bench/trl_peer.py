@@ -68,7 +68,7 @@ def update(
         }
         parts: dict[str, Any] = {
             "model": peers.load(folder, machine, training=True),
-            "processing_class": AutoTokenizer.from_pretrained(folder),
+            "processing_class": AutoTokenizer.from_pretrained(folder, trust_remote_code=False),
             "reward_funcs": rewards(task),
             "train_dataset": Dataset.from_dict(
                 {"prompt": [task.vocabulary.decode(row) for row in asked], "digits": asked.tolist()}

@@ -124,12 +124,12 @@ def _run(
     as_json: bool,
 ) -> None:
     from chainlift import processes
-    from chainlift import recipe as recipes
     from chainlift.llm import pipeline, preparing, recipe
+    from chainlift.overrides import parse_seeds
     from chainlift.report.over_seeds import over_seeds, seeds_table
     from chainlift.report.terminal import Reporter, summary_table
 
-    chosen = [recipe.load(source, overrides, seed=seed) for seed in (recipes.parse_seeds(seeds) if seeds else [None])]
+    chosen = [recipe.load(source, overrides, seed=seed) for seed in (parse_seeds(seeds) if seeds else [None])]
     if dry_run:
         for one in chosen:
             say("\n".join(preparing.plan(one, out)))

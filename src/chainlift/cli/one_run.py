@@ -55,11 +55,12 @@ def run(
 ) -> None:
     """Run a recipe from beginning to end, or go on with it where it stopped; by torchrun, on several processes."""
     from chainlift import processes, recipe
+    from chainlift.overrides import parse_seeds
     from chainlift.report.over_seeds import over_seeds, seeds_table
     from chainlift.report.terminal import Reporter, summary_table
     from chainlift.stages import pipeline
 
-    numbers = recipe.parse_seeds(seeds) if seeds else [None]
+    numbers = parse_seeds(seeds) if seeds else [None]
     chosen = [recipe.load(source, overrides, seed=seed, trust=trust) for seed in numbers]
     if dry_run:
         for one in chosen if processes.is_first() else ():

@@ -62,7 +62,7 @@ def sweep(
     """
     from dataclasses import asdict
 
-    from chainlift.recipe import parse_seeds
+    from chainlift.overrides import parse_seeds
     from chainlift.report.terminal import Reporter
     from chainlift.stages.failures import RunsFailed
     from chainlift.sweep import grid
@@ -116,7 +116,7 @@ def reproduce(
 
     Without a name, list the claims. What is done already is not run again; tables and figures go to OUT/claims.
     """
-    from chainlift.recipe import parse_seeds
+    from chainlift.overrides import parse_seeds
     from chainlift.report import results_document
     from chainlift.report.claim_table import claim_lines
     from chainlift.report.terminal import Reporter

@@ -12,7 +12,8 @@ from chainlift.llm import graders, launch, models, sources
 from chainlift.llm import recipe as recipes
 from chainlift.llm.measuring import Examinee, Judged, measure
 from chainlift.llm.recipe import LlmRecipe
-from chainlift.recipe import is_llm, overridden
+from chainlift.overrides import overridden
+from chainlift.recipe import is_llm
 from chainlift.runs import checkpoint, environment
 from chainlift.runs.store import RunFolder
 
@@ -113,4 +114,4 @@ def _of_run(run: Path, overrides: list[str] | None) -> LlmRecipe:
     content = RunFolder(run).recipe()
     if not is_llm(content):
         raise ValueError(f"{run} is a small engine's run: chainlift evaluate {run}")
-    return recipes.build(overridden(content, overrides))
+    return recipes.build(overridden(content, overrides, recipes.KINDS))

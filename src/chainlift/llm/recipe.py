@@ -16,8 +16,11 @@ from chainlift.llm.problem import DataSettings
 from chainlift.llm.settings import FinetuneSettings, LlmPosttrainSettings
 from chainlift.llm.templates import TemplateSettings
 from chainlift.measure import occasions
+from chainlift.overrides import Kinds
 from chainlift.recipe import Named
 from chainlift.settings import ASIDE
+
+KINDS: Kinds = {"data": lambda data: sources.settings_class(data.get("name"))}
 
 
 class LlmRecipe(Named):
@@ -82,8 +85,7 @@ class LlmStage1Recipe(LlmRecipe):
 def load(source: str, overrides: list[str] | None = None, *, seed: int | None = None) -> LlmRecipe:
     """The recipe of a shipped name or a YAML file, with dotted overrides; ValueError in one line that names the key."""
     known = {**recipes.shipped(), **recipes.shipped("llm")}
-    content = recipes.content_of(source, known, overrides, seed=seed)
-    _change_source(content, recipes.content_of(source, known), overrides or [])
+    content = recipes.content_of(source, known, overrides, seed=seed, kinds=KINDS)
     if not recipes.is_llm(content):
         raise ValueError(f"{source} is a recipe for the small engine, it has no data: chainlift run {source}")
     return build(content)
@@ -92,18 +94,3 @@ def load(source: str, overrides: list[str] | None = None, *, seed: int | None = 
 def build(content: dict[str, Any]) -> LlmRecipe:
     """The recipe of nested keys and values; ValueError in one line that names the key and what is allowed."""
     return recipes.validated(LlmRecipe, content)
-
-
-def _change_source(content: dict[str, Any], before: dict[str, Any], overrides: list[str]) -> None:
-    """Where an override chose another source of data, leave out what the recipe's file said to its own source alone.
-
-    A key that the user has typed stays, so that one which the new source does not know is named.
-    """
-    data, old = content.get("data"), before.get("data")
-    if not isinstance(data, dict) or not isinstance(old, dict) or data.get("name") == old.get("name"):
-        return
-    known = sources.settings_class(data.get("name")).model_fields
-    typed = {one.partition("=")[0] for one in overrides}
-    for key in set(old) - set(known):
-        if f"data.{key}" not in typed and data.get(key) == old[key]:
-            del data[key]

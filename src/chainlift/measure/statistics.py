@@ -1,6 +1,6 @@
 """Intervals, and the unbiased estimate of pass@k; numpy and the standard library only.
 
-A share of n independent prompts gets Wilson's interval, a mean over seeds Student's t, any other mean a bootstrap.
+A share of n independent prompts gets Wilson's interval, a mean over seeds Student's t.
 Each interval is two-sided and says nothing of what does not vary in its sample: one over prompts holds for one trained
 model, one over seeds for the recipe.
 """
@@ -35,23 +35,6 @@ def wilson(successes: int, n: int, level: float = 0.95) -> Interval:
     half = z * math.sqrt(share * (1 - share) / n + (z / (2 * n)) ** 2) / shrink
     # At 0 and at n successes one end is exactly the estimate; rounding may leave it on the wrong side.
     return max(min(centre - half, share), 0.0), min(max(centre + half, share), 1.0)
-
-
-def bootstrap_mean(
-    values: ArrayLike, generator: np.random.Generator, *, level: float = 0.95, resamples: int = 10_000
-) -> Interval:
-    """Percentile bootstrap interval of the mean of values (N,), one value a unit (prompt or seed).
-
-    The central `level` part of the means of `resamples` samples of N units drawn with replacement. Too narrow for few
-    units (below about 20; for seeds use mean_interval). Source: Efron 1979, Annals of Statistics 7, 1-26.
-    """
-    _check_level(level)
-    if resamples < 1:
-        raise ValueError(f"resamples is {resamples}; allowed: 1 and more")
-    units = _vector(values, at_least=1)
-    means = [units[generator.integers(len(units), size=len(units))].mean() for _ in range(resamples)]
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
 
 
 def mean_interval(values: ArrayLike, level: float = 0.95, *, bounds: Interval = (-math.inf, math.inf)) -> Interval:

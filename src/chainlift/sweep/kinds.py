@@ -30,8 +30,9 @@ def load(
     """
     source = str(source)
     known = {**recipes.shipped(), **recipes.shipped("llm")}
-    content = recipes.content_of(source, known, overrides, seed=seed)
-    return build(content, Trust.of(source, overrides, trust))
+    if recipes.is_llm(recipes.content_of(source, known, overrides)):
+        return llm_recipes.load(source, overrides, seed=seed)
+    return recipes.load(source, overrides, seed=seed, trust=trust)
 
 
 def build(content: dict[str, Any], trust: Trust | None = None) -> AnyRecipe:

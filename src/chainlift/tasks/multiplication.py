@@ -28,6 +28,7 @@ from chainlift.tasks.registry import register
 
 ANSWER = "####"
 TOKENS = (*"0123456789", "*", "+", "(", ")", ANSWER, EOS)
+ENUMERATED = 5  # digits of both factors: the 81,000 pairs are hashed; of more, each value below SHARES has some
 SHARES = 1000  # held-out pairs are those whose hash modulo this is below held_out * this
 
 
@@ -77,6 +78,7 @@ class Multiplication:
         self.short_length = self.answer_length + (settings.marker == "both")
         self.chance = 0.0  # less than one in 10^(n + m - 1)
         self._answer = TOKENS.index(ANSWER)
+        self._refuse_an_empty_side()
 
     def held_out(self) -> Multiplication:
         """The same task on the held-out pairs."""
@@ -103,6 +105,17 @@ class Multiplication:
         """(N,) bool of pairs (N, 2): a hash of the two numbers, whatever their order."""
         mixed = _mix(_mix(pairs.min(dim=1).values) + pairs.max(dim=1).values)
         return (mixed >> 8) % SHARES < round(self.settings.held_out * SHARES)
+
+    def _refuse_an_empty_side(self) -> None:
+        """ValueError if the hash leaves no pair to train on, or none to measure: drawing would never end."""
+        if sum(self.settings.digits) <= ENUMERATED:
+            ranges = [torch.arange(10 ** (digits - 1), 10**digits) for digits in self.settings.digits]
+            sides = self.is_held_out(torch.cartesian_prod(*ranges))
+        else:
+            sides = torch.arange(SHARES) < round(self.settings.held_out * SHARES)
+        if sides.all() or not sides.any():
+            side = "train on" if sides.all() else "measure"
+            raise ValueError(f"held_out {self.settings.held_out} leaves no pair to {side}; nearer to .5 some are left")
 
     def gold(self, prompts: Tensor, *, long: bool) -> Tensor:
         """The worked multiplication, or the product alone, and EOS."""
