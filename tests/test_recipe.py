@@ -59,11 +59,11 @@ def test_settings_that_came_later_leave_the_digests_of_older_runs_alone() -> Non
     assert recipe.load("headline").digest == "4d287e42"
     assert recipe.load("tiny").stage_1.digest == "24dfa36a"
     base = recipe.load("tiny")
-    for default in ("pretrain.optimiser=adamw", "posttrain.max_row_norm=null", "pretrain.average_tail=0.0"):
+    for default in ("pretrain.optimizer=adamw", "posttrain.max_row_norm=null", "pretrain.average_tail=0.0"):
         assert recipe.load("tiny", [default]).digest == base.digest
-    for change in ("pretrain.optimiser=sgd", "posttrain.max_row_norm=3.0", "pretrain.average_tail=0.5"):
+    for change in ("pretrain.optimizer=sgd", "posttrain.max_row_norm=3.0", "pretrain.average_tail=0.5"):
         assert recipe.load("tiny", [change]).digest != base.digest
-    assert base.model_dump()["pretrain"]["optimiser"] == "adamw"  # people see every key
+    assert base.model_dump()["pretrain"]["optimizer"] == "adamw"  # people see every key
 
 
 @pytest.mark.parametrize(

@@ -121,6 +121,11 @@ class Recipe(Named):
     def _model_fits_task(self) -> Recipe:
         task = tasks.build(self.task)
         families.check(self.model, task)
+        if self.model.family == "linear" and "muon" in (
+            self.pretrain.optimizer,
+            getattr(self.posttrain, "optimizer", ""),
+        ):
+            raise ValueError("optimizer muon moves the matrices of a transformer's blocks; family linear has none")
         if self.mixture.p_cot > 0 and not has_chains(task):
             raise ValueError("mixture.p_cot must be 0, as this task has no long demonstrations (task.chain is null)")
         return self

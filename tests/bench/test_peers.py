@@ -72,7 +72,7 @@ def test_trl_rewards_right_answers_that_have_ended(small: Recipe) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("algorithm", ["grpo", "rloo"])
 def test_trl_performs_an_update(small: Recipe, folder: Path, algorithm: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two optimiser steps that sample every prompt as often as asked, call the reward and move the weights."""
+    """Two optimizer steps that sample every prompt as often as asked, call the reward and move the weights."""
     task = registry.build(small.task)
     rows: list[int] = []
     kept: dict[str, Any] = {}

@@ -7,7 +7,7 @@ import torch
 
 from chainlift.learning import averaging, next_token
 from chainlift.learning.next_token import PretrainSettings
-from chainlift.learning.optimiser import apply_gradients, make_optimiser
+from chainlift.learning.optimizer import apply_gradients, make_optimizer
 from chainlift.measure import exact
 from chainlift.measure.evaluate import answer
 from chainlift.models import families
@@ -19,7 +19,7 @@ from chainlift.theory import closed_forms, linear_model
 
 SETTINGS = PretrainSettings(
     steps=2500,
-    optimiser="sgd",
+    optimizer="sgd",
     lr=3.0,
     warmup=0,
     schedule="linear",
@@ -37,14 +37,14 @@ def train(p_cot: float, *, degree: int = 2, modulus: int = 2, d: int = D) -> tup
     task = RunningSum(RunningSumSettings(d=d, modulus=modulus))
     model = families.build(LinearSettings(family="linear", stop_degree=degree), task)
     assert isinstance(model, LinearModel)
-    optimiser = make_optimiser(model, SETTINGS)
+    optimizer = make_optimizer(model, SETTINGS)
     before = averaging.first_averaged(SETTINGS.steps, SETTINGS.average_tail) - 1
     for step in range(SETTINGS.steps):
         batch = mixture.draw(task, MixtureSettings(p_cot=p_cot), 256, seed=0, name="pretrain", step=step)
         next_token.loss(model, batch, SETTINGS.loss_weighting)[0].backward()
-        apply_gradients(model, optimiser, SETTINGS, step, SETTINGS.steps)
-        averaging.accumulate(model, optimiser, step + 1 - before)
-    averaging.settle(model, optimiser, SETTINGS.steps - before)
+        apply_gradients(model, optimizer, SETTINGS, step, SETTINGS.steps)
+        averaging.accumulate(model, optimizer, step + 1 - before)
+    averaging.settle(model, optimizer, SETTINGS.steps - before)
     return model, task
 
 

@@ -6,7 +6,7 @@ import torch
 from typer.testing import CliRunner
 
 from chainlift.cli import app
-from chainlift.learning.optimiser import OptimiserSettings, apply_gradients, make_optimiser
+from chainlift.learning.optimizer import OptimizerSettings, apply_gradients, make_optimizer
 from chainlift.models.blocks import ModelSettings
 from chainlift.models.transformer import Transformer
 from chainlift.runs import checkpoint
@@ -14,39 +14,39 @@ from chainlift.runs.checkpoint import TrainerState
 from chainlift.seeding import stream
 from chainlift.tasks.running_sum import RunningSum, RunningSumSettings
 
-TASK, SETTINGS = RunningSum(RunningSumSettings(d=4)), OptimiserSettings()
+TASK, SETTINGS = RunningSum(RunningSumSettings(d=4)), OptimizerSettings()
 
 
 def make(seed: int = 0) -> tuple[Transformer, torch.optim.Optimizer]:
     model = Transformer(ModelSettings(width=16, heads=2), 3, 9).initialise(stream(seed, "model"))
-    return model, make_optimiser(model, SETTINGS)
+    return model, make_optimizer(model, SETTINGS)
 
 
-def step(model: Transformer, optimiser: torch.optim.Optimizer, number: int) -> None:
+def step(model: Transformer, optimizer: torch.optim.Optimizer, number: int) -> None:
     prompts = TASK.prompts(8, stream(0, "p", number))
     model.logits(model.prefill(prompts[:, :2]), prompts[:, 2:]).square().mean().backward()
-    apply_gradients(model, optimiser, SETTINGS, number, 10)
+    apply_gradients(model, optimizer, SETTINGS, number, 10)
 
 
 def test_going_on_from_a_checkpoint_is_exact(tmp_path: Path) -> None:
-    model, optimiser = make()
+    model, optimizer = make()
     for number in range(3):
-        step(model, optimiser, number)
+        step(model, optimizer, number)
     state = TrainerState("pretrain", step=3, sequences=24, tokens=99, seconds=1.5, lengths={"metrics.jsonl": 7})
-    folder = checkpoint.save(tmp_path, state, model, TASK, optimiser)
-    other, other_optimiser = make(seed=1)
-    assert checkpoint.restore(folder, other, other_optimiser) == state
+    folder = checkpoint.save(tmp_path, state, model, TASK, optimizer)
+    other, other_optimizer = make(seed=1)
+    assert checkpoint.restore(folder, other, other_optimizer) == state
     for number in range(3, 6):
-        step(model, optimiser, number)
-        step(other, other_optimiser, number)
+        step(model, optimizer, number)
+        step(other, other_optimizer, number)
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), other.parameters(), strict=True))
 
 
 def test_the_newest_stands_and_older_ones_of_the_stage_go(tmp_path: Path) -> None:
-    model, optimiser = make()
-    step(model, optimiser, 0)
+    model, optimizer = make()
+    step(model, optimizer, 0)
     for stage, number in (("pretrain", 5), ("posttrain", 2), ("pretrain", 10)):
-        checkpoint.save(tmp_path, TrainerState(stage, step=number), model, TASK, optimiser)
+        checkpoint.save(tmp_path, TrainerState(stage, step=number), model, TASK, optimizer)
     assert {path.name for path in tmp_path.iterdir()} == {"pretrain-10", "posttrain-2"}
     found = checkpoint.latest(tmp_path, "pretrain")
     assert found is not None
@@ -55,11 +55,11 @@ def test_the_newest_stands_and_older_ones_of_the_stage_go(tmp_path: Path) -> Non
 
 
 def test_a_half_written_folder_is_no_checkpoint(tmp_path: Path) -> None:
-    model, optimiser = make()
+    model, optimizer = make()
     (tmp_path / ".tmp-pretrain-5").mkdir()
     (tmp_path / ".tmp-pretrain-5" / "model.safetensors").write_bytes(b"half")
     assert checkpoint.latest(tmp_path, "pretrain") is None
-    checkpoint.save(tmp_path, TrainerState("pretrain", step=5), model, TASK, optimiser)
+    checkpoint.save(tmp_path, TrainerState("pretrain", step=5), model, TASK, optimizer)
     assert {path.name for path in tmp_path.iterdir()} == {"pretrain-5"}
 
 
@@ -67,25 +67,25 @@ def test_a_half_written_folder_is_no_checkpoint(tmp_path: Path) -> None:
     "name", ["model.safetensors", "trainer_state.safetensors", "trainer_state.json", "config.json"]
 )
 def test_damage_is_named(name: str, tmp_path: Path) -> None:
-    model, optimiser = make()
-    step(model, optimiser, 0)
-    folder = checkpoint.save(tmp_path, TrainerState("pretrain", step=1), model, TASK, optimiser)
+    model, optimizer = make()
+    step(model, optimizer, 0)
+    folder = checkpoint.save(tmp_path, TrainerState("pretrain", step=1), model, TASK, optimizer)
     (folder / name).write_bytes((folder / name).read_bytes()[:40])
     with pytest.raises(ValueError, match=name.replace(".", r"\.")):
-        checkpoint.restore(folder, model, optimiser)
+        checkpoint.restore(folder, model, optimizer)
 
 
 def test_nothing_is_pickled(tmp_path: Path) -> None:
-    model, optimiser = make()
-    step(model, optimiser, 0)
-    folder = checkpoint.save(tmp_path, TrainerState("pretrain", step=1), model, TASK, optimiser)
+    model, optimizer = make()
+    step(model, optimizer, 0)
+    folder = checkpoint.save(tmp_path, TrainerState("pretrain", step=1), model, TASK, optimizer)
     assert {path.suffix for path in folder.iterdir()} == {".json", ".safetensors"}
 
 
 def test_a_changed_byte_in_any_file_is_found_and_named(tmp_path: Path) -> None:
-    model, optimiser = make()
-    step(model, optimiser, 0)
-    folder = checkpoint.save(tmp_path, TrainerState("pretrain", step=1), model, TASK, optimiser)
+    model, optimizer = make()
+    step(model, optimizer, 0)
+    folder = checkpoint.save(tmp_path, TrainerState("pretrain", step=1), model, TASK, optimizer)
     files = sorted(folder.iterdir())
     assert {"model.safetensors", "trainer_state.safetensors", "trainer_state.json", "tokenizer.json"} < {
         file.name for file in files
@@ -117,11 +117,11 @@ def test_a_model_of_no_numbers_is_refused_and_none_is_printed(value: float, tmp_
 
 
 def test_files_have_the_mode_that_the_umask_gives(tmp_path: Path) -> None:
-    model, optimiser = make()
-    step(model, optimiser, 0)
+    model, optimizer = make()
+    step(model, optimizer, 0)
     before = os.umask(0o027)
     try:
-        folder = checkpoint.save(tmp_path, TrainerState("pretrain", step=1), model, TASK, optimiser)
+        folder = checkpoint.save(tmp_path, TrainerState("pretrain", step=1), model, TASK, optimizer)
     finally:
         os.umask(before)
     assert {file.stat().st_mode & 0o777 for file in folder.iterdir()} == {0o640}

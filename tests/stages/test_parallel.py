@@ -47,7 +47,8 @@ LEARNERS = {
     "cispo": "posttrain.algorithm=cispo|posttrain.updates_per_round=2",
     "sequence mean": "pretrain.loss_weighting=sequence_mean|pretrain.average_tail=0.5|continued_pretrain={}",
     "sequence sum": "pretrain.loss_weighting=sequence_sum|model.family=mistral|posttrain.aggregate=token_mean",
-    "linear": "model={family: linear}|pretrain.optimiser=sgd|pretrain.max_row_norm=0.5|pretrain.average_tail=0.5",
+    "muon": "pretrain.optimizer=muon|posttrain.optimizer=muon|pretrain.average_tail=0.5|continued_pretrain={}",
+    "linear": "model={family: linear}|pretrain.optimizer=sgd|pretrain.max_row_norm=0.5|pretrain.average_tail=0.5",
 }
 UNEVEN = {
     "shares of many sizes": "pretrain.batch_size=5|posttrain.prompts=4|evaluate.during=7|evaluate.prompts=1031",
@@ -150,7 +151,7 @@ def test_shares_may_be_uneven_and_empty(recipe: Path, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_divided_weights_change_nothing(recipe: Path, tmp_path: Path) -> None:
-    chosen = ("star", "grpo off policy", "sequence mean", "linear")
+    chosen = ("star", "grpo off policy", "sequence mean", "muon", "linear")
     variants = [f"{SHORT}|{LEARNERS[name]}" for name in chosen] + [f"{SHORT}|{UNEVEN['empty shares']}"]
     run_all(recipe, tmp_path / "one", variants)
     together(2, recipe, tmp_path / "two", variants, shard=True)

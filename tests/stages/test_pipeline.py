@@ -140,7 +140,7 @@ def test_tiny_shows_the_headlines_picture(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_linear_model_goes_through_every_command_but_export(recipe: Path, tmp_path: Path) -> None:
-    linear = ["model={family: linear}", "pretrain.optimiser=sgd", "posttrain.optimiser=sgd"]
+    linear = ["model={family: linear}", "pretrain.optimizer=sgd", "posttrain.optimizer=sgd"]
     done = chainlift("run", recipe, *linear, "--out", tmp_path / "runs", "--json")
     assert done.returncode == 0, done.stderr
     summary = summary_of(done.stdout)

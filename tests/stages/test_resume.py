@@ -19,15 +19,22 @@ COMPARED = (
 )
 VARIANTS = {
     "grpo": [],
-    "star": ["posttrain.algorithm=star", "posttrain.restart=true"],
-    "off policy": ["posttrain.updates_per_round=4", "posttrain.minibatches=2", "posttrain.kl=0.05"],
+    "star": ["posttrain.algorithm=star", "posttrain.restart=true", "pretrain.optimizer=muon"],
+    "off policy": [
+        "posttrain.updates_per_round=4",
+        "posttrain.minibatches=2",
+        "posttrain.kl=0.05",
+        "pretrain.optimizer=muon",
+        "posttrain.optimizer=muon",
+        "pretrain.average_tail=0.5",
+    ],
     "dynamic sampling": ["posttrain.algorithm=dapo", "posttrain.dynamic_sampling=true"],
     "linear": [  # its updates are so quick that fewer would be over before the kill
         "model={family: linear}",
-        "pretrain.optimiser=sgd",
+        "pretrain.optimizer=sgd",
         "pretrain.average_tail=0.9",
         "pretrain.steps=150",
-        "posttrain.optimiser=sgd",
+        "posttrain.optimizer=sgd",
         "posttrain.algorithm=star",
         "posttrain.updates=120",
     ],

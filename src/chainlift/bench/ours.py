@@ -18,7 +18,7 @@ from chainlift.bench.machine import Machine
 from chainlift.bench.timing import Doing, Work
 from chainlift.learning import advantage, next_token
 from chainlift.learning.objective import sequence_weights
-from chainlift.learning.optimiser import OptimiserSettings, apply_gradients, make_optimiser
+from chainlift.learning.optimizer import OptimizerSettings, apply_gradients, make_optimizer
 from chainlift.learning.policy_update import PolicyBatch, PosttrainSettings, accumulate_gradient
 from chainlift.learning.presets import PRESETS
 from chainlift.learning.rollout import Rollout
@@ -34,7 +34,7 @@ from chainlift.tasks import mixture
 from chainlift.tasks.base import Demonstrations, Task, held_out
 from chainlift.tasks.mixture import MixtureBatch
 
-OPTIMISER = OptimiserSettings(lr=1e-6, warmup=0, schedule="constant")  # the models stay in the states they came in
+OPTIMIZER = OptimizerSettings(lr=1e-6, warmup=0, schedule="constant")  # the models stay in the states they came in
 
 
 def product(recipe: Recipe) -> tuple[int, int]:
@@ -83,11 +83,11 @@ class Engine:
         self.model, self.recipe, self.machine = model.to(machine.device), recipe, machine
         self.sizes = Sizes.of(model)
         self.prefix_length = self.task.prompt_length - 1
-        self.optimiser = make_optimiser(model, OPTIMISER)
+        self.optimizer = make_optimizer(model, OPTIMIZER)
 
     def apply(self, step: int) -> None:
-        """The optimiser's step."""
-        apply_gradients(self.model, self.optimiser, OPTIMISER, step, 10**6)
+        """The optimizer's step."""
+        apply_gradients(self.model, self.optimizer, OPTIMIZER, step, 10**6)
 
     def stage_1(self, *, without: tuple[str, ...] = ()) -> Doing:
         """An update of stage 1 on fresh demonstrations, the drawing included; some savings off."""

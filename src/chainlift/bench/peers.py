@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from chainlift.bench.machine import Machine
-from chainlift.bench.ours import OPTIMISER
+from chainlift.bench.ours import OPTIMIZER
 from chainlift.bench.timing import Done, Work
 from chainlift.tasks.base import output_mask
 from chainlift.tasks.mixture import MixtureBatch
@@ -74,7 +74,7 @@ class TrainingStep:
     def __init__(self, folder: Path, machine: Machine, eos: int) -> None:
         self.model, self.machine, self.eos = load(folder, machine, training=True).train(), machine, eos
         self.model.config.use_cache = False
-        self.optimiser = torch.optim.AdamW(self.model.parameters(), lr=OPTIMISER.lr, fused=True)
+        self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=OPTIMIZER.lr, fused=True)
 
     def __call__(self, batch: MixtureBatch) -> Done:
         """One update; the batch is padded, and on the device, before the clock starts."""
@@ -83,9 +83,9 @@ class TrainingStep:
         with self.machine.autocast():
             loss = self.model(input_ids=tokens, labels=labels).loss
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), OPTIMISER.clip_norm)
-        self.optimiser.step()
-        self.optimiser.zero_grad(set_to_none=True)
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), OPTIMIZER.clip_norm)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
         return Done(self.machine.clock() - started, Work(len(tokens), batch.num_tokens))
 
 

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from chainlift.bench import peers
 from chainlift.bench.machine import Machine
-from chainlift.bench.ours import OPTIMISER
+from chainlift.bench.ours import OPTIMIZER
 from chainlift.bench.timing import Done, Work
 from chainlift.tasks.base import Task
 
@@ -55,7 +55,7 @@ def update(
             "cache_implementation": "static",
             "per_device_train_batch_size": micro_batch,
             "gradient_accumulation_steps": rows_an_update // micro_batch,
-            "learning_rate": OPTIMISER.lr,
+            "learning_rate": OPTIMIZER.lr,
             "beta": 0.0,
             "optim": "adamw_torch_fused",
             "use_cpu": machine.device == "cpu",
@@ -110,7 +110,7 @@ def _trainer(algorithm: str, settings: dict[str, Any], parts: dict[str, Any]) ->
 
 
 def _clock(machine: Machine) -> Any:
-    """A callback with the seconds of each optimiser step, sampling and rewards included."""
+    """A callback with the seconds of each optimizer step, sampling and rewards included."""
     from transformers import TrainerCallback
 
     class StepClock(TrainerCallback):

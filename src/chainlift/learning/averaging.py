@@ -4,7 +4,7 @@ At a constant rate the weights wander around the minimiser; their average over t
 though not on it: where the loss is not quadratic, the mean of the iterates is off by a term of the rate's order
 (Dieuleveut, Durmus and Bach 2020, arXiv 1707.06386). So a decaying rate with a short tail is the more exact.
 
-The average is kept in the optimiser's state under `average`, so that checkpoints hold it, and it changes no update:
+The average is kept in the optimizer's state under `average`, so that checkpoints hold it, and it changes no update:
 training goes on from the last weights, while evaluations, and whatever follows the stage, use the average.
 """
 
@@ -16,6 +16,8 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
+from chainlift.learning.optimizer import Optimizer
+
 KEY = "average"
 
 
@@ -25,7 +27,7 @@ def first_averaged(total: int, tail: float) -> int:
 
 
 @torch.no_grad()
-def accumulate(model: nn.Module, optimiser: torch.optim.Optimizer, count: int) -> None:
+def accumulate(model: nn.Module, optimizer: Optimizer, count: int) -> None:
     """Take the weights into their average as number `count` (from 1); below 1 nothing is averaged yet.
 
     Number 1 overwrites what an earlier stage has left.
@@ -33,7 +35,7 @@ def accumulate(model: nn.Module, optimiser: torch.optim.Optimizer, count: int) -
     if count < 1:
         return
     for parameter in model.parameters():
-        state = optimiser.state[parameter]
+        state = optimizer.state[parameter]
         if count == 1:
             state[KEY] = parameter.detach().clone()
         else:
@@ -41,21 +43,21 @@ def accumulate(model: nn.Module, optimiser: torch.optim.Optimizer, count: int) -
 
 
 @torch.no_grad()
-def settle(model: nn.Module, optimiser: torch.optim.Optimizer, count: int) -> None:
+def settle(model: nn.Module, optimizer: Optimizer, count: int) -> None:
     """Give the model the average of `count` iterates for good; nothing happens if count is below 1."""
     if count >= 1:
         for parameter in model.parameters():
-            parameter.copy_(optimiser.state[parameter][KEY])
+            parameter.copy_(optimizer.state[parameter][KEY])
 
 
 @contextmanager
-def averaged(model: nn.Module, optimiser: torch.optim.Optimizer, count: int) -> Iterator[None]:
+def averaged(model: nn.Module, optimizer: Optimizer, count: int) -> Iterator[None]:
     """The model with the average of `count` iterates inside the block, and with its own weights after it."""
     if count < 1:
         yield
         return
     own = [parameter.detach().clone() for parameter in model.parameters()]
-    settle(model, optimiser, count)
+    settle(model, optimizer, count)
     try:
         yield
     finally:

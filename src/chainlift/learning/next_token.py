@@ -23,7 +23,7 @@ from pydantic import Field
 from torch import Tensor
 
 from chainlift.learning.likelihood import MAX_TOKENS, token_logp
-from chainlift.learning.optimiser import OptimiserSettings
+from chainlift.learning.optimizer import OptimizerSettings
 from chainlift.models import savings
 from chainlift.models.protocol import SequenceModel
 from chainlift.settings import LATER, Settings
@@ -32,7 +32,7 @@ from chainlift.tasks.mixture import MixtureBatch
 LossWeighting = Literal["token_mean", "sequence_mean", "sequence_sum"]
 
 
-class PretrainSettings(OptimiserSettings):
+class PretrainSettings(OptimizerSettings):
     """Stage 1: next-token prediction on fresh demonstrations."""
 
     steps: int = Field(default=400, ge=1)
@@ -57,6 +57,8 @@ class ContinuedSettings(Settings):
     """It processes at least this many times the tokens that RL sampled and trained on."""
     lr: float | None = Field(default=None, gt=0)
     """Peak learning rate; default: stage 1's."""
+    muon_lr: float | None = Field(default=None, gt=0, json_schema_extra=LATER)
+    """Muon's peak learning rate; default: stage 1's."""
 
 
 @dataclass(frozen=True)

@@ -20,14 +20,14 @@ from chainlift.learning import objective as objectives
 from chainlift.learning import reward as rewards
 from chainlift.learning.advantage import GROUP_KINDS
 from chainlift.learning.likelihood import MAX_TOKENS, length_buckets, log_probs
-from chainlift.learning.optimiser import OptimiserSettings
+from chainlift.learning.optimizer import OptimizerSettings
 from chainlift.learning.presets import AdvantageKind, Aggregate, ClipKind, Objective, RatioKind, preset
 from chainlift.learning.rollout import Rollout
 from chainlift.models import savings
 from chainlift.models.protocol import Cache, SequenceModel, split_prompts
 
 
-class PosttrainSettings(OptimiserSettings):
+class PosttrainSettings(OptimizerSettings):
     """Stage 2: rounds of sampling, scoring and updating. What is left at null comes from the algorithm's preset."""
 
     algorithm: str = "grpo"
@@ -39,7 +39,7 @@ class PosttrainSettings(OptimiserSettings):
     group_size: int = Field(default=8, ge=1)
     """G: samples per prompt."""
     updates: int = Field(default=40, ge=1)
-    """Optimiser updates in all."""
+    """Optimizer updates in all."""
     updates_per_round: int | None = Field(default=None, ge=1)
     """Updates from one round's samples; default: 4 for star, else 1."""
     minibatches: int = Field(default=1, ge=1)

@@ -1,4 +1,4 @@
-"""Weights, gradients and the optimiser's averages of a wide model, divided between processes (FSDP2).
+"""Weights, gradients and the optimizer's averages of a wide model, divided between processes (FSDP2).
 
 At rest each process holds its part of every tensor, and steps are taken on parts. While the model computes (`whole`)
 its weights are gathered: all of them once a phase, not block by block, because the processes of one update make

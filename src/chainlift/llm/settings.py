@@ -59,7 +59,7 @@ class LlmPosttrainSettings(TrainerSettings):
     group_size: int = Field(default=8, ge=1)
     """G: samples of a problem; at least 2 but for star."""
     updates: int = Field(default=60, ge=1)
-    """Optimiser updates in all."""
+    """Optimizer updates in all."""
     updates_per_round: int = Field(default=8, ge=1)
     """star: updates of a round, on what it kept; the others make one update of each round."""
     restart: bool = False

@@ -1,6 +1,6 @@
 """Stage 2 as STaR: sample, keep what is right, fine-tune on it, again; TRL has no trainer of it.
 
-Every round is a fresh SFTTrainer with a fresh optimiser. After a round its model is kept, so that a run which was ended
+Every round is a fresh SFTTrainer with a fresh optimizer. After a round its model is kept, so that a run which was ended
 goes on from the last whole round. Adapters go on from round to round, like the weights of a model without them; with
 `restart` both begin anew.
 """

@@ -1,7 +1,7 @@
 """Checkpoints: the model's folder (models/hub.py) with the trainer's state beside it; atomic, exact, nothing pickled.
 
     checkpoints/<stage>-<step>/   model.safetensors config.json tokenizer.json ...   the model
-                                  trainer_state.safetensors                          the optimiser's, by parameter
+                                  trainer_state.safetensors                          the optimizer's, by parameter
                                   trainer_state.json                                 TrainerState
                                   checksums.json                                     of all of these
 
@@ -16,12 +16,12 @@ import shutil
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
 from chainlift import processes, reading
 from chainlift.learning import sharding
+from chainlift.learning.optimizer import Optimizer
 from chainlift.models import checksums, families, hub, tensors
 from chainlift.models.families import Model
 from chainlift.runs import durable
@@ -56,20 +56,20 @@ def save(
     state: TrainerState,
     model: Model,
     task: Task,
-    optimiser: torch.optim.Optimizer | None,
+    optimizer: Optimizer | None,
 ) -> Path:
     """The folder `<stage>-<step>` just written; older ones of the stage are removed after it stands.
 
     Of processes that work together all must call it, as each may hold a part of the weights; the first one writes.
     """
     target = checkpoints / f"{state.stage}-{state.step}"
-    model, averages = _whole(model, task), _optimiser_tensors(model, optimiser)
+    model, averages = _whole(model, task), _optimizer_tensors(model, optimizer)
     if not processes.is_first():
         return target
 
     def write(folder: Path) -> None:
         hub.save(model, task, folder)
-        if optimiser is not None:
+        if optimizer is not None:
             tensors.write(averages, folder / "trainer_state.safetensors")
         write_state(folder, state)
 
@@ -122,26 +122,26 @@ def write_state(folder: Path, state: TrainerState, name: str = STATE) -> None:
     (folder / name).write_text(json.dumps(asdict(state), indent=2) + "\n", encoding="utf-8")
 
 
-def restore(folder: Path, model: Model, optimiser: torch.optim.Optimizer | None) -> TrainerState:
-    """The state of a checkpoint, after filling the model and the optimiser from it; ValueError if a file is damaged.
+def restore(folder: Path, model: Model, optimizer: Optimizer | None) -> TrainerState:
+    """The state of a checkpoint, after filling the model and the optimizer from it; ValueError if a file is damaged.
 
     The first of the processes that work together reads the folder and tells the others what is in it.
     """
-    weights, averages, state = processes.first_says(lambda: _read(folder, model, with_optimiser=optimiser is not None))
+    weights, averages, state = processes.first_says(lambda: _read(folder, model, with_optimizer=optimizer is not None))
     sharding.fill(model, weights)
-    if optimiser is not None:
-        _fill_optimiser(model, optimiser, averages)
+    if optimizer is not None:
+        _fill_optimizer(model, optimizer, averages)
     return state
 
 
 def _read(
-    folder: Path, model: Model, *, with_optimiser: bool
+    folder: Path, model: Model, *, with_optimizer: bool
 ) -> tuple[dict[str, Tensor], dict[str, Tensor], TrainerState]:
-    """(weights, the optimiser's tensors if asked for, state) of a checkpoint folder."""
+    """(weights, the optimizer's tensors if asked for, state) of a checkpoint folder."""
     weights = hub.read_weights(folder, model)  # the recipe says what model and task are, not the folder
     state = read_state(folder)
     averages: dict[str, Tensor] = {}
-    if with_optimiser:
+    if with_optimizer:
         file = folder / "trainer_state.safetensors"
         try:
             averages = tensors.read(file)
@@ -162,21 +162,21 @@ def _whole(model: Model, task: Task) -> Model:
     return copied
 
 
-def _optimiser_tensors(model: Model, optimiser: torch.optim.Optimizer | None) -> dict[str, Tensor]:
-    """The optimiser's averages and step counts as `<parameter>/<quantity>`."""
-    if optimiser is None:
+def _optimizer_tensors(model: Model, optimizer: Optimizer | None) -> dict[str, Tensor]:
+    """The optimizer's averages and step counts as `<parameter>/<quantity>`."""
+    if optimizer is None:
         return {}
     return {
         f"{name}/{quantity}": sharding.full(value).detach().cpu()
         for name, parameter in model.named_parameters()
-        for quantity, value in optimiser.state.get(parameter, {}).items()
+        for quantity, value in optimizer.state.get(parameter, {}).items()
     }
 
 
-def _fill_optimiser(model: Model, optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
-    """Put saved averages back; the inverse of `_optimiser_tensors`."""
+def _fill_optimizer(model: Model, optimizer: Optimizer, tensors: dict[str, Tensor]) -> None:
+    """Put saved averages back; the inverse of `_optimizer_tensors`."""
     parameters = dict(model.named_parameters())
     for key, value in tensors.items():
         name, quantity = key.rsplit("/", 1)
         parameter = parameters[name]
-        optimiser.state[parameter][quantity] = sharding.like(parameter, value.to(parameter.device))
+        optimizer.state[parameter][quantity] = sharding.like(parameter, value.to(parameter.device))

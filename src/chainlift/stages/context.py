@@ -15,6 +15,7 @@ import torch
 
 from chainlift import processes
 from chainlift.learning import sharding
+from chainlift.learning.optimizer import Optimizer
 from chainlift.measure.evaluate import Answers, answer, measure
 from chainlift.measure.samples import records
 from chainlift.models import families
@@ -89,17 +90,15 @@ class Context:
             return nullcontext()
         return torch.autocast(self.device.type, torch.bfloat16)
 
-    def begin(
-        self, stage: str, model: Model, optimiser: torch.optim.Optimizer, after: Path | None = None
-    ) -> TrainerState:
+    def begin(self, stage: str, model: Model, optimizer: Optimizer, after: Path | None = None) -> TrainerState:
         """The state to go on from: the stage's newest checkpoint, or a new state that follows the checkpoint `after`.
 
-        Model and optimiser are filled from the stage's checkpoint; the folder's files are cut back to what the state
+        Model and optimizer are filled from the stage's checkpoint; the folder's files are cut back to what the state
         knows.
         """
         newest = processes.first_says(lambda: checkpoint.latest(self.folder.checkpoints, stage))
         if newest is not None:
-            state = checkpoint.restore(newest, model, optimiser)
+            state = checkpoint.restore(newest, model, optimizer)
         else:
             lengths = {} if after is None else processes.first_says(lambda: checkpoint.read_state(after).lengths)
             state = TrainerState(stage, lengths=lengths)
@@ -108,13 +107,13 @@ class Context:
             self.folder.rewind(state.lengths)
         return state
 
-    def keep(self, state: TrainerState, model: Model, optimiser: torch.optim.Optimizer, since: float) -> float:
+    def keep(self, state: TrainerState, model: Model, optimizer: Optimizer, since: float) -> float:
         """The time now, after writing a checkpoint; `since`: when the state's seconds were last brought up to date."""
         now = time.monotonic()
         state.seconds += now - since
         if processes.is_first():
             state.lengths = self.folder.lengths()
-        checkpoint.save(self.folder.checkpoints, state, model, self.task, optimiser)
+        checkpoint.save(self.folder.checkpoints, state, model, self.task, optimizer)
         if self.mirror is not None:
             self.mirror.update()
         return now

@@ -19,7 +19,7 @@ import torch
 from chainlift import recipe as recipes
 from chainlift.learning import next_token
 from chainlift.learning.objective import sequence_weights
-from chainlift.learning.optimiser import apply_gradients, make_optimiser
+from chainlift.learning.optimizer import apply_gradients, make_optimizer
 from chainlift.learning.policy_update import PolicyBatch, PosttrainSettings, accumulate_gradient
 from chainlift.learning.rollout import Rollout
 from chainlift.measure.evaluate import ROWS_AT_ONCE
@@ -124,12 +124,12 @@ def _units(sizes: str) -> _Units:
 
 def _stage_1_update(recipe: Recipe, task: Task, model: Model) -> float:
     """Seconds of one update of stage 1."""
-    optimiser = make_optimiser(model, recipe.pretrain)
+    optimizer = make_optimizer(model, recipe.pretrain)
 
     def update(step: int) -> None:
         batch = mixture.draw(task, recipe.mixture, recipe.pretrain.batch_size, seed=0, name="cost", step=step)
         next_token.accumulate_gradient(model, batch, recipe.pretrain.loss_weighting)
-        apply_gradients(model, optimiser, recipe.pretrain, step, recipe.pretrain.steps)
+        apply_gradients(model, optimizer, recipe.pretrain, step, recipe.pretrain.steps)
 
     return median_seconds(update)
 

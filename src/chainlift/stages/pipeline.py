@@ -142,5 +142,5 @@ def _continued(recipe: Recipe, num_tokens: int) -> tuple[PretrainSettings, int]:
     response = p_cot * task.long_length + (1 - p_cot) * task.short_length + 1
     needed = int(num_tokens * recipe.continued_pretrain.token_ratio)
     steps = -(-needed // int(recipe.pretrain.batch_size * (task.prompt_length + response)))
-    changes = {"steps": steps, "lr": recipe.continued_pretrain.lr or recipe.pretrain.lr}
-    return recipe.pretrain.model_copy(update=changes), needed
+    rates = {key: getattr(recipe.continued_pretrain, key) or getattr(recipe.pretrain, key) for key in ("lr", "muon_lr")}
+    return recipe.pretrain.model_copy(update={"steps": steps, **rates}), needed

@@ -16,7 +16,7 @@ from torch import Tensor
 from chainlift.learning import parallel, sharding
 from chainlift.learning.likelihood import log_probs
 from chainlift.learning.objective import sequence_weights
-from chainlift.learning.optimiser import apply_gradients, make_optimiser
+from chainlift.learning.optimizer import apply_gradients, make_optimizer
 from chainlift.learning.policy_update import PolicyBatch, PosttrainSettings, accumulate_gradient
 from chainlift.learning.rollout import Rollout
 from chainlift.measure.evaluate import Answers
@@ -39,8 +39,8 @@ def posttrain(context: Context, settings: PosttrainSettings, *, start: Path) -> 
     model = context.new_model()
     checkpoint.restore(start, model, None)
     start_model = _start_model(context, settings, start)
-    optimiser = make_optimiser(model, settings)
-    state = context.begin("posttrain", model, optimiser, start)
+    optimizer = make_optimizer(model, settings)
+    state = context.begin("posttrain", model, optimizer, start)
     if state.finished:
         return model, state
 
@@ -66,7 +66,7 @@ def posttrain(context: Context, settings: PosttrainSettings, *, start: Path) -> 
             if settings.restart:
                 assert start_model is not None
                 model.load_state_dict(start_model.state_dict())
-                optimiser = make_optimiser(model, settings)
+                optimizer = make_optimizer(model, settings)
             own, own_rows = parallel.own_groups(answers.rollout)
             start_logp = None
             if settings.kl:
@@ -93,19 +93,19 @@ def posttrain(context: Context, settings: PosttrainSettings, *, start: Path) -> 
                 metrics = parallel.whole_metrics(metrics)
                 metrics.pop("scored")
                 state.tokens += int(metrics.pop("tokens") or 0)
-                moved = apply_gradients(model, optimiser, settings, state.step, settings.updates)
+                moved = apply_gradients(model, optimizer, settings, state.step, settings.updates)
                 state.step += 1
                 row = context.record(state, "update", {"round": state.round, **told, **metrics, **moved})
                 context.reporter.update(row)
             stopping = context.stopping
             if stopping or state.round % settings.checkpoint_every == 0:
-                since = context.keep(state, model, optimiser, since)
+                since = context.keep(state, model, optimizer, since)
             if stopping:
                 raise Interrupted
 
         context.evaluate(state, model, final=True, show=True)
         state.finished = True
-        context.keep(state, model, optimiser, since)
+        context.keep(state, model, optimizer, since)
     return model, state
 
 

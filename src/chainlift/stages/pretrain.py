@@ -7,7 +7,7 @@ from pathlib import Path
 
 from chainlift.learning import averaging, next_token, parallel, sharding
 from chainlift.learning.next_token import PretrainSettings
-from chainlift.learning.optimiser import apply_gradients, make_optimiser
+from chainlift.learning.optimizer import apply_gradients, make_optimizer
 from chainlift.models.families import Model
 from chainlift.runs import checkpoint
 from chainlift.runs.checkpoint import TrainerState
@@ -27,16 +27,16 @@ def pretrain(
 ) -> tuple[Model, TrainerState]:
     """The trained model and its final state after `settings.steps` updates.
 
-    `start`: a checkpoint whose weights and optimiser averages the stage begins with; `after`: the checkpoint whose
+    `start`: a checkpoint whose weights and optimizer averages the stage begins with; `after`: the checkpoint whose
     records this stage's follow. A stage that has begun goes on from its own newest checkpoint. A stage with
     `min_tokens` ends no earlier than when it has processed so many; its caller chose `steps` to be enough on average.
     """
     recipe, task = context.recipe, context.task
     model = context.new_model()
-    optimiser = make_optimiser(model, settings)
+    optimizer = make_optimizer(model, settings)
     if start is not None:
-        checkpoint.restore(start, model, optimiser)
-    state = context.begin(stage, model, optimiser, after)
+        checkpoint.restore(start, model, optimizer)
+    state = context.begin(stage, model, optimizer, after)
     if state.finished:
         return model, state
 
@@ -45,7 +45,7 @@ def pretrain(
     with context.reporter.stage(stage, state.step, settings.steps):
         while state.step < settings.steps or state.tokens < min_tokens:
             if state.step % recipe.evaluate.every == 0:
-                with averaging.averaged(model, optimiser, state.step - before_average):
+                with averaging.averaged(model, optimizer, state.step - before_average):
                     context.evaluate(state, model, final=False, show=False)
 
             batch = mixture.draw(
@@ -57,21 +57,21 @@ def pretrain(
                     metrics = next_token.accumulate_gradient(model, own, settings.loss_weighting, whole=batch)
                 parallel.sum_gradients(model)
             metrics = parallel.whole_metrics(metrics)
-            moved = apply_gradients(model, optimiser, settings, state.step, settings.steps)
+            moved = apply_gradients(model, optimizer, settings, state.step, settings.steps)
 
             state.step += 1
-            averaging.accumulate(model, optimiser, state.step - before_average)
+            averaging.accumulate(model, optimizer, state.step - before_average)
             state.sequences += settings.batch_size
             state.tokens += batch.num_tokens
             context.reporter.update(context.record(state, "update", metrics | moved))
             stopping = context.stopping
             if stopping or state.step % settings.checkpoint_every == 0:
-                since = context.keep(state, model, optimiser, since)
+                since = context.keep(state, model, optimizer, since)
             if stopping:
                 raise Interrupted
 
-        averaging.settle(model, optimiser, state.step - before_average)
+        averaging.settle(model, optimizer, state.step - before_average)
         context.evaluate(state, model, final=True, show=True)
         state.finished = True
-        context.keep(state, model, optimiser, since)
+        context.keep(state, model, optimizer, since)
     return model, state

@@ -10,7 +10,7 @@ Approximations, each of which a measured run departs from:
    preset's own constant. Neither is fitted to a measurement. So the *path* (which long share goes with which accuracy,
    when greedy flips on it) and the order of events are the prediction; the horizontal scale is not.
 3. *All prompts and all positions learn alike*, and the chain's steps neither improve nor decay (q is constant).
-4. STaR's fit is taken to reach its minimum in every round. A round of few optimiser updates lags behind.
+4. STaR's fit is taken to reach its minimum in every round. A round of few optimizer updates lags behind.
 """
 
 from __future__ import annotations

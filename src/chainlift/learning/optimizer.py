@@ -1,0 +1,135 @@
+"""AdamW, Muon or plain SGD, with warm-up, a schedule that may decay to zero, gradient clipping and a ball for weights.
+
+The same for both stages. Muon moves the matrices of a transformer's blocks, AdamW the rest beside it: embeddings, the
+head and vectors. Averages of the iterates are in learning/averaging.py.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from typing import Any, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from chainlift.learning import sharding
+from chainlift.learning.muon import Muon
+from chainlift.settings import LATER, Settings
+
+
+class OptimizerSettings(Settings):
+    """How gradients become steps."""
+
+    lr: float = Field(default=1e-3, gt=0)
+    """Peak learning rate."""
+    schedule: Literal["constant", "linear", "cosine"] = "cosine"
+    """How the rate decays to zero at the last step; constant: not at all."""
+    hold: float = Field(default=0.0, ge=0, le=1)
+    """Share of the steps after the warm-up during which the peak rate is held before it decays."""
+    warmup: int = Field(default=20, ge=0)
+    """Steps of linear warm-up."""
+    weight_decay: float = Field(default=0.01, ge=0)
+    """On matrices only: AdamW's decoupled decay; for sgd c of the penalty c/2 |w|^2 in the loss."""
+    beta1: float = Field(default=0.9, ge=0, lt=1)
+    """AdamW's decay of the gradient's average."""
+    beta2: float = Field(default=0.99, ge=0, lt=1)
+    """AdamW's decay of the squared gradient's average."""
+    clip_norm: float = Field(default=1.0, gt=0)
+    """Largest global gradient norm; longer gradients are scaled down to it."""
+    optimizer: Literal["adamw", "muon", "sgd"] = Field(default="adamw", json_schema_extra=LATER)
+    """muon: Muon for the matrices of a transformer's blocks, AdamW for the rest; sgd: plain, no momentum."""
+    muon_lr: float = Field(default=1e-2, gt=0, json_schema_extra=LATER)
+    """Muon's peak learning rate; lr is that of AdamW beside it."""
+    momentum: float = Field(default=0.95, ge=0, lt=1, json_schema_extra=LATER)
+    """Muon's decay of the gradient's average."""
+    max_row_norm: float | None = Field(default=None, gt=0, json_schema_extra=LATER)
+    """After each step every row of a matrix is projected onto the ball of this radius; null: no projection."""
+
+
+class Optimizer:
+    """One or two of PyTorch's optimizers that move a model's parameters together; their state is one."""
+
+    def __init__(self, *parts: torch.optim.Optimizer) -> None:
+        self.parts = parts
+        self.state: dict[Tensor, dict[str, Any]] = defaultdict(dict)
+        """Of each parameter: averages and step counts by name."""
+        for part in parts:
+            part.state = self.state  # pyright: ignore[reportAttributeAccessIssue]
+            for group in part.param_groups:
+                group["peak"] = group["lr"]
+
+    @property
+    def param_groups(self) -> list[dict[str, Any]]:
+        """The groups of all parts."""
+        return [group for part in self.parts for group in part.param_groups]
+
+    def step(self, scale: float) -> None:
+        """Move all parameters, with `scale` times the peak learning rates; their gradients are gone afterwards."""
+        for group in self.param_groups:
+            group["lr"] = scale * group["peak"]
+        for part in self.parts:
+            part.step()
+        for part in self.parts:
+            part.zero_grad(set_to_none=True)
+
+
+def make_optimizer(model: nn.Module, settings: OptimizerSettings) -> Optimizer:
+    """The optimizer that the settings name, fused where it can be; vectors (biases, norms) are not decayed."""
+    parameters = dict(model.named_parameters())
+    blocks = {name: p for name, p in parameters.items() if name.startswith("blocks.") and p.dim() == 2}
+    muons = blocks if settings.optimizer == "muon" else {}
+    rest = [p for name, p in parameters.items() if name not in muons]
+    groups = [
+        {"params": [p for p in rest if p.dim() >= 2], "weight_decay": settings.weight_decay},
+        {"params": [p for p in rest if p.dim() < 2], "weight_decay": 0.0},
+    ]
+    if settings.optimizer == "sgd":
+        fused = not sharding.is_sharded(model)  # torch lacks the two at once
+        return Optimizer(torch.optim.SGD(groups, lr=settings.lr, fused=fused))
+    adamw = torch.optim.AdamW(groups, lr=settings.lr, betas=(settings.beta1, settings.beta2), fused=True)
+    if not muons:
+        return Optimizer(adamw)
+    options = {"lr": settings.muon_lr, "momentum": settings.momentum, "weight_decay": settings.weight_decay}
+    return Optimizer(Muon(muons.values(), **options), adamw)
+
+
+def rate_scale(settings: OptimizerSettings, step: int, total: int) -> float:
+    """The learning rate of update number `step` (from 0) out of `total`, as a share of the peak rate."""
+    warm = min((step + 1) / (settings.warmup + 1), 1.0)
+    decay_from = settings.warmup + settings.hold * max(total - settings.warmup, 0)
+    progress = min(max(step - decay_from, 0) / max(total - decay_from, 1), 1.0)
+    shape = {
+        "constant": 1.0,
+        "linear": 1 - progress,
+        "cosine": 0.5 * (1 + math.cos(math.pi * progress)),
+    }[settings.schedule]
+    return warm * shape
+
+
+def apply_gradients(
+    model: nn.Module, optimizer: Optimizer, settings: OptimizerSettings, step: int, total: int
+) -> dict[str, float]:
+    """{grad_norm, lr} of the step taken: the gradient's norm before clipping, and the rate used (Muon's is in
+    proportion).
+
+    Raises FloatingPointError, and leaves the weights alone, when the gradient is not finite.
+    """
+    norm = float(sharding.full(nn.utils.clip_grad_norm_(model.parameters(), settings.clip_norm)))
+    if not math.isfinite(norm):
+        raise FloatingPointError(f"the gradient's norm is {norm}")
+    scale = rate_scale(settings, step, total)
+    optimizer.step(scale)
+    if settings.max_row_norm is not None:
+        project(model, settings.max_row_norm)
+    return {"grad_norm": norm, "lr": settings.lr * scale}
+
+
+@torch.no_grad()
+def project(model: nn.Module, radius: float) -> None:
+    """Scale each row of each matrix that is longer than `radius` back onto the ball; a row is what makes one output."""
+    for parameter in model.parameters():
+        if parameter.dim() == 2:
+            norm = parameter.norm(dim=1, keepdim=True).clamp(min=torch.finfo(parameter.dtype).tiny)
+            parameter *= (radius / norm).clamp(max=1)
