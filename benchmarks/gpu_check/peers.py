@@ -9,7 +9,7 @@ from pathlib import Path
 from benchmarks.gpu_check.headline import compared
 from benchmarks.gpu_check.record import Finding, Record
 from benchmarks.gpu_check.sizes import headline, larger
-from chainlift.bench import grid, sizes, states, trl_peer
+from chainlift.bench import grid, peers, sizes, states, trl_peer
 from chainlift.bench.limit import matmul_rate
 from chainlift.bench.machine import DTYPES, Machine
 from chainlift.bench.ours import Engine, asked, product
@@ -58,7 +58,13 @@ def decoding(one: Comparison, recipe: Recipe, machine: Machine, *, compiled: boo
     task = registry.build(recipe.task)
 
     def peer(folder: Path) -> Action:
-        generate = Generate(folder, machine, task.vocabulary.eos, task.long_length + 1, compiled=compiled)
+        generate = Generate(
+            peers.load(folder, machine, training=False),
+            machine,
+            task.vocabulary.eos,
+            task.long_length + 1,
+            compiled=compiled,
+        )
         return lambda step: generate(asked(task, prompts, step), group_size=grid.GROUP_SIZE, to_the_end=True)
 
     name = f"transformers generate, {'compiled' if compiled else 'not compiled'}"

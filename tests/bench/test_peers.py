@@ -50,7 +50,9 @@ def test_a_training_step_changes_the_weights(small: Recipe, folder: Path, dtype:
 
 def test_generate_counts_what_it_samples(small: Recipe, folder: Path) -> None:
     task = registry.build(small.task)
-    generate = peers.Generate(folder, Machine(), task.vocabulary.eos, task.long_length + 1)
+    generate = peers.Generate(
+        peers.load(folder, Machine(), training=False), Machine(), task.vocabulary.eos, task.long_length + 1
+    )
     prompts = asked(task, 3, 1)
     done = generate(prompts, group_size=2, to_the_end=True)
     assert (done.work.sequences, done.work.tokens) == (6, 6 * (task.long_length + 1))

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from chainlift import recipe as recipes
-from chainlift.bench import grid, growth, memory, peers, states
+from chainlift.bench import grid, growth, memory, peers, states, whole
 from chainlift.bench.growth import Growth
 from chainlift.bench.limit import matmul_rate
 from chainlift.bench.machine import DTYPES, Machine, pick_device
@@ -21,6 +21,7 @@ from chainlift.bench.result import Result
 from chainlift.bench.states import States
 from chainlift.bench.suite import ACTIONS, Suite
 from chainlift.bench.timing import Comparison, Done, in_turn
+from chainlift.bench.whole import Whole
 from chainlift.recipe import Recipe
 from chainlift.report.terminal import Reporter
 from chainlift.runs import environment
@@ -42,10 +43,12 @@ class Options:
     """auto: the recipe's, and where that is auto too, cuda if there is one."""
     dtypes: tuple[str, ...] = ("float32",)
     threads: int | None = None
-    repeats: int = 9
+    repeats: int | None = None
+    """null: 9, or 3 whole runs."""
     memory: bool = True
     grid: bool = False
     fit: bool = False
+    whole: bool = False
     trust: bool = False
     """Import the code that the recipe's file, or the run's, names."""
 
@@ -53,7 +56,11 @@ class Options:
         """The recipe whose sizes are measured; ValueError in one line if it, or what is asked of it, does not do."""
         recipe = self._recipe()
         states.check_family(recipe)
-        if not (self.grid or self.fit):
+        if self.whole:
+            if self.grid or self.fit or self.run is not None or self.only != ACTIONS:
+                raise ValueError("--whole runs everything; leave --run, --only, --grid and --fit out")
+            whole.check(recipe)
+        elif not (self.grid or self.fit):
             if set(self.only) != {"stage1"}:
                 states.check(recipe)
         elif self.only != ACTIONS:
@@ -64,6 +71,11 @@ class Options:
             for axis in growth.AXES:
                 growth.comparison(recipe, axis, Machine())
         return recipe
+
+    @property
+    def num_repeats(self) -> int:
+        """How often everything is repeated, default filled in."""
+        return self.repeats or (3 if self.whole else 9)
 
     def machines(self, recipe: Recipe) -> list[Machine]:
         """What is computed on; ValueError for a device that is not there."""
@@ -90,6 +102,7 @@ class Report:
     results: list[Result] = field(default_factory=list)
     grid: list[Result] = field(default_factory=list)
     growth: list[Growth] = field(default_factory=list)
+    whole: Whole | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -101,6 +114,7 @@ class Report:
             "comparisons": [one.as_dict() for one in self.results],
             "grid": [one.as_dict() for one in self.grid],
             "growth": [one.as_dict() for one in self.growth],
+            "whole": None if self.whole is None else self.whole.as_dict(),
         }
 
 
@@ -133,8 +147,13 @@ def measure(options: Options, reporter: Reporter, tell: Tell) -> Report:
     if missing is not None:
         reporter.say(missing)
     with _threads(options.threads or recipe.threads), TemporaryDirectory() as scratch:
-        report = Report(environment.describe(machines[0].device), recipe.run_id, options.repeats, missing)
-        turns = _Turns(options.repeats, Steps(reporter.console), tell)
+        report = Report(environment.describe(machines[0].device), recipe.run_id, options.num_repeats, missing)
+        if options.whole:
+            report.whole = whole.compare(
+                recipe, options.num_repeats, with_weld=missing is None, after=lambda run: tell(run.line)
+            )
+            return report
+        turns = _Turns(options.num_repeats, Steps(reporter.console), tell)
         if options.grid:
             turns.of_grid(recipe, machines, report)
         if options.fit:

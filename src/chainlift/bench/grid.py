@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from chainlift.bench import peers as hf
 from chainlift.bench import sizes, teacher_forced
 from chainlift.bench.machine import Machine
 from chainlift.bench.ours import Engine, asked, product
@@ -70,7 +71,9 @@ def _decoding(recipe: Recipe, machine: Machine) -> tuple[Case, Case]:
         return clocked(machine, teacher_forced.decode(Engine(recipe, folder, machine), prompts, GROUP_SIZE))
 
     def peer(folder: Path) -> Action:
-        generate = Generate(folder, machine, task.vocabulary.eos, task.long_length + 1)
+        generate = Generate(
+            hf.load(folder, machine, training=False), machine, task.vocabulary.eos, task.long_length + 1
+        )
         return lambda step: generate(asked(task, prompts, step), group_size=GROUP_SIZE, to_the_end=True)
 
     return _pair(recipe, ours, peer)

@@ -42,13 +42,20 @@ def load(folder: Path, machine: Machine, *, training: bool) -> Any:
     """The checkpoint as transformers has it, on the machine's device."""
     import transformers
 
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
+    quiet()
     slow = training and machine == Machine("cpu", "bfloat16")
     model: Any = transformers.AutoModelForCausalLM.from_pretrained(
         folder, attn_implementation="eager" if slow else "sdpa", trust_remote_code=False
     )
-    return model.to(machine.device)
+    return model.to(machine.device).train(training)
+
+
+def quiet() -> None:
+    """No warnings and no progress bars of transformers."""
+    import transformers
+
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
 
 
 def pad(batch: MixtureBatch, eos: int) -> tuple[Tensor, Tensor]:
@@ -72,7 +79,7 @@ class TrainingStep:
     """Forward, loss, backward, clipping, fused AdamW on a padded batch."""
 
     def __init__(self, folder: Path, machine: Machine, eos: int) -> None:
-        self.model, self.machine, self.eos = load(folder, machine, training=True).train(), machine, eos
+        self.model, self.machine, self.eos = load(folder, machine, training=True), machine, eos
         self.model.config.use_cache = False
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=OPTIMIZER.lr, fused=True)
 
@@ -93,22 +100,29 @@ class Generate:
     """`transformers.generate` with the static key-value cache; it stops when all rows have ended."""
 
     def __init__(
-        self, folder: Path, machine: Machine, eos: int, max_tokens: int, *, compiled: bool | None = None
+        self, model: Any, machine: Machine, eos: int, max_tokens: int, *, compiled: bool | None = None
     ) -> None:
         """compiled: transformers compiles its steps, which takes a minute; None: on a GPU, as it does by itself."""
-        self.model, self.machine = load(folder, machine, training=False).eval(), machine
+        self.model, self.machine = model, machine
         self.eos, self.max_tokens = eos, max_tokens
         self.compiled = machine.device != "cpu" if compiled is None else compiled
 
-    @torch.inference_mode()
     def __call__(self, prompts: Tensor, *, group_size: int = 1, greedy: bool = False, to_the_end: bool = False) -> Done:
         """`group_size` responses to each of prompts (P, T), at temperature 1 over the whole vocabulary or greedy.
 
         to_the_end: no row ends before the longest allowed response has its last token.
         """
         rows = prompts.repeat_interleave(group_size, dim=0).to(self.machine.device)
-        how = {"do_sample": False} if greedy else {"do_sample": True, "temperature": 1.0, "top_k": 0}
         started = self.machine.clock()
+        responses = self.responses(rows, greedy=greedy, to_the_end=to_the_end)
+        seconds = self.machine.clock() - started
+        sampled = responses.numel() if to_the_end else int(output_mask(responses, self.eos).sum())
+        return Done(seconds, Work(len(rows), sampled))
+
+    @torch.inference_mode()
+    def responses(self, rows: Tensor, *, greedy: bool = False, to_the_end: bool = False) -> Tensor:
+        """Responses (B, R) to rows (B, T), one each; what follows an end is filled up."""
+        how = {"do_sample": False} if greedy else {"do_sample": True, "temperature": 1.0, "top_k": 0}
         with self.machine.autocast():
             found = self.model.generate(
                 rows,
@@ -119,7 +133,4 @@ class Generate:
                 disable_compile=not self.compiled,
                 **how,
             )
-        seconds = self.machine.clock() - started
-        responses = found[:, rows.shape[1] :]
-        sampled = responses.numel() if to_the_end else int(output_mask(responses, self.eos).sum())
-        return Done(seconds, Work(len(rows), sampled))
+        return found[:, rows.shape[1] :]

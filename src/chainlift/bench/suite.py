@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from chainlift.bench import sizes, trl_peer
+from chainlift.bench import peers, sizes, trl_peer
 from chainlift.bench.machine import Machine
 from chainlift.bench.ours import Engine, asked, product
 from chainlift.bench.peers import Generate
@@ -124,7 +124,12 @@ class Suite:
 
         def make() -> Action:
             task = registry.build(self.states.recipe.task)
-            generate = Generate(folder, self.machine, task.vocabulary.eos, task.long_length + 1)
+            generate = Generate(
+                peers.load(folder, self.machine, training=False),
+                self.machine,
+                task.vocabulary.eos,
+                task.long_length + 1,
+            )
             return lambda step: generate(asked(task, settings.prompts, step), group_size=settings.group_size)
 
         if self.peers:
@@ -159,7 +164,12 @@ class Suite:
         def make() -> Action:
             engine = self._engine(folder)
             task = engine.task
-            generate = Generate(folder, self.machine, task.vocabulary.eos, task.long_length + 1)
+            generate = Generate(
+                peers.load(folder, self.machine, training=False),
+                self.machine,
+                task.vocabulary.eos,
+                task.long_length + 1,
+            )
 
             def both(step: int) -> Done:
                 prompts = engine.evaluation_prompts(number, step)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Iterator, Sequence
 
 from rich.table import Table
@@ -9,6 +10,8 @@ from rich.table import Table
 from chainlift.bench.growth import Growth
 from chainlift.bench.result import Result, told_seconds
 from chainlift.bench.timing import Case, median_seconds, per_second
+from chainlift.bench.whole import OURS, WELD, Whole
+from chainlift.report.names import STAGE_TITLES
 
 WIDTH = 144
 """Characters that the widest table needs."""
@@ -81,3 +84,30 @@ def growth_table(found: Sequence[Growth]) -> Table:
         values = ", ".join(f"{value:g}" for value in one.values)
         table.add_row(f"{one.quantity}, in {one.axis}", values, times, one.told)
     return table
+
+
+def whole_table(whole: Whole) -> Table:
+    """Whole runs: what each side took at the median, the ratios, and what came out."""
+    table = Table(title="whole runs in turn: medians \\[least, most] over seeds")
+    table.add_column("", no_wrap=True)
+    sides = [side for side in (OURS, WELD) if whole.of(side)]
+    for heading in (*sides, "ratio"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    quantities = (
+        ("wall_seconds", "wall time, s", 1),
+        ("core_seconds", "core seconds", 1),
+        ("peak_bytes", "MiB", 2**20),
+    )
+    for quantity, title, unit in quantities:
+        cells = [_spread([getattr(run, quantity) / unit for run in whole.of(side)], 1) for side in sides]
+        table.add_row(title, *cells, str(whole.ratio(quantity) or ""))
+    for stage in whole.runs[0].accuracies:
+        for mode in ("greedy", "sampled"):
+            cells = [_spread([run.accuracies[stage][mode] for run in whole.of(side)], 3) for side in sides]
+            table.add_row(f"{mode} accuracy after {STAGE_TITLES[stage]}", *cells, "")
+    return table
+
+
+def _spread(values: Sequence[float], digits: int) -> str:
+    low, middle, high = min(values), statistics.median(values), max(values)
+    return f"{middle:,.{digits}f} \\[{low:,.{digits}f}, {high:,.{digits}f}]"

@@ -42,30 +42,12 @@ def update(
     from transformers import AutoTokenizer, PrinterCallback
 
     rows_an_update = len(prompts) * group_size
-    micro_batch = math.gcd(rows_an_update, MICRO_BATCH)
     asked = torch.cat([prompts, prompts])
     clock = _clock(machine)
     with TemporaryDirectory() as scratch, warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # of transformers and TRL, about each other
-        settings: dict[str, Any] = {
-            "output_dir": scratch,
-            "max_steps": 2,
-            "num_generations": group_size,
-            "max_completion_length": task.long_length + 1,
-            "cache_implementation": "static",
-            "per_device_train_batch_size": micro_batch,
-            "gradient_accumulation_steps": rows_an_update // micro_batch,
-            "learning_rate": OPTIMIZER.lr,
-            "beta": 0.0,
-            "optim": "adamw_torch_fused",
-            "use_cpu": machine.device == "cpu",
-            "bf16": machine.dtype == "bfloat16",
-            "gradient_checkpointing": False,
-            "save_strategy": "no",
-            "logging_strategy": "no",
-            "report_to": [],
-            "disable_tqdm": True,
-        }
+        arguments = settings(scratch, machine, task, group_size, rows_an_update)
+        arguments |= {"max_steps": 2, "learning_rate": OPTIMIZER.lr, "beta": 0.0, "optim": "adamw_torch_fused"}
         parts: dict[str, Any] = {
             "model": peers.load(folder, machine, training=True),
             "processing_class": AutoTokenizer.from_pretrained(folder, trust_remote_code=False),
@@ -75,11 +57,31 @@ def update(
             ),
             "callbacks": [clock],
         }
-        trainer = _trainer(algorithm, settings, parts)
+        trainer = _trainer(algorithm, arguments, parts)
         trainer.remove_callback(PrinterCallback)
         with machine.autocast():
             trainer.train()
     return Done(clock.seconds[-1], Work(rows_an_update))
+
+
+def settings(scratch: str, machine: Machine, task: Task, group_size: int, rows: int) -> dict[str, Any]:
+    """What makes TRL fast, as arguments of its trainers, for `rows` samples an update."""
+    micro_batch = math.gcd(rows, MICRO_BATCH)
+    return {
+        "output_dir": scratch,
+        "num_generations": group_size,
+        "max_completion_length": task.long_length + 1,
+        "cache_implementation": "static",
+        "per_device_train_batch_size": micro_batch,
+        "gradient_accumulation_steps": rows // micro_batch,
+        "use_cpu": machine.device == "cpu",
+        "bf16": machine.dtype == "bfloat16",
+        "gradient_checkpointing": False,
+        "save_strategy": "no",
+        "logging_strategy": "no",
+        "report_to": [],
+        "disable_tqdm": True,
+    }
 
 
 def rewards(task: Task) -> Callable[..., list[float]]:

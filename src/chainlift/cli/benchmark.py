@@ -30,14 +30,18 @@ def bench(
         int | None, typer.Option(min=1, max=MOST_WORKERS, help="CPU threads; default: PyTorch's.")
     ] = None,
     repeats: Annotated[
-        int, typer.Option(min=1, max=MOST_STEPS, help="Repetitions, after one that is not counted.")
-    ] = 9,
+        int | None,
+        typer.Option(min=1, max=MOST_STEPS, help="Repetitions, after one that is not counted: 9; whole runs: 3."),
+    ] = None,
     memory: Annotated[bool, typer.Option(help="Peak memory too, each case in a process of its own.")] = True,
     grid: Annotated[
         bool, typer.Option("--grid", help="Other lengths and widths instead: what does not depend on behaviour.")
     ] = False,
     fit: Annotated[
         bool, typer.Option("--fit", help="How time grows with each size instead, as exponents of power laws.")
+    ] = False,
+    whole: Annotated[
+        bool, typer.Option("--whole", help="Whole runs instead, to the page, beside the recipe welded from TRL.")
     ] = False,
     trust: Trust = False,
     as_json: Json = False,
@@ -64,6 +68,7 @@ def bench(
         memory,
         grid,
         fit,
+        whole,
         trust,
     )
     report = command.measure(options, Reporter(), say)
@@ -79,3 +84,5 @@ def bench(
         shown.print(table)
     if report.growth:
         shown.print(tables.growth_table(report.growth))
+    if report.whole:
+        shown.print(tables.whole_table(report.whole))

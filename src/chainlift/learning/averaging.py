@@ -27,10 +27,11 @@ def first_averaged(total: int, tail: float) -> int:
 
 
 @torch.no_grad()
-def accumulate(model: nn.Module, optimizer: Optimizer, count: int) -> None:
+def accumulate(model: nn.Module, optimizer: Optimizer, count: int, window: int | None = None) -> None:
     """Take the weights into their average as number `count` (from 1); below 1 nothing is averaged yet.
 
-    Number 1 overwrites what an earlier stage has left.
+    The mean of all of them, or of the last ones, with weights that fall by 1 - 1/window a step. Number 1 overwrites
+    what an earlier stage has left.
     """
     if count < 1:
         return
@@ -39,7 +40,7 @@ def accumulate(model: nn.Module, optimizer: Optimizer, count: int) -> None:
         if count == 1:
             state[KEY] = parameter.detach().clone()
         else:
-            state[KEY].lerp_(parameter, 1 / count)
+            state[KEY].lerp_(parameter, 1 / (min(count, window) if window else count))
 
 
 @torch.no_grad()

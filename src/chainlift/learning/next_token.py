@@ -46,6 +46,8 @@ class PretrainSettings(OptimizerSettings):
     """Updates between two checkpoints from which an interrupted run goes on."""
     average_tail: float = Field(default=0.0, ge=0, le=1, json_schema_extra=LATER)
     """Share of the steps, the last ones, whose weights are averaged; the average is measured and handed on."""
+    average_window: int | None = Field(default=None, ge=1, json_schema_extra=LATER)
+    """About how many of the latest of these the average holds: weights fall by 1 - 1/window a step; null: all alike."""
 
 
 class ContinuedSettings(Settings):

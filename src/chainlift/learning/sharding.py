@@ -13,23 +13,28 @@ Everything here leaves a model that is not sharded as it is. Source of fully_sha
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
-from torch.distributed.fsdp import FSDPModule, fully_shard
-from torch.distributed.tensor import DTensor, distribute_tensor
 
 from chainlift import processes
+
+if TYPE_CHECKING:
+    from torch.distributed.device_mesh import DeviceMesh
+    from torch.distributed.fsdp import FSDPModule
+    from torch.distributed.tensor import DTensor
 
 Some = TypeVar("Some", bound=nn.Module)
 
 
 def shard(model: Some) -> Some:
     """Self, its weights divided between the processes that work together; ValueError where this one is alone."""
+    from torch.distributed.fsdp import fully_shard
+
     if processes.count() == 1:
         raise ValueError("--shard divides a model between processes: start several of them by torchrun")
     fully_shard(model, mesh=_mesh(next(model.parameters()).device.type), reshard_after_forward=False)
@@ -39,13 +44,14 @@ def shard(model: Some) -> Some:
 @contextmanager
 def whole(model: nn.Module) -> Iterator[None]:
     """The model with all of its weights inside the block; gradients made there are divided when it ends."""
-    if not isinstance(model, FSDPModule):
+    if not is_sharded(model):
         yield
         return
-    model.unshard()
+    divided = cast("FSDPModule", model)
+    divided.unshard()
     gathered = dict(model.named_parameters())
     yield
-    model.reshard()
+    divided.reshard()
     for name, parameter in model.named_parameters():
         grad = gathered[name].grad
         gathered[name].grad = None
@@ -55,14 +61,17 @@ def whole(model: nn.Module) -> Iterator[None]:
 
 def full(tensor: Tensor) -> Tensor:
     """The whole of a tensor that may be divided; all processes must call it."""
-    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+    return cast("DTensor", tensor).full_tensor() if is_divided(tensor) else tensor
 
 
 def like(parameter: Tensor, value: Tensor) -> Tensor:
     """A whole value divided as the parameter is, if that is divided and of the same shape; nothing is sent."""
-    if not isinstance(parameter, DTensor) or value.shape != parameter.shape:
+    if not is_divided(parameter) or value.shape != parameter.shape:
         return value
-    return distribute_tensor(value, parameter.device_mesh, parameter.placements, src_data_rank=None)
+    from torch.distributed.tensor import distribute_tensor
+
+    divided = cast("DTensor", parameter)
+    return distribute_tensor(value, divided.device_mesh, divided.placements, src_data_rank=None)
 
 
 @torch.no_grad()
@@ -74,10 +83,19 @@ def fill(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
 
 def is_sharded(model: nn.Module) -> bool:
     """Whether the model's weights are divided."""
-    return isinstance(model, FSDPModule)
+    fsdp = sys.modules.get("torch.distributed.fsdp")  # imported by whoever divides; it takes half a second
+    return fsdp is not None and isinstance(model, fsdp.FSDPModule)
+
+
+def is_divided(tensor: Tensor) -> bool:
+    """Whether a tensor is divided between processes."""
+    tensors = sys.modules.get("torch.distributed.tensor")
+    return tensors is not None and isinstance(tensor, tensors.DTensor)
 
 
 @functools.cache
 def _mesh(device: str) -> DeviceMesh:
     """All processes in a row."""
+    from torch.distributed.device_mesh import init_device_mesh
+
     return init_device_mesh(device, (processes.count(),))

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from chainlift.report import page
-
 
 def written(folder: Path, say: Callable[[str], None]) -> Path | None:
     """The page of a finished run, made unless it is there; None if it cannot be, which `say` hears of with the reason.
@@ -17,6 +15,8 @@ def written(folder: Path, say: Callable[[str], None]) -> Path | None:
     if report.exists():
         return report
     try:
+        from chainlift.report import page  # matplotlib and plotly take a second: not before the first update
+
         return page.write(folder)
     except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -129,12 +129,12 @@ def _train(context: Context, out: Path, *, fresh: bool) -> None:
     _, reinforced = posttrain(context, recipe.posttrain, start=stage_1)
     if recipe.continued_pretrain is None:
         return
-    settings, num_tokens = _continued(recipe, reinforced.tokens)
+    settings, num_tokens = continued_settings(recipe, reinforced.tokens)
     after = processes.first_says(lambda: checkpoint.latest(checkpoints, "posttrain"))
     pretrain(context, settings, stage="continued_pretrain", start=stage_1, after=after, min_tokens=num_tokens)
 
 
-def _continued(recipe: Recipe, num_tokens: int) -> tuple[PretrainSettings, int]:
+def continued_settings(recipe: Recipe, num_tokens: int) -> tuple[PretrainSettings, int]:
     """(settings, tokens to process): enough steps of stage 1's batches, on average, for RL's tokens times the ratio."""
     assert recipe.continued_pretrain is not None
     task = tasks.build(recipe.task)

@@ -60,7 +60,7 @@ def pretrain(
             moved = apply_gradients(model, optimizer, settings, state.step, settings.steps)
 
             state.step += 1
-            averaging.accumulate(model, optimizer, state.step - before_average)
+            averaging.accumulate(model, optimizer, state.step - before_average, settings.average_window)
             state.sequences += settings.batch_size
             state.tokens += batch.num_tokens
             context.reporter.update(context.record(state, "update", metrics | moved))

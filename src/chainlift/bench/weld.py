@@ -1,0 +1,255 @@
+"""A recipe's whole experiment welded together from transformers and TRL, as a careful user would do without chainlift.
+
+Next-token prediction is a loop over padded batches with PyTorch's optimizers and averaged weights, RL is TRL's
+GRPOTrainer with the same loss, and evaluations are `generate`, as often and on as many prompts as the recipe's. The
+first weights, the demonstrations and the verifier are chainlift's, so that both sides do the same. The weld writes no
+checkpoints, records or page, and measures no probabilities of decisions and no pass@k.
+
+`python -m chainlift.bench.weld RECIPE.json` prints, as JSON, the accuracies after each stage. It runs in a process of
+its own, which whole.py measures.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, cast
+
+import torch
+
+from chainlift import recipe as recipes
+from chainlift.bench import peers, states, trl_peer
+from chainlift.bench.machine import Machine
+from chainlift.learning import averaging
+from chainlift.learning.next_token import PretrainSettings
+from chainlift.learning.optimizer import OptimizerSettings, rate_scale
+from chainlift.recipe import Recipe
+from chainlift.runs import environment
+from chainlift.seeding import stream
+from chainlift.stages.pipeline import continued_settings
+from chainlift.tasks import mixture, registry
+from chainlift.tasks.base import Task
+
+LOSSES = {"grpo": "grpo", "dr_grpo": "dr_grpo"}
+"""Presets whose objective TRL's GRPOTrainer computes, with its name for them."""
+
+
+def check(recipe: Recipe) -> None:
+    """ValueError if the recipe is none that can be welded."""
+    states.check(recipe)
+    assert recipe.posttrain is not None
+    if recipe.posttrain.algorithm not in LOSSES:
+        raise ValueError(f"posttrain.algorithm: --whole welds {' and '.join(LOSSES)} only")
+    if recipe.posttrain.optimizer != "adamw" or recipe.pretrain.optimizer == "sgd":
+        raise ValueError("optimizer: --whole welds AdamW, and Muon before RL")
+    if recipe.pretrain.loss_weighting != "token_mean":
+        raise ValueError("pretrain.loss_weighting: --whole welds token_mean only")
+
+
+def weld(recipe: Recipe, folder: Path) -> dict[str, Any]:
+    """{stage: {greedy, sampled, length}} of the whole experiment; `folder` is empty."""
+    check(recipe)
+    environment.use_threads(recipe.threads)
+    states.save_new(recipe, folder)
+    side = Weld(recipe, registry.build(recipe.task))
+    model = peers.load(folder, side.machine, training=True)
+    found = {"pretrain": side.next_tokens(model, recipe.pretrain, "pretrain")}
+    trained = {name: value.clone() for name, value in model.state_dict().items()}
+    tokens = side.reinforce(model, folder)
+    found["posttrain"] = side.measured(model, recipe.evaluate.prompts, 0)
+    if recipe.continued_pretrain is not None:
+        settings, _ = continued_settings(recipe, tokens)
+        model.load_state_dict(trained)
+        found["continued_pretrain"] = side.next_tokens(model, settings, "continued_pretrain")
+    return found
+
+
+class Weld:
+    """The weld's stages on one machine."""
+
+    def __init__(self, recipe: Recipe, task: Task) -> None:
+        self.recipe, self.task, self.machine = recipe, task, Machine(dtype=recipe.dtype)
+        self.eos = task.vocabulary.eos
+
+    def next_tokens(self, model: Any, settings: PretrainSettings, stage: str) -> dict[str, float]:
+        """Train on padded batches, with the recipe's evaluations on the way; what comes out."""
+        model.train()
+        chosen, average = optimizers(model, settings), _Average(model, settings)
+        schedules = [_schedule(each, settings, settings.steps) for each in chosen]
+        for step in range(settings.steps):
+            if step % self.recipe.evaluate.every == 0:
+                self.measured(average.model(model), self.recipe.evaluate.during, step)
+            batch = mixture.draw(
+                self.task, self.recipe.mixture, settings.batch_size, seed=self.recipe.seed, name=stage, step=step
+            )
+            tokens, labels = peers.pad(batch, self.eos)
+            with self.machine.autocast():
+                loss = model(input_ids=tokens, labels=labels, use_cache=False).loss
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip_norm)
+            for optimizer, schedule in zip(chosen, schedules, strict=True):
+                optimizer.step()
+                schedule.step()
+                optimizer.zero_grad(set_to_none=True)
+            average.update(model, step + 1)
+        model.load_state_dict(average.model(model).state_dict())
+        return self.measured(model, self.recipe.evaluate.prompts, settings.steps)
+
+    def reinforce(self, model: Any, folder: Path) -> int:
+        """Train by TRL, with the recipe's evaluations on the way; prompt and output tokens sampled and learned from."""
+        from datasets import Dataset
+        from transformers import AutoTokenizer, PrinterCallback
+        from trl.trainer.grpo_config import GRPOConfig
+        from trl.trainer.grpo_trainer import GRPOTrainer
+
+        settings = self.recipe.posttrain
+        assert settings is not None
+        (optimizer,) = optimizers(model, settings)
+        schedule = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: rate_scale(settings, step, settings.updates)
+        )
+        prompts = self.task.prompts(settings.prompts * settings.updates, stream(self.recipe.seed, "weld/prompts"))
+        counted = _Counted(trl_peer.rewards(self.task), self.task.prompt_length)
+        rows = settings.prompts * settings.group_size
+        with TemporaryDirectory() as scratch, warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # of transformers and TRL, about each other
+            trainer = GRPOTrainer(
+                model=model,
+                processing_class=AutoTokenizer.from_pretrained(folder, trust_remote_code=False),
+                reward_funcs=cast(Any, counted),
+                train_dataset=Dataset.from_dict(
+                    {"prompt": [self.task.vocabulary.decode(row) for row in prompts], "digits": prompts.tolist()}
+                ),
+                optimizers=(optimizer, schedule),
+                callbacks=[self._evaluations(settings.updates)],
+                args=GRPOConfig(
+                    **trl_peer.settings(scratch, self.machine, self.task, settings.group_size, rows),
+                    max_steps=settings.updates,
+                    loss_type=LOSSES[settings.algorithm],
+                    scale_rewards="none" if settings.algorithm == "dr_grpo" else "group",
+                    max_grad_norm=settings.clip_norm,
+                    temperature=settings.temperature,
+                    learning_rate=settings.lr,
+                    shuffle_dataset=False,
+                    beta=settings.kl,
+                ),
+            )
+            trainer.remove_callback(PrinterCallback)
+            with self.machine.autocast():
+                trainer.train()
+        return counted.tokens
+
+    def measured(self, model: Any, count: int, step: int) -> dict[str, float]:
+        """{greedy, sampled: accuracies, length: greedy's median} by `generate` on so many fresh prompts."""
+        prompts = self.task.prompts(count, stream(self.recipe.seed, "weld/evaluation", step))
+        training, model.generation_config.eos_token_id = model.training, self.eos
+        generate = peers.Generate(model.eval(), self.machine, self.eos, self.task.long_length + 1)
+        found: dict[str, float] = {}
+        for mode in ("greedy", "sampled"):
+            responses = generate.responses(prompts, greedy=mode == "greedy")
+            verdict = self.task.verify(prompts, responses.cpu())
+            found[mode] = float(verdict.answer.float().mean())
+            if mode == "greedy":
+                found["length"] = float(verdict.length.median())
+        model.train(training)
+        return found
+
+    def _evaluations(self, updates: int) -> Any:
+        """A callback that evaluates as often as the recipe does."""
+        from transformers import TrainerCallback
+
+        side, every, count = self, self.recipe.evaluate.posttrain_every, self.recipe.evaluate.during
+
+        class Evaluations(TrainerCallback):
+            """Before the first update and after every so many."""
+
+            def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
+                side.measured(model, count, 0)
+
+            def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
+                if state.global_step % every == 0 and state.global_step < updates:
+                    side.measured(model, count, state.global_step)
+
+        return Evaluations()
+
+
+class _Average:
+    """The average of the recipe's last weights, by torch.optim.swa_utils."""
+
+    def __init__(self, model: Any, settings: PretrainSettings) -> None:
+        window = settings.average_window or settings.steps
+        self._first = averaging.first_averaged(settings.steps, settings.average_tail)
+        self._averaged = torch.optim.swa_utils.AveragedModel(
+            model, avg_fn=lambda mean, new, count: mean + (new - mean) / min(int(count) + 1, window)
+        )
+
+    def update(self, model: Any, step: int) -> None:
+        """Take in the weights after update number `step` (from 1)."""
+        if step >= self._first:
+            self._averaged.update_parameters(model)
+
+    def model(self, model: Any) -> Any:
+        """The averaged model, or the model itself where nothing is averaged yet."""
+        return self._averaged.module if int(self._averaged.n_averaged) else model
+
+
+def optimizers(model: Any, settings: OptimizerSettings) -> list[torch.optim.Optimizer]:
+    """PyTorch's optimizers with the recipe's settings: fused AdamW, and Muon for the blocks' matrices if it asks."""
+    embeddings = {id(model.get_input_embeddings().weight), id(model.get_output_embeddings().weight)}
+    matrices = [
+        p
+        for name, p in model.named_parameters()
+        if settings.optimizer == "muon" and p.dim() == 2 and id(p) not in embeddings and "wpe" not in name
+    ]
+    by_muon = {id(p) for p in matrices}
+    rest = [p for p in model.parameters() if id(p) not in by_muon]
+    groups = [
+        {"params": [p for p in rest if p.dim() >= 2], "weight_decay": settings.weight_decay},
+        {"params": [p for p in rest if p.dim() < 2], "weight_decay": 0.0},
+    ]
+    adamw = torch.optim.AdamW(groups, lr=settings.lr, betas=(settings.beta1, settings.beta2), fused=True)
+    found: list[torch.optim.Optimizer] = [adamw]
+    if matrices:
+        muon = torch.optim.Muon(
+            matrices,
+            lr=settings.muon_lr,
+            momentum=settings.momentum,
+            weight_decay=settings.weight_decay,
+            adjust_lr_fn="match_rms_adamw",
+        )
+        found.append(muon)
+    return found
+
+
+def _schedule(optimizer: torch.optim.Optimizer, settings: OptimizerSettings, total: int) -> Any:
+    """The recipe's schedule over `total` steps."""
+    return torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate_scale(settings, step, total))
+
+
+class _Counted:
+    """A reward function that counts the prompt and output tokens it sees, twice: sampled, and learned from."""
+
+    __name__ = "answer_is_right"
+
+    def __init__(self, reward: Callable[..., list[float]], prompt_length: int) -> None:
+        self._reward, self._prompt_length, self.tokens = reward, prompt_length, 0
+
+    def __call__(self, completion_ids: list[list[int]], **given: Any) -> list[float]:
+        self.tokens += 2 * sum(self._prompt_length + len(ids) for ids in completion_ids)
+        return self._reward(completion_ids=completion_ids, **given)
+
+
+def main() -> None:
+    """Weld the recipe of the JSON file that is named, and print what came out."""
+    peers.quiet()
+    recipe = recipes.build(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))
+    with TemporaryDirectory() as folder:
+        print(json.dumps(weld(recipe, Path(folder))))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,148 @@
+"""Whole runs: `chainlift run RECIPE` from nothing to its page, and the same recipe welded from transformers and TRL.
+
+Both sides run in processes of their own, one after the other in turn, so that imports and start-up count and a machine
+that slows down for a while slows both. From the system's account of each process: wall time, core seconds (user and
+system, of all threads) and peak resident memory. Each repetition has a seed of its own, the same on both sides.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from chainlift.bench import weld
+from chainlift.bench.timing import Ratio
+from chainlift.recipe import Recipe
+
+OURS, WELD = "chainlift run", "transformers and TRL"
+STAGES = ("pretrain", "posttrain", "continued_pretrain")
+
+
+@dataclass(frozen=True)
+class WholeRun:
+    """One run of one side."""
+
+    side: str
+    seed: int
+    wall_seconds: float
+    core_seconds: float
+    peak_bytes: int
+    accuracies: dict[str, dict[str, float]]
+    """{stage: {greedy, sampled, length}} at the end of each stage."""
+
+    @property
+    def line(self) -> str:
+        """For people, as soon as it is there."""
+        greedy = ", ".join(f"{stage} {found['greedy']:.3f}" for stage, found in self.accuracies.items())
+        return (
+            f"{self.side}, seed {self.seed}: {self.wall_seconds:.1f} s, {self.core_seconds:.1f} core seconds, "
+            f"{self.peak_bytes / 2**20:,.0f} MiB; greedy accuracy: {greedy}"
+        )
+
+
+@dataclass(frozen=True)
+class Whole:
+    """All runs of both sides."""
+
+    runs: list[WholeRun]
+
+    def of(self, side: str) -> list[WholeRun]:
+        """The runs of a side, by repetition."""
+        return [run for run in self.runs if run.side == side]
+
+    def ratio(self, quantity: str) -> Ratio | None:
+        """The weld's over ours, within repetitions; None where there is no weld."""
+        pairs = list(zip(self.of(OURS), self.of(WELD), strict=False))
+        ratios = [getattr(theirs, quantity) / getattr(ours, quantity) for ours, theirs in pairs]
+        return Ratio(statistics.median(ratios), min(ratios), max(ratios)) if ratios else None
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        quantities = ("wall_seconds", "core_seconds", "peak_bytes")
+        ratios = {quantity: self.ratio(quantity) for quantity in quantities}
+        return {
+            "runs": [asdict(run) for run in self.runs],
+            "ratios": {name: ratio._asdict() for name, ratio in ratios.items() if ratio is not None},
+        }
+
+
+def check(recipe: Recipe) -> None:
+    """ValueError if the recipe cannot be welded, or this system does not tell what a process took."""
+    if not hasattr(os, "wait4"):
+        raise ValueError("--whole: this system does not tell what a process took; Linux and macOS do")
+    weld.check(recipe)
+
+
+def compare(recipe: Recipe, repeats: int, *, with_weld: bool, after: Callable[[WholeRun], None]) -> Whole:
+    """`repeats` runs of each side in turn, on the seeds from the recipe's own on; `after` gets each run.
+
+    RuntimeError with its last line where a side fails.
+    """
+    runs = []
+    for seed in range(recipe.seed, recipe.seed + repeats):
+        sides = [(OURS, _ours)] + ([(WELD, _welded)] if with_weld else [])
+        for side, command in sides[:: 1 if (seed - recipe.seed) % 2 == 0 else -1]:
+            with TemporaryDirectory() as folder:
+                runs.append(_measured(side, seed, *command(recipe.model_copy(update={"seed": seed}), Path(folder))))
+            after(runs[-1])
+    return Whole(runs)
+
+
+def _ours(recipe: Recipe, folder: Path) -> tuple[list[str], Callable[[str], dict[str, Any]]]:
+    """(command, from its output to accuracies) of `chainlift run`."""
+    file = _recipe_file(recipe, folder)
+    command = [sys.executable, "-m", "chainlift", "run", str(file), "--out", str(folder / "runs"), "--trust", "--json"]
+
+    def accuracies(output: str) -> dict[str, Any]:
+        summary = json.loads(output.splitlines()[-1])
+        keys = {"greedy": "greedy_accuracy", "sampled": "sampled_accuracy", "length": "greedy_length_median"}
+        return {
+            stage: {name: summary[stage][key] for name, key in keys.items()} for stage in STAGES if summary.get(stage)
+        }
+
+    return command, accuracies
+
+
+def _welded(recipe: Recipe, folder: Path) -> tuple[list[str], Callable[[str], dict[str, Any]]]:
+    """The same of the weld."""
+    command = [sys.executable, "-m", "chainlift.bench.weld", str(_recipe_file(recipe, folder))]
+    return command, lambda output: json.loads(output.splitlines()[-1])
+
+
+def _recipe_file(recipe: Recipe, folder: Path) -> Path:
+    """The recipe as JSON, which is YAML as well."""
+    file = folder / f"{recipe.name}.yaml"
+    file.write_text(json.dumps(recipe.model_dump(mode="json")), encoding="utf-8")
+    return file
+
+
+def _measured(side: str, seed: int, command: list[str], accuracies: Callable[[str], dict[str, Any]]) -> WholeRun:
+    """Run a command to its end; what it took by the system's account of it."""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path), "HF_HUB_OFFLINE": "1"}
+    with TemporaryDirectory() as scratch:
+        output, errors = Path(scratch, "out"), Path(scratch, "err")
+        with output.open("wb") as out, errors.open("wb") as err:
+            started = time.perf_counter()
+            process = subprocess.Popen(command, stdout=out, stderr=err, env=environment)
+            try:
+                _, status, usage = os.wait4(process.pid, 0)
+            except BaseException:  # Ctrl-C: the run is not left behind
+                process.kill()
+                raise
+            wall = time.perf_counter() - started
+            process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            lines = errors.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+            raise RuntimeError(f"{side} failed: {lines[-1] if lines else f'exit status {process.returncode}'}")
+        found = accuracies(output.read_text(encoding="utf-8"))
+    peak = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return WholeRun(side, seed, wall, usage.ru_utime + usage.ru_stime, peak, found)
