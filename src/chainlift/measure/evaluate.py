@@ -40,7 +40,7 @@ class EvaluateSettings(Settings):
     """Updates of next-token prediction between two evaluations."""
     posttrain_every: int = Field(default=2, ge=1)
     """RL rounds between two evaluations."""
-    during: int = Field(default=512, ge=1)
+    during: int = Field(default=256, ge=1)
     """Fresh prompts of an evaluation inside a stage."""
     pass_at_k_prompts: int = Field(default=128, ge=0)
     """Prompts for pass@k at the end of a stage; 0 leaves it out."""
