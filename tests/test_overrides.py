@@ -30,7 +30,7 @@ def test_seeds_without_end_are_refused_at_once(text: str) -> None:
         ["task.name=multiplication"],
         ["task.name=multiplication", "task.n=3"],
         ["task.name=graph_path"],
-        ["model.family=linear"],
+        ["model.family=linear", "pretrain.optimizer=sgd"],
         ["task.name=permutation", "model.family=mistral"],
     ],
 )

@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import pytest
 import torch
 from torch import nn
@@ -71,3 +74,20 @@ def test_long_rows_are_projected_onto_the_ball_and_short_ones_stay() -> None:
     apply_gradients(layer, make_optimizer(layer, settings.model_copy(update={"weight_decay": 0.0})), settings, 0, 10)
     torch.testing.assert_close(layer.weight.detach(), torch.tensor([[0.6, 0.8], [0.3, 0.4], [0.0, 0.0]]))
     assert layer.bias.tolist() == [7.0] * 3
+
+
+@pytest.mark.parametrize("kind", ["adamw", "muon", "sgd"])
+def test_an_optimizer_does_not_import_the_compiler(kind: str) -> None:
+    """torch._dynamo takes seconds to import; this fails where PyTorch no longer keeps its mark as it did."""
+    code = f"""
+import sys, torch
+from chainlift.learning.optimizer import OptimizerSettings, apply_gradients, make_optimizer
+model = torch.nn.ModuleDict({{"blocks": torch.nn.Linear(2, 2), "head": torch.nn.Linear(2, 2)}})
+settings = OptimizerSettings(optimizer={kind!r})
+optimizer = make_optimizer(model, settings)
+model["head"](model["blocks"](torch.ones(1, 2))).sum().backward()
+apply_gradients(model, optimizer, settings, 0, 2)
+sys.exit("torch._dynamo" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr

@@ -224,7 +224,7 @@ def test_unknown_and_missing_trackers_are_one_line(monkeypatch: pytest.MonkeyPat
 
 def test_a_tracker_is_no_part_of_a_runs_identity() -> None:
     tracked: Any = recipes.load("headline", ["track=tensorboard"], seed=0)
-    assert tracked.run_id == recipes.load("headline", [], seed=0).run_id == "headline-4d287e42-s0"
+    assert tracked.run_id == recipes.load("headline", [], seed=0).run_id
 
 
 def test_a_finished_run_is_mirrored_when_it_is_asked_for(tmp_path: Path) -> None:
