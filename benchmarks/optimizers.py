@@ -70,7 +70,7 @@ def steps_until_exact(recipe: Recipe, make: Make, most: int) -> tuple[int | None
     model = families.build(recipe.model, task).initialise(stream(recipe.seed, "model"))
     optimizer = make(model, recipe)
     found: dict[str, int] = {}
-    seconds = 0.0
+    seconds, step = 0.0, 0
     for step in range(1, most + 1):
         started = time.perf_counter()
         batch = mixture.draw(
@@ -89,7 +89,7 @@ def steps_until_exact(recipe: Recipe, make: Make, most: int) -> tuple[int | None
                     found["average"] = step
             if len(found) == 2:
                 break
-    return found.get("weights"), found.get("average"), seconds / step
+    return found.get("weights"), found.get("average"), seconds / max(step, 1)
 
 
 def _exact(model: Model, recipe: Recipe, step: int, free: Optimizer | None) -> bool:

@@ -103,11 +103,10 @@ def clocked(recipe: LlmRecipe, out: Path) -> tuple[dict[str, Any], dict[str, flo
     spent: dict[str, float] = {}
     usual = LlmContext.evaluate
 
-    def timed(context: LlmContext, state: Any, *arguments: Any, **options: Any) -> dict[str, Any]:
+    def timed(context: LlmContext, state: Any, *arguments: Any, **options: Any) -> None:
         began = time.perf_counter()
-        row = usual(context, state, *arguments, **options)
+        usual(context, state, *arguments, **options)
         spent[state.stage] = spent.get(state.stage, 0.0) + time.perf_counter() - began
-        return row
 
     setattr(LlmContext, "evaluate", timed)  # noqa: B010
     try:

@@ -25,8 +25,8 @@ def parameters(seed: int = 0) -> list[nn.Parameter]:
 def test_it_is_torchs_muon_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.Tensor, "bfloat16", torch.Tensor.float)  # torch's iterations convert by this method
     own, theirs = parameters(), parameters()
-    options = {"lr": 0.02, "momentum": 0.9, "weight_decay": 0.1}
-    ours, reference = Muon(own, **options), torch.optim.Muon(theirs, adjust_lr_fn="match_rms_adamw", **options)
+    ours = Muon(own, lr=0.02, momentum=0.9, weight_decay=0.1)
+    reference = torch.optim.Muon(theirs, lr=0.02, momentum=0.9, weight_decay=0.1, adjust_lr_fn="match_rms_adamw")
     for step in range(4):
         for optimizer in (ours, reference):
             for parameter in optimizer.param_groups[0]["params"]:

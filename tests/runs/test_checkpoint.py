@@ -6,7 +6,7 @@ import torch
 from typer.testing import CliRunner
 
 from chainlift.cli import app
-from chainlift.learning.optimizer import OptimizerSettings, apply_gradients, make_optimizer
+from chainlift.learning.optimizer import Optimizer, OptimizerSettings, apply_gradients, make_optimizer
 from chainlift.models.blocks import ModelSettings
 from chainlift.models.transformer import Transformer
 from chainlift.runs import checkpoint
@@ -17,12 +17,12 @@ from chainlift.tasks.running_sum import RunningSum, RunningSumSettings
 TASK, SETTINGS = RunningSum(RunningSumSettings(d=4)), OptimizerSettings()
 
 
-def make(seed: int = 0) -> tuple[Transformer, torch.optim.Optimizer]:
+def make(seed: int = 0) -> tuple[Transformer, Optimizer]:
     model = Transformer(ModelSettings(width=16, heads=2), 3, 9).initialise(stream(seed, "model"))
     return model, make_optimizer(model, SETTINGS)
 
 
-def step(model: Transformer, optimizer: torch.optim.Optimizer, number: int) -> None:
+def step(model: Transformer, optimizer: Optimizer, number: int) -> None:
     prompts = TASK.prompts(8, stream(0, "p", number))
     model.logits(model.prefill(prompts[:, :2]), prompts[:, 2:]).square().mean().backward()
     apply_gradients(model, optimizer, SETTINGS, number, 10)

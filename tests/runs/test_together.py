@@ -95,6 +95,7 @@ def test_what_ends_the_first_one_s_try_reaches_the_others_as_itself(
     monkeypatch.setattr(lock, "hold", fail)
     first, other = two.work(held(folder))
     assert first is error
+    assert other is not None
     assert type(other) is type(error)
     assert other.args == error.args
     assert getattr(other, "filename", None) == getattr(error, "filename", None)

@@ -6,6 +6,7 @@ head and vectors. Averages of the iterates are in learning/averaging.py.
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections import defaultdict
 from typing import Any, Literal
@@ -51,9 +52,8 @@ class OptimizerSettings(Settings):
 def _spare_dynamo() -> None:
     """Keep PyTorch's optimizers from importing torch._dynamo, as nothing of them is compiled here.
 
-    Their first call would import it, only to mark themselves as not to be compiled: a quarter of a small run's
-    start. They keep that mark under this name on the function that they wrap; where PyTorch has it otherwise, nothing
-    is lost but the time.
+    Their first call would import it, only to mark themselves as not to be compiled: seconds of a run's start. They keep
+    that mark under this name on the function that they wrap; where PyTorch has it otherwise, nothing is lost but time.
     """
     for method in vars(torch.optim.Optimizer).values():
         function = getattr(method, "__wrapped__", None)
@@ -78,12 +78,13 @@ class Optimizer:
         """The groups of all parts."""
         return [group for part in self.parts for group in part.param_groups]
 
+    @torch.no_grad()
     def step(self, scale: float) -> None:
         """Move all parameters, with `scale` times the peak learning rates; their gradients are gone afterwards."""
         for group in self.param_groups:
             group["lr"] = scale * group["peak"]
         for part in self.parts:
-            part.step()
+            inspect.unwrap(type(part).step)(part)  # without its decorators, which import torch._dynamo
         for part in self.parts:
             part.zero_grad(set_to_none=True)
 
