@@ -85,10 +85,13 @@ def test_both_sides_reach_the_same_accuracies(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    fewer = ["posttrain.algorithm=dr_grpo", "evaluate.during=32", "evaluate.prompts=512", "evaluate.posttrain_every=10"]
+    fewer = ["evaluate.during=32", "evaluate.prompts=512", "evaluate.every=200", "evaluate.posttrain_every=20"]
+    fewer += ["continued_pretrain.token_ratio=0.2"]
     arguments = ["bench", "tiny", *fewer, "threads=1", "--whole", "--repeats", "1", "--json"]
     monkeypatch.setattr(sys, "argv", ["chainlift", *arguments])
-    main()
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert not ended.value.code
     runs = json.loads(capsys.readouterr().out.splitlines()[-1])["whole"]["runs"]
     assert [run["side"] for run in runs] == [OURS, WELD]
     for run in runs:
@@ -100,3 +103,4 @@ def test_both_sides_reach_the_same_accuracies(
         assert found["continued_pretrain"]["length"] == 1
         assert run["core_seconds"] > 1
         assert run["peak_bytes"] > 2**27
+    assert runs[0]["peak_bytes"] != runs[1]["peak_bytes"]  # not this process's, with which a child's account begins

@@ -10,6 +10,9 @@ from chainlift.runs.store import RunFolder
 from tests.llm.test_llm_stages import run, small
 
 ALONE = ("posttrain=null",)
+CHANGES = (
+    "evaluate.every=2", "evaluate.max_tokens=9", "evaluate.temperature=0.7", "finetune.steps=7", "data.train_size=301",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -17,8 +20,7 @@ ALONE = ("posttrain=null",)
     [
         "evaluate.prompts=24",
         "evaluate.during=5",
-        "evaluate.max_tokens=9",
-        "evaluate.temperature=0.7",
+        "evaluate.rows_at_once=3",
         "evaluate.pass_at_k_prompts=3",
         "evaluate.posttrain_every=7",
         "finetune.checkpoint_every=3",
@@ -29,8 +31,8 @@ def test_how_is_measured_and_kept_is_no_part_of_fine_tuning(override: str) -> No
     assert small(override).run_id != small().run_id
 
 
-@pytest.mark.parametrize("override", ["evaluate.every=2", "finetune.steps=7", "data.train_size=301"])
-def test_what_is_trained_and_at_which_steps_it_is_measured_is_one(override: str) -> None:
+@pytest.mark.parametrize("override", CHANGES)
+def test_what_is_trained_and_how_it_is_measured_on_the_way_is_one(override: str) -> None:
     assert small(override).stage_1.run_id != small().stage_1.run_id
 
 
@@ -44,7 +46,7 @@ def test_other_settings_of_the_end_train_nothing_and_give_the_record_of_a_run_al
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run(tmp_path / "runs", *ALONE)
-    other = (*ALONE, "evaluate.prompts=24", "evaluate.max_tokens=9", "evaluate.pass_at_k_prompts=3")
+    other = (*ALONE, "evaluate.prompts=24", "evaluate.pass_at_k_prompts=3")
     alone, _ = run(tmp_path / "alone", *other)
 
     def train(*_: Any, **__: Any) -> Any:

@@ -22,7 +22,7 @@ from chainlift.bench.states import States
 from chainlift.bench.suite import Suite
 from chainlift.bench.timing import Case, Comparison
 
-STATUS = Path("/proc/self/status")
+PROC = Path("/proc")
 REPETITIONS = 2
 
 
@@ -71,11 +71,19 @@ def peak(device: str) -> int:
     return _status("VmHWM") or _peak_of_usage()
 
 
-def _status(key: str) -> int | None:
-    if not STATUS.exists():
+def peak_of(pid: int) -> int | None:
+    """Bytes of resident memory at the peak of another process so far; None where the system does not show it."""
+    return _status("VmHWM", str(pid))
+
+
+def _status(key: str, process: str = "self") -> int | None:
+    """A number of a process's status in bytes; None where there is none, as of a process that has ended."""
+    try:
+        text = (PROC / process / "status").read_text(encoding="utf-8")
+    except OSError:
         return None
-    lines = dict(line.split(":", 1) for line in STATUS.read_text(encoding="utf-8").splitlines() if ":" in line)
-    return int(lines[key].split()[0]) * 1024
+    lines = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
+    return int(lines[key].split()[0]) * 1024 if key in lines else None
 
 
 def _peak_of_usage() -> int:

@@ -19,11 +19,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from chainlift.bench import weld
+from chainlift.bench import memory, weld
 from chainlift.bench.timing import Ratio
 from chainlift.recipe import Recipe
 
 OURS, WELD = "chainlift run", "transformers and TRL"
+LOOK = 0.05  # seconds between two looks at a process
 STAGES = ("pretrain", "posttrain", "continued_pretrain")
 
 
@@ -134,7 +135,7 @@ def _measured(side: str, seed: int, command: list[str], accuracies: Callable[[st
             started = time.perf_counter()
             process = subprocess.Popen(command, stdout=out, stderr=err, env=environment)
             try:
-                _, status, usage = os.wait4(process.pid, 0)
+                status, usage, peak = _waited(process.pid)
             except BaseException:  # Ctrl-C: the run is not left behind
                 process.kill()
                 raise
@@ -144,5 +145,18 @@ def _measured(side: str, seed: int, command: list[str], accuracies: Callable[[st
             lines = errors.read_text(encoding="utf-8", errors="replace").strip().splitlines()
             raise RuntimeError(f"{side} failed: {lines[-1] if lines else f'exit status {process.returncode}'}")
         found = accuracies(output.read_text(encoding="utf-8"))
-    peak = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     return WholeRun(side, seed, wall, usage.ru_utime + usage.ru_stime, peak, found)
+
+
+def _waited(pid: int) -> tuple[int, Any, int]:
+    """(status, usage, peak resident bytes) of a process when it has ended.
+
+    The peak is read as it runs, where the system shows it (Linux): the account at the end begins with this process's.
+    """
+    peak = 0
+    while True:
+        peak = memory.peak_of(pid) or peak
+        found, status, usage = os.wait4(pid, os.WNOHANG)
+        if found:
+            return status, usage, peak or usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+        time.sleep(LOOK)

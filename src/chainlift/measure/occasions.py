@@ -9,15 +9,21 @@ from typing import Any
 
 from chainlift.settings import Settings
 
+HOW = {"every", "max_tokens", "temperature"}
+"""Settings that decide what the measurements on the way are."""
+
 
 def identity_of_stage_1(content: dict[str, Any], stage: str) -> dict[str, Any]:
     """What identifies stage 1 among a recipe's keys and values; `stage` is the key of its own part.
 
-    How much is measured and how often a checkpoint is kept is left out. At which steps it is measured stays: a step
-    that was left out cannot be measured later, as its weights are gone.
+    How much is measured and how often a checkpoint is kept is left out. At which steps and how it is measured stays:
+    what was measured on the way cannot be measured again, as those weights are gone.
     """
     own = {key: value for key, value in content[stage].items() if key != "checkpoint_every"}
-    return content | {stage: own, "evaluate": {"every": content["evaluate"]["every"]}}
+    return content | {
+        stage: own,
+        "evaluate": {key: content["evaluate"][key] for key in HOW & content["evaluate"].keys()},
+    }
 
 
 def at_the_end(settings: Settings) -> dict[str, Any]:
