@@ -1,4 +1,4 @@
-"""What torchrun or accelerate has told this process by its environment, for whoever must know it without PyTorch."""
+"""Rank and number of processes from the environment, without importing PyTorch."""
 
 from __future__ import annotations
 

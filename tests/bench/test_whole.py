@@ -75,9 +75,11 @@ def test_ratios_are_taken_within_repetitions() -> None:
 
 
 def test_a_side_that_fails_says_why(small: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
     monkeypatch.setattr(whole, "_ours", lambda *_: ([sys.executable, "-c", "raise OSError('no room')"], dict))
     with pytest.raises(RuntimeError, match="chainlift run failed: OSError: no room"):
-        whole.compare(small, 1, with_weld=False, after=lambda run: None)
+        whole.compare(small, 1, with_weld=False, before=told.append, after=lambda run: None)
+    assert told == ["whole run 1 of 1: chainlift run, seed 0"]
 
 
 @pytest.mark.slow

@@ -65,7 +65,6 @@ def test_several_threads_get_their_own_verdicts(odd: MathPool) -> None:
     assert found == {n: {(f"{n}", f"{n}"): True, (f"{n}", "x"): False} for n in range(5)}
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_a_forked_process_has_workers_of_its_own(odd: MathPool) -> None:
     assert odd.verdicts([("x", "x")]) == {("x", "x"): True}
     before = pids(odd)

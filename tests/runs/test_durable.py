@@ -144,7 +144,6 @@ def is_a_version(found: Path) -> bool:
     return durable.is_whole(found) and names(found) in ({"a.txt", "inside", CHECKSUMS}, {"new", CHECKSUMS})
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_folder_is_old_or_new_wherever_its_replacing_is_killed(tmp_path: Path) -> None:
     status, number, root = -signal.SIGKILL, -1, tmp_path
     while status != 0:
@@ -164,7 +163,6 @@ def test_a_folder_is_old_or_new_wherever_its_replacing_is_killed(tmp_path: Path)
     assert names(root / "x") == {"new", CHECKSUMS}
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_folder_is_old_or_new_wherever_the_power_is_lost(tmp_path: Path) -> None:
     root, lost = tmp_path / "root", tmp_path / "lost"
     root.mkdir()

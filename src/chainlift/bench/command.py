@@ -59,6 +59,8 @@ class Options:
         if self.whole:
             if self.grid or self.fit or self.run is not None or self.only != ACTIONS:
                 raise ValueError("--whole runs everything; leave --run, --only, --grid and --fit out")
+            if len(self.dtypes) > 1:
+                raise ValueError("--whole: --dtype both is not possible; run it once for each")
             whole.check(recipe)
         elif not (self.grid or self.fit):
             if set(self.only) != {"stage1"}:
@@ -149,8 +151,14 @@ def measure(options: Options, reporter: Reporter, tell: Tell) -> Report:
     with _threads(options.threads or recipe.threads), TemporaryDirectory() as scratch:
         report = Report(environment.describe(machines[0].device), recipe.run_id, options.num_repeats, missing)
         if options.whole:
+            (machine,) = machines
+            changes = {"device": machine.device, "dtype": machine.dtype, "threads": torch.get_num_threads()}
             report.whole = whole.compare(
-                recipe, options.num_repeats, with_weld=missing is None, after=lambda run: tell(run.line)
+                recipe.model_copy(update=changes),
+                options.num_repeats,
+                with_weld=missing is None,
+                before=reporter.say,
+                after=lambda run: tell(run.line),
             )
             return report
         turns = _Turns(options.num_repeats, Steps(reporter.console), tell)

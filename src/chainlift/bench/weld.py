@@ -23,7 +23,7 @@ import torch
 
 from chainlift import recipe as recipes
 from chainlift.bench import peers, states, trl_peer
-from chainlift.bench.machine import Machine
+from chainlift.bench.machine import Machine, pick_device
 from chainlift.learning import averaging
 from chainlift.learning.next_token import PretrainSettings
 from chainlift.learning.optimizer import OptimizerSettings, rate_scale
@@ -72,7 +72,7 @@ class Weld:
     """The weld's stages on one machine."""
 
     def __init__(self, recipe: Recipe, task: Task) -> None:
-        self.recipe, self.task, self.machine = recipe, task, Machine(dtype=recipe.dtype)
+        self.recipe, self.task, self.machine = recipe, task, Machine(pick_device(recipe.device), recipe.dtype)
         self.eos = task.vocabulary.eos
 
     def next_tokens(self, model: Any, settings: PretrainSettings, stage: str) -> dict[str, float]:
@@ -86,7 +86,7 @@ class Weld:
             batch = mixture.draw(
                 self.task, self.recipe.mixture, settings.batch_size, seed=self.recipe.seed, name=stage, step=step
             )
-            tokens, labels = peers.pad(batch, self.eos)
+            tokens, labels = (t.to(self.machine.device) for t in peers.pad(batch, self.eos))
             with self.machine.autocast():
                 loss = model(input_ids=tokens, labels=labels, use_cache=False).loss
             loss.backward()
@@ -150,7 +150,7 @@ class Weld:
         generate = peers.Generate(model.eval(), self.machine, self.eos, self.task.long_length + 1)
         found: dict[str, float] = {}
         for mode in ("greedy", "sampled"):
-            responses = generate.responses(prompts, greedy=mode == "greedy")
+            responses = generate.responses(prompts.to(self.machine.device), greedy=mode == "greedy")
             verdict = self.task.verify(prompts, responses.cpu())
             found[mode] = float(verdict.answer.float().mean())
             if mode == "greedy":

@@ -83,8 +83,16 @@ def check(recipe: Recipe) -> None:
     weld.check(recipe)
 
 
-def compare(recipe: Recipe, repeats: int, *, with_weld: bool, after: Callable[[WholeRun], None]) -> Whole:
-    """`repeats` runs of each side in turn, on the seeds from the recipe's own on; `after` gets each run.
+def compare(
+    recipe: Recipe,
+    repeats: int,
+    *,
+    with_weld: bool,
+    before: Callable[[str], None],
+    after: Callable[[WholeRun], None],
+) -> Whole:
+    """`repeats` runs of each side in turn, on the seeds from the recipe's own on; `before` gets a line for progress,
+    `after` each run.
 
     RuntimeError with its last line where a side fails.
     """
@@ -92,10 +100,20 @@ def compare(recipe: Recipe, repeats: int, *, with_weld: bool, after: Callable[[W
     for seed in range(recipe.seed, recipe.seed + repeats):
         sides = [(OURS, _ours)] + ([(WELD, _welded)] if with_weld else [])
         for side, command in sides[:: 1 if (seed - recipe.seed) % 2 == 0 else -1]:
+            number = f"{len(runs) + 1} of {repeats * len(sides)}"
+            before(f"whole run {number}: {side}, seed {seed}{_left(runs, repeats, len(sides))}")
             with TemporaryDirectory() as folder:
                 runs.append(_measured(side, seed, *command(recipe.model_copy(update={"seed": seed}), Path(folder))))
             after(runs[-1])
     return Whole(runs)
+
+
+def _left(runs: list[WholeRun], repeats: int, num_sides: int) -> str:
+    """About how long all of it still takes, by the mean of the runs so far; nothing before both sides have run."""
+    if len(runs) < num_sides:
+        return ""
+    seconds = statistics.mean(run.wall_seconds for run in runs) * (repeats * num_sides - len(runs))
+    return f", about {seconds:.0f} s left"
 
 
 def _ours(recipe: Recipe, folder: Path) -> tuple[list[str], Callable[[str], dict[str, Any]]]:

@@ -47,7 +47,7 @@ def sweep(
     minutes: Minutes = None,
     memory: Memory = None,
     out: Out = Path("runs"),
-    retry: Annotated[bool, typer.Option("--retry", help="Try failed runs again, which are else left alone.")] = False,
+    retry: Annotated[bool, typer.Option("--retry", help="Try failed runs again.")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="List the runs to do with their expected time; run nothing.")
     ] = False,

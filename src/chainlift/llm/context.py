@@ -28,7 +28,7 @@ VOCABULARY_PROBLEMS = 4000  # from which the tokenizer of a model from scratch i
 
 @dataclass
 class LlmContext:
-    """A recipe about to run: its data, grader and folder, and who is told."""
+    """A recipe about to run: its data, grader, folder and reporter."""
 
     recipe: LlmRecipe
     folder: RunFolder
@@ -96,7 +96,7 @@ class LlmContext:
 
     def record(self, state: TrainerState, kind: str, metrics: dict[str, Any]) -> dict[str, Any]:
         """The row just appended to metrics.jsonl."""
-        row = _row(state, kind, metrics)
+        row = state.row(kind, metrics)
         if processes.is_first():
             self.folder.append("metrics.jsonl", [row])
         return row
@@ -121,7 +121,7 @@ class LlmContext:
         )
         shown = found if show else {}
         responses = [row for mode, judged in shown.items() for row in _shown(state, "evaluation", mode, judged)]
-        return {"metrics.jsonl": [_row(state, "evaluation", {"final": final, **table})], "rollouts.jsonl": responses}
+        return {"metrics.jsonl": [state.row("evaluation", {"final": final, **table})], "rollouts.jsonl": responses}
 
     def evaluate(self, state: TrainerState, model: Any, tokenizer: Any, *, final: bool, show: bool) -> None:
         """Measure a model on held-out problems and record it; `show` takes the full number of them."""
@@ -137,18 +137,6 @@ class LlmContext:
         """Append the first responses to rollouts.jsonl."""
         if processes.is_first():
             self.folder.append("rollouts.jsonl", _shown(state, kind, mode, judged, rewards))
-
-
-def _row(state: TrainerState, kind: str, metrics: dict[str, Any]) -> dict[str, Any]:
-    """A row of metrics.jsonl."""
-    return {
-        "stage": state.stage,
-        "kind": kind,
-        "step": state.step,
-        "sequences": state.sequences,
-        "tokens": state.tokens,
-        **metrics,
-    }
 
 
 def _shown(

@@ -163,7 +163,7 @@ def _open(kind: Any, path: str, gguf_file: str | None, *, download: bool, **opti
 
 
 def settle(model: Any, tokenizer: Any) -> Any:
-    """The model, generating as it is told and not as its checkpoint's generation_config.json says."""
+    """The model, set to generate by its caller's arguments and not by its checkpoint's generation_config.json."""
     from transformers import GenerationConfig
 
     ends = {tokenizer.eos_token_id}

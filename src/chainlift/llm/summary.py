@@ -6,19 +6,11 @@ from typing import Any
 
 from chainlift.llm.prediction import predicted
 from chainlift.llm.recipe import LlmRecipe
+from chainlift.report.terminal import OF_FORMS
 from chainlift.runs import checkpoint
 from chainlift.runs.store import RunFolder
 from chainlift.stages.summary import measured
 from chainlift.tasks.freshness import Freshness
-
-LLM = (
-    "long_accuracy",
-    "short_accuracy",
-    "length_mean_right",
-    "length_mean_wrong",
-    "long_share_right",
-    "long_share_wrong",
-)
 
 
 def summarise(recipe: LlmRecipe, folder: RunFolder) -> dict[str, Any]:
@@ -35,7 +27,7 @@ def summarise(recipe: LlmRecipe, folder: RunFolder) -> dict[str, Any]:
         if stage == "posttrain" and recipe.posttrain is not None:
             done = {"algorithm": recipe.posttrain.algorithm, "updates": state.step, "rollouts": state.sequences}
         counts = {"tokens": state.tokens, "seconds": round(state.seconds, 1), "prompts": final[-1]["greedy"]["n"]}
-        extra = {f"{mode}_{key}": final[-1][mode][key] for mode in ("greedy", "sampled") for key in LLM}
+        extra = {f"{mode}_{key}": final[-1][mode][key] for mode in ("greedy", "sampled") for key in OF_FORMS}
         if "opened" in final[-1]:
             extra |= {"opened_accuracy": final[-1]["opened"]["accuracy"]}
         if "opening" in final[-1]:

@@ -105,7 +105,7 @@ def tell(rng: Random, steps: int, limit: int) -> Story:
 
 
 class _Draft:
-    """A story while it is told."""
+    """A story that is being written, sentence by sentence."""
 
     def __init__(self, rng: Random, limit: int) -> None:
         self.rng, self.limit = rng, limit

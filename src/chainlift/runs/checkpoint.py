@@ -15,6 +15,7 @@ import json
 import shutil
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError
 from torch import Tensor
@@ -49,6 +50,11 @@ class TrainerState:
     """The stage is over, and its last evaluation is on record."""
     lengths: dict[str, int] = field(default_factory=dict)
     """Bytes of the run folder's appended files at this point."""
+
+    def row(self, kind: str, metrics: dict[str, Any]) -> dict[str, Any]:
+        """A row of metrics.jsonl; it holds no wall-clock time, so that a resumed run writes the same bytes."""
+        counts = {"step": self.step, "sequences": self.sequences, "tokens": self.tokens}
+        return {"stage": self.stage, "kind": kind, **counts, **metrics}
 
 
 def save(

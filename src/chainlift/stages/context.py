@@ -37,7 +37,7 @@ SHOWN_RESPONSES = 8  # kept in rollouts.jsonl of each mode and occasion
 
 @dataclass
 class Context:
-    """A recipe about to run: its task, device and folder, and who is told."""
+    """A recipe about to run: its task, device, folder and reporter."""
 
     recipe: Recipe
     folder: RunFolder
@@ -120,7 +120,7 @@ class Context:
 
     def record(self, state: TrainerState, kind: str, metrics: dict[str, Any]) -> dict[str, Any]:
         """The row just appended to metrics.jsonl."""
-        row = _row(state, kind, metrics)
+        row = state.row(kind, metrics)
         if processes.is_first():
             self.folder.append("metrics.jsonl", [row])
         return row
@@ -139,7 +139,7 @@ class Context:
                 pass_at_k_prompts=settings.pass_at_k_prompts if final else 0,
                 pass_at_k_samples=settings.pass_at_k_samples,
             )
-        return _row(state, "evaluation", {"final": final, **table})
+        return state.row("evaluation", {"final": final, **table})
 
     def evaluate(self, state: TrainerState, model: Model, *, final: bool, show: bool) -> None:
         """Measure the model on evaluation prompts and record it; `show` takes the full number of prompts.
@@ -185,18 +185,6 @@ class Context:
         """Raise Interrupted once the user has pressed Ctrl-C; for all processes at once, as above."""
         if self.stopping:
             raise Interrupted
-
-
-def _row(state: TrainerState, kind: str, metrics: dict[str, Any]) -> dict[str, Any]:
-    """A row of metrics.jsonl; none holds a wall-clock time, so that a resumed run writes the same bytes."""
-    return {
-        "stage": state.stage,
-        "kind": kind,
-        "step": state.step,
-        "sequences": state.sequences,
-        "tokens": state.tokens,
-        **metrics,
-    }
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""A grid as people write it: `posttrain.lr=1e-4,3e-4 task.d=8..12`, crossed or zipped, into recipes."""
+"""From a grid like `posttrain.lr=1e-4,3e-4 task.d=8..12`, crossed or zipped, to recipes."""
 
 from __future__ import annotations
 
