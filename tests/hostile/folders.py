@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 from tests.hostile.campaign import Tally, attempt, contents
-from tests.hostile.checkpoints import CASES, EVERY, HARMLESS, MODULE, Case
+from tests.hostile.checkpoints import CASES, HARMLESS
+from tests.hostile.tampering import EVERY, MODULE, Case
 
 ARGUMENTS = {"evaluate": ["--prompts", "8"], "sample": ["-n", "1"], "export": ["model"]}
 

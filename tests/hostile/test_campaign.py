@@ -8,7 +8,7 @@ import pytest
 from tests.conftest import SMALL
 from tests.hostile import campaign, files, folders, lines
 from tests.hostile.campaign import Tally
-from tests.hostile.checkpoints import Case
+from tests.hostile.tampering import Case
 
 SLOW = (
     "report",

@@ -15,7 +15,8 @@ from chainlift.models import families, hub
 from chainlift.models.blocks import ModelSettings
 from chainlift.seeding import stream
 from chainlift.tasks.running_sum import RunningSum, RunningSumSettings
-from tests.hostile.checkpoints import CASES, EVERY, HARMLESS, MODULE, Case
+from tests.hostile.checkpoints import CASES, HARMLESS
+from tests.hostile.tampering import EVERY, MODULE, Case
 from tests.in_process import Ended, command
 
 SECONDS = 60  # of a command before it counts as hanging
