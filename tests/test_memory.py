@@ -155,10 +155,24 @@ def test_a_memory_error_that_python_lost_is_told_as_one(monkeypatch: pytest.Monk
     assert explain(lost)[1].startswith("error: not enough memory")
 
 
+@pytest.mark.parametrize("error", [MemoryError(), SystemError("error return without exception set")])
+def test_too_little_memory_to_look_how_much_there_is_counts_as_short(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def look() -> float:
+        raise error
+
+    monkeypatch.setattr(memory, "available", look)
+    assert explain(SystemError("error return without exception set"))[1].startswith("error: not enough memory")
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("more", [0.0, 0.1, 0.4])
+@pytest.mark.parametrize("more", [0.001, 0.1, 0.4])
 def test_under_a_limit_of_address_space_there_is_no_traceback(more: float, recipe: Path, tmp_path: Path) -> None:
-    """So many GB above what importing takes: not enough for a wide model, whatever the estimate says."""
+    """So many GB above what importing takes: not enough for a wide model, whatever the estimate says.
+
+    With none at all the C++ runtime cannot throw its own exceptions and aborts the process, which no handler sees.
+    """
     code = f"""
 import resource, sys
 from chainlift.cli import main

@@ -56,12 +56,20 @@ def is_out_of_memory(error: Exception) -> bool:
     extension, so that it counts only while memory is short.
     """
     if isinstance(error, SystemError):
-        return memory.available() < SHORT
+        return _is_short()
     text = str(error)
     return isinstance(error, MemoryError) or (
         isinstance(error, RuntimeError)
         and (type(error).__name__ == "OutOfMemoryError" or any(sign in text for sign in OUT_OF_MEMORY))
     )
+
+
+def _is_short() -> bool:
+    """Whether an allocation may well have failed; where there is too little to look, it has."""
+    try:
+        return memory.available() < SHORT
+    except (MemoryError, SystemError):
+        return True
 
 
 def _usage(error: Any) -> str:
