@@ -166,17 +166,28 @@ def test_too_little_memory_to_look_how_much_there_is_counts_as_short(
     assert explain(SystemError("error return without exception set"))[1].startswith("error: not enough memory")
 
 
+def test_a_library_that_found_no_memory_is_told_from_one_that_is_missing() -> None:
+    line = explain(ImportError("libtorch_cpu.so: failed to map segment from shared object"))[1]
+    assert line.startswith("error: not enough memory")
+    with pytest.raises(ImportError, match="No module"):
+        explain(ImportError("No module named 'torch'"))
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("more", [0.001, 0.1, 0.4])
-def test_under_a_limit_of_address_space_there_is_no_traceback(more: float, recipe: Path, tmp_path: Path) -> None:
-    """So many GB above what importing takes: not enough for a wide model, whatever the estimate says.
+@pytest.mark.parametrize(
+    ("more", "first"), [(0.001, "stages.pipeline"), (0.1, "stages.pipeline"), (0.4, "stages.pipeline"), (0.1, "memory")]
+)
+def test_under_a_limit_of_address_space_there_is_no_traceback(
+    more: float, first: str, recipe: Path, tmp_path: Path
+) -> None:
+    """So many GB above what importing `first` takes: not enough for a wide model, nor for PyTorch where it is to come.
 
     With none at all the C++ runtime cannot throw its own exceptions and aborts the process, which no handler sees.
     """
     code = f"""
 import resource, sys
 from chainlift.cli import main
-from chainlift.stages import pipeline
+import chainlift.{first}
 used = next(int(line.split()[1]) * 1024 for line in open("/proc/self/status") if line.startswith("VmSize"))
 resource.setrlimit(resource.RLIMIT_AS, (used + int({more} * 1e9),) * 2)
 main()

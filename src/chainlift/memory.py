@@ -1,4 +1,5 @@
-"""How much memory this process may still take, looked at before sizes that somebody typed are allocated.
+"""How much memory this process may still take, looked at before sizes that somebody typed are allocated; and which
+errors say that there was too little.
 
 PyTorch would be killed without a word (where the system promises more memory than there is), or fail deep inside.
 
@@ -17,6 +18,11 @@ from typing import NamedTuple
 PROC = Path("/proc")
 GROUPS = Path("/sys/fs/cgroup")
 GB = 1e9
+SHORT = 2**28  # bytes; below, an allocation of PyTorch's may well have failed
+GO_ON = "the same command goes on from the last checkpoint"
+SPENT = f"error: not enough memory; smaller sizes need less, and {GO_ON}"
+_SIGNS = ("can't allocate memory", "not enough memory", "CUDA out of memory", "std::bad_alloc", "bad allocation")
+_SIGNS_OF_A_LIBRARY = ("failed to map segment", "cannot allocate memory", "Cannot allocate memory")
 
 
 class _Files(NamedTuple):
@@ -42,6 +48,31 @@ def check(key: str, needed: float) -> None:
     free = available()
     if needed > free:
         raise ValueError(f"{key}: needs about {needed / GB:,.3g} GB of memory, and {free / GB:.3g} GB are free here")
+
+
+def ran_out(error: Exception) -> bool:
+    """Whether Python, PyTorch or the loader of libraries could not allocate, on the CPU or on a GPU.
+
+    CPython loses some MemoryErrors and says `error return without exception set` (SystemError). So can a broken
+    extension, so that it counts only while memory is short.
+    """
+    text = str(error)
+    if isinstance(error, SystemError):
+        return _is_short()
+    if isinstance(error, ImportError):
+        return any(sign in text for sign in _SIGNS_OF_A_LIBRARY)
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError)
+        and (type(error).__name__ == "OutOfMemoryError" or any(sign in text for sign in _SIGNS))
+    )
+
+
+def _is_short() -> bool:
+    """Whether an allocation may well have failed; where there is too little to look, it has."""
+    try:
+        return available() < SHORT
+    except (MemoryError, SystemError):
+        return True
 
 
 def _left_to_groups(proc: Path, groups: Path) -> Iterator[float | None]:

@@ -7,6 +7,7 @@ import sys
 
 import typer
 
+from chainlift import memory
 from chainlift.cli import benchmark, interop, language, one_run, sweeps  # noqa: F401 (their commands)
 from chainlift.cli.app import app
 
@@ -22,11 +23,23 @@ def main() -> None:
         print("interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
         sys.exit(130)
     except Exception as error:
+        sys.exit(_tell(error))
+
+
+def _tell(error: Exception) -> int:
+    """The exit status of an error, whose line is printed by the first process."""
+    from chainlift.visible import one_line
+
+    try:
         from chainlift import launcher
         from chainlift.stages.failures import explain
-        from chainlift.visible import one_line
 
         status, line = explain(error)
         if line and launcher.local_rank() == 0:
             print(one_line(line), file=sys.stderr)
-        sys.exit(status)
+    except Exception as second:  # the error itself, raised again, or what told of it found no memory for its imports
+        if not (memory.ran_out(error) or memory.ran_out(second)):
+            raise
+        print(memory.SPENT, file=sys.stderr)
+        return 1
+    return status

@@ -11,9 +11,7 @@ from chainlift.processes import PeerLost
 from chainlift.runs import durable
 from chainlift.visible import one_line
 
-OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "CUDA out of memory", "std::bad_alloc", "bad allocation")
-SHORT = 2**28  # bytes; below, an allocation of PyTorch's may well have failed
-GO_ON = "the same command goes on from the last checkpoint"
+GO_ON = memory.GO_ON
 
 
 class Interrupted(Exception):
@@ -41,35 +39,12 @@ def explain(error: Exception) -> tuple[int, str]:
         return 1, f"error: {error}"
     if isinstance(error, FloatingPointError):
         return 1, f"error: training diverged: {error}; lower the learning rate (the last checkpoint is kept)"
-    if is_out_of_memory(error):
-        return 1, f"error: not enough memory; smaller sizes need less, and {GO_ON}"
+    if memory.ran_out(error):
+        return 1, memory.SPENT
     if isinstance(error, OSError):
         mend = f"make room, then {GO_ON}" if durable.is_full(error) else GO_ON
         return 1, f"error: {error.filename or 'the run folder'}: {error.strerror or error}; {mend}"
     raise error
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """Whether Python or PyTorch could not allocate, on the CPU or on a GPU.
-
-    CPython loses some MemoryErrors and says `error return without exception set` (SystemError). So can a broken
-    extension, so that it counts only while memory is short.
-    """
-    if isinstance(error, SystemError):
-        return _is_short()
-    text = str(error)
-    return isinstance(error, MemoryError) or (
-        isinstance(error, RuntimeError)
-        and (type(error).__name__ == "OutOfMemoryError" or any(sign in text for sign in OUT_OF_MEMORY))
-    )
-
-
-def _is_short() -> bool:
-    """Whether an allocation may well have failed; where there is too little to look, it has."""
-    try:
-        return memory.available() < SHORT
-    except (MemoryError, SystemError):
-        return True
 
 
 def _usage(error: Any) -> str:
