@@ -9,6 +9,7 @@ import torch
 
 from chainlift.llm import models
 from chainlift.llm.models import LanguageModelSettings, LoraSettings
+from chainlift.models.shapes_only import shapes_only
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ def size(settings: LanguageModelSettings) -> ModelSize:
     from transformers.pytorch_utils import Conv1D
 
     config = models.configuration(settings)
-    with torch.device("meta"):
+    with shapes_only():
         model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
     head = model.get_output_embeddings()
     kinds = (torch.nn.Linear, Conv1D)  # GPT-2's linear layers are Conv1D

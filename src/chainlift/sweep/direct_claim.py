@@ -10,7 +10,7 @@ from chainlift.sweep.grid import Finished, cross
 from chainlift.sweep.kinds import AnyRecipe
 
 DIGITS = (2, 3, 4, 5, 6, 8, 10, 15, 20, 30)
-QUICK_DIGITS, QUICK = (3, 15), ("pretrain.steps=500", "evaluate.every=500", "model.width=32")
+QUICK_DIGITS, QUICK = (3, 15), ("pretrain.steps=200", "evaluate.every=200", "model.width=32")
 SMALL = 15
 """From this d on the learner is claimed to be at chance; below it is measured."""
 CHANCE, NEAR = 0.5, 0.05

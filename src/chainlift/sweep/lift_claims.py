@@ -22,10 +22,10 @@ RAREST, LONGER = 0.01, 3200
 """At this p_cot the recipe's 1,600 steps are too few for some seeds to have a chain at all; it is run for more, too."""
 DIGITS = (2, 3)
 QUICK_NOISE = (0.01, 0.11)
-QUICK_NOISY = ("pretrain.steps=700", "evaluate.every=700", "posttrain.prompts=3072")
+QUICK_NOISY = ("pretrain.steps=200", "evaluate.every=200", "posttrain.prompts=3072")
 QUICK_RARE_P = (0, 0.05)
-QUICK_RARE = ("model.width=32", "pretrain.steps=700", "posttrain.updates=80", "posttrain.lr=5e-4")
-QUICK_MULTIPLICATION = ("pretrain.steps=900", "posttrain.updates=40", "evaluate.every=900")
+QUICK_RARE = ("model.width=32", "pretrain.steps=300", "posttrain.updates=60", "posttrain.lr=5e-4")
+QUICK_MULTIPLICATION = ("pretrain.steps=300", "posttrain.updates=40", "evaluate.every=300")
 
 
 def noisy_runs(seeds: Sequence[int], quick: bool = False) -> list[AnyRecipe]:

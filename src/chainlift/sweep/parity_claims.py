@@ -17,18 +17,18 @@ from chainlift.theory.linear_model import go_on_log_odds
 
 SHARES = (0.1, 0.2, 0.25, 0.29, 0.32, 0.35, 0.38, 0.42, 0.5, 0.7)
 QUICK_SHARES = (0.15, 0.26, 0.41, 0.5)
-QUICK_MODEL = ("model.family=mistral", "model.width=64", "pretrain.lr=2e-3")
-QUICK_THRESHOLD = ("task.d=12", *QUICK_MODEL, "pretrain.steps=500", "evaluate.every=500")
+QUICK_MODEL = ("model.family=mistral", "model.width=64", "pretrain.lr=3e-3", "pretrain.warmup=10")
+QUICK_THRESHOLD = ("task.d=12", *QUICK_MODEL, "pretrain.steps=200", "evaluate.every=200")
 QUICK_HEADLINE = (
-    "task.d=12", *QUICK_MODEL, "pretrain.steps=800", "posttrain.prompts=64", "posttrain.updates=30",
-    "posttrain.lr=5e-4", "continued_pretrain.lr=5e-4",
+    "task.d=12", *QUICK_MODEL, "pretrain.steps=200", "posttrain.prompts=64", "posttrain.lr=5e-4",
+    "evaluate.every=40",
 )  # fmt: skip
-QUICK_STALLS = ("task.d=12", *QUICK_MODEL, "pretrain.steps=1000")
+QUICK_STALLS = ("task.d=12", *QUICK_MODEL, "pretrain.steps=600")
 LAYERS, WIDTHS = (2, 4), (128, 256)
 QUICK_LAYERS, QUICK_WIDTHS = (2,), (32, 64)
 QUICK_CAPACITY = (
-    "task.d=12", "model.family=mistral", "pretrain.lr=2e-3", "pretrain.steps=600", "pretrain.hold=0.2",
-    "evaluate.every=200",
+    "task.d=12", "model.family=mistral", "pretrain.lr=3e-3", "pretrain.warmup=10", "pretrain.steps=200",
+    "evaluate.every=50",
 )  # fmt: skip
 SOON = 20
 """Updates within which RL is claimed to lift."""

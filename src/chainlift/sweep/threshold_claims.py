@@ -22,8 +22,8 @@ LEAP_P = (0.2, 0.28, 0.38, 0.45)
 QUICK_MODULI, QUICK_AROUND = (2, 3), (0.8, 1.2)
 QUICK_MARKED_P = {"none": (0.2667, 0.4), "long": (0.2667, 0.4), "both": (0.4, 0.6)}
 QUICK_LEAP_P = (0.25, 0.42)
-QUICK = ("model.width=32", "pretrain.steps=600", "pretrain.hold=0.2", "evaluate.every=600")
-QUICK_LEAP = ("model.width=64", "pretrain.steps=600", "evaluate.every=600", "pretrain.lr=2e-3")
+QUICK = ("model.width=32", "pretrain.steps=200", "evaluate.every=200")
+QUICK_LEAP = ("model.width=64", "pretrain.steps=200", "evaluate.every=200", "pretrain.lr=3e-3")
 
 
 def modulus_runs(seeds: Sequence[int], quick: bool = False) -> list[AnyRecipe]:
