@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from chainlift.measure.finding import Finding
-from chainlift.sweep.claims import Claim, after, by_seed
+from chainlift.sweep.claims import QUICK_STAGE_1, Claim, after, by_seed
 from chainlift.sweep.grid import Finished, cross
 from chainlift.sweep.kinds import AnyRecipe
 from chainlift.sweep.over_p import by_quantity, over_p
@@ -22,9 +22,9 @@ RAREST, LONGER = 0.01, 3200
 """At this p_cot the recipe's 1,600 steps are too few for some seeds to have a chain at all; it is run for more, too."""
 DIGITS = (2, 3)
 QUICK_NOISE = (0.01, 0.11)
-QUICK_NOISY = ("pretrain.steps=200", "evaluate.every=200", "posttrain.prompts=3072")
+QUICK_NOISY = (*QUICK_STAGE_1, "pretrain.steps=180", "evaluate.every=180", "posttrain.prompts=2048")
 QUICK_RARE_P = (0, 0.05)
-QUICK_RARE = ("model.width=32", "pretrain.steps=300", "posttrain.updates=60", "posttrain.lr=5e-4")
+QUICK_RARE = (*QUICK_STAGE_1, "pretrain.steps=250", "posttrain.updates=60", "posttrain.lr=5e-4")
 QUICK_MULTIPLICATION = ("pretrain.steps=300", "posttrain.updates=40", "evaluate.every=300")
 
 

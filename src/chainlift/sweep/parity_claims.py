@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from chainlift.measure.finding import Finding
-from chainlift.sweep.claims import Claim, after, by_seed
+from chainlift.sweep.claims import QUICK_STAGE_1, Claim, after, by_seed
 from chainlift.sweep.grid import Finished, cross
 from chainlift.sweep.kinds import AnyRecipe
 from chainlift.sweep.over_p import GO_ON, P, by_quantity, is_share, over_p, threshold
@@ -17,19 +17,15 @@ from chainlift.theory.linear_model import go_on_log_odds
 
 SHARES = (0.1, 0.2, 0.25, 0.29, 0.32, 0.35, 0.38, 0.42, 0.5, 0.7)
 QUICK_SHARES = (0.15, 0.26, 0.41, 0.5)
-QUICK_MODEL = ("model.family=mistral", "model.width=64", "pretrain.lr=3e-3", "pretrain.warmup=10")
-QUICK_THRESHOLD = ("task.d=12", *QUICK_MODEL, "pretrain.steps=200", "evaluate.every=200")
+QUICK_THRESHOLD = ("task.d=12", *QUICK_STAGE_1, "pretrain.steps=180", "evaluate.every=180")
 QUICK_HEADLINE = (
-    "task.d=12", *QUICK_MODEL, "pretrain.steps=200", "posttrain.prompts=64", "posttrain.lr=5e-4",
+    "task.d=12", *QUICK_STAGE_1, "pretrain.steps=180", "posttrain.prompts=64", "posttrain.lr=5e-4",
     "evaluate.every=40",
 )  # fmt: skip
-QUICK_STALLS = ("task.d=12", *QUICK_MODEL, "pretrain.steps=600")
+QUICK_STALLS = ("task.d=12", *QUICK_STAGE_1, "pretrain.steps=600")
 LAYERS, WIDTHS = (2, 4), (128, 256)
 QUICK_LAYERS, QUICK_WIDTHS = (2,), (32, 64)
-QUICK_CAPACITY = (
-    "task.d=12", "model.family=mistral", "pretrain.lr=3e-3", "pretrain.warmup=10", "pretrain.steps=200",
-    "evaluate.every=50",
-)  # fmt: skip
+QUICK_CAPACITY = ("task.d=12", *QUICK_STAGE_1, "pretrain.steps=180", "evaluate.every=60")
 SOON = 20
 """Updates within which RL is claimed to lift."""
 
@@ -181,7 +177,7 @@ CLAIMS = (
         "From that checkpoint, RL reaches greedy accuracy .99 and full length within about 20 updates",
         lifts_runs,
         check_lifts,
-        seeds=(0, 1, 2, 3, 4),
+        seeds=tuple(range(10)),
         pictures=lifts_pictures,
     ),
     Claim(
@@ -189,6 +185,7 @@ CLAIMS = (
         "Greedy answers become long at p_cot = 1/3, and are a coin flip below",
         threshold_runs,
         check_threshold,
+        seeds=tuple(range(10)),
         pictures=threshold_pictures,
     ),
     Claim(

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from chainlift.measure.finding import Finding
-from chainlift.sweep.claims import Claim, after, by_seed
+from chainlift.sweep.claims import QUICK_STAGE_1, Claim, after, by_seed
 from chainlift.sweep.grid import Finished, cross
 from chainlift.sweep.kinds import AnyRecipe
 from chainlift.sweep.over_p import by_quantity, is_share
-from chainlift.sweep.parity_claims import QUICK_MODEL
 from chainlift.sweep.posttrain_pictures import REWARDS, SETTING, algorithms_pictures, switch_pictures
 
 TEMPERATURES = (0.75, 1.0, 1.5)
@@ -18,11 +17,11 @@ STAR = (
     "evaluate.posttrain_every=1",
 )  # fmt: skip
 """STaR fits what it kept of a round in several updates; the others make one update of each round."""
-QUICK_ALGORITHMS = ("task.d=12", *QUICK_MODEL, "pretrain.steps=200", "posttrain.lr=5e-4", "posttrain.updates=30")
+QUICK_ALGORITHMS = ("task.d=12", *QUICK_STAGE_1, "pretrain.steps=180", "posttrain.lr=5e-4", "posttrain.updates=30")
 QUICK_TEMPERATURES = (1.0, 1.5)
 STEPS = (20, 40, 60, 80, 100, 160)
-QUICK_STEPS = (25, 50, 200)
-QUICK_SWITCH = ("task.d=12", *QUICK_MODEL, "posttrain.lr=5e-4")
+QUICK_STEPS = (20, 40, 180)
+QUICK_SWITCH = ("task.d=12", *QUICK_STAGE_1, "posttrain.lr=5e-4")
 LEARNED, NOT_LEARNED = 0.9, 0.1
 """Share of the long responses before RL that are gold: from the one on RL is predicted to make answers right, up to the
 other not to."""

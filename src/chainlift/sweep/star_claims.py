@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from chainlift.measure.finding import Finding
-from chainlift.sweep.claims import Claim, first_long
+from chainlift.sweep.claims import QUICK_STAGE_1, Claim, first_long
 from chainlift.sweep.grid import Finished, cross
 from chainlift.sweep.kinds import AnyRecipe
 from chainlift.theory import star
@@ -17,7 +17,13 @@ from chainlift.theory import star
 LINEAR_P = (0.1, 0.05, 0.02)
 QUICK_LINEAR_P = (0.1,)
 QUICK_LINEAR = ("task.d=6", "pretrain.steps=3000", "posttrain.prompts=16384", "posttrain.updates=120")
-QUICK_RECURSION = ("mixture.p_cot=0.25", "pretrain.steps=250", "posttrain.prompts=3072", "posttrain.updates=80")
+QUICK_RECURSION = (
+    "mixture.p_cot=0.25",
+    *QUICK_STAGE_1,
+    "pretrain.steps=250",
+    "posttrain.prompts=2048",
+    "posttrain.updates=80",
+)
 Rounds = list[list[dict[str, Any]]]
 """Evaluations seed by seed, round by round."""
 

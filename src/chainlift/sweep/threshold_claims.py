@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from chainlift.measure.finding import Finding
-from chainlift.sweep.claims import Claim
+from chainlift.sweep.claims import QUICK_STAGE_1, Claim
 from chainlift.sweep.grid import Finished, cross
 from chainlift.sweep.kinds import AnyRecipe
 from chainlift.sweep.over_p import FIRST_LEAD, GO_ON, P, by_quantity, over_p, threshold
@@ -22,8 +22,8 @@ LEAP_P = (0.2, 0.28, 0.38, 0.45)
 QUICK_MODULI, QUICK_AROUND = (2, 3), (0.8, 1.2)
 QUICK_MARKED_P = {"none": (0.2667, 0.4), "long": (0.2667, 0.4), "both": (0.4, 0.6)}
 QUICK_LEAP_P = (0.25, 0.42)
-QUICK = ("model.width=32", "pretrain.steps=200", "evaluate.every=200")
-QUICK_LEAP = ("model.width=64", "pretrain.steps=200", "evaluate.every=200", "pretrain.lr=3e-3")
+QUICK = (*QUICK_STAGE_1, "pretrain.steps=180", "evaluate.every=180")
+QUICK_LEAP = (*QUICK_STAGE_1, "pretrain.steps=180", "evaluate.every=180")
 
 
 def modulus_runs(seeds: Sequence[int], quick: bool = False) -> list[AnyRecipe]:
