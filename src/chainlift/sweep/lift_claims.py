@@ -22,10 +22,15 @@ RAREST, LONGER = 0.01, 3200
 """At this p_cot the recipe's 1,600 steps are too few for some seeds to have a chain at all; it is run for more, too."""
 DIGITS = (2, 3)
 QUICK_NOISE = (0.01, 0.11)
-QUICK_NOISY = (*QUICK_STAGE_1, "pretrain.steps=180", "evaluate.every=180", "posttrain.prompts=2048")
-QUICK_RARE_P = (0, 0.05)
-QUICK_RARE = (*QUICK_STAGE_1, "pretrain.steps=250", "posttrain.updates=60", "posttrain.lr=5e-4")
-QUICK_MULTIPLICATION = ("pretrain.steps=300", "posttrain.updates=40", "evaluate.every=300")
+QUICK_NOISY = (
+    *QUICK_STAGE_1, "pretrain.steps=280", "evaluate.every=280", "posttrain.prompts=3072", "posttrain.minibatches=4",
+)  # fmt: skip
+QUICK_RARE_P = (0, 0.1)
+QUICK_RARE = (*QUICK_STAGE_1, "pretrain.steps=300", "posttrain.updates=40", "posttrain.lr=5e-4")
+QUICK_MULTIPLICATION = (
+    "model.layers=2", "pretrain.batch_size=128", "pretrain.steps=400", "evaluate.every=400", "posttrain.prompts=64",
+    "posttrain.updates=25", "posttrain.lr=3e-4",
+)  # fmt: skip
 
 
 def noisy_runs(seeds: Sequence[int], quick: bool = False) -> list[AnyRecipe]:
