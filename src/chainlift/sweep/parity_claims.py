@@ -24,7 +24,7 @@ QUICK_HEADLINE = (
 )  # fmt: skip
 QUICK_STALLS = ("task.d=12", *QUICK_STAGE_1, "pretrain.steps=600")
 LAYERS, WIDTHS = (2, 4), (128, 256)
-QUICK_LAYERS, QUICK_WIDTHS = (2,), (32, 64)
+QUICK_LAYERS, QUICK_WIDTHS = (2, 3), (64,)
 QUICK_CAPACITY = ("task.d=12", *QUICK_STAGE_1, "pretrain.steps=280", "evaluate.every=70")
 SOON = 20
 """Updates within which RL is claimed to lift."""

@@ -18,7 +18,7 @@ LINEAR_P = (0.1, 0.05, 0.02)
 QUICK_LINEAR_P = (0.1,)
 QUICK_LINEAR = ("task.d=6", "pretrain.steps=3000", "posttrain.prompts=16384", "posttrain.updates=120")
 QUICK_RECURSION = (
-    "mixture.p_cot=0.25", *QUICK_STAGE_1, "pretrain.steps=350", "posttrain.prompts=3072", "posttrain.updates=80",
+    "mixture.p_cot=0.25", *QUICK_STAGE_1, "pretrain.steps=350", "posttrain.prompts=3072", "posttrain.updates=120",
     "posttrain.minibatches=4",
 )  # fmt: skip
 Rounds = list[list[dict[str, Any]]]
