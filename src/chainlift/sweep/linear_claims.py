@@ -16,10 +16,10 @@ from chainlift.theory import closed_forms, linear_model
 NTP_P = (0.0, 0.05, 0.1, 0.25, 0.3, 0.32, 0.33, 0.34, 0.35, 0.37, 0.45)
 DEGREE_P = (0.42, 0.46, 0.48, 0.49, 0.5, 0.51, 0.52, 0.54, 0.58)
 DEGREE_2 = "model.stop_degree=2"
-QUICK_NTP_P = (0.0, 0.1, 0.25, 0.3, 0.35, 0.45)
-QUICK_NTP = ("task.d=8", "pretrain.steps=2000", "evaluate.every=1000")
+QUICK_NTP_P = (0.0, 0.25, 0.3, 0.35, 0.45)
+QUICK_NTP = ("task.d=8", "pretrain.steps=1600", "evaluate.every=800")
 QUICK_DEGREE_P = (0.42, 0.48, 0.52, 0.58)
-QUICK_DEGREE = ("task.d=6", "pretrain.steps=1500", "evaluate.every=750")
+QUICK_DEGREE = ("task.d=6", "pretrain.steps=1000", "evaluate.every=500")
 NEAR = 0.12
 """Points this near the predicted threshold enter its fit: there the line is the prediction's own, and points far off,
 with their slower learning, do not weigh on it."""
