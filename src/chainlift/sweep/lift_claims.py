@@ -23,13 +23,13 @@ RAREST, LONGER = 0.01, 3200
 DIGITS = (2, 3)
 QUICK_NOISE = (0.01, 0.11)
 QUICK_NOISY = (
-    *QUICK_STAGE_1, "pretrain.steps=240", "evaluate.every=240", "posttrain.prompts=3072", "posttrain.minibatches=4",
+    *QUICK_STAGE_1, "pretrain.steps=280", "evaluate.every=280", "posttrain.prompts=3072", "posttrain.minibatches=4",
 )  # fmt: skip
 QUICK_RARE_P = (0, 0.1)
-QUICK_RARE = ("task.d=10", *QUICK_STAGE_1, "pretrain.steps=280", "posttrain.updates=30", "posttrain.lr=5e-4")
+QUICK_RARE = (*QUICK_STAGE_1, "pretrain.steps=300", "posttrain.updates=40", "posttrain.lr=5e-4")
 QUICK_MULTIPLICATION = (
-    "pretrain.batch_size=128", "pretrain.steps=350", "evaluate.every=350", "posttrain.prompts=64",
-    "posttrain.updates=30", "posttrain.lr=3e-4",
+    "model.layers=2", "pretrain.batch_size=128", "pretrain.muon_lr=1e-2", "pretrain.lr=2e-3", "pretrain.steps=400",
+    "evaluate.every=400", "posttrain.prompts=64", "posttrain.updates=40", "posttrain.lr=3e-4",
 )  # fmt: skip
 
 

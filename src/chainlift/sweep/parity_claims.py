@@ -17,15 +17,15 @@ from chainlift.theory.linear_model import go_on_log_odds
 
 SHARES = (0.1, 0.2, 0.25, 0.29, 0.32, 0.35, 0.38, 0.42, 0.5, 0.7)
 QUICK_SHARES = (0.15, 0.26, 0.41, 0.5)
-QUICK_THRESHOLD = ("task.d=10", *QUICK_STAGE_1, "pretrain.steps=240", "evaluate.every=240")
+QUICK_THRESHOLD = ("task.d=12", *QUICK_STAGE_1, "pretrain.steps=280", "evaluate.every=280")
 QUICK_HEADLINE = (
-    "task.d=10", *QUICK_STAGE_1, "pretrain.steps=240", "posttrain.prompts=64", "posttrain.lr=5e-4",
+    "task.d=12", *QUICK_STAGE_1, "pretrain.steps=280", "posttrain.prompts=64", "posttrain.lr=5e-4",
     "evaluate.every=40",
 )  # fmt: skip
-QUICK_STALLS = ("task.d=10", *QUICK_STAGE_1, "pretrain.steps=400")
+QUICK_STALLS = ("task.d=12", *QUICK_STAGE_1, "pretrain.steps=600")
 LAYERS, WIDTHS = (2, 4), (128, 256)
 QUICK_LAYERS, QUICK_WIDTHS = (2, 3), (64,)
-QUICK_CAPACITY = ("task.d=10", *QUICK_STAGE_1, "pretrain.steps=240", "evaluate.every=70")
+QUICK_CAPACITY = ("task.d=12", *QUICK_STAGE_1, "pretrain.steps=280", "evaluate.every=70")
 SOON = 20
 """Updates within which RL is claimed to lift."""
 

@@ -17,18 +17,13 @@ STAR = (
     "evaluate.posttrain_every=1",
 )  # fmt: skip
 """STaR fits what it kept of a round in several updates; the others make one update of each round."""
-QUICK_ALGORITHMS = (
-    "task.d=10",
-    *QUICK_STAGE_1,
-    "pretrain.steps=240",
-    "posttrain.lr=5e-4",
-    "posttrain.updates=20",
-    "evaluate.posttrain_every=10",
-)
+QUICK_ALGORITHMS = ("task.d=12", *QUICK_STAGE_1, "pretrain.steps=280", "posttrain.lr=5e-4", "posttrain.updates=30")
 QUICK_TEMPERATURES = (1.0, 1.5)
-STEPS = (20, 40, 60, 80, 100, 160)
+STEPS = (50, 100, 150, 175, 200, 400)
 QUICK_STEPS = (60, 250)
-QUICK_SWITCH = ("task.d=10", *QUICK_STAGE_1, "posttrain.lr=5e-4", "posttrain.updates=30")
+QUICK_SWITCH = (
+    "task.d=12", *QUICK_STAGE_1, "pretrain.schedule=constant", "posttrain.lr=5e-4", "posttrain.updates=30",
+)  # fmt: skip
 LEARNED, NOT_LEARNED = 0.9, 0.1
 """Share of the long responses before RL that are gold: from the one on RL is predicted to make answers right, up to the
 other not to."""

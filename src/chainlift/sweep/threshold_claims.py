@@ -22,8 +22,8 @@ LEAP_P = (0.2, 0.28, 0.38, 0.45)
 QUICK_MODULI, QUICK_AROUND = (2, 3), (0.8, 1.2)
 QUICK_MARKED_P = {"none": (0.2667, 0.4), "long": (0.2667, 0.4), "both": (0.4, 0.6)}
 QUICK_LEAP_P = (0.25, 0.42)
-QUICK = (*QUICK_STAGE_1, "pretrain.steps=240", "evaluate.every=240")
-QUICK_LEAP = ("task.d=10", *QUICK_STAGE_1, "pretrain.steps=240", "evaluate.every=240")
+QUICK = (*QUICK_STAGE_1, "pretrain.steps=280", "evaluate.every=280")
+QUICK_LEAP = (*QUICK_STAGE_1, "pretrain.steps=280", "evaluate.every=280")
 
 
 def modulus_runs(seeds: Sequence[int], quick: bool = False) -> list[AnyRecipe]:
