@@ -152,7 +152,7 @@ def _device() -> str:
 
 @contextmanager
 def _together() -> Iterator[None]:
-    """What torch tells of a lost connection, as PeerLost."""
+    """Raise torch's errors about a lost connection as PeerLost."""
     try:
         yield
     except RuntimeError as error:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
+
+import torch
+from torch.overrides import TorchFunctionMode
 
 from chainlift.models.blocks import ModelSettings
 from chainlift.models.linear import LinearModel, LinearSettings
@@ -61,3 +66,22 @@ def fewest_parameters(settings: AnySettings, context: int) -> int:
         return (context - 1) // 2
     matrices = 2 * settings.width**2 + 2 * settings.width * settings.hidden_width
     return settings.layers * matrices + (context * settings.width if settings.family == "gpt2" else 0)
+
+
+@contextmanager
+def shapes_only() -> Iterator[None]:
+    """Modules made within have shapes and no values: nothing of their size is allocated, nothing is drawn.
+
+    A draw on the meta device would do nothing either, but import torch._dynamo first, which takes seconds.
+    """
+    with torch.device("meta"), _NothingDrawn():
+        yield
+
+
+class _NothingDrawn(TorchFunctionMode):
+    """Leaves out what torch.nn.init does to tensors."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if getattr(func, "__module__", None) == "torch.nn.init":
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **(kwargs or {}))

@@ -23,7 +23,6 @@ from torch import Tensor
 from chainlift import reading
 from chainlift.models import checksums, families, hub_config, hub_names, hub_tokenizer, tensors, weight_files
 from chainlift.models.families import AnySettings, Model
-from chainlift.models.shapes_only import shapes_only
 from chainlift.models.transformer import Transformer
 from chainlift.models.weight_files import WEIGHTS
 from chainlift.reading import StrPath
@@ -135,7 +134,7 @@ def _state(
     try:
         if families.fewest_parameters(settings, context) > elements:
             raise ValueError("it is larger than its weights")
-        with shapes_only():
+        with families.shapes_only():
             model = families.of_size(settings, vocabulary_size, context)
     except (ValueError, RuntimeError, OverflowError, TypeError) as error:
         told = one_line(str(error), longest=200)

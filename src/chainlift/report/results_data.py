@@ -1,4 +1,4 @@
-"""What the page of results holds: claims and runs of a folder, read one by one; what is damaged is told, not raised."""
+"""What the page of results holds: claims and runs of a folder, read one by one; damaged ones are listed, not raised."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The headline of a run in words, made from what was measured; a failure is told as a failure."""
+"""The headline of a run in words, made from what was measured; a failure is reported as one."""
 
 from __future__ import annotations
 

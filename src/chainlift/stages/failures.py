@@ -25,7 +25,7 @@ class RunsFailed(Exception):
 def explain(error: Exception) -> tuple[int, str]:
     """(exit status, line); an error that is none of ours is raised again, so that its traceback is seen.
 
-    A command line that typer could not read is told with the way to the help; the line is empty where it has shown it.
+    For a command line that typer could not read the line names the help; it is empty where typer has printed it.
     """
     if hasattr(error, "format_message"):
         return 2, _usage(error)

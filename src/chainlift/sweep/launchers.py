@@ -30,7 +30,7 @@ _ONLY: dict[str, tuple[Launcher, ...]] = {
 
 @dataclass(frozen=True)
 class Options:
-    """What a launcher is told; ValueError in one line, when it is made, for what does not go together."""
+    """A launcher's options; ValueError in one line, when it is made, for what does not go together."""
 
     launcher: str = "local"
     """local, ray or slurm."""

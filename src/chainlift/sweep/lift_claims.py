@@ -69,7 +69,7 @@ def rare_runs(seeds: Sequence[int], quick: bool = False) -> list[AnyRecipe]:
 
 def check_rare(finished: list[Finished]) -> list[Finding]:
     """Greedy accuracy before RL, at chance, and after it: 1 where there was a single long demonstration in a hundred,
-    chance where there was none. RL can only make more of chains that stage 1 has learned: their exactness is told.
+    chance where there was none. RL can only make more of chains that stage 1 has learned: their exactness is reported.
     """
     d: int = finished[0].recipe.setting("task.d")
     found: list[Finding] = []

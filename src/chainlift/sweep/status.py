@@ -78,7 +78,7 @@ def costs(chosen: Sequence[AnyRecipe], out: Path, reporter: Reporter, *, threads
     """{run_id: expected seconds} of the runs that are not done, on one worker of this machine with so many threads.
 
     A stage 1 that several runs share is counted with the first of them. Times are those of a few timed updates of each
-    size of recipe; what takes a while is told.
+    size of recipe; slow steps are announced.
     """
     before = torch.get_num_threads()
     try:

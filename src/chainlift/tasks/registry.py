@@ -2,7 +2,7 @@
 
 A package makes a task known by an entry point in the group `chainlift.tasks`, whose module registers it when imported
 or which names the class itself. A task from elsewhere is tried once, when it is built: where it does not fulfil the
-protocol, the user is told which part of it, before anything is trained.
+protocol, the error names the missing part, before anything is trained.
 """
 
 from __future__ import annotations

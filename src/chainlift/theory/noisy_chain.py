@@ -76,7 +76,7 @@ def star_next_share(p: float, length: int, modulus: int, noise: float, reward: s
 def predictions(length: int, modulus: int, p: float, noise: float, reward: str | None) -> dict[str, Any]:
     """What forecast.predictions tells, at temperature 1; None for what is not derived.
 
-    `reward`: RL's, None where there is no RL. Its limit is told where the long share grows from the start, and where
+    `reward`: RL's, None where there is no RL. Its limit is given where the long share grows from the start, and where
     there are predictions for the reward.
     """
     at = threshold(modulus, noise)
