@@ -14,16 +14,17 @@ from typing import Any
 
 import torch
 
-from chainlift import recipe as recipes
+from chainlift.bench.stages_measured import next_token_stage
 from chainlift.learning import averaging, next_token
 from chainlift.learning.optimizer import Optimizer, make_optimizer, rate_scale
 from chainlift.measure.evaluate import measure
 from chainlift.models import families
 from chainlift.models.families import Model
 from chainlift.overrides import parse_seeds
-from chainlift.recipe import Recipe
 from chainlift.runs import environment
 from chainlift.seeding import stream
+from chainlift.stages import recipe as recipes
+from chainlift.stages.recipe import Recipe
 from chainlift.tasks import mixture, registry
 
 EVERY, PROMPTS, EXACT = 10, 512, 0.9
@@ -35,21 +36,21 @@ Make = Callable[[Model, Recipe], Optimizer]
 def _soap(model: Model, recipe: Recipe) -> Optimizer:
     from pytorch_optimizer import SOAP  # pyright: ignore[reportMissingImports]
 
-    return Optimizer(SOAP(model.parameters(), lr=recipe.pretrain.lr, betas=(0.95, 0.95), weight_decay=0.01))
+    return Optimizer(SOAP(model.parameters(), lr=next_token_stage(recipe)[1].lr, betas=(0.95, 0.95), weight_decay=0.01))
 
 
 def _schedule_free(model: Model, recipe: Recipe) -> Optimizer:
     from schedulefree import AdamWScheduleFree  # pyright: ignore[reportMissingImports]
 
     optimizer = AdamWScheduleFree(
-        model.parameters(), lr=recipe.pretrain.lr, betas=(0.9, 0.99), weight_decay=0.01, warmup_steps=20
+        model.parameters(), lr=next_token_stage(recipe)[1].lr, betas=(0.9, 0.99), weight_decay=0.01, warmup_steps=20
     )
     optimizer.train()
     return Optimizer(optimizer)
 
 
 def _own(model: Model, recipe: Recipe) -> Optimizer:
-    return make_optimizer(model, recipe.pretrain)
+    return make_optimizer(model, next_token_stage(recipe)[1])
 
 
 WAYS: dict[str, tuple[Make, list[str]]] = {
@@ -66,7 +67,8 @@ def steps_until_exact(recipe: Recipe, make: Make, most: int) -> tuple[int | None
     The average is over about 15 of the last weights.
     """
     task = registry.build(recipe.task)
-    settings = recipe.pretrain.model_copy(update={"schedule": "constant"})
+    name, stage = next_token_stage(recipe)
+    settings = stage.model_copy(update={"schedule": "constant"})
     model = families.build(recipe.model, task).initialise(stream(recipe.seed, "model"))
     optimizer = make(model, recipe)
     found: dict[str, int] = {}
@@ -74,7 +76,7 @@ def steps_until_exact(recipe: Recipe, make: Make, most: int) -> tuple[int | None
     for step in range(1, most + 1):
         started = time.perf_counter()
         batch = mixture.draw(
-            task, recipe.mixture, settings.batch_size, seed=recipe.seed, name="pretrain", step=step - 1
+            task, recipe.mixture_of(name), settings.batch_size, seed=recipe.seed, name=name, step=step - 1
         )
         next_token.accumulate_gradient(model, batch, settings.loss_weighting)
         torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip_norm)

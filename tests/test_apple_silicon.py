@@ -7,7 +7,6 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from chainlift import recipe as recipes
 from chainlift.cli import app
 from chainlift.measure import divergence
 from chainlift.measure.evaluate import measure
@@ -17,6 +16,7 @@ from chainlift.runs import environment
 from chainlift.runs.store import read_rows
 from chainlift.seeding import stream
 from chainlift.stages import before_after, pipeline
+from chainlift.stages import recipe as recipes
 from chainlift.tasks import registry
 from tests.conftest import SMALL
 from tests.simulated_mps import MPS, NO_FLOAT64, simulated_mps

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from chainlift import recipe as recipes
+from chainlift.stages import recipe as recipes
 from tests.conftest import chainlift
 
 COMMANDS = {

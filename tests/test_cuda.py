@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from chainlift import recipe as recipes
 from chainlift.learning import next_token, rollout
 from chainlift.learning.likelihood import log_probs
 from chainlift.models import graphs, savings
@@ -15,6 +14,7 @@ from chainlift.models.transformer import Transformer
 from chainlift.report.terminal import Reporter
 from chainlift.seeding import stream
 from chainlift.stages import pipeline
+from chainlift.stages import recipe as recipes
 from chainlift.tasks import mixture
 from chainlift.tasks.mixture import MixtureSettings
 from chainlift.tasks.running_sum import RunningSum, RunningSumSettings

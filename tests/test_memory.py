@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from chainlift import memory
-from chainlift import recipe as recipes
 from chainlift.report.terminal import Reporter
 from chainlift.stages import needs, pipeline
+from chainlift.stages import recipe as recipes
 from chainlift.stages.failures import explain
 from tests.in_process import command
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from chainlift import overrides, recipe
+from chainlift import overrides
+from chainlift.stages import recipe
 from chainlift.sweep import kinds
 
 

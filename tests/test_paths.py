@@ -5,11 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from chainlift import recipe
 from chainlift.models import hub
 from chainlift.report.terminal import Reporter
 from chainlift.runs.store import RunFolder
-from chainlift.stages import export, inspect, pipeline
+from chainlift.stages import export, inspect, pipeline, recipe
 
 
 def test_paths_may_be_texts(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from chainlift import recipe as recipes
 from chainlift.runs import environment
 from chainlift.runs.store import RunFolder
+from chainlift.stages import recipe as recipes
 
 ROOT = Path(__file__).parents[1]
 MODULES = {"fcntl", "resource", "termios", "pwd", "grp", "tty", "pty", "posix", "syslog"}

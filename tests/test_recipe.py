@@ -2,8 +2,10 @@ from pathlib import Path
 
 import pytest
 
-from chainlift import recipe, yaml_text
+from chainlift import yaml_text
 from chainlift.settings import Settings
+from chainlift.stages import recipe
+from chainlift.stages.ntp import NextTokenPrediction
 from chainlift.sweep import kinds
 
 
@@ -17,12 +19,11 @@ def test_overrides_are_typed() -> None:
     found = recipe.load(
         "tiny", ["pretrain.lr=1e-3", "posttrain.algorithm=star", "task.d=9", "posttrain.kl=1", "seed=4"]
     )
-    assert found.pretrain.lr == 0.001
-    assert found.posttrain is not None
-    assert found.posttrain.algorithm == "star"
+    assert found.setting("pretrain.lr") == 0.001
+    assert found.stages["posttrain"].algorithm == "star"  # pyright: ignore[reportAttributeAccessIssue]
     assert found.task.model_dump()["d"] == 9
     assert found.seed == 4
-    assert recipe.load("tiny", ["posttrain=null", "continued_pretrain=null"]).posttrain is None
+    assert list(recipe.load("tiny", ["posttrain=null", "continued_pretrain=null"]).stages) == ["pretrain"]
 
 
 def test_the_digest_is_that_of_what_is_computed() -> None:
@@ -42,25 +43,112 @@ def test_the_digest_is_that_of_what_is_computed() -> None:
     assert base.run_id == f"tiny-{base.digest}-s0"
 
 
-def test_stage_1_is_the_same_for_all_of_rl() -> None:
-    base = recipe.load("tiny").stage_1
+def test_what_is_measured_and_kept_is_no_part_of_a_stage() -> None:
+    base = recipe.load("tiny")
     for change in (
-        "posttrain.algorithm=star",
-        "posttrain.updates=3",
-        "continued_pretrain=null",
-        "evaluate.posttrain_every=9",
-    ):
-        assert recipe.load("tiny", [change]).stage_1.run_id == base.run_id
-    assert recipe.load("tiny", ["model.width=32"]).stage_1.run_id != base.run_id
+        "evaluate.every=7", "evaluate.prompts=9", "pretrain.keep=all", "pretrain.checkpoint_every=3",
+        "pretrain.title=other", "title=other", "device=cpu",
+    ):  # fmt: skip
+        changed = recipe.load("tiny", [change])
+        assert [changed.stage_digest(name) for name in changed.stages] == [
+            base.stage_digest(name) for name in base.stages
+        ]
 
 
-def test_settings_that_came_later_leave_the_digests_of_older_runs_alone() -> None:
-    base = recipe.load("headline-adamw")
-    for default in ("pretrain.optimizer=adamw", "posttrain.max_row_norm=null", "pretrain.average_tail=0.0"):
-        assert recipe.load("headline-adamw", [default]).digest == base.digest
-    for change in ("pretrain.optimizer=muon", "posttrain.max_row_norm=3.0", "pretrain.average_tail=0.5"):
-        assert recipe.load("headline-adamw", [change]).digest != base.digest
-    assert base.model_dump()["pretrain"]["optimizer"] == "adamw"  # people see every key
+@pytest.mark.parametrize(
+    ("change", "others"),
+    [
+        ("pretrain.lr=1e-4", ["pretrain", "posttrain", "continued_pretrain"]),
+        ("seed=4", ["pretrain", "posttrain", "continued_pretrain"]),
+        ("model.width=16", ["pretrain", "posttrain", "continued_pretrain"]),
+        ("mixture.p_cot=.3", ["pretrain", "posttrain", "continued_pretrain"]),
+        ("posttrain.lr=1e-4", ["posttrain", "continued_pretrain"]),
+        ("posttrain.start=pretrain@100", ["posttrain", "continued_pretrain"]),
+        ("continued_pretrain.token_ratio=2", ["continued_pretrain"]),
+    ],
+)
+def test_a_stage_is_another_if_it_or_what_it_builds_on_is(change: str, others: list[str]) -> None:
+    base, changed = recipe.load("tiny"), recipe.load("tiny", [change])
+    assert [name for name in base.stages if changed.stage_digest(name) != base.stage_digest(name)] == others
+
+
+def test_two_names_of_the_same_settings_are_two_stages() -> None:
+    """Random streams carry the stage's name."""
+    one = recipe.build({"stages": {"a": {"kind": "ntp"}}})
+    other = recipe.build({"stages": {"b": {"kind": "ntp"}}})
+    assert one.stage_digest("a") != other.stage_digest("b")
+
+
+def test_a_baseline_takes_over_what_it_does_not_set() -> None:
+    found = recipe.load("tiny", ["pretrain.batch_size=7", "continued_pretrain.lr=0.5"])
+    baseline = found.stages["continued_pretrain"]
+    assert isinstance(baseline, NextTokenPrediction)
+    assert (baseline.batch_size, baseline.lr, baseline.optimizer) == (7, 0.5, "muon")
+    assert (baseline.start, baseline.total_steps) == ("pretrain", None)
+    changed = recipe.override(found, ["pretrain.batch_size=8"]).stages["continued_pretrain"]
+    assert isinstance(changed, NextTokenPrediction)
+    assert (changed.batch_size, changed.lr) == (8, 0.5)
+
+
+def test_stages_start_where_the_one_before_ended() -> None:
+    kinds_of = {
+        "a": {"kind": "ntp"},
+        "b": {"kind": "rl"},
+        "c": None,
+        "d": {"kind": "ntp"},
+        "e": {"kind": "rl", "start": None},
+    }
+    found = recipe.build({"stages": kinds_of})
+    assert {name: stage.start for name, stage in found.stages.items()} == {"a": None, "b": "a", "d": "b", "e": None}
+    assert [list(one.stages) for one in found.prefixes] == [["a"], ["a", "b"]]
+    assert [one.run_id.rpartition("-")[0].rpartition("-")[0] for one in found.prefixes] == ["shared-a", "shared-b"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        (
+            ["posttrain.start=pretrian"],
+            "posttrain.start: no earlier stage is called 'pretrian', did you mean 'pretrain'",
+        ),
+        (
+            ["pretrain.start=posttrain"],
+            "pretrain.start: no earlier stage is called 'posttrain'; known: none, or a folder",
+        ),
+        (["posttrain.start=pretrain@0"], "posttrain.start: 'pretrain@0' must name a step of pretrain, from 1 to 160"),
+        (["posttrain.start=pretrain@161"], "posttrain.start: .* from 1 to 160: pretrain@100"),
+        (["posttrain.start=pretrain@x"], "posttrain.start: 'pretrain@x' must name a step"),
+        (["posttrain=null"], "continued_pretrain.match_tokens: no earlier stage is called 'posttrain'"),
+        (["pretrain=null", "posttrain=null", "continued_pretrain=null"], "stages: .*at least 1"),
+        (["pretrain.kind=ntpp"], "pretrain: kind 'ntpp' is not known, did you mean 'ntp'"),
+        (["stages.extra={}"], "extra: kind must be one of ntp, rl"),
+        (["stages.extra=3"], "extra: must hold keys and values"),
+        (["stages.Extra={kind: ntp}"], "stages: 'Extra' is no name for a stage"),
+        (["stages.seed={kind: ntp}"], "stages: 'seed' is no name for a stage"),
+        (["pretrain.keep=some"], r"pretrain.keep: must be last, all, a list of steps, or \{every: n\}"),
+        (["pretrain.keep=[200]"], "pretrain.keep: the stage ends after 160 steps"),
+        (["pretrain.keep={every: 0}"], "pretrain.keep: must be last, all, a list"),
+        (["pretrain.stepps=3"], "pretrain.stepps: unknown key, did you mean 'steps'"),
+        (["postrain.lr=3"], "postrain: unknown key, did you mean 'posttrain'"),
+        (
+            ["pretrain.mixture={p_cot: [[0.1, .2]]}"],
+            r"pretrain.mixture.p_cot: a schedule is a list of \[share, value\]",
+        ),
+        (["pretrain.mixture={p_cot: [[0, .2], [.5, 2]]}"], "pretrain.mixture.p_cot: every value of a schedule"),
+        (["mixture.p_cot=1.5"], "mixture.p_cot: .*less than or equal to 1"),
+    ],
+)
+def test_stages_that_do_not_fit_are_refused_in_one_line(changes: list[str], told: str) -> None:
+    with pytest.raises(ValueError, match=told) as found:
+        recipe.load("tiny", changes)
+    assert "\n" not in str(found.value)
+
+
+def test_a_schedule_of_the_mixture() -> None:
+    found = recipe.load("tiny", ["pretrain.mixture={p_cot: [[0, .05], [.5, .25]]}"]).mixture_of("pretrain")
+    assert [found.at(share) for share in (0, 0.49, 0.5, 1)] == [0.05, 0.05, 0.25, 0.25]
+    assert (found.last, found.largest) == (0.25, 0.25)
+    assert found.mean == pytest.approx(0.15)
 
 
 @pytest.mark.parametrize(
@@ -91,11 +179,6 @@ def test_bad_files_are_one_line(content: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r".") as told:
         recipe.load(str(file))
     assert "\n" not in str(told.value)
-
-
-def test_a_baseline_needs_rl() -> None:
-    with pytest.raises(ValueError, match="continued_pretrain"):
-        recipe.build({"continued_pretrain": {}})
 
 
 NUMBERS = [
@@ -168,8 +251,7 @@ def test_what_a_value_is_not(override: str, told: str) -> None:
 def test_numbers_are_those_that_people_write() -> None:
     found = recipe.load("tiny", ["task.d=010", "posttrain.length_penalty=-.1", "title=on", "pretrain.lr=1e-3"])
     assert found.task.model_dump()["d"] == 10
-    assert found.posttrain is not None
-    assert found.posttrain.length_penalty == -0.1
+    assert found.setting("posttrain.length_penalty") == -0.1
     assert found.title == "on"
 
 

@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from chainlift import recipe, references
+from chainlift import references
 from chainlift.models import families, hub
 from chainlift.references import Trust
 from chainlift.seeding import stream
+from chainlift.stages import recipe
 from chainlift.tasks import registry
 from tests.in_process import command
 from tests.tasks.test_registry import SMALL, TASK
@@ -99,7 +100,7 @@ def recipe_file(folder: Path, task: dict[str, object]) -> Path:
     content = yaml.safe_load(recipe.shipped()["tiny"].read_text(encoding="utf-8"))
     content |= {"name": "evil", "task": task, "mixture": {"p_cot": 0}}
     file = folder / "evil.yaml"
-    file.write_text(yaml.safe_dump(content), encoding="utf-8")
+    file.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
     return file
 
 

@@ -17,12 +17,13 @@ from benchmarks.gpu_check.record import Finding, Record
 from chainlift.bench.machine import Machine
 from chainlift.bench.ours import Engine, asked
 from chainlift.bench.result import Result
+from chainlift.bench.stages_measured import rl_stage
 from chainlift.bench.states import States
 from chainlift.bench.timing import Action, Case, Comparison, Doing, clocked, in_turn
 from chainlift.models import graphs, savings
 from chainlift.models.decoding import TransformerDecoder
 from chainlift.models.protocol import split_prompts
-from chainlift.recipe import Recipe
+from chainlift.stages.recipe import Recipe
 
 NEVER = 10**9
 WAYS: dict[str, tuple[int, bool]] = {
@@ -51,10 +52,9 @@ def bare(graph: torch.cuda.CUDAGraph) -> Iterator[None]:
 
 def pieces_of_a_recording(recipe: Recipe, folder: Path, device: str) -> Finding:
     """Seconds of each piece of recording a decoding step, of replaying it, and of a plain step; five times."""
-    assert recipe.posttrain is not None
     machine = Machine(device)
     engine = Engine(recipe, folder, machine)
-    prefix, last = split_prompts(asked(engine.task, recipe.posttrain.prompts, 0).to(device))
+    prefix, last = split_prompts(asked(engine.task, rl_stage(recipe)[1].prompts, 0).to(device))
     model, tokens = engine.model, last[:, 0]
     each: dict[str, list[float]] = {}
 
@@ -94,12 +94,11 @@ def pieces_of_a_recording(recipe: Recipe, folder: Path, device: str) -> Finding:
 def ways(record: Record, found: States) -> None:
     """Rollouts and evaluations of both states in each of the WAYS, in turn."""
     assert found.late is not None
-    assert found.recipe.posttrain is not None
     machine = Machine(record.device)
     for state, folder in {"early": found.early, "late": found.late}.items():
         engine = Engine(found.recipe, folder, machine)
         doings = {
-            "rollout": engine.rollout(found.recipe.posttrain),
+            "rollout": engine.rollout(rl_stage(found.recipe)[1]),
             "evaluate": engine.evaluate(found.recipe.evaluate.during),
         }
         for action, doing in doings.items():

@@ -19,9 +19,10 @@ from benchmarks.gpu_check.sizes import headline
 from chainlift.bench import states
 from chainlift.bench.machine import DTYPES, Machine
 from chainlift.bench.ours import Engine, drawn, joined
+from chainlift.bench.stages_measured import next_token_stage
 from chainlift.learning import next_token
 from chainlift.models import attention, savings
-from chainlift.recipe import Recipe
+from chainlift.stages.recipe import Recipe
 from chainlift.tasks.base import Demonstrations
 from chainlift.tasks.mixture import MixtureBatch
 
@@ -86,7 +87,7 @@ def shapes(engine: Engine, context: Callable[[], AbstractContextManager[Any]], f
     first: number of the first batch, so that no variant meets a batch that another has met.
     """
     usual = engine.recipe
-    long = max(round(LONG_SHARE * usual.pretrain.batch_size), 1)
+    long = max(round(LONG_SHARE * next_token_stage(usual)[1].batch_size), 1)
     batches = {
         "the same batch": [drawn(usual, engine.task, first)] * NEW,
         "new batches of equal shapes": [trimmed(usual, engine, first + 1 + step, long) for step in range(NEW)],
@@ -105,7 +106,7 @@ def shapes(engine: Engine, context: Callable[[], AbstractContextManager[Any]], f
 def trimmed(recipe: Recipe, engine: Engine, step: int, long: int) -> MixtureBatch:
     """A batch of the recipe's whose forms have the same numbers of rows at every step."""
     batch = drawn(recipe, engine.task, step)
-    numbers = {"long": long, "short": recipe.pretrain.batch_size // 2}
+    numbers = {"long": long, "short": next_token_stage(recipe)[1].batch_size // 2}
 
     def rows(part: Demonstrations, number: int) -> Demonstrations:
         return Demonstrations(part.prompts[:number], part.responses[:number], part.mask[:number])
@@ -117,7 +118,7 @@ def seconds(engine: Engine, batch: MixtureBatch) -> float:
     """Of gradient and step, the drawing left out."""
     began = engine.machine.clock()
     with engine.machine.autocast():
-        next_token.accumulate_gradient(engine.model, batch, engine.recipe.pretrain.loss_weighting)
+        next_token.accumulate_gradient(engine.model, batch, next_token_stage(engine.recipe)[1].loss_weighting)
     engine.apply(0)
     return engine.machine.clock() - began
 
@@ -150,6 +151,7 @@ def parts(engine: Engine) -> Finding:
     """Seconds of the parts of an update for each form of its batch: drawing, gradient, step; calls for GPU memory."""
     found: dict[str, Any] = {}
     recipe, machine = engine.recipe, engine.machine
+    weighting = next_token_stage(recipe)[1].loss_weighting
     for name, off in FORMS.items():
         each: dict[str, list[float]] = {"drawing": [], "gradient": [], "step": []}
         for step in range(NEW + 1):
@@ -159,7 +161,7 @@ def parts(engine: Engine) -> Finding:
             batch = joined(batch, engine.task.vocabulary.eos) if "buckets" in off else batch
             marks.append(machine.clock())
             with savings.without(*off), machine.autocast():
-                next_token.accumulate_gradient(engine.model, batch, recipe.pretrain.loss_weighting)
+                next_token.accumulate_gradient(engine.model, batch, weighting)
             marks.append(machine.clock())
             engine.apply(step)
             marks.append(machine.clock())
@@ -169,7 +171,7 @@ def parts(engine: Engine) -> Finding:
         batch = drawn(recipe, engine.task, 1000)
         batch = joined(batch, engine.task.vocabulary.eos) if "buckets" in off else batch
         with savings.without(*off):
-            pieces = list(next_token.pieces(batch, recipe.pretrain.loss_weighting, batch, torch.device("cpu")))
+            pieces = list(next_token.pieces(batch, weighting, batch, torch.device("cpu")))
         found[name] = {part: values[1:] for part, values in each.items()} | {"pieces": len(pieces)}
     told = "; ".join(
         f"{name}: drawing {in_ms(one['drawing'])}, gradient of {one['pieces']} pieces {in_ms(one['gradient'])}, "

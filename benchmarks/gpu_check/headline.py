@@ -18,23 +18,24 @@ from benchmarks.gpu_check.profiling import profiled
 from benchmarks.gpu_check.record import Finding, Record
 from benchmarks.gpu_check.right import agreements
 from benchmarks.gpu_check.sizes import headline
-from chainlift import recipe as recipes
 from chainlift.bench import states
 from chainlift.bench.limit import matmul_rate
 from chainlift.bench.machine import Machine
 from chainlift.bench.ours import Engine, asked
 from chainlift.bench.result import Result
+from chainlift.bench.stages_measured import rl_stage
 from chainlift.bench.states import States
 from chainlift.bench.suite import ACTIONS as ACTIONS_OF_SUITE
 from chainlift.bench.suite import Suite
 from chainlift.bench.timing import Comparison, in_turn
 from chainlift.models import graphs, savings
 from chainlift.models.protocol import split_prompts
-from chainlift.recipe import Recipe
 from chainlift.report import page
 from chainlift.report.terminal import Reporter
 from chainlift.stages import pipeline
+from chainlift.stages import recipe as recipes
 from chainlift.stages.context import Context
+from chainlift.stages.recipe import Recipe
 
 ACTIONS = ("stage1", "update_early", "update_late", "evaluate_late")
 VARIANTS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
@@ -127,7 +128,7 @@ def whole(recipe: Recipe, out: Path) -> Finding:
     with clocked_methods(within):
         found = pipeline.run(recipe, out, Reporter(quiet=True), with_page=False).summary
     seconds = time.perf_counter() - began
-    stages = [stage for stage in ("pretrain", "posttrain", "continued_pretrain") if stage in found]
+    stages = list(recipe.stages)
     told = {"wall_seconds": seconds, "within": within, "summary": found}
     told |= {"stage_seconds": {stage: found[stage]["seconds"] for stage in stages}}
     parts = [
@@ -154,8 +155,7 @@ def profile(found: States, record: Record, action: str, options: dict[str, Any])
     engine = Engine(found.recipe, late if action.endswith("late") else found.early, machine)
     if options.get("compiled"):
         engine.model.compile_parts()
-    settings = found.recipe.posttrain
-    assert settings is not None
+    settings = rl_stage(found.recipe)[1]
     doings: dict[str, Callable[[], Any]] = {
         "stage1": engine.stage_1,
         "update": lambda: engine.update(settings, algorithm=settings.algorithm),
@@ -174,10 +174,9 @@ def recording(found: States, device: str) -> Finding:
     """Seconds of decoding steps of the late model: the one that is recorded, and replayed or plain ones."""
     late = found.late
     assert late is not None
-    assert found.recipe.posttrain is not None
     machine = Machine(device)
     engine = Engine(found.recipe, late, machine)
-    prefix, last = split_prompts(asked(engine.task, found.recipe.posttrain.prompts, 0).to(device))
+    prefix, last = split_prompts(asked(engine.task, rl_stage(found.recipe)[1].prompts, 0).to(device))
     told: dict[str, float] = {}
     for name, on in (("replayed", ("cuda graphs",)), ("plain", ())):
         with torch.no_grad(), savings.using(*on), mock.patch.object(graphs, "RECORD_AFTER", 0):

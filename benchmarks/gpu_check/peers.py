@@ -14,8 +14,9 @@ from chainlift.bench.limit import matmul_rate
 from chainlift.bench.machine import DTYPES, Machine
 from chainlift.bench.ours import Engine, asked, product
 from chainlift.bench.peers import Generate
+from chainlift.bench.stages_measured import next_token_stage, rl_stage
 from chainlift.bench.timing import Action, Case, Comparison, clocked
-from chainlift.recipe import Recipe
+from chainlift.stages.recipe import Recipe
 from chainlift.tasks import registry
 
 ACTIONS = ("stage1", "update", "decoding")
@@ -54,7 +55,7 @@ def rates(recipe: Recipe, machines: list[Machine]) -> Finding:
 
 def decoding(one: Comparison, recipe: Recipe, machine: Machine, *, compiled: bool) -> Comparison:
     """The comparison of decoding with a peer that transformers compiles, or does not: compiling takes a minute."""
-    prompts = recipe.pretrain.batch_size // grid.GROUP_SIZE
+    prompts = next_token_stage(recipe)[1].batch_size // grid.GROUP_SIZE
     task = registry.build(recipe.task)
 
     def peer(folder: Path) -> Action:
@@ -74,8 +75,7 @@ def decoding(one: Comparison, recipe: Recipe, machine: Machine, *, compiled: boo
 
 def against_trl(recipe: Recipe, machine: Machine, work: Path, repeats: int) -> Finding:
     """An RL update with its sampling: ours and TRL's, after the headline's stage 1 if part 2 has left it."""
-    settings = recipe.posttrain
-    assert settings is not None
+    settings = rl_stage(recipe)[1]
     task = registry.build(recipe.task)
     import trl  # noqa: F401  # before the work, so that its lack is told
 

@@ -16,7 +16,6 @@ from torch import Tensor
 
 from benchmarks.gpu_check.record import Finding, Record
 from benchmarks.gpu_check.sizes import TINY, headline
-from chainlift import recipe as recipes
 from chainlift.bench.machine import Machine
 from chainlift.learning import next_token
 from chainlift.learning.likelihood import log_probs
@@ -25,12 +24,13 @@ from chainlift.measure.evaluate import answer
 from chainlift.models import graphs, hub, savings
 from chainlift.models.protocol import split_prompts
 from chainlift.models.transformer import Transformer
-from chainlift.recipe import Recipe
 from chainlift.report.terminal import Reporter
 from chainlift.runs import checkpoint
 from chainlift.runs.store import RunFolder
 from chainlift.seeding import stream
 from chainlift.stages import pipeline
+from chainlift.stages import recipe as recipes
+from chainlift.stages.recipe import Recipe
 from chainlift.tasks import mixture
 from chainlift.tasks.base import Task
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from chainlift import recipe as recipes
-from chainlift.recipe import Recipe
+from chainlift.stages import recipe as recipes
+from chainlift.stages.recipe import Recipe
 
 TINY = [
     "task.d=5",

@@ -18,7 +18,7 @@ SHORTER = [
     "data.train_size=20000",
     "finetune.checkpoint_every=100000",
     "evaluate.every=100000",
-    "evaluate.posttrain_every=100000",
+    "evaluate.every_rounds=100000",
     "evaluate.prompts=256",
     "posttrain.checkpoint_every=100000",
 ]

@@ -74,7 +74,7 @@ def _leave_out_foreign(
     content: dict[str, Any], before: dict[str, Any], key: str, overrides: list[str], kind: Kind
 ) -> None:
     """Leave out of one part what its new class does not know; what the user has typed stays, to be named."""
-    part, old = content.get(key), before.get(key)
+    part, old = _at(content, key), _at(before, key)
     typed = {one.partition("=")[0] for one in overrides}
     if key in typed or not isinstance(part, dict) or not isinstance(old, dict):
         return
@@ -86,3 +86,11 @@ def _leave_out_foreign(
         for name in old.keys() - chosen.model_fields.keys():
             if f"{key}.{name}" not in typed:
                 del part[name]
+
+
+def _at(content: dict[str, Any], key: str) -> Any:
+    """What stands under a dotted key, None if nothing does."""
+    node: Any = content
+    for name in key.split("."):
+        node = node.get(name) if isinstance(node, dict) else None
+    return node

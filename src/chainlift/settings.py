@@ -10,12 +10,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, SerializationInfo, SerializerFunctionWrapHandler, model_serializer
 from pydantic.config import JsonDict
 
-LATER: JsonDict = {"later": True}
-"""For `Field(json_schema_extra=LATER)`: a field that came after recipes had been run. At its default it is no part of
-what identifies a run, so that runs made before keep their names."""
-
-ASIDE: JsonDict = {"aside": True}
-"""For a field that changes nothing of what is computed: it is never part of what identifies a run."""
+NOT_HASHED: JsonDict = {"not_hashed": True}
+"""For `Field(json_schema_extra=NOT_HASHED)`: a field that changes nothing of what is computed, and so is no part of
+what identifies a run or a stage."""
 
 
 class Settings(BaseModel):
@@ -26,7 +23,7 @@ class Settings(BaseModel):
     )
 
     def identity(self) -> dict[str, Any]:
-        """Keys and values that identify what is computed: all but ASIDE fields, and LATER ones at their defaults."""
+        """Keys and values that identify what is computed: all but NOT_HASHED fields."""
         return self.model_dump(context={"identity": True})
 
     @model_serializer(mode="wrap")
@@ -34,8 +31,7 @@ class Settings(BaseModel):
         content = handler(self)
         if info.context is not None and info.context.get("identity"):
             for name, field in type(self).model_fields.items():
-                is_default = getattr(self, name) == field.default
-                if field.json_schema_extra == ASIDE or (field.json_schema_extra == LATER and is_default):
+                if field.json_schema_extra == NOT_HASHED:
                     content.pop(name, None)
         return content
 

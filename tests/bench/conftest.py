@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from chainlift import recipe as recipes
 from chainlift.bench import states
-from chainlift.recipe import Recipe
+from chainlift.stages import recipe as recipes
+from chainlift.stages.recipe import Recipe
 
 SIZES = [
     "task.d=5",

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from chainlift import recipe as recipes
 from chainlift.bench import command, grid, suite
 from chainlift.bench.command import Options, Report, _Turns
 from chainlift.bench.machine import Machine
@@ -23,7 +22,8 @@ from chainlift.bench.tables import grid_tables
 from chainlift.bench.timing import in_turn
 from chainlift.cli import main
 from chainlift.models import savings
-from chainlift.recipe import Recipe
+from chainlift.stages import recipe as recipes
+from chainlift.stages.recipe import Recipe
 from tests.conftest import chainlift
 
 QUICK = ("--repeats", "1", "--threads", "1")
@@ -171,7 +171,7 @@ def test_a_slow_moment_does_not_lower_the_limit(small: Recipe, folder: Path, mon
 def test_a_point_of_the_grid(small: Recipe) -> None:
     (point,) = grid.points(small, (6,), (32,))
     assert (point.setting("task.d"), point.setting("model.width"), point.setting("model.heads")) == (6, 32, 1)
-    assert point.pretrain.batch_size == grid.TOKENS // 13 // grid.GROUP_SIZE * grid.GROUP_SIZE
+    assert point.setting("pretrain.batch_size") == grid.TOKENS // 13 // grid.GROUP_SIZE * grid.GROUP_SIZE
     found = grid.comparisons(recipes.override(point, ["pretrain.batch_size=8"]), Machine(), peers=True)
     results = [Result(comparison, in_turn(comparison.cases, 1), rate=1e12) for comparison in found]
     assert [one.comparison.action for one in results] == list(grid.ACTIONS)

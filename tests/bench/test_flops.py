@@ -7,12 +7,13 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from chainlift import recipe as recipes
 from chainlift.bench import states, teacher_forced
 from chainlift.bench.flops import LEARNING, Sizes, all_different, contexts, forward, products
 from chainlift.bench.machine import Machine
 from chainlift.bench.ours import Engine
-from chainlift.recipe import Recipe
+from chainlift.stages import recipe as recipes
+from chainlift.stages.recipe import Recipe
+from chainlift.stages.rl import ReinforcementLearning
 
 SIZES = Sizes(layers=2, width=8, kv_width=4, hidden=20, mlp_matrices=3, vocabulary=3, learned_positions=False)
 
@@ -88,11 +89,13 @@ def test_the_engine_multiplies_weights_as_often_as_is_needed_and_no_oftener(
 
 def test_what_every_action_needs_is_below_what_torch_counts(small: Recipe, folder: Path) -> None:
     engine = Engine(small, folder, Machine())
-    assert small.posttrain is not None
+    found = small.first(ReinforcementLearning)
+    assert found is not None
+    _, rl = found
     actions = {
         "stage1": engine.stage_1(),
-        "rollout": engine.rollout(small.posttrain),
-        "update": engine.update(small.posttrain, algorithm="grpo", coins=True),
+        "rollout": engine.rollout(rl),
+        "update": engine.update(rl, algorithm="grpo", coins=True),
         "evaluate": engine.evaluate(16),
         "forced update": teacher_forced.update(engine, 6, 4),
         "decoding": teacher_forced.decode(engine, 6, 4),

@@ -7,7 +7,7 @@ from chainlift.bench import growth
 from chainlift.bench.growth import Growth, fitted
 from chainlift.bench.machine import Machine
 from chainlift.bench.timing import Comparison, Done, Work, in_turn
-from chainlift.recipe import Recipe
+from chainlift.stages.recipe import Recipe
 
 X = (25.0, 50.0, 100.0, 200.0)
 

@@ -8,18 +8,18 @@ from pathlib import Path
 import pytest
 import torch
 
-from chainlift import recipe as recipes
 from chainlift.bench import memory, states
 from chainlift.bench.machine import Machine
 from chainlift.bench.states import States
 from chainlift.bench.suite import Suite
-from chainlift.recipe import Recipe
+from chainlift.stages import recipe as recipes
+from chainlift.stages.recipe import Recipe
 
 
 def test_the_peak_stays_after_the_memory_is_given_back() -> None:
     program = """
 import torch
-from chainlift import recipe as recipes
+from chainlift.stages import recipe as recipes
 from chainlift.bench import memory, states
 before = memory.used("cpu")
 torch.ones(16 * 2**20)  # 64 MiB

@@ -11,7 +11,7 @@ from chainlift.bench import peers, trl_peer
 from chainlift.bench.machine import Machine
 from chainlift.bench.ours import Engine, asked, drawn, joined
 from chainlift.learning import next_token
-from chainlift.recipe import Recipe
+from chainlift.stages.recipe import Recipe
 from chainlift.tasks import registry
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from chainlift import recipe as recipes
 from chainlift.bench import peers, states, weld, whole
 from chainlift.bench.machine import Machine
 from chainlift.bench.tables import whole_table
@@ -16,9 +15,10 @@ from chainlift.bench.whole import OURS, WELD, Whole, WholeRun
 from chainlift.cli import main
 from chainlift.learning.optimizer import make_optimizer
 from chainlift.models import hub
-from chainlift.recipe import Recipe
 from chainlift.report.terminal import Reporter
 from chainlift.stages import pipeline
+from chainlift.stages import recipe as recipes
+from chainlift.stages.recipe import Recipe
 from chainlift.tasks import registry
 
 ACCURACIES = {"pretrain": {"greedy": 0.5, "sampled": 0.6, "length": 1.0}}
@@ -87,7 +87,7 @@ def test_both_sides_reach_the_same_accuracies(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    fewer = ["evaluate.during=32", "evaluate.prompts=512", "evaluate.every=200", "evaluate.posttrain_every=20"]
+    fewer = ["evaluate.during=32", "evaluate.prompts=512", "evaluate.every=200", "evaluate.every_rounds=20"]
     fewer += ["continued_pretrain.token_ratio=0.2"]
     arguments = ["bench", "tiny", *fewer, "threads=1", "--whole", "--repeats", "1", "--json"]
     monkeypatch.setattr(sys, "argv", ["chainlift", *arguments])

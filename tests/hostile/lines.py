@@ -105,7 +105,7 @@ def mutated(line: list[str], draw: random.Random) -> list[str]:
 
 def tried(run: Path, work: Path, number: int, tally: Tally, *, first: int = 0) -> None:
     """Carry out so many mutated lines, nothing timed and nothing trained, and count them."""
-    none = cost.Cost(0.0, 0.0, 0.0)
+    none = cost.Cost(stages={}, evaluations=0.0)
     known = real(run, work)
     with mock.patch.object(cost, "estimate", return_value=none):
         for seed in range(first, first + number):

@@ -11,11 +11,11 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 import torch
 
-from chainlift import recipe as recipes
 from chainlift.report import page
 from chainlift.report.terminal import Reporter
 from chainlift.runs import environment
-from chainlift.stages import context, pipeline, posttrain
+from chainlift.stages import context, pipeline, rl
+from chainlift.stages import recipe as recipes
 from chainlift.sweep import jobs
 from tests.kills.calls import Tree
 
@@ -23,10 +23,12 @@ RECIPE: dict[str, Any] = {
     "name": "small",
     "task": {"name": "running_sum", "d": 2},
     "model": {"layers": 1, "width": 4, "heads": 1},
-    "pretrain": {"steps": 2, "batch_size": 2, "checkpoint_every": 1},
-    "posttrain": {"prompts": 2, "group_size": 2, "updates": 2, "checkpoint_every": 1},
-    "continued_pretrain": {"token_ratio": 0.5},
-    "evaluate": {"prompts": 3, "during": 2, "every": 1, "posttrain_every": 1, "pass_at_k_prompts": 0},
+    "stages": {
+        "pretrain": {"kind": "ntp", "steps": 2, "batch_size": 2, "checkpoint_every": 1},
+        "posttrain": {"kind": "rl", "prompts": 2, "group_size": 2, "updates": 2, "checkpoint_every": 1},
+        "continued_pretrain": {"kind": "ntp", "start": "pretrain", "match_tokens": "posttrain", "token_ratio": 0.5},
+    },
+    "evaluate": {"prompts": 3, "during": 2, "every": 1, "every_rounds": 1, "pass_at_k_prompts": 0},
     "threads": 1,
 }
 
@@ -37,7 +39,7 @@ LANGUAGE = (
     "model.scratch.vocabulary=300", "finetune.steps=2", "finetune.batch_size=2", "finetune.rows_at_once=2",
     "finetune.checkpoint_every=1", "evaluate.prompts=2", "evaluate.during=2", "evaluate.every=9",
     "evaluate.max_tokens=3", "posttrain.prompts=2", "posttrain.group_size=2", "posttrain.rows_at_once=4",
-    "posttrain.updates=2", "posttrain.max_tokens=3", "posttrain.checkpoint_every=1", "evaluate.posttrain_every=9",
+    "posttrain.updates=2", "posttrain.max_tokens=3", "posttrain.checkpoint_every=1", "evaluate.every_rounds=9",
     "device=cpu", "threads=1",
 )  # fmt: skip
 
@@ -49,7 +51,7 @@ def run(out: Path) -> None:
 
 def sweep(out: Path) -> None:
     """Two runs of a sweep, and before them the stage 1 that they share."""
-    one = recipes.build({**RECIPE, "continued_pretrain": None})
+    one = recipes.override(recipes.build(RECIPE), ["continued_pretrain=null"])
     other = recipes.override(one, ["posttrain.algorithm=rloo", "evaluate.prompts=5"])
     for job in jobs.plan([one, other], out):
         assert jobs.work(job) == "done", job.folder.failure
@@ -116,7 +118,7 @@ def prepare(*, measures: bool) -> None:
         context.measure = _measure
         context.records = lambda *_, **__: [{"shown": True}]
         context.answer = _no_answers
-        posttrain.preflight = lambda *_: None
+        rl.preflight = lambda *_: None
 
 
 def compared(tree: Tree) -> dict[str, bytes | None]:

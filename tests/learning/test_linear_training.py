@@ -6,18 +6,18 @@ import pytest
 import torch
 
 from chainlift.learning import averaging, next_token
-from chainlift.learning.next_token import PretrainSettings
 from chainlift.learning.optimizer import apply_gradients, make_optimizer
 from chainlift.measure import exact
 from chainlift.measure.evaluate import answer
 from chainlift.models import families
 from chainlift.models.linear import LinearModel, LinearSettings
+from chainlift.stages.ntp import NextTokenPrediction
 from chainlift.tasks import mixture
 from chainlift.tasks.mixture import MixtureSettings
 from chainlift.tasks.running_sum import RunningSum, RunningSumSettings
 from chainlift.theory import closed_forms, linear_model
 
-SETTINGS = PretrainSettings(
+SETTINGS = NextTokenPrediction(
     steps=2500,
     optimizer="sgd",
     lr=3.0,

@@ -8,8 +8,8 @@ from chainlift.learning.muon import COEFFICIENTS, ITERATIONS, Muon, orthogonaliz
 from chainlift.learning.optimizer import OptimizerSettings, apply_gradients, make_optimizer
 from chainlift.models.blocks import ModelSettings
 from chainlift.models.transformer import Transformer
-from chainlift.recipe import load
 from chainlift.seeding import stream
+from chainlift.stages.recipe import load
 
 SHAPES = [(6, 2), (4, 4), (2, 6), (8, 4), (4, 8), (4, 8)]
 

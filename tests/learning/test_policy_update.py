@@ -7,15 +7,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from chainlift import recipe
 from chainlift.learning import objective, policy_update, rollout
 from chainlift.learning.likelihood import length_buckets, log_probs
-from chainlift.learning.policy_update import PolicyBatch, PosttrainSettings, accumulate_gradient
+from chainlift.learning.policy_update import PolicyBatch, accumulate_gradient
 from chainlift.learning.presets import PRESETS
 from chainlift.models import savings
 from chainlift.models.protocol import split_prompts
 from chainlift.models.transformer import Transformer
 from chainlift.seeding import stream
+from chainlift.stages import recipe
+from chainlift.stages.rl import ReinforcementLearning
 from chainlift.tasks.running_sum import RunningSum
 
 PROMPTS, GROUP = 6, 4
@@ -164,12 +165,12 @@ def test_buckets_hold_every_row_once_and_waste_less_than_half() -> None:
 
 
 def test_settings_override_the_preset() -> None:
-    settings = PosttrainSettings(algorithm="reinforce", advantage="none", aggregate="token_mean")
+    settings = ReinforcementLearning(algorithm="reinforce", advantage="none", aggregate="token_mean")
     assert settings.objective.advantage == "none"
     assert settings.objective.aggregate == "token_mean"
     assert settings.objective.ratio == "none"
     assert settings.updates_a_round == 1
-    assert PosttrainSettings(algorithm="star").updates_a_round == 4
+    assert ReinforcementLearning(algorithm="star").updates_a_round == 4
 
 
 @pytest.mark.parametrize("chosen", [{"algorithm": "star"}, {"algorithm": "reinforce", "advantage": "accept"}])

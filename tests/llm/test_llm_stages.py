@@ -24,7 +24,7 @@ SMALL = (
     "model.scratch.vocabulary=400", "finetune.steps=6", "finetune.batch_size=8", "finetune.rows_at_once=8",
     "finetune.checkpoint_every=2", "evaluate.prompts=16", "evaluate.during=8", "evaluate.every=3",
     "evaluate.max_tokens=12", "posttrain.prompts=4", "posttrain.group_size=4", "posttrain.rows_at_once=8",
-    "posttrain.updates=4", "posttrain.max_tokens=12", "posttrain.checkpoint_every=2", "evaluate.posttrain_every=2",
+    "posttrain.updates=4", "posttrain.max_tokens=12", "posttrain.checkpoint_every=2", "evaluate.every_rounds=2",
     "device=cpu", "threads=1",
 )  # fmt: skip
 

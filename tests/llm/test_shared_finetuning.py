@@ -22,7 +22,7 @@ CHANGES = (
         "evaluate.during=5",
         "evaluate.rows_at_once=3",
         "evaluate.pass_at_k_prompts=3",
-        "evaluate.posttrain_every=7",
+        "evaluate.every_rounds=7",
         "finetune.checkpoint_every=3",
     ],
 )

@@ -12,6 +12,9 @@ import pytest
 from chainlift.measure.finding import Finding
 from chainlift.report.claim_picture import findings_picture
 from chainlift.report.picture import Line, Lines, Map, Mark, Picture
+from chainlift.report.terminal import Reporter
+from chainlift.stages import pipeline
+from chainlift.stages import recipe as recipes
 from chainlift.sweep.claims import Claim, Outcome
 from tests.browser import NAMES, Browser, Page
 
@@ -64,7 +67,7 @@ def copy_run(source: Path, folder: Path, *, p_cot: float = 0.25, recipe: str = "
 
 def fill(folder: Path, source: Path, count: int) -> Path:
     """`count` runs in a folder, of which one failed, one is unfinished, one is damaged and one has odd names; besides,
-    a shared stage 1 and the claims.
+    a run of a shared stage alone and the claims.
     """
     for i in range(count - 4):
         recipe = "small" if i % 4 else "other"
@@ -79,10 +82,9 @@ def fill(folder: Path, source: Path, count: int) -> Path:
     odd = copy_run(source, folder / ODD)
     text = (odd / "recipe.yaml").read_text(encoding="utf-8").replace("title: small", f"title: {json.dumps(TITLE)}")
     (odd / "recipe.yaml").write_text(text, encoding="utf-8")
-    shared = next(source.parent.glob("pretrain-*"))
-    (folder / shared.name).mkdir()
-    for file in FILES:
-        shutil.copyfile(shared / file, folder / shared.name / file)
+    shutil.copytree(source.parent / "stages", folder / "stages")
+    first = recipes.load(str(source.parents[1] / "small.yaml")).prefix("pretrain")
+    pipeline.run(first, folder, Reporter(quiet=True), with_page=False)
     write_claims(folder / "claims")
     return folder
 

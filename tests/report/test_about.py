@@ -2,8 +2,8 @@
 
 import pytest
 
-from chainlift.recipe import load
 from chainlift.report.about import about, chance
+from chainlift.stages.recipe import load
 
 
 def told(*overrides: str, source: str = "tiny") -> str:

@@ -14,6 +14,7 @@ from chainlift.report import page, results_data, results_page
 from chainlift.report.about import about, chance, learner
 from chainlift.report.record import read
 from chainlift.report.terminal import evaluation_table, summary_table
+from chainlift.runs import course
 from chainlift.runs.progress import Watcher
 
 QUESTION = "Anna has 3 <b>boxes</b>.\nHow many?"
@@ -68,9 +69,13 @@ def folder(tmp_path: Path) -> Path:
         "greedy_length_median": None,
     }
     summary = {
-        "recipe": "llm-tiny", "run_id": path.name, "seed": 0, "pretrain": stage(*ends["pretrain"]),
+        "recipe": "llm-tiny", "run_id": path.name, "seed": 0,
+        "stages": course.for_summary(chosen.model_dump(mode="json")), "pretrain": stage(*ends["pretrain"]),
         "posttrain": stage(*ends["posttrain"]) | {"algorithm": "grpo", "updates": 3, "rollouts": 48},
-        "theory": theory | {"chance": 0.0, "posttrain": dict.fromkeys(theory)},
+        "theory": theory | {
+            "chance": 0.0, "rl": dict.fromkeys(theory),
+            "stages": {"pretrain": theory, "posttrain": dict.fromkeys(theory)},
+        },
     }  # fmt: skip
     (path / "summary.json").write_text(json.dumps(summary), encoding="utf-8")
     (path / "DONE").write_text("", encoding="utf-8")

@@ -1,6 +1,7 @@
 """Means over seeds: by hand, and only of the stages that every seed has."""
 
 import math
+from typing import Any
 
 import pytest
 
@@ -13,10 +14,15 @@ def measured(value: float, length: float = 1.0) -> dict[str, float]:
     return {**dict.fromkeys(KEYS, value), "greedy_length_median": length}
 
 
+def summary(seed: int, **stages: dict[str, float]) -> dict[str, Any]:
+    about = {name: {"title": name, "unit": "sequences", "start": None, "baseline_of": None} for name in stages}
+    return {"recipe": "small", "seed": seed, "stages": about, **stages}
+
+
 def test_the_means_and_intervals_by_hand() -> None:
     """t(2 degrees of freedom) = 4.303; the values .5, .6, .7 have the standard deviation .1."""
     summaries = [
-        {"recipe": "small", "seed": seed, "pretrain": measured(accuracy), "posttrain": measured(1.0, 50)}
+        summary(seed, pretrain=measured(accuracy), posttrain=measured(1.0, 50))
         for seed, accuracy in ((3, 0.5), (4, 0.6), (5, 0.7))
     ]
     found = over_seeds(summaries)
@@ -31,6 +37,9 @@ def test_the_means_and_intervals_by_hand() -> None:
 
 
 def test_a_stage_that_one_seed_lacks_is_left_out() -> None:
-    both = {"recipe": "small", "pretrain": measured(0.5), "posttrain": measured(1.0)}
-    first = {"recipe": "small", "pretrain": measured(0.6)}
-    assert set(over_seeds([{"seed": 0, **both}, {"seed": 1, **first}])) == {"recipe", "seeds", "pretrain"}
+    both = summary(0, pretrain=measured(0.5), posttrain=measured(1.0))
+    first = summary(1, pretrain=measured(0.6))
+    for summaries in ([both, first], [first, both]):
+        found = over_seeds(summaries)
+        assert set(found) == {"recipe", "seeds", "stages", "pretrain"}
+        assert set(found["stages"]) == {"pretrain"}

@@ -32,7 +32,15 @@ def measured(accuracy: float, low: float, high: float, length: float = 1) -> dic
     }
 
 
-BEFORE = measured(0.5, 0.48, 0.52)
+def summary(**stages: dict[str, Any]) -> dict[str, Any]:
+    """Of stages that are called as in the shipped recipes, one after the other."""
+    titles = {"pretrain": "next-token prediction", "posttrain": "reinforcement learning"}
+    units = {"pretrain": "demonstrations", "posttrain": "sampled responses"}
+    about = {name: {"title": titles[name], "unit": units[name], "start": None, "baseline_of": None} for name in stages}
+    return {"stages": about, **stages}
+
+
+BEFORE = {key: value for key, value in measured(0.5, 0.48, 0.52).items() if key != "rollouts"}
 
 
 @pytest.mark.parametrize(
@@ -45,7 +53,7 @@ BEFORE = measured(0.5, 0.48, 0.52)
     ],
 )
 def test_the_headline_tells_what_happened(after: dict[str, Any], told: str) -> None:
-    sentence = headline({"pretrain": BEFORE, "posttrain": after, "prompts_seen_share": 0.0}, 1 / 2)
+    sentence = headline(summary(pretrain=BEFORE, posttrain=after) | {"prompts_seen_share": 0.0}, 1 / 2)
     assert (
         "greedy decoding is right on 50.0 % (a coin flip) of fresh prompts, with a median response of 1 token"
         in sentence
@@ -54,29 +62,32 @@ def test_the_headline_tells_what_happened(after: dict[str, Any], told: str) -> N
 
 
 def test_the_headline_of_other_starts() -> None:
-    assert "as good as perfect" in headline({"pretrain": measured(1.0, 0.99, 1.0, 50)}, 1 / 2)
-    assert "above a blind guess" in headline({"pretrain": measured(0.7, 0.68, 0.72)}, 1 / 2)
-    assert "a blind guess" in headline({"pretrain": measured(0.33, 0.31, 0.36)}, 1 / 3)
+    assert "as good as perfect" in headline(summary(pretrain=measured(1.0, 0.99, 1.0, 50)), 1 / 2)
+    assert "above a blind guess" in headline(summary(pretrain=measured(0.7, 0.68, 0.72)), 1 / 2)
+    assert "a blind guess" in headline(summary(pretrain=measured(0.33, 0.31, 0.36)), 1 / 3)
     assert "not finished" in headline(None, 1 / 2)
 
 
 def test_the_page_says_what_the_reference_is(finished: Path) -> None:
     record = read(finished)
     assert "reference: no noise, 0.1 log-odds an update at the peak rate, from where theory says" in page.render(record)
-    settings = record.recipe["posttrain"] | {"kl": 0.1}
-    assert "Thin green" not in page.render(replace(record, recipe=record.recipe | {"posttrain": settings}))
+    recipe = deepcopy(record.recipe)
+    recipe["stages"]["posttrain"]["kl"] = 0.1
+    assert "Thin green" not in page.render(replace(record, recipe=recipe))
 
 
 def test_curves_are_the_evaluations_on_record(finished: Path) -> None:
     record = read(finished)
     rows = record.of("posttrain", "evaluation")
-    greedy = next(c for c in curves.lift(record) if (c.panel, c.mode, c.quantity) == ("rl", "greedy", "accuracy"))
+    greedy = next(
+        c for c in curves.lift(record) if (c.panel, c.mode, c.quantity) == ("posttrain", "greedy", "accuracy")
+    )
     assert greedy.values == [row["greedy"]["accuracy"] for row in rows]
     assert greedy.low == [row["greedy"]["accuracy_ci95"][0] for row in rows]
     baseline = next(c for c in curves.lift(record) if c.is_baseline)
     assert baseline.sequences[0] == record.of("pretrain", "evaluation")[-1]["sequences"]
-    assert curves.theory(record, "stage_1", "sampled", "accuracy") == pytest.approx(0.625)
-    assert curves.theory(record, "rl", "greedy", "length_median") == 4
+    assert curves.theory(record, "pretrain", "sampled", "accuracy") == pytest.approx(0.625)
+    assert curves.theory(record, "posttrain", "greedy", "length_median") == 4
     shares = [
         row["share"] for row in curves.lengths_table(record) if (row["stage"], row["mode"]) == ("pretrain", "greedy")
     ]
@@ -84,7 +95,7 @@ def test_curves_are_the_evaluations_on_record(finished: Path) -> None:
 
 
 def test_each_figure_is_saved_with_its_numbers(finished: Path) -> None:
-    for name in ("lift", "lengths", "signal"):
+    for name in ("lift", "lengths", "signal-posttrain"):
         assert (finished / f"figures/{name}.pdf").read_bytes().startswith(b"%PDF")
         assert (finished / f"figures/{name}.png").read_bytes().startswith(b"\x89PNG")
     header, *lines = (finished / "figures/lift.csv").read_text(encoding="utf-8").splitlines()
@@ -113,7 +124,7 @@ def test_an_unfinished_run_has_a_page_too(finished: Path, tmp_path: Path) -> Non
         in text
     )
     assert 'id="lift"' in text
-    assert 'id="signal"' not in text
+    assert 'id="signal-posttrain"' not in text
 
 
 def test_preflight_warnings_are_shown_before_the_first_update(finished: Path, tmp_path: Path) -> None:
@@ -122,7 +133,7 @@ def test_preflight_warnings_are_shown_before_the_first_update(finished: Path, tm
     rows[-1] = {**rows[-1], "warnings": ["no long response among 32 samples"]}
     text = page.render(replace(record, rows=rows, summary=None))
     assert "<li>no long response among 32 samples</li>" in text
-    assert 'id="signal"' not in text
+    assert 'id="signal-posttrain"' not in text
 
 
 def test_bars_of_the_two_modes_do_not_cover_each_other(finished: Path) -> None:
@@ -146,7 +157,7 @@ def test_bars_of_the_two_modes_do_not_cover_each_other(finished: Path) -> None:
         ("rollouts.jsonl", b'{"stage": "pretrain"}\n', "rollouts.jsonl, line 1, is damaged: it lacks kind"),
         ("summary.json", b"[]", "summary.json is damaged: it must hold keys and values (it holds [])"),
         ("recipe.yaml", b"", "recipe.yaml is damaged: it must hold keys and values (it holds None)"),
-        ("recipe.yaml", b"name: x\n", "recipe.yaml is damaged: it lacks task, mixture"),
+        ("recipe.yaml", b"name: x\n", "recipe.yaml is damaged: it lacks task, mixture, stages"),
     ],
 )
 def test_well_formed_nonsense_is_named(file: str, content: bytes, told: str, finished: Path, tmp_path: Path) -> None:

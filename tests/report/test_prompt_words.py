@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from chainlift import recipe as recipes
 from chainlift.report import page
 from chainlift.report.prompt_words import prompt_words
 from chainlift.report.record import read
 from chainlift.report.sentence import headline
 from chainlift.report.terminal import summary_table
 from chainlift.runs.store import RunFolder
+from chainlift.stages import recipe as recipes
 from chainlift.stages.model_card import card
 from chainlift.stages.summary import summarise
 from chainlift.tasks import registry
@@ -44,7 +44,7 @@ def shipped(name: str, finished: Path) -> dict[str, Any]:
     """A finished run's summary with the freshness of a shipped recipe's prompts."""
     chosen = recipes.load(name)
     assert isinstance(chosen, recipes.Recipe)
-    drawn = chosen.pretrain.steps * chosen.pretrain.batch_size
+    drawn = chosen.setting("pretrain.steps") * chosen.setting("pretrain.batch_size")
     summary = json.loads((finished / "summary.json").read_text(encoding="utf-8"))
     return summary | freshness(registry.build(chosen.task), drawn).as_dict()
 

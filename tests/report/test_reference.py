@@ -16,7 +16,12 @@ from chainlift.theory import star
 from chainlift.theory.mean_field import REFERENCE_STEP, policy_gradient_curve
 from chainlift.theory.mode_policy import ModePolicy, Setting
 
+PRETRAIN = {"kind": "ntp", "title": "next-token prediction", "unit": "demonstrations", "start": None}
 POSTTRAIN = {
+    "kind": "rl",
+    "title": "reinforcement learning",
+    "unit": "sampled responses",
+    "start": "pretrain",
     "algorithm": "grpo",
     "reward": "end_to_end",
     "temperature": 1.0,
@@ -43,10 +48,12 @@ def record(updates: int = 6, per_round: int = 1, **posttrain: Any) -> Record:
         row = {"stage": "posttrain", "kind": "update", "step": step, "round": number, "sequences": 64 * number}
         rows.append(row | {"lr": lr})
     levels = dict.fromkeys(("greedy_accuracy", "sampled_accuracy", "greedy_length_median"))
-    theory = {"sampled_long_share": 0.25, **levels, "posttrain": {"sampled_long_share": 1.0, **levels}}
+    known = {"pretrain": levels, "posttrain": {"sampled_long_share": 1.0, **levels}}
+    theory = {"sampled_long_share": 0.25, **levels, "rl": known["posttrain"], "stages": known}
     recipe = {"name": "x", "task": {"name": "running_sum", "modulus": 2, "d": 8}, "model": {"family": "gpt2"}}
     settings = POSTTRAIN | {"updates_per_round": per_round} | posttrain
-    return Record(Path("nowhere"), recipe | {"posttrain": settings}, {}, rows, [], {"theory": theory})
+    stages = {"pretrain": PRETRAIN, "posttrain": settings}
+    return Record(Path("nowhere"), recipe | {"stages": stages}, {}, rows, [], {"theory": theory})
 
 
 def test_a_policy_gradient_follows_the_schedule_at_the_stated_step() -> None:
@@ -83,6 +90,7 @@ DEPARTURES = [
     {"dynamic_sampling": True},
     {"minibatches": 2},
     {"restart": True},
+    {"ntp_weight": 0.1},
     {"algorithm": "new"},
 ]
 
@@ -115,7 +123,7 @@ def test_other_tasks_models_and_unfinished_runs_have_none() -> None:
     whole = record()
     assert references(replace(whole, summary=None)) == []
     assert references(replace(whole, rows=whole.of("posttrain", "evaluation"))) == []
-    for key, value in (("task", {"name": "riddle"}), ("model", {"stop_degree": 1}), ("posttrain", None)):
+    for key, value in (("task", {"name": "riddle"}), ("model", {"stop_degree": 1}), ("stages", {"pretrain": PRETRAIN})):
         assert references(replace(whole, recipe=whole.recipe | {key: value})) == []
 
 
@@ -136,4 +144,4 @@ def test_figure_chart_and_csv_show_it_in_the_panel_of_rl_only() -> None:
     assert sum(bool(trace["showlegend"]) for trace in shown) == 1
     rows = [row for row in curves.lift_table(whole) if row["curve"] == f"{name}, sampled"]
     assert [row["value"] for row in rows if row["quantity"] == "long_share"] == share.values
-    assert {row["panel"] for row in rows} == {"rl"}
+    assert {row["panel"] for row in rows} == {"posttrain"}

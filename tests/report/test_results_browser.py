@@ -105,10 +105,10 @@ def float_or_none(cell: str) -> float:
 
 def test_shared_stages_are_shown_on_demand(tab: Page, index: Path) -> None:
     tab.visit(index)
-    assert not [name for name in column(tab, "run") if name.startswith("pretrain-")]
+    assert not [name for name in column(tab, "run") if name.startswith("shared-pretrain-")]
     tab.ask("document.getElementById('shared').click()")
     assert tab.ask(STATUS) == "201 of 201 runs shown"
-    assert [name for name in column(tab, "run") if name.startswith("pretrain-")]
+    assert [name for name in column(tab, "run") if name.startswith("shared-pretrain-")]
 
 
 def test_a_run_opens_and_the_back_button_leaves_it(tab: Page, index: Path) -> None:

@@ -18,7 +18,7 @@ from tests.report.conftest import ODD, SEEDS, TITLE, fill, picture
 
 @pytest.fixture(scope="session")
 def few(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of eight runs and a shared stage 1; tests must not change it."""
+    """A folder of eight runs and one of a shared stage alone; tests must not change it."""
     return fill(tmp_path_factory.mktemp("few") / "runs", finished, 8)
 
 
@@ -60,15 +60,15 @@ def test_runs_are_told_with_their_status(few: Path) -> None:
         "metrics.jsonl, line 1, is damaged: it must hold keys and values (it holds [1])",
     )
     assert told["other-00000000-s0"] == ("done", "")
-    assert [name for name, run in runs.items() if run.is_shared] == [next(few.glob("pretrain-*")).name]
+    assert [name for name, run in runs.items() if run.is_shared] == [next(few.glob("shared-pretrain-*")).name]
 
 
 def test_a_row_is_the_summary_and_the_recipe(few: Path) -> None:
     folder = few / "small-00000002-s2"
     record, view = read(folder), results_data.run(folder)
     assert record.summary is not None
-    assert view.row["posttrain_greedy_accuracy"] == record.summary["posttrain"]["greedy_accuracy"]
-    assert view.row["pretrain_sampled_long_share"] == record.summary["pretrain"]["sampled_long_share"]
+    assert view.row["last_greedy_accuracy"] == record.summary["posttrain"]["greedy_accuracy"]
+    assert view.row["first_sampled_long_share"] == record.summary["pretrain"]["sampled_long_share"]
     assert (view.row["p_cot"], view.row["d"], view.row["modulus"]) == (0.03, 4, 2)
     stages = ("pretrain", "posttrain", "continued_pretrain")
     assert view.row["seconds"] == pytest.approx(sum(record.summary[stage]["seconds"] for stage in stages))
@@ -89,7 +89,7 @@ def test_damage_of_any_file_leaves_the_page_whole(few: Path, tmp_path: Path) -> 
     shutil.copytree(few / "small-00000002-s2", folder / "fine")
     summary = json.loads((few / "small-00000002-s2/summary.json").read_text(encoding="utf-8"))
     summary["posttrain"]["sampled_accuracy"] = "high"
-    bad = {"recipe.yaml": "name: x\n", "summary.json": '{"pretrain": {}, "theory": {}}'}
+    bad = {"recipe.yaml": "name: x\n", "summary.json": '{"stages": {"pretrain": {}}, "theory": {}}'}
     for name, content in bad.items():
         shutil.copytree(few / "small-00000002-s2", folder / f"bad-{name}")
         (folder / f"bad-{name}" / name).write_text(content, encoding="utf-8")
@@ -105,7 +105,7 @@ def test_damage_of_any_file_leaves_the_page_whole(few: Path, tmp_path: Path) -> 
         "bad-word",
     ]
     assert found["bad-word"].reason == (
-        "summary.json is damaged: posttrain.sampled_accuracy: Input should be a valid number (it is 'high')"
+        "summary.json, key posttrain, is damaged: sampled_accuracy: Input should be a valid number (it is 'high')"
     )
     assert all(run.reason for run in found.values() if run.status == "damaged")
     assert "bad-dir" in results_page.write(folder).read_text(encoding="utf-8")
@@ -155,7 +155,7 @@ def test_nothing_is_loaded(text: str) -> None:
 def test_embedded_values_are_json(text: str, few: Path) -> None:
     held = {name: json.loads(data) for name, data in Reader(text).scripts.items() if name.startswith("values")}
     assert len(held) == 3 + 8  # claims and runs that can be read
-    assert held["values run=small-00000002-s2"]["samples"][0]["title"] == "Before RL"
+    assert held["values run=small-00000002-s2"]["samples"][0]["title"] == "After next-token prediction"
     assert held["values run=small-failed00-s0"]["lift"] is not None
     assert max(len(data) for data in Reader(text).scripts.values()) < 30_000
 

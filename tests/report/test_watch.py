@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from chainlift import recipe as recipes
 from chainlift.report.terminal import Reporter
 from chainlift.report.watch import Pace, table
 from chainlift.runs import progress
 from chainlift.runs.progress import Progress, Watcher
 from chainlift.stages import pipeline
+from chainlift.stages import recipe as recipes
 from chainlift.sweep.jobs import plan, work
 from tests.conftest import chainlift
 from tests.sweep.test_local import SMALL
@@ -35,7 +35,7 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     assert work(plan([bad], out)[0]) == "failed"
     working = [start(out, *short, "pretrain.steps=100000", f"seed={seed}") for seed in (1, 2)]
     for seed in (1, 2):
-        while not list(out.glob(f"pretrain-*-s{seed}/checkpoints/pretrain-*/trainer_state.json")):
+        while not list(out.glob(f"tiny-*-s{seed}/checkpoints/pretrain-*/trainer_state.json")):
             assert all(one.poll() is None for one in working)
             time.sleep(0.05)
     working[0].kill()
@@ -58,16 +58,16 @@ def by_id(out: Path) -> dict[str, dict[str, Any]]:
 
 def test_states_stages_and_what_was_measured(out: Path) -> None:
     found = by_id(out)
-    assert {"tiny-s0done", "pretrain-s0done", "tiny-s0failed", "pretrain-s1stopped", "pretrain-s2running"} <= set(found)
-    assert found["pretrain-s2running"]["stage"] == "pretrain"
-    assert found["pretrain-s2running"]["total"] == 100000
-    assert 0 < found["pretrain-s2running"]["step"] < 100000
+    assert set(found) == {"tiny-s0done", "tiny-s0failed", "tiny-s1stopped", "tiny-s2running"}
+    assert found["tiny-s2running"]["stage"] == "pretrain"
+    assert found["tiny-s2running"]["total"] == 100000
+    assert 0 < found["tiny-s2running"]["step"] < 100000
     assert "training diverged" in found["tiny-s0failed"]["note"]
     done = found["tiny-s0done"]
     assert (done["step"], done["total"]) == (40, 40)
     assert done["greedy_length"] is not None
     told = chainlift("watch", out, "--once").stdout
-    assert "2 running" in told  # the run, and the stage 1 that it waits for
+    assert "1 running" in told  # the folders of shared stages are no runs
     assert "1 failed" in told
 
 
@@ -82,15 +82,15 @@ def test_looking_does_not_hold_a_lock(out: Path, monkeypatch: pytest.MonkeyPatch
 def test_a_system_that_lists_no_locks_is_judged_by_what_grew(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress, "LOCKS", Path("/nowhere"))
     states = {one.run_id.split("-")[0] + one.run_id[-3:]: one.state for one in Watcher(out).look()}
-    assert states["pretrain-s2"] == "running"
+    assert states["tiny-s2"] == "running"
     monkeypatch.setattr(progress, "LATELY", -1)
     states = {one.run_id.split("-")[0] + one.run_id[-3:]: one.state for one in Watcher(out).look()}
-    assert states["pretrain-s2"] == "stopped"
+    assert states["tiny-s2"] == "stopped"
 
 
 def test_a_run_on_another_machine_is_judged_by_what_grew(out: Path, tmp_path: Path) -> None:
     """Its lock is not in this machine's list."""
-    killed = next(path for path in out.glob("pretrain-*-s1"))
+    killed = next(path for path in out.glob("tiny-*-s1"))
     copy = tmp_path / killed.name
     shutil.copytree(killed, copy)
     (copy / "metrics.jsonl").touch()

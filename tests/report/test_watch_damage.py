@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from chainlift import recipe as recipes
 from chainlift.report import results_data, terminal, watch
 from chainlift.report.console import PlainConsole, console
 from chainlift.runs.progress import Watcher
+from chainlift.stages import recipe as recipes
 from chainlift.sweep import status
 from tests.conftest import SMALL
 
@@ -102,7 +102,7 @@ def test_what_lies_about_in_the_folder_is_passed_over(out: Path) -> None:
     assert [one.run_id for one in Watcher(out).look()] == ["fine"]
 
 
-@pytest.mark.parametrize("content", [b"[]", b"{}", b'{"pretrain": 3}', b"\xff", None])
+@pytest.mark.parametrize("content", [b"[]", b"{}", b'{"stages": 3}', b"\xff", None])
 def test_the_status_of_a_sweep_shows_a_damaged_run(finished: Path, tmp_path: Path, content: bytes | None) -> None:
     (tmp_path / "small.yaml").write_text(SMALL, encoding="utf-8")
     chosen = [recipes.load(str(tmp_path / "small.yaml"), seed=seed) for seed in (0, 1)]

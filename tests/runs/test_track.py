@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from chainlift import recipe as recipes
 from chainlift.report.terminal import Reporter
 from chainlift.runs import track
 from chainlift.runs.store import RunFolder
 from chainlift.stages import pipeline
+from chainlift.stages import recipe as recipes
 from tests.sweep.test_local import SMALL
 
 
@@ -175,13 +175,13 @@ def test_a_run_that_was_killed_and_goes_on_mirrors_each_row_once(tmp_path: Path,
     command = [sys.executable, "-c", KILLED, str(tmp_path), tracker]
     assert subprocess.run([*command, point], env=environment, capture_output=True).returncode == -9
     assert subprocess.run([*command, "never"], env=environment, capture_output=True).returncode == 0
-    (stage_1,) = tmp_path.glob("pretrain-*")
-    rows = rows_of(stage_1)
+    (folder,) = tmp_path.glob("tiny-*")
+    rows = rows_of(folder)
     if tracker == "tensorboard":
-        (_,) = (stage_1 / "tensorboard").iterdir()
-        assert [step for step, _ in in_tensorboard(stage_1)["pretrain/loss"]] == list(range(1, 41))
+        (_,) = (folder / "tensorboard").iterdir()
+        assert [step for step, _ in in_tensorboard(folder)["pretrain/loss"]] == list(range(1, 41))
     else:
-        got = in_wandb(stage_1) if tracker == "wandb" else in_trackio(tmp_path / "trackio", stage_1)
+        got = in_wandb(folder) if tracker == "wandb" else in_trackio(tmp_path / "trackio", folder)
         assert [one["pretrain/step"] for one in got] == [one["pretrain/step"] for one in rows]
 
 

@@ -9,33 +9,36 @@ from unittest import mock
 import pytest
 import torch
 
-from chainlift import recipe as recipes
 from chainlift.learning import advantage
-from chainlift.learning.policy_update import PolicyBatch, PosttrainSettings
+from chainlift.learning.policy_update import PolicyBatch
 from chainlift.models.families import Model
 from chainlift.report.terminal import Reporter
+from chainlift.runs.checkpoint import TrainerState
 from chainlift.runs.store import RunFolder, read_rows
 from chainlift.seeding import stream
-from chainlift.stages import collect, pipeline, posttrain
+from chainlift.stages import collect, pipeline, rl
+from chainlift.stages import recipe as recipes
 from chainlift.stages.context import Context
+from chainlift.stages.rl import ReinforcementLearning
 from chainlift.tasks.running_sum import RunningSum
 from tests.conftest import SMALL
 
 CHOSEN = ("posttrain.algorithm=dapo", "posttrain.dynamic_sampling=true", "posttrain.prompts=16")
 
 
-def context_of(tmp_path: Path, *overrides: str) -> tuple[Context, PosttrainSettings]:
+def context_of(tmp_path: Path, *overrides: str) -> tuple[Context, ReinforcementLearning]:
     file = tmp_path / "small.yaml"
     file.write_text(SMALL, encoding="utf-8")
     recipe = recipes.load(str(file), [*overrides])
-    assert recipe.posttrain is not None
-    return Context(recipe, RunFolder(tmp_path), Reporter(quiet=True), torch.device("cpu")), recipe.posttrain
+    settings = recipe.stages["posttrain"]
+    assert isinstance(settings, ReinforcementLearning)
+    return Context(recipe, RunFolder(tmp_path), Reporter(quiet=True), torch.device("cpu")), settings
 
 
 def a_round(tmp_path: Path, *overrides: str) -> collect.Round:
     """A round of a model that has learned nothing, so that its answers are right now and then."""
     context, settings = context_of(tmp_path, *overrides)
-    return collect.collect(context, settings, unsure(context), 0)
+    return collect.collect(context, settings, unsure(context), TrainerState("posttrain"))
 
 
 def unsure(context: Context) -> Model:
@@ -133,19 +136,21 @@ def test_star_that_begins_again_samples_from_its_last_fit(tmp_path: Path) -> Non
     """Zelikman et al. 2022: round n samples from the model of round n - 1 and fits the start model."""
     samplers, fitted = [], []
 
-    def collecting(context: Context, settings: PosttrainSettings, model: Model, number: int) -> collect.Round:
+    def collecting(
+        context: Context, settings: ReinforcementLearning, model: Model, state: TrainerState
+    ) -> collect.Round:
         samplers.append(weights_of(model))
-        return collect.collect(context, settings, model, number)
+        return collect.collect(context, settings, model, state)
 
     def updating(model: Model, *args: Any, **options: Any) -> dict[str, float | None]:
         fitted.append(weights_of(model))
         return accumulate(model, *args, **options)
 
-    accumulate = posttrain.accumulate_gradient
+    accumulate = rl.accumulate_gradient
     star = ("posttrain.algorithm=star", "posttrain.restart=true", "posttrain.updates_per_round=2")
     with (
-        mock.patch.object(posttrain, "collect", collecting),
-        mock.patch.object(posttrain, "accumulate_gradient", updating),
+        mock.patch.object(rl, "collect", collecting),
+        mock.patch.object(rl, "accumulate_gradient", updating),
     ):
         run(tmp_path, *star)
     assert torch.equal(samplers[0], fitted[0])
@@ -160,8 +165,8 @@ def test_stars_kl_term_is_over_all_samples(tmp_path: Path) -> None:
         batches.append(batch)
         return accumulate(model, batch, *args, **options)
 
-    accumulate = posttrain.accumulate_gradient
-    with mock.patch.object(posttrain, "accumulate_gradient", updating):
+    accumulate = rl.accumulate_gradient
+    with mock.patch.object(rl, "accumulate_gradient", updating):
         run(tmp_path, "posttrain.algorithm=star", "posttrain.kl=0.1")
     batch = batches[0]
     assert batch.kl_weights is not None

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from chainlift import yaml_text
 from chainlift.models import families, hub
 from chainlift.models.blocks import ModelSettings
 from chainlift.seeding import stream
@@ -25,6 +26,8 @@ def folder(tmp_path: Path) -> Path:
     saved.mkdir(parents=True)
     hub.save(model, TASK, saved)
     shutil.copytree(saved, tmp_path / "checkpoints/posttrain-1")
+    stages = {"pretrain": {"kind": "ntp"}, "posttrain": {"kind": "rl", "start": "pretrain", "algorithm": "grpo"}}
+    (tmp_path / "recipe.yaml").write_text(yaml_text.dump({"stages": stages}), encoding="utf-8")
     return tmp_path
 
 

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from chainlift import recipe as recipes
 from chainlift.cli.app import app
 from chainlift.learning.presets import PRESETS, Objective
 from chainlift.learning.reward import REWARDS
 from chainlift.report.record import read
 from chainlift.report.reference import references
 from chainlift.runs.store import read_rows
+from chainlift.stages import recipe as recipes
 from chainlift.stages.prediction import predicted
 from tests.conftest import SMALL
 
@@ -49,7 +49,7 @@ def test_own_reward_and_algorithm_go_through_a_run(tmp_path: Path) -> None:
     theory = summary["theory"]
     assert theory["greedy_accuracy"] == 0.5
     assert theory["star_next_share"] is theory["star_rounds_to_flip"] is None
-    assert set(theory["posttrain"].values()) == {None}
+    assert set(theory["rl"].values()) == {None}
     folder = tmp_path / "runs" / summary["run_id"]
     page = (folder / "report.html").read_text(encoding="utf-8")
     assert "6 RL updates (192 sampled responses, mine)" in page
@@ -75,6 +75,6 @@ def test_what_depends_on_an_own_reward_is_not_predicted_and_the_rest_is(recipe: 
     known = predicted(recipes.load(recipe, model))
     told = predicted(recipes.load(recipe, [*model, "posttrain.reward=brief"]))
     assert told["star_next_share"] is told["star_rounds_to_flip"] is None
-    assert set(told["posttrain"].values()) == {None}
+    assert set(told["rl"].values()) == {None}
     assert told["greedy_accuracy"] == known["greedy_accuracy"] is not None
     assert told["sampled_long_share"] == known["sampled_long_share"] is not None

@@ -15,11 +15,11 @@ import pytest
 import torch
 
 from chainlift import processes
-from chainlift import recipe as recipes
 from chainlift.learning import next_token
 from chainlift.learning.next_token import LossWeighting
 from chainlift.models import families
 from chainlift.seeding import stream
+from chainlift.stages import recipe as recipes
 from chainlift.tasks import mixture
 from chainlift.tasks import registry as tasks
 from chainlift.tasks.base import Demonstrations
@@ -45,9 +45,9 @@ LEARNERS = {
     "dapo": "posttrain.algorithm=dapo|posttrain.dynamic_sampling=true",
     "gspo": "posttrain.algorithm=gspo",
     "cispo": "posttrain.algorithm=cispo|posttrain.updates_per_round=2",
-    "sequence mean": "pretrain.loss_weighting=sequence_mean|pretrain.average_tail=0.5|continued_pretrain={}",
+    "sequence mean": "pretrain.loss_weighting=sequence_mean|pretrain.average_tail=0.5",
     "sequence sum": "pretrain.loss_weighting=sequence_sum|model.family=mistral|posttrain.aggregate=token_mean",
-    "muon": "pretrain.optimizer=muon|posttrain.optimizer=muon|pretrain.average_tail=0.5|continued_pretrain={}",
+    "muon": "pretrain.optimizer=muon|posttrain.optimizer=muon|pretrain.average_tail=0.5",
     "linear": "model={family: linear}|pretrain.optimizer=sgd|pretrain.max_row_norm=0.5|pretrain.average_tail=0.5",
 }
 UNEVEN = {

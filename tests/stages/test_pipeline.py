@@ -30,11 +30,11 @@ def summary_of(stdout: str) -> dict[str, Any]:
 def test_the_summary_keeps_the_contract(finished: Path) -> None:
     summary = json.loads((finished / "summary.json").read_text(encoding="utf-8"))
     stages = {"pretrain", "posttrain", "continued_pretrain"}
-    assert {"recipe", "run_id", "seed", "theory", *stages, *FRESHNESS} == set(summary)
+    assert {"recipe", "run_id", "seed", "theory", "stages", *stages, *FRESHNESS} == set(summary)
     assert [summary[key] for key in FRESHNESS] == [False, 16, pytest.approx(1.0)]
-    assert {"sequences", "steps"} | MEASURED <= set(summary["pretrain"])
-    assert {"algorithm", "updates", "rollouts"} | MEASURED <= set(summary["posttrain"])
-    assert {"sequences", "steps"} | MEASURED <= set(summary["continued_pretrain"])
+    assert {"kind", "sequences", "steps"} | MEASURED <= set(summary["pretrain"])
+    assert {"kind", "algorithm", "updates", "rollouts"} | MEASURED <= set(summary["posttrain"])
+    assert {"kind", "sequences", "steps"} | MEASURED <= set(summary["continued_pretrain"])
     assert summary["pretrain"]["sequences"] == 40 * 16
     assert summary["posttrain"]["rollouts"] == 20 * 8 * 4
     assert summary["theory"]["sampled_accuracy"] == pytest.approx(0.625)
@@ -88,7 +88,7 @@ def test_records_hold_every_update_once(finished: Path) -> None:
 def test_stage_1_is_trained_once_for_two_algorithms(recipe: Path, tmp_path: Path) -> None:
     out = tmp_path / "runs"
     first = chainlift("run", recipe, "--out", out, "--json")
-    shared = next(out.glob("pretrain-*"))
+    shared = next((out / "stages").glob("pretrain-*"))
     stamps = {file: file.stat().st_mtime_ns for file in shared.rglob("*") if file.is_file() and file.name != ".lock"}
     second = chainlift("run", recipe, "posttrain.algorithm=rloo", "--out", out, "--json")
     assert first.returncode == second.returncode == 0
@@ -117,7 +117,7 @@ def test_without_long_demonstrations_the_preflight_warns(recipe: Path, tmp_path:
     assert done.returncode == 0, done.stderr
     assert "no long response among" in done.stderr
     summary = summary_of(done.stdout)
-    assert summary["theory"]["posttrain"]["greedy_accuracy"] is None
+    assert summary["theory"]["rl"]["greedy_accuracy"] is None
     row = next(
         r for r in read_rows(tmp_path / "runs" / summary["run_id"] / "metrics.jsonl") if r["kind"] == "preflight"
     )

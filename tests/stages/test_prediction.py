@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from chainlift import recipe
+from chainlift.stages import recipe
 from chainlift.stages.prediction import PREDICTED, predicted
 from chainlift.theory import closed_forms, noisy_chain
 
@@ -19,7 +19,7 @@ def test_options_that_change_the_length_only() -> None:
         found = told(override, "mixture.p_cot=.4")
         assert found["greedy_length_median"] == length
         assert found["threshold"] == plain["threshold"]
-        assert found["posttrain"]["greedy_length_median"] == length
+        assert found["rl"]["greedy_length_median"] == length
 
 
 def test_lengths_that_differ_have_no_median() -> None:
@@ -27,17 +27,17 @@ def test_lengths_that_differ_have_no_median() -> None:
     found = told("task.d_min=4", "mixture.p_cot=.4")
     assert found["greedy_length_median"] is None
     assert found["greedy_accuracy"] == 1.0
-    assert found["posttrain"]["greedy_length_median"] is None
+    assert found["rl"]["greedy_length_median"] is None
 
 
 def test_markers() -> None:
     both, long = (told(f"task.marker={name}", "mixture.p_cot=.4") for name in ("both", "long"))
     assert (both["threshold"], both["greedy"], both["greedy_length_median"]) == (0.5, "short", 2)
-    assert both["posttrain"]["greedy_length_median"] == 9
+    assert both["rl"]["greedy_length_median"] == 9
     assert (long["threshold"], long["greedy"], long["greedy_length_median"]) == (pytest.approx(1 / 3), "long", 9)
-    assert long["posttrain"]["greedy_length_median"] == 9
+    assert long["rl"]["greedy_length_median"] == 9
     below = told("task.marker=long", "mixture.p_cot=.2")
-    assert (below["greedy_length_median"], below["posttrain"]["greedy_length_median"]) == (1, 9)
+    assert (below["greedy_length_median"], below["rl"]["greedy_length_median"]) == (1, 9)
     warm = told("task.marker=long", "posttrain.temperature=1.5")
     assert warm["star_next_share"] is None
 
@@ -66,3 +66,22 @@ def test_multiplication_and_graphs_have_few() -> None:
 def test_the_sequence_mean_with_options_is_not_predicted() -> None:
     assert told("pretrain.loss_weighting=sequence_mean")["threshold"] is not None
     assert told("pretrain.loss_weighting=sequence_mean", "task.leap=2")["threshold"] is None
+
+
+def test_each_stage_that_theory_knows_has_its_own_predictions() -> None:
+    found = told()
+    assert set(found["stages"]) == {"pretrain", "posttrain"}
+    assert found["stages"]["pretrain"]["sampled_long_share"] == found["sampled_long_share"] == 0.25
+    assert found["stages"]["posttrain"] == found["rl"]
+    assert set(told("posttrain.start=pretrain@100")["stages"]) == {"pretrain"}  # RL from a learner that is not done
+
+
+def test_of_a_schedule_the_last_mixture_counts() -> None:
+    found = told("pretrain.mixture={p_cot: [[0, .05], [.5, .4]]}")
+    assert (found["greedy"], found["sampled_long_share"]) == ("long", pytest.approx(0.4))
+
+
+def test_a_recipe_that_begins_elsewhere_has_no_predictions() -> None:
+    found = told("pretrain=null", "posttrain.start=./there", "continued_pretrain=null")
+    assert found["stages"] == {}
+    assert found["threshold"] is None

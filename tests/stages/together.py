@@ -6,9 +6,8 @@ python together.py RECIPE OUT plain|shard OVERRIDES...      OVERRIDES: a comma-s
 import sys
 from pathlib import Path
 
-from chainlift import recipe
 from chainlift.report.terminal import Reporter
-from chainlift.stages import pipeline
+from chainlift.stages import pipeline, recipe
 
 
 def run_all(source: Path, out: Path, variants: list[str], *, shard: bool = False) -> None:

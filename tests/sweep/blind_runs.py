@@ -5,8 +5,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from chainlift.recipe import Recipe
+from chainlift.runs import course
 from chainlift.stages.prediction import predicted
+from chainlift.stages.recipe import Recipe
 from chainlift.sweep.grid import Finished
 from chainlift.sweep.kinds import AnyRecipe
 from chainlift.theory import closed_forms, noisy_chain
@@ -32,8 +33,7 @@ class Blind(Finished):
         """Rows as a run records them."""
         if stage == "pretrain":
             return [_row("pretrain", self.recipe.setting("pretrain.steps"), self.summary["pretrain"])]
-        assert self.recipe.posttrain is not None
-        steps = (0, 20, self.recipe.posttrain.updates)
+        steps = (0, 20, self.recipe.setting("posttrain.updates"))
         stages = ("pretrain", "posttrain", "posttrain")
         return [_row("posttrain", at, self.summary[one]) for at, one in zip(steps, stages, strict=True)]
 
@@ -48,7 +48,7 @@ def _row(stage: str, step: int, summary: dict[str, Any]) -> dict[str, Any]:
 
 
 def _summary(recipe: Recipe) -> dict[str, Any]:
-    told, p = predicted(recipe), recipe.mixture.p_cot
+    told, p = predicted(recipe), recipe.mixture.last
     modulus, marker = getattr(recipe.task, "modulus", 2), getattr(recipe.task, "marker", "none")
     noise, length = getattr(recipe.task, "noise", 0.0), getattr(recipe.task, "d", 10)
     odds = closed_forms.log_odds(p)
@@ -57,15 +57,16 @@ def _summary(recipe: Recipe) -> dict[str, Any]:
     before["decision_go_on_log_odds"] = odds + math.log(modulus)
     before["decision_first_lead_log_odds"] = odds if marker == "both" else odds + math.log(modulus)
     share = told.get("star_next_share")
-    if recipe.posttrain is None or recipe.posttrain.algorithm != "star":
+    if "posttrain" not in recipe.stages or recipe.setting("posttrain.algorithm") != "star":
         share = 1.0 if p > 0 else 0.0
-    after = _stage(p > 0, told["posttrain"]["greedy_length_median"] if p > 0 else 1, share, modulus)
+    after = _stage(p > 0, told["rl"]["greedy_length_median"] if p > 0 else 1, share, modulus)
     after["sampled_chain_exactness"] = 1.0
-    sequences = recipe.pretrain.steps * recipe.pretrain.batch_size
+    sequences = recipe.setting("pretrain.steps") * recipe.setting("pretrain.batch_size")
     before |= {"sequences": sequences, "seconds": 1.0}
     after |= {"rollouts": 1024, "seconds": 1.0}
-    found = {"pretrain": before, "posttrain": after, "theory": told}
-    return found | ({"continued_pretrain": before} if recipe.continued_pretrain else {})
+    measured = {"pretrain": before, "posttrain": after, "continued_pretrain": before}
+    stages = course.for_summary(recipe.model_dump())
+    return {"stages": stages, "theory": told, **measured}
 
 
 def _stage(long: bool, length: float | None, share: float | None, modulus: int) -> dict[str, Any]:

@@ -145,7 +145,7 @@ def test_ctrl_c_in_a_terminal_leaves_a_checkpoint_of_the_step_that_was_reached(t
         text=True,
     )
     try:
-        while not [file for file in (tmp_path / "runs").glob("pretrain-*/metrics.jsonl") if file.stat().st_size > 5000]:
+        while not [file for file in (tmp_path / "runs").glob("tiny-*/metrics.jsonl") if file.stat().st_size > 5000]:
             assert driver.poll() is None
             time.sleep(0.05)
         os.killpg(driver.pid, signal.SIGINT)  # as a terminal does: to all processes
@@ -153,4 +153,4 @@ def test_ctrl_c_in_a_terminal_leaves_a_checkpoint_of_the_step_that_was_reached(t
     finally:
         driver.kill()
     assert (output, errors) == ("False\n", "")
-    assert len(list((tmp_path / "runs").glob("pretrain-*/checkpoints/pretrain-*/trainer_state.json"))) == 1
+    assert len(list((tmp_path / "runs").glob("tiny-*/checkpoints/pretrain-*/trainer_state.json"))) == 1

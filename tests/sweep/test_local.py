@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from chainlift import recipe as recipes
+from chainlift.stages import recipe as recipes
 from chainlift.sweep import axes, local, waiting
 from chainlift.sweep.jobs import Job, plan, work
 
@@ -33,7 +33,7 @@ def grid(out: Path, *texts: str, seeds: tuple[int, ...] = (0,)) -> list[Job]:
 
 def test_a_shared_stage_1_is_a_job_of_its_own_that_others_wait_for(tmp_path: Path) -> None:
     jobs = grid(tmp_path, "posttrain.lr=1e-4,2e-4,3e-4", seeds=(0, 1))
-    first, rest = [job for job in jobs if job.stage_1_only], [job for job in jobs if not job.stage_1_only]
+    first, rest = [job for job in jobs if job.is_shared], [job for job in jobs if not job.is_shared]
     assert (len(first), len(rest)) == (2, 6)
     assert jobs[:2] == first
     assert {job.after for job in rest} == {job.run_id for job in first}
@@ -71,17 +71,18 @@ def test_jobs_share_a_stage_1_and_a_failure_is_kept(tmp_path: Path, monkeypatch:
             for line in (tmp_path / job.run_id / "metrics.jsonl").read_text(encoding="utf-8").splitlines()[1:4]
         ]
         for job in jobs
-        if not job.stage_1_only
+        if not job.is_shared
     ]
     assert losses[0] == losses[1]
-    assert len(list(tmp_path.glob("pretrain-*"))) == 2
+    assert len(list(tmp_path.glob("stages/pretrain-*"))) == 2
+    assert len(list(tmp_path.glob("stages/pretrain-*/DONE"))) == 1
     assert plan([recipes.build(job.content) for job in jobs], tmp_path) == []
 
 
 def test_runs_whose_shared_stage_1_failed_fail_with_it_and_do_not_train_it_again(tmp_path: Path) -> None:
     jobs = grid(tmp_path, "posttrain.lr=1e-4,2e-4", "pretrain.lr=1e12", "pretrain.clip_norm=1e12")
     assert [work(job) for job in jobs] == ["failed"] * 3
-    reason = f"its stage 1, {jobs[0].run_id}, failed: error: training diverged"
+    reason = f"what it begins with, {jobs[0].run_id}, failed: error: training diverged"
     for job in jobs[1:]:
         assert job.folder.failure is not None
         assert reason in job.folder.failure
@@ -96,7 +97,7 @@ def test_a_killed_worker_begins_again_and_ends_with_the_same_numbers(tmp_path: P
     victims: list[int] = []
 
     def kill() -> None:
-        folder = killed / recipes.build(jobs[0].content).stage_1.run_id / "checkpoints"
+        folder = killed / jobs[0].run_id / "checkpoints"
         while not list(folder.glob("pretrain-*/trainer_state.json")):
             time.sleep(0.05)
         victims.extend(workers_of(os.getpid()))
@@ -144,7 +145,7 @@ def test_workers_end_when_their_driver_is_killed(tmp_path: Path) -> None:
     script.write_text(DRIVER, encoding="utf-8")
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), *sys.path])}
     driver = subprocess.Popen([sys.executable, script, tmp_path / "runs"], env=environment)
-    while not list((tmp_path / "runs").glob("pretrain-*/checkpoints/pretrain-*/trainer_state.json")):
+    while not list((tmp_path / "runs").glob("tiny-*/checkpoints/pretrain-*/trainer_state.json")):
         assert driver.poll() is None
         time.sleep(0.05)
     (worker,) = workers_of(driver.pid)

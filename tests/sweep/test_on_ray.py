@@ -42,7 +42,7 @@ def test_a_lost_nodes_runs_are_begun_again_and_end_with_the_same_numbers(
         killed: list[bool] = []
 
         def kill() -> None:
-            while len(list(lost.glob("pretrain-*/checkpoints/pretrain-*/trainer_state.json"))) < 2:
+            while len(list(lost.glob("tiny-*/checkpoints/pretrain-*/trainer_state.json"))) < 2:
                 time.sleep(0.05)
             cluster.remove_node(second, allow_graceful=False)
             killed.append(True)
@@ -92,7 +92,7 @@ def test_a_cluster_of_its_own_hears_this_machine_only_and_is_gone_afterwards(tmp
     heard: set[str] = set()
 
     def tell(job: Job, status: str, seconds: float) -> None:
-        told.append((job.stage_1_only, status))
+        told.append((job.is_shared, status))
         heard.update(listening([os.getpid(), *descendants(os.getpid())]))
 
     assert on_ray.run_jobs(jobs, tell)

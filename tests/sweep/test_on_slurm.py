@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from chainlift import recipe as recipes
+from chainlift.stages import recipe as recipes
 from chainlift.sweep import local, on_slurm
 from chainlift.sweep.jobs import plan
 from tests.sweep.test_local import SMALL, grid
@@ -27,7 +27,7 @@ def same(one: Path, other: Path) -> bool:
 
 def working(out: Path) -> int:
     """The process that has kept a checkpoint of a stage 1 under `out`, once there is one."""
-    while not list(out.glob("pretrain-*/checkpoints/pretrain-*/trainer_state.json")):
+    while not list(out.glob("tiny-*/checkpoints/pretrain-*/trainer_state.json")):
         time.sleep(0.05)
     found = subprocess.run(["pgrep", "-f", f"submitit.core._submit {out}/slurm"], capture_output=True, text=True)
     return int(found.stdout.split()[0])
@@ -46,7 +46,7 @@ def test_runs_end_with_the_numbers_of_the_local_launcher_and_a_failure_is_kept(t
     )
     assert told == {job.run_id: "done" for job in jobs} | {bad.run_id: "failed"}
     assert "training diverged" in (there / bad.run_id / "FAILED").read_text(encoding="utf-8")
-    assert all(same(here / job.run_id, there / job.run_id) for job in jobs if not job.stage_1_only)
+    assert all(same(here / job.run_id, there / job.run_id) for job in jobs if not job.is_shared)
     assert len(list((there / "slurm").glob("*_log.out"))) == 5
 
 

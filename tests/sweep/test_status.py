@@ -17,12 +17,12 @@ def test_shared_stages_under_way_are_counted(tmp_path: Path) -> None:
     nothing = "0 done, 0 failed, 0 begun, 4 missing"
     assert status.table(status.rows(chosen, tmp_path))[-1] == nothing
     for one in (chosen[0], chosen[-1]):
-        stage = one.stage_1
+        (stage,) = one.prefixes
         RunFolder.open(tmp_path / stage.run_id, stage.model_dump(mode="json"), stage.digest)
     rows = status.rows(chosen, tmp_path)
     assert status.table(rows)[-1] == f"{nothing}; begun: 2 shared stages, for which 4 of them wait"
-    assert [row.note for row in rows] == [f"waits for its stage 1, {one.stage_1.run_id}" for one in chosen]
-    RunFolder(tmp_path / chosen[0].stage_1.run_id).finish({})
+    assert [row.note for row in rows] == [f"waits for what it begins with, {one.prefixes[0].run_id}" for one in chosen]
+    RunFolder(tmp_path / chosen[0].prefixes[0].run_id).finish({})
     assert (
         status.table(status.rows(chosen, tmp_path))[-1] == f"{nothing}; begun: 1 shared stage, for which 2 of them wait"
     )
@@ -33,7 +33,9 @@ def test_costs_are_measured_with_the_threads_that_a_run_will_have(
 ) -> None:
     seen: list[int] = []
     monkeypatch.setattr(
-        status.kinds, "estimate", lambda one: seen.append(torch.get_num_threads()) or Cost(1.0, 1.0, 1.0)
+        status.kinds,
+        "estimate",
+        lambda one: seen.append(torch.get_num_threads()) or Cost({"pretrain": 1.0, "posttrain": 1.0}, 1.0),
     )
     chosen = [*axes.expand("tiny", SMALL, (0,)), *axes.expand("tiny", [*SMALL, "threads=3"], (0,))]
     before = torch.get_num_threads()

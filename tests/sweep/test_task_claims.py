@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 from chainlift.measure.finding import Finding, verdict
-from chainlift.recipe import Recipe
 from chainlift.report import picture_print
+from chainlift.stages.recipe import Recipe
+from chainlift.stages.rl import ReinforcementLearning
 from chainlift.sweep import lift_claims, registry, threshold_claims
 from chainlift.sweep.over_p import by_quantity
 from chainlift.theory import closed_forms
@@ -62,7 +63,7 @@ def test_a_marker_that_changes_nothing_fails() -> None:
 
     def unmoved(recipe: Recipe, summary: dict[str, Any]) -> None:
         summary["pretrain"]["decision_first_lead_log_odds"] = summary["pretrain"]["decision_go_on_log_odds"]
-        summary["pretrain"]["greedy_long_share"] = float(recipe.mixture.p_cot > 1 / 3)
+        summary["pretrain"]["greedy_long_share"] = float(recipe.mixture.last > 1 / 3)
 
     findings = claim.check(blind(claim.runs(SEEDS), unmoved))
     assert {f.setting for f in findings if f.holds is False} == {"marker both"}
@@ -92,7 +93,7 @@ def test_noise_that_the_reward_does_not_see_fails() -> None:
     claim = registry.CLAIMS["noisy-chain"]
 
     def grows(recipe: Recipe, summary: dict[str, Any]) -> None:
-        p = recipe.mixture.p_cot
+        p = recipe.mixture.last
         summary["posttrain"]["sampled_long_share"] = 2 * p / (1 + p)
 
     lines = [f for f in claim.check(blind(claim.runs(SEEDS), grows)) if "round of STaR" in f.quantity and f.predicted]
@@ -106,7 +107,7 @@ def test_a_lift_without_long_demonstrations_and_none_with_them_fail(p: float, ac
     claim = registry.CLAIMS["rare-long"]
 
     def change(recipe: Recipe, summary: dict[str, Any]) -> None:
-        if recipe.mixture.p_cot == p:
+        if recipe.mixture.last == p:
             summary["posttrain"]["greedy_accuracy"] = accuracy
 
     findings = claim.check(blind(claim.runs(SEEDS), change))
@@ -146,7 +147,7 @@ def test_a_threshold_that_is_off_by_more_than_003_fails() -> None:
 
     def shifted(by: float) -> set[str]:
         def change(recipe: Recipe, summary: dict[str, Any]) -> None:
-            p = min(max(recipe.mixture.p_cot + by, 0.001), 0.999)
+            p = min(max(recipe.mixture.last + by, 0.001), 0.999)
             summary["pretrain"]["decision_go_on_log_odds"] = closed_forms.log_odds(closed_forms.go_on_probability(p, 2))
 
         return failed(claim.check(blind(claim.runs(SEEDS), change)))
@@ -161,7 +162,7 @@ def test_a_threshold_that_is_nowhere_is_drawn_without_its_line() -> None:
     claim = registry.CLAIMS["threshold"]
 
     def falling(recipe: Recipe, summary: dict[str, Any]) -> None:
-        summary["pretrain"]["decision_go_on_log_odds"] = -recipe.mixture.p_cot
+        summary["pretrain"]["decision_go_on_log_odds"] = -recipe.mixture.last
 
     finished = blind(claim.runs(SEEDS), falling)
     assert "threshold, from log-odds of going on" in failed(claim.check(finished))
@@ -173,11 +174,8 @@ def test_an_algorithm_that_does_not_lift_is_named_and_the_reported_failure_is_on
     claim = registry.CLAIMS["algorithms"]
 
     def stuck(recipe: Recipe, summary: dict[str, Any]) -> None:
-        if (
-            recipe.posttrain is not None
-            and recipe.posttrain.algorithm == "star"
-            and recipe.posttrain.temperature == 1.5
-        ):
+        rl = recipe.first(ReinforcementLearning)
+        if rl is not None and (rl[1].algorithm, rl[1].temperature) == ("star", 1.5):
             summary["posttrain"] |= {"greedy_accuracy": 0.5, "greedy_length_median": 1}
 
     fails = {finding.setting for finding in claim.check(blind(claim.runs(SEEDS), stuck)) if finding.holds is False}
@@ -188,12 +186,12 @@ def test_an_early_switch_is_predicted_to_give_no_accuracy() -> None:
     claim = registry.CLAIMS["switch-time"]
 
     def early(recipe: Recipe, summary: dict[str, Any]) -> None:
-        if recipe.pretrain.steps <= 100:
+        if recipe.setting("pretrain.steps") <= 100:
             summary["pretrain"]["sampled_chain_exactness"] = 0.0
 
     def helped(recipe: Recipe, summary: dict[str, Any]) -> None:
         early(recipe, summary)
-        if recipe.pretrain.steps <= 100:
+        if recipe.setting("pretrain.steps") <= 100:
             summary["posttrain"]["greedy_accuracy"] = 0.5
 
     runs = claim.runs(SEEDS)

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import torch
 
-from chainlift import recipe
 from chainlift.seeding import stream
+from chainlift.stages import recipe
 from chainlift.tasks import mixture, registry
 from chainlift.tasks.base import HoldsOut, Task, held_out
 from chainlift.tasks.freshness import Freshness, freshness, seen_share

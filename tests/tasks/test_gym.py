@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from chainlift import recipe
 from chainlift.seeding import stream
+from chainlift.stages import recipe
 from chainlift.tasks import registry
 from chainlift.tasks.base import Task, held_out
 from chainlift.tasks.gym import GymSettings, GymTask

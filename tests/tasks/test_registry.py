@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from chainlift import recipe
+from chainlift.stages import recipe
 from chainlift.tasks import registry
 from tests.conftest import chainlift
 

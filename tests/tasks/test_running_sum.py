@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from chainlift import recipe
 from chainlift.seeding import stream
+from chainlift.stages import recipe
 from chainlift.tasks.running_sum import RunningSum, RunningSumSettings
 
 

@@ -65,7 +65,7 @@ def test_the_ends(K, t):
     none, all_long = forecast.predictions(50, K, 0.0, t), forecast.predictions(50, K, 1.0, t)
     assert (none["greedy"], none["sampled_long_share"], none["star_next_share"]) == ("short", 0, 0)
     assert none["star_rounds_to_flip"] is None
-    assert set(none["posttrain"].values()) == {None}
+    assert set(none["rl"].values()) == {None}
     assert none["sampled_accuracy"] == pytest.approx(1 / K)
     assert (all_long["greedy"], all_long["sampled_long_share"], all_long["star_rounds_to_flip"]) == ("long", 1, 0)
     assert all_long["sampled_accuracy"] == all_long["star_next_share"] == 1
@@ -85,7 +85,7 @@ def test_predictions_are_one_consistent_json_table():
         "go_on": pytest.approx(0.4),
         "star_next_share": pytest.approx(0.4),
         "star_rounds_to_flip": 1,
-        "posttrain": {
+        "rl": {
             "greedy_accuracy": 1,
             "greedy_length_median": 50,
             "sampled_accuracy": 1,
@@ -141,12 +141,12 @@ def test_predictions_with_every_option():
     assert found["sampled_accuracy"] == pytest.approx(long * (0.8 + 0.2 / 3) + (1 - long) / 3)
     assert found["star_next_share"] == star.star_next_share(long, 3, q=0.8, reward="chain")
     assert found["star_rounds_to_flip"] == 1
-    assert found["posttrain"]["greedy_accuracy"] == pytest.approx(0.8 + 0.2 / 3)
-    assert found["posttrain"]["greedy_length_median"] == 51
+    assert found["rl"]["greedy_accuracy"] == pytest.approx(0.8 + 0.2 / 3)
+    assert found["rl"]["greedy_length_median"] == 51
 
 
 def test_where_rl_cannot_lift_no_limit_is_told():
-    assert set(forecast.predictions(50, 2, 0.25, q=0.5, reward="chain")["posttrain"].values()) == {None}
+    assert set(forecast.predictions(50, 2, 0.25, q=0.5, reward="chain")["rl"].values()) == {None}
     assert forecast.predictions(50, 2, 1.0, q=0.0, reward="chain")["star_next_share"] is None
 
 

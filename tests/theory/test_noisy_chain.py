@@ -73,9 +73,9 @@ def test_no_noise_is_the_closed_forms() -> None:
 
 
 def test_rl_is_not_promised_where_it_cannot_grow() -> None:
-    assert noisy_chain.predictions(10, 2, 0.3, 0.11, "chain")["posttrain"]["greedy_accuracy"] is None
-    assert noisy_chain.predictions(10, 2, 0.3, 0.11, "end_to_end")["posttrain"]["greedy_accuracy"] == 1.0
-    assert noisy_chain.predictions(10, 2, 0.0, 0.01, "chain")["posttrain"]["greedy_accuracy"] is None
+    assert noisy_chain.predictions(10, 2, 0.3, 0.11, "chain")["rl"]["greedy_accuracy"] is None
+    assert noisy_chain.predictions(10, 2, 0.3, 0.11, "end_to_end")["rl"]["greedy_accuracy"] == 1.0
+    assert noisy_chain.predictions(10, 2, 0.0, 0.01, "chain")["rl"]["greedy_accuracy"] is None
 
 
 @pytest.mark.parametrize("noise", [-0.1, 1.1, float("nan")])

@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 
-from chainlift import recipe as recipes
 from chainlift.bench import grid, growth, memory, peers, states, whole
 from chainlift.bench.growth import Growth
 from chainlift.bench.limit import matmul_rate
@@ -22,9 +21,10 @@ from chainlift.bench.states import States
 from chainlift.bench.suite import ACTIONS, Suite
 from chainlift.bench.timing import Comparison, Done, in_turn
 from chainlift.bench.whole import Whole
-from chainlift.recipe import Recipe
 from chainlift.report.terminal import Reporter
 from chainlift.runs import environment
+from chainlift.stages import recipe as recipes
+from chainlift.stages.recipe import Recipe
 
 Tell = Callable[[str], None]
 

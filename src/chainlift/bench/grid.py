@@ -13,8 +13,9 @@ from chainlift.bench import sizes, teacher_forced
 from chainlift.bench.machine import Machine
 from chainlift.bench.ours import Engine, asked, product
 from chainlift.bench.peers import Generate, TrainingStep
+from chainlift.bench.stages_measured import next_token_stage
 from chainlift.bench.timing import Action, Case, Comparison, clocked
-from chainlift.recipe import Recipe
+from chainlift.stages.recipe import Recipe
 from chainlift.tasks import registry
 
 DIGITS = (25, 50, 100, 200, 400)
@@ -38,7 +39,7 @@ def points(recipe: Recipe, digits: tuple[int, ...] = DIGITS, widths: tuple[int, 
 
 def comparisons(recipe: Recipe, machine: Machine, *, peers: bool) -> Iterator[Comparison]:
     """The three actions at one size."""
-    size = f"d {recipe.setting('task.d')}, width {product(recipe)[0]}, {recipe.pretrain.batch_size} rows"
+    size = f"d {recipe.setting('task.d')}, width {product(recipe)[0]}, {next_token_stage(recipe)[1].batch_size} rows"
     of_action = {"stage1": _stage_1, "update": _update, "decoding": _decoding}
     for action in ACTIONS:
         own, peer = of_action[action](recipe, machine)
@@ -50,7 +51,7 @@ def _stage_1(recipe: Recipe, machine: Machine) -> tuple[Case, Case]:
 
 
 def _update(recipe: Recipe, machine: Machine) -> tuple[Case, Case]:
-    task, prompts = registry.build(recipe.task), recipe.pretrain.batch_size // GROUP_SIZE
+    task, prompts = registry.build(recipe.task), next_token_stage(recipe)[1].batch_size // GROUP_SIZE
 
     def ours(folder: Path) -> Action:
         return clocked(machine, teacher_forced.update(Engine(recipe, folder, machine), prompts, GROUP_SIZE))
@@ -65,7 +66,7 @@ def _update(recipe: Recipe, machine: Machine) -> tuple[Case, Case]:
 
 
 def _decoding(recipe: Recipe, machine: Machine) -> tuple[Case, Case]:
-    task, prompts = registry.build(recipe.task), recipe.pretrain.batch_size // GROUP_SIZE
+    task, prompts = registry.build(recipe.task), next_token_stage(recipe)[1].batch_size // GROUP_SIZE
 
     def ours(folder: Path) -> Action:
         return clocked(machine, teacher_forced.decode(Engine(recipe, folder, machine), prompts, GROUP_SIZE))

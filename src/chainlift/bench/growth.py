@@ -20,7 +20,7 @@ from chainlift.bench.machine import Machine
 from chainlift.bench.ours import Engine
 from chainlift.bench.timing import Action, Case, Comparison, Done, clocked
 from chainlift.measure.statistics import power_law, t_quantile
-from chainlift.recipe import Recipe
+from chainlift.stages.recipe import Recipe
 
 STAGE_1 = "a sequence of stage 1"
 SAMPLE = "a sample of an RL update, every one learned from"

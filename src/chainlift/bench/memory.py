@@ -16,11 +16,11 @@ from typing import Any
 
 import torch
 
-from chainlift import recipe as recipes
 from chainlift.bench.machine import Machine
 from chainlift.bench.states import States
 from chainlift.bench.suite import Suite
 from chainlift.bench.timing import Case, Comparison
+from chainlift.stages import recipe as recipes
 
 PROC = Path("/proc")
 REPETITIONS = 2

@@ -15,11 +15,12 @@ from torch import Tensor
 
 from chainlift.bench.flops import LEARNING, Sizes, all_different, contexts, forward
 from chainlift.bench.machine import Machine
+from chainlift.bench.stages_measured import next_token_stage
 from chainlift.bench.timing import Doing, Work
 from chainlift.learning import advantage, next_token
 from chainlift.learning.objective import sequence_weights
 from chainlift.learning.optimizer import OptimizerSettings, apply_gradients, make_optimizer
-from chainlift.learning.policy_update import PolicyBatch, PosttrainSettings, accumulate_gradient
+from chainlift.learning.policy_update import PolicyBatch, accumulate_gradient
 from chainlift.learning.presets import PRESETS
 from chainlift.learning.rollout import Rollout
 from chainlift.measure import evaluate
@@ -27,9 +28,10 @@ from chainlift.measure.evaluate import Answers, answer
 from chainlift.models import hub, savings
 from chainlift.models.blocks import ModelSettings
 from chainlift.models.transformer import Transformer
-from chainlift.recipe import Recipe
 from chainlift.references import texts
 from chainlift.seeding import stream
+from chainlift.stages.recipe import Recipe
+from chainlift.stages.rl import ReinforcementLearning
 from chainlift.tasks import mixture
 from chainlift.tasks.base import Demonstrations, Task, held_out
 from chainlift.tasks.mixture import MixtureBatch
@@ -45,7 +47,7 @@ def product(recipe: Recipe) -> tuple[int, int]:
 
 def drawn(recipe: Recipe, task: Task, step: int) -> MixtureBatch:
     """Batch number `step` of the recipe's stage 1."""
-    return mixture.draw(task, recipe.mixture, recipe.pretrain.batch_size, seed=0, name="bench", step=step)
+    return mixture.draw(task, recipe.mixture, next_token_stage(recipe)[1].batch_size, seed=0, name="bench", step=step)
 
 
 def asked(task: Task, number: int, step: int) -> Tensor:
@@ -97,13 +99,13 @@ class Engine:
             if "buckets" in without:
                 batch = joined(batch, self.task.vocabulary.eos)
             with savings.without(*without), self.machine.autocast():
-                next_token.accumulate_gradient(self.model, batch, self.recipe.pretrain.loss_weighting)
+                next_token.accumulate_gradient(self.model, batch, next_token_stage(self.recipe)[1].loss_weighting)
             self.apply(step)
             return lambda: self.learned(counted)
 
         return update
 
-    def rollout(self, settings: PosttrainSettings, *, without: tuple[str, ...] = ()) -> Doing:
+    def rollout(self, settings: ReinforcementLearning, *, without: tuple[str, ...] = ()) -> Doing:
         """A round's samples, verified; some savings off."""
 
         def sample(step: int) -> Callable[[], Work]:
@@ -113,7 +115,7 @@ class Engine:
         return sample
 
     def update(
-        self, settings: PosttrainSettings, *, algorithm: str, coins: bool = False, without: tuple[str, ...] = ()
+        self, settings: ReinforcementLearning, *, algorithm: str, coins: bool = False, without: tuple[str, ...] = ()
     ) -> Doing:
         """An RL update: a round's samples, their rewards (`coins`: coin flips) and advantages, the step."""
         preset = PRESETS[algorithm]
@@ -156,7 +158,7 @@ class Engine:
         """The prompts (num_prompts, T) that `evaluate` takes at a step."""
         return held_out(self.task).prompts(num_prompts, stream(0, "bench/evaluate/prompts", step))
 
-    def _sampled(self, settings: PosttrainSettings, step: int, without: tuple[str, ...]) -> Answers:
+    def _sampled(self, settings: ReinforcementLearning, step: int, without: tuple[str, ...]) -> Answers:
         prompts, group_size = asked(self.task, settings.prompts, step), settings.group_size
         if "shared prompts" in without:
             prompts, group_size = prompts.repeat_interleave(group_size, dim=0), 1

@@ -7,13 +7,14 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from chainlift import recipe as recipes
 from chainlift.bench.machine import Machine
 from chainlift.bench.ours import Engine, drawn, product
 from chainlift.bench.peers import TrainingStep
+from chainlift.bench.stages_measured import next_token_stage
 from chainlift.bench.states import save_new
 from chainlift.bench.timing import Action, Case, Comparison, Kind, clocked
-from chainlift.recipe import Recipe
+from chainlift.stages import recipe as recipes
+from chainlift.stages.recipe import Recipe
 from chainlift.tasks import registry
 
 WIDER = 256
@@ -30,7 +31,7 @@ def sized(
     """The recipe with other sizes, at another width with heads of HEAD_WIDTH; ValueError if it has none of them."""
     told = list(changes)
     if rows is not None:
-        told.append(f"pretrain.batch_size={rows}")
+        told.append(f"{next_token_stage(recipe)[0]}.batch_size={rows}")
     if width is not None:
         told += [f"model.width={width}", f"model.heads={max(width // HEAD_WIDTH, 1)}"]
     return recipes.override(recipe, told)

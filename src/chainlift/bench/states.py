@@ -5,16 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from chainlift import recipe as recipes
+from chainlift.bench.stages_measured import next_token_stage, rl_stage
 from chainlift.models import families, hub
 from chainlift.models.blocks import ModelSettings
-from chainlift.recipe import Recipe
 from chainlift.references import Trust
 from chainlift.report.terminal import Reporter
 from chainlift.runs import checkpoint
 from chainlift.runs.store import RunFolder
 from chainlift.seeding import stream
 from chainlift.stages import pipeline
+from chainlift.stages import recipe as recipes
+from chainlift.stages.recipe import Recipe
 from chainlift.tasks import registry
 from chainlift.tasks.base import has_chains
 
@@ -46,7 +47,8 @@ def _of_finished(run: Path, recipe: Recipe) -> States:
     """The states that the finished run of a recipe holds; ValueError if it lacks one."""
     if not RunFolder(run).done:
         raise ValueError(f"--run: {run} is not finished; the command that began it goes on with it")
-    early, late = (checkpoint.latest(run / "checkpoints", stage) for stage in ("pretrain", "posttrain"))
+    names = next_token_stage(recipe)[0], rl_stage(recipe)[0]
+    early, late = (checkpoint.latest(run / "checkpoints", name) for name in names)
     if early is None or late is None:
         raise ValueError(
             f"--run: {run} has not both checkpoints, of stage 1 and of RL; another run has, or leave --run out"
@@ -75,8 +77,9 @@ def save_new(recipe: Recipe, folder: Path) -> States:
 def check(recipe: Recipe) -> None:
     """ValueError if the recipe lacks what the benchmark measures."""
     check_family(recipe)
-    if recipe.posttrain is None:
-        raise ValueError(f"posttrain: {recipe.name} has no RL; --only stage1 measures it without")
+    name, rl = rl_stage(recipe)
+    if rl.start != next_token_stage(recipe)[0]:
+        raise ValueError(f"{name}.start: the benchmark measures RL from the end of next-token prediction")
     if not has_chains(registry.build(recipe.task)):
         raise ValueError("task: it has no long responses, so there is no late state; --only stage1 measures it without")
 

@@ -15,10 +15,11 @@ from chainlift.bench import peers, sizes, trl_peer
 from chainlift.bench.machine import Machine
 from chainlift.bench.ours import Engine, asked, product
 from chainlift.bench.peers import Generate
+from chainlift.bench.stages_measured import rl_stage
 from chainlift.bench.states import States
 from chainlift.bench.timing import Action, Case, Comparison, Doing, Done, Work, clocked
-from chainlift.learning.policy_update import PosttrainSettings
 from chainlift.models import savings
+from chainlift.stages.rl import ReinforcementLearning
 from chainlift.tasks import registry
 
 ACTIONS = ("stage1", "rollout", "update", "evaluate")
@@ -78,10 +79,8 @@ class Suite:
         return Engine(self.states.recipe, folder, self.machine)
 
     @property
-    def _rl(self) -> PosttrainSettings:
-        settings = self.states.recipe.posttrain
-        assert settings is not None
-        return settings
+    def _rl(self) -> ReinforcementLearning:
+        return rl_stage(self.states.recipe)[1]
 
     def _ours(self, action: str, folder: Path, doing: Callable[[Engine, tuple[str, ...]], Doing]) -> Iterator[Case]:
         """Ours, and without each saving."""

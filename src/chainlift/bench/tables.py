@@ -11,7 +11,6 @@ from chainlift.bench.growth import Growth
 from chainlift.bench.result import Result, told_seconds
 from chainlift.bench.timing import Case, median_seconds, per_second
 from chainlift.bench.whole import OURS, WELD, Whole
-from chainlift.report.names import STAGE_TITLES
 
 WIDTH = 144
 """Characters that the widest table needs."""
@@ -104,7 +103,7 @@ def whole_table(whole: Whole) -> Table:
     for stage in whole.runs[0].accuracies:
         for mode in ("greedy", "sampled"):
             cells = [_spread([run.accuracies[stage][mode] for run in whole.of(side)], 3) for side in sides]
-            table.add_row(f"{mode} accuracy after {STAGE_TITLES[stage]}", *cells, "")
+            table.add_row(f"{mode} accuracy after the stage {stage}", *cells, "")
     return table
 
 

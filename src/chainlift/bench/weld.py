@@ -21,16 +21,17 @@ from typing import Any, cast
 
 import torch
 
-from chainlift import recipe as recipes
 from chainlift.bench import peers, states, trl_peer
 from chainlift.bench.machine import Machine, pick_device
+from chainlift.bench.stages_measured import next_token_stage, rl_stage
 from chainlift.learning import averaging
-from chainlift.learning.next_token import PretrainSettings
 from chainlift.learning.optimizer import OptimizerSettings, rate_scale
-from chainlift.recipe import Recipe
 from chainlift.runs import environment
 from chainlift.seeding import stream
-from chainlift.stages.pipeline import continued_settings
+from chainlift.stages import recipe as recipes
+from chainlift.stages.ntp import NextTokenPrediction, enough_steps
+from chainlift.stages.recipe import Recipe
+from chainlift.stages.stage import Stage
 from chainlift.tasks import mixture, registry
 from chainlift.tasks.base import Task
 
@@ -41,13 +42,18 @@ LOSSES = {"grpo": "grpo", "dr_grpo": "dr_grpo"}
 def check(recipe: Recipe) -> None:
     """ValueError if the recipe is none that can be welded."""
     states.check(recipe)
-    assert recipe.posttrain is not None
-    if recipe.posttrain.algorithm not in LOSSES:
-        raise ValueError(f"posttrain.algorithm: --whole welds {' and '.join(LOSSES)} only")
-    if recipe.posttrain.optimizer != "adamw" or recipe.pretrain.optimizer == "sgd":
+    (first_name, first), (rl_name, rl) = next_token_stage(recipe), rl_stage(recipe)
+    if rl.algorithm not in LOSSES:
+        raise ValueError(f"{rl_name}.algorithm: --whole welds {' and '.join(LOSSES)} only")
+    if rl.optimizer != "adamw" or first.optimizer == "sgd":
         raise ValueError("optimizer: --whole welds AdamW, and Muon before RL")
-    if recipe.pretrain.loss_weighting != "token_mean":
-        raise ValueError("pretrain.loss_weighting: --whole welds token_mean only")
+    if first.loss_weighting != "token_mean":
+        raise ValueError(f"{first_name}.loss_weighting: --whole welds token_mean only")
+    others = [
+        name for name, stage in recipe.stages.items() if name not in (first_name, rl_name) and not _follows(stage)
+    ]
+    if others:
+        raise ValueError(f"{others[0]}: --whole welds next-token prediction, RL and its baseline only")
 
 
 def weld(recipe: Recipe, folder: Path) -> dict[str, Any]:
@@ -57,15 +63,23 @@ def weld(recipe: Recipe, folder: Path) -> dict[str, Any]:
     states.save_new(recipe, folder)
     side = Weld(recipe, registry.build(recipe.task))
     model = peers.load(folder, side.machine, training=True)
-    found = {"pretrain": side.next_tokens(model, recipe.pretrain, "pretrain")}
+    (first_name, first), (rl_name, _) = next_token_stage(recipe), rl_stage(recipe)
+    found = {first_name: side.next_tokens(model, first, first_name, first.total_steps or 0)}
     trained = {name: value.clone() for name, value in model.state_dict().items()}
     tokens = side.reinforce(model, folder)
-    found["posttrain"] = side.measured(model, recipe.evaluate.prompts, 0)
-    if recipe.continued_pretrain is not None:
-        settings, _ = continued_settings(recipe, tokens)
-        model.load_state_dict(trained)
-        found["continued_pretrain"] = side.next_tokens(model, settings, "continued_pretrain")
+    found[rl_name] = side.measured(model, recipe.evaluate.prompts, 0)
+    for name, stage in recipe.stages.items():
+        if isinstance(stage, NextTokenPrediction) and stage.match_tokens is not None:
+            needed = int(tokens * stage.token_ratio)
+            steps = enough_steps(side.task, recipe.mixture_of(name), stage.batch_size, needed)
+            model.load_state_dict(trained)
+            found[name] = side.next_tokens(model, stage, name, steps)
     return found
+
+
+def _follows(stage: Stage) -> bool:
+    """Whether a stage is the baseline of another."""
+    return isinstance(stage, NextTokenPrediction) and stage.match_tokens is not None
 
 
 class Weld:
@@ -75,16 +89,22 @@ class Weld:
         self.recipe, self.task, self.machine = recipe, task, Machine(pick_device(recipe.device), recipe.dtype)
         self.eos = task.vocabulary.eos
 
-    def next_tokens(self, model: Any, settings: PretrainSettings, stage: str) -> dict[str, float]:
+    def next_tokens(self, model: Any, settings: NextTokenPrediction, stage: str, steps: int) -> dict[str, float]:
         """Train on padded batches, with the recipe's evaluations on the way; what comes out."""
         model.train()
-        chosen, average = optimizers(model, settings), _Average(model, settings)
-        schedules = [_schedule(each, settings, settings.steps) for each in chosen]
-        for step in range(settings.steps):
+        chosen, average = optimizers(model, settings), _Average(model, settings, steps)
+        schedules = [_schedule(each, settings, steps) for each in chosen]
+        for step in range(steps):
             if step % self.recipe.evaluate.every == 0:
                 self.measured(average.model(model), self.recipe.evaluate.during, step)
             batch = mixture.draw(
-                self.task, self.recipe.mixture, settings.batch_size, seed=self.recipe.seed, name=stage, step=step
+                self.task,
+                self.recipe.mixture_of(stage),
+                settings.batch_size,
+                seed=self.recipe.seed,
+                name=stage,
+                step=step,
+                share=step / steps,
             )
             tokens, labels = (t.to(self.machine.device) for t in peers.pad(batch, self.eos))
             with self.machine.autocast():
@@ -97,7 +117,7 @@ class Weld:
                 optimizer.zero_grad(set_to_none=True)
             average.update(model, step + 1)
         model.load_state_dict(average.model(model).state_dict())
-        return self.measured(model, self.recipe.evaluate.prompts, settings.steps)
+        return self.measured(model, self.recipe.evaluate.prompts, steps)
 
     def reinforce(self, model: Any, folder: Path) -> int:
         """Train by TRL, with the recipe's evaluations on the way; prompt and output tokens sampled and learned from."""
@@ -106,8 +126,7 @@ class Weld:
         from trl.trainer.grpo_config import GRPOConfig
         from trl.trainer.grpo_trainer import GRPOTrainer
 
-        settings = self.recipe.posttrain
-        assert settings is not None
+        settings = rl_stage(self.recipe)[1]
         (optimizer,) = optimizers(model, settings)
         schedule = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda step: rate_scale(settings, step, settings.updates)
@@ -162,7 +181,7 @@ class Weld:
         """A callback that evaluates as often as the recipe does."""
         from transformers import TrainerCallback
 
-        side, every, count = self, self.recipe.evaluate.posttrain_every, self.recipe.evaluate.during
+        side, every, count = self, self.recipe.evaluate.every_rounds, self.recipe.evaluate.during
 
         class Evaluations(TrainerCallback):
             """Before the first update and after every so many."""
@@ -180,9 +199,9 @@ class Weld:
 class _Average:
     """The average of the recipe's last weights, by torch.optim.swa_utils."""
 
-    def __init__(self, model: Any, settings: PretrainSettings) -> None:
-        window = settings.average_window or settings.steps
-        self._first = averaging.first_averaged(settings.steps, settings.average_tail)
+    def __init__(self, model: Any, settings: NextTokenPrediction, steps: int) -> None:
+        window = settings.average_window or steps
+        self._first = averaging.first_averaged(steps, settings.average_tail)
         self._averaged = torch.optim.swa_utils.AveragedModel(
             model, avg_fn=lambda mean, new, count: mean + (new - mean) / min(int(count) + 1, window)
         )

@@ -21,11 +21,10 @@ from typing import Any
 
 from chainlift.bench import memory, weld
 from chainlift.bench.timing import Ratio
-from chainlift.recipe import Recipe
+from chainlift.stages.recipe import Recipe
 
 OURS, WELD = "chainlift run", "transformers and TRL"
 LOOK = 0.05  # seconds between two looks at a process
-STAGES = ("pretrain", "posttrain", "continued_pretrain")
 
 
 @dataclass(frozen=True)
@@ -124,9 +123,7 @@ def _ours(recipe: Recipe, folder: Path) -> tuple[list[str], Callable[[str], dict
     def accuracies(output: str) -> dict[str, Any]:
         summary = json.loads(output.splitlines()[-1])
         keys = {"greedy": "greedy_accuracy", "sampled": "sampled_accuracy", "length": "greedy_length_median"}
-        return {
-            stage: {name: summary[stage][key] for name, key in keys.items()} for stage in STAGES if summary.get(stage)
-        }
+        return {stage: {name: summary[stage][key] for name, key in keys.items()} for stage in summary["stages"]}
 
     return command, accuracies
 

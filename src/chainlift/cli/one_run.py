@@ -18,8 +18,8 @@ Checkpoint = Annotated[Path, typer.Argument(help="A checkpoint folder, or a run 
 @app.command()
 def recipes() -> None:
     """List the shipped recipes, one line each; those named llm-... are for `chainlift llm`."""
-    from chainlift import recipe
     from chainlift.llm import recipe as language
+    from chainlift.stages import recipe
 
     found = {name: recipe.load(name).title for name in recipe.shipped()}
     found |= {name: language.load(name).title for name in recipe.shipped("llm")}
@@ -44,7 +44,7 @@ def run(
         bool,
         typer.Option(
             "--fresh",
-            help="Empty this run's folder first and begin again; a sound shared stage 1 stays.",
+            help="Empty this run's folder first and train all of its stages again.",
         ),
     ] = False,
     shard: Annotated[
@@ -54,11 +54,11 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Run a recipe from beginning to end, or go on with it where it stopped; by torchrun, on several processes."""
-    from chainlift import processes, recipe
+    from chainlift import processes
     from chainlift.overrides import parse_seeds
     from chainlift.report.over_seeds import over_seeds, seeds_table
     from chainlift.report.terminal import Reporter, summary_table
-    from chainlift.stages import pipeline
+    from chainlift.stages import pipeline, recipe
 
     numbers = parse_seeds(seeds) if seeds else [None]
     chosen = [recipe.load(source, overrides, seed=seed, trust=trust) for seed in numbers]

@@ -19,48 +19,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from chainlift.learning.likelihood import MAX_TOKENS, token_logp
-from chainlift.learning.optimizer import OptimizerSettings
 from chainlift.models import savings
 from chainlift.models.protocol import SequenceModel
-from chainlift.settings import LATER, Settings
 from chainlift.tasks.mixture import MixtureBatch
 
 LossWeighting = Literal["token_mean", "sequence_mean", "sequence_sum"]
-
-
-class PretrainSettings(OptimizerSettings):
-    """Stage 1: next-token prediction on fresh demonstrations."""
-
-    steps: int = Field(default=400, ge=1)
-    """Number of updates."""
-    batch_size: int = Field(default=256, ge=1)
-    """Demonstrations an update."""
-    loss_weighting: LossWeighting = "token_mean"
-    """token_mean: every output token counts alike; sequence_mean: every demonstration does; sequence_sum: as
-    token_mean, but over the number of demonstrations."""
-    checkpoint_every: int = Field(default=25, ge=1)
-    """Updates between two checkpoints from which an interrupted run goes on."""
-    average_tail: float = Field(default=0.0, ge=0, le=1, json_schema_extra=LATER)
-    """Share of the steps, the last ones, whose weights are averaged; the average is measured and handed on."""
-    average_window: int | None = Field(default=None, ge=1, json_schema_extra=LATER)
-    """About how many of the latest of these the average holds: weights fall by 1 - 1/window a step; null: all alike."""
-
-
-class ContinuedSettings(Settings):
-    """The baseline: next-token prediction goes on from stage 1's checkpoint with the same batches, schedule and peak
-    rate.
-    """
-
-    token_ratio: float = Field(default=1.0, gt=0)
-    """It processes at least this many times the tokens that RL sampled and trained on."""
-    lr: float | None = Field(default=None, gt=0)
-    """Peak learning rate; default: stage 1's."""
-    muon_lr: float | None = Field(default=None, gt=0, json_schema_extra=LATER)
-    """Muon's peak learning rate; default: stage 1's."""
 
 
 @dataclass(frozen=True)
@@ -97,16 +63,21 @@ def loss(
 
 
 def accumulate_gradient(
-    model: SequenceModel, batch: MixtureBatch, weighting: LossWeighting, whole: MixtureBatch | None = None
+    model: SequenceModel,
+    batch: MixtureBatch,
+    weighting: LossWeighting,
+    whole: MixtureBatch | None = None,
+    *,
+    coefficient: float = 1.0,
 ) -> dict[str, float | None]:
-    """{loss, loss_short, loss_long}; the gradient of `loss` is left in the parameters' `.grad`, piece by piece, so that
-    memory does not grow with the batch.
+    """{loss, loss_short, loss_long}; the gradient of `coefficient` times `loss` is added to the parameters' `.grad`,
+    piece by piece, so that memory does not grow with the batch.
     """
     found = []
     whole = batch if whole is None else whole
     for piece in pieces(batch, weighting, whole, next(model.parameters()).device):
         value = _negative_logp(model, piece)
-        (piece.weights * value).sum().backward()
+        (coefficient * (piece.weights * value).sum()).backward()
         found.append((piece, value.detach()))
     return _described(found, whole)
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from chainlift.learning import sharding
 from chainlift.learning.muon import Muon
-from chainlift.settings import LATER, Settings
+from chainlift.settings import Settings
 
 
 class OptimizerSettings(Settings):
@@ -39,13 +39,13 @@ class OptimizerSettings(Settings):
     """AdamW's decay of the squared gradient's average."""
     clip_norm: float = Field(default=1.0, gt=0)
     """Largest global gradient norm; longer gradients are scaled down to it."""
-    optimizer: Literal["adamw", "muon", "sgd"] = Field(default="adamw", json_schema_extra=LATER)
+    optimizer: Literal["adamw", "muon", "sgd"] = Field(default="adamw")
     """muon: Muon for the matrices of a transformer's blocks, AdamW for the rest; sgd: plain, no momentum."""
-    muon_lr: float = Field(default=1e-2, gt=0, json_schema_extra=LATER)
+    muon_lr: float = Field(default=1e-2, gt=0)
     """Muon's peak learning rate; lr is that of AdamW beside it."""
-    momentum: float = Field(default=0.95, ge=0, lt=1, json_schema_extra=LATER)
+    momentum: float = Field(default=0.95, ge=0, lt=1)
     """Muon's decay of the gradient's average."""
-    max_row_norm: float | None = Field(default=None, gt=0, json_schema_extra=LATER)
+    max_row_norm: float | None = Field(default=None, gt=0)
     """After each step every row of a matrix is projected onto the ball of this radius; null: no projection."""
 
 

@@ -13,100 +13,14 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from pydantic import Field, field_validator, model_validator
 from torch import Tensor
 
 from chainlift.learning import objective as objectives
-from chainlift.learning import reward as rewards
-from chainlift.learning.advantage import GROUP_KINDS
 from chainlift.learning.likelihood import MAX_TOKENS, length_buckets, log_probs
-from chainlift.learning.optimizer import OptimizerSettings
-from chainlift.learning.presets import AdvantageKind, Aggregate, ClipKind, Objective, RatioKind, preset
+from chainlift.learning.presets import Objective
 from chainlift.learning.rollout import Rollout
 from chainlift.models import savings
 from chainlift.models.protocol import Cache, SequenceModel, split_prompts
-
-
-class PosttrainSettings(OptimizerSettings):
-    """Stage 2: rounds of sampling, scoring and updating. What is left at null comes from the algorithm's preset."""
-
-    algorithm: str = "grpo"
-    """A preset of learning/presets.py: star, reinforce, rloo, grpo, dr_grpo, dapo, gspo, cispo."""
-    reward: str = "end_to_end"
-    """A row of learning/reward.py: end_to_end, the answer is right; chain, all of it is gold, long or short."""
-    prompts: int = Field(default=32, ge=1)
-    """P: new prompts a round."""
-    group_size: int = Field(default=8, ge=1)
-    """G: samples per prompt."""
-    updates: int = Field(default=40, ge=1)
-    """Optimizer updates in all."""
-    updates_per_round: int | None = Field(default=None, ge=1)
-    """Updates from one round's samples; default: 4 for star, else 1."""
-    minibatches: int = Field(default=1, ge=1)
-    """Parts into which a round's samples are shuffled, one an update."""
-    temperature: float = Field(default=1.0, ge=1e-6, le=1e9)
-    """Of sampling and of scoring."""
-    lr: float = Field(default=2e-4, gt=0)
-    """Peak learning rate."""
-    warmup: int = Field(default=0, ge=0)
-    """Updates of linear warm-up."""
-    kl: float = Field(default=0.0, ge=0)
-    """Coefficient of KL(policy || start model)."""
-    length_penalty: float = 0.0
-    """Subtracted from the reward: this times length / (length of a full chain)."""
-    dynamic_sampling: bool = False
-    """Draw further prompts in place of groups whose rewards, before the length penalty, are all equal (DAPO)."""
-    dynamic_sampling_tries: int = Field(default=4, ge=1)
-    """Batches of prompts drawn at most in a round of dynamic sampling."""
-    restart: bool = False
-    """Fit every round's samples from the start model on, as STaR of Zelikman et al. does; they are the last fit's."""
-    checkpoint_every: int = Field(default=5, ge=1)
-    """Rounds between two checkpoints."""
-    advantage: AdvantageKind | None = None
-    """Overrides the preset: what rewards are compared with."""
-    ratio: RatioKind | None = None
-    """Overrides the preset: the importance ratio."""
-    clip: ClipKind | None = None
-    """Overrides the preset: how ratios are cut."""
-    clip_low: float | None = Field(default=None, ge=0)
-    """Overrides the preset: lower clip distance."""
-    clip_high: float | None = Field(default=None, ge=0)
-    """Overrides the preset: upper clip distance, or bound."""
-    aggregate: Aggregate | None = None
-    """Overrides the preset: how tokens and sequences are weighted."""
-
-    @field_validator("algorithm")
-    @classmethod
-    def _known(cls, value: str) -> str:
-        preset(value)
-        return value
-
-    @field_validator("reward")
-    @classmethod
-    def _reward_is_known(cls, value: str) -> str:
-        rewards.check(value)
-        return value
-
-    @model_validator(mode="after")
-    def _group_fits(self) -> PosttrainSettings:
-        if self.group_size < 2 and self.objective.advantage in GROUP_KINDS:
-            raise ValueError(f"group_size must be at least 2 for advantage {self.objective.advantage}")
-        if self.length_penalty and self.objective.advantage == "accept":
-            raise ValueError(
-                "length_penalty changes nothing for advantage accept, which keeps what is right; leave it out"
-            )
-        return self
-
-    @property
-    def objective(self) -> Objective:
-        """The preset with what the settings override."""
-        chosen = {name: getattr(self, name) for name in Objective.model_fields}
-        return preset(self.algorithm).model_copy(update={k: v for k, v in chosen.items() if v is not None})
-
-    @property
-    def updates_a_round(self) -> int:
-        """Updates from one round's samples, default filled in."""
-        return self.updates_per_round or (4 if self.algorithm == "star" else 1)
 
 
 @dataclass(frozen=True)

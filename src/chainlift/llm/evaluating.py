@@ -13,9 +13,9 @@ from chainlift.llm import recipe as recipes
 from chainlift.llm.measuring import Examinee, Judged, measure
 from chainlift.llm.recipe import LlmRecipe
 from chainlift.overrides import overridden
-from chainlift.recipe import is_llm
 from chainlift.runs import checkpoint, environment
 from chainlift.runs.store import RunFolder
+from chainlift.stages.recipe import is_llm
 
 STAGES = ("posttrain", "pretrain")  # the later one first
 

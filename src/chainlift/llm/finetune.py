@@ -40,7 +40,7 @@ def finetune(context: LlmContext) -> Path:
         tokens_before=state.tokens,
         told=lambda logs: {"loss": logs["loss"], "grad_norm": logs["grad_norm"], "lr": logs["learning_rate"]},
     )
-    with context.reporter.stage(STAGE, state.step, settings.steps):
+    with context.reporter.stage("fine-tuning", state.step, settings.steps):
         trainer = _trainer(context, model, tokenizer, rows, recorder)
         training.run(trainer, recorder, begun, settings.steps)
         context.evaluate(state, trainer.model, tokenizer, final=True, show=True)

@@ -15,7 +15,7 @@ from pydantic import Field
 
 from chainlift.llm import records
 from chainlift.llm.problem import ANSWER_MARK, DataSettings, Problem, Splits, limited
-from chainlift.settings import ASIDE
+from chainlift.settings import NOT_HASHED
 
 FORM = 'lines {"question": ..., "answer": ...} where the answer ends in a line like "#### 72"'
 NOTE = re.compile(r"<<[^<>]*>>")
@@ -27,7 +27,7 @@ class Gsm8kSettings(DataSettings):
     name: Literal["gsm8k"] = "gsm8k"
     path: str | None = None
     """Folder with train.jsonl and test.jsonl; null: the hub, where `download` allows it."""
-    download: bool = Field(default=False, json_schema_extra=ASIDE)
+    download: bool = Field(default=False, json_schema_extra=NOT_HASHED)
     """Whether the data set may be fetched from the Hugging Face hub."""
     hub: str = "openai/gsm8k"
     """Its name on the hub."""

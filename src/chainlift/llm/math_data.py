@@ -17,7 +17,7 @@ from pydantic import Field
 from chainlift.llm import records
 from chainlift.llm.boxed import boxed
 from chainlift.llm.problem import DataSettings, Problem, Splits, limited
-from chainlift.settings import ASIDE, suggest
+from chainlift.settings import NOT_HASHED, suggest
 
 FORM = r'{"problem": ..., "level": "Level 3", "type": "Algebra", "solution": "... \\boxed{72} ..."}'
 FILES = "train/<subject>/<n>.json and test/<subject>/<n>.json, or train.jsonl and test.jsonl"
@@ -40,7 +40,7 @@ class MathSettings(DataSettings):
     name: Literal["math"] = "math"
     path: str | None = None
     """Folder with either local layout; null: the hub, where `download` allows it."""
-    download: bool = Field(default=False, json_schema_extra=ASIDE)
+    download: bool = Field(default=False, json_schema_extra=NOT_HASHED)
     """Whether the data set may be fetched from the Hugging Face hub."""
     hub: str = "EleutherAI/hendrycks_math"
     """Its name on the hub; a configuration for each subject."""

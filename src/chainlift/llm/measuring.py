@@ -32,7 +32,7 @@ class LlmEvaluateSettings(Settings):
     """Of an evaluation inside a stage."""
     every: int = Field(default=200, ge=1)
     """Updates of fine-tuning between two evaluations."""
-    posttrain_every: int = Field(default=10, ge=1)
+    every_rounds: int = Field(default=10, ge=1)
     """Updates of RL between two evaluations."""
     max_tokens: int = Field(default=256, ge=1)
     """Longest response."""

@@ -27,6 +27,11 @@ class ProblemMixtureSettings(Settings):
     redraw: bool = False
     """Whether a problem's form is drawn anew in every epoch, instead of once for all of them."""
 
+    @property
+    def last(self) -> float:
+        """The probability at the end of a stage: it is constant here."""
+        return self.p_cot
+
 
 class Row(TypedDict):
     """One demonstration."""

@@ -18,7 +18,7 @@ from chainlift.llm import vocabulary
 from chainlift.llm.shapes import ScratchSettings, ShapeSettings, scratch_config, shape_config
 from chainlift.models import checksums
 from chainlift.seeding import derive
-from chainlift.settings import ASIDE, Settings
+from chainlift.settings import NOT_HASHED, Settings
 
 
 class LoraSettings(Settings):
@@ -47,7 +47,7 @@ class LanguageModelSettings(Settings):
     """Train adapters only; null: all weights."""
     weights: Literal["float32", "bfloat16"] = "float32"
     """How weights are held; bfloat16 halves the memory of large ones."""
-    shape: ShapeSettings | None = Field(default=None, json_schema_extra=ASIDE)
+    shape: ShapeSettings | None = Field(default=None, json_schema_extra=NOT_HASHED)
     """The model's sizes, for --dry-run where its configuration is not at hand."""
 
     @model_validator(mode="after")

@@ -42,11 +42,11 @@ def posttrain(context: LlmContext, settings: LlmPosttrainSettings, start: Path) 
         context,
         state,
         tokenizer,
-        every=context.recipe.evaluate.posttrain_every,
+        every=context.recipe.evaluate.every_rounds,
         sequences=settings.rollouts,
         told=_told,
     )
-    with context.reporter.stage(STAGE, state.step, settings.updates):
+    with context.reporter.stage("reinforcement learning", state.step, settings.updates):
         if begun is None:
             preflight(context, state, model.to(context.device), tokenizer, settings)
         trainer = _trainer(context, settings, model, tokenizer, recorder)

@@ -26,10 +26,5 @@ def predicted(recipe: LlmRecipe) -> dict[str, Any]:
         "sampled_accuracy": None,
         "sampled_long_share": p,
         "chance": 0.0,
-        "posttrain": {
-            "greedy_accuracy": None,
-            "greedy_length_median": None,
-            "sampled_accuracy": None,
-            "sampled_long_share": None,
-        },
+        "stages": {"pretrain": {"sampled_long_share": p}} | ({"posttrain": {}} if recipe.posttrain is not None else {}),
     }

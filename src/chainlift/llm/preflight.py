@@ -40,7 +40,7 @@ def preflight(
         "groups_without_signal_expected": rate**settings.group_size + (1 - rate) ** settings.group_size,
         "groups_without_signal": signal["groups_all_right"] + signal["groups_all_wrong"],
     }
-    found["warnings"] = warnings(found, settings.group_size, compares=settings.algorithm != "star")
+    found["warnings"] = warnings(found, settings.group_size, compares=settings.algorithm != "star", stage=state.stage)
     for warning in found["warnings"]:
         context.reporter.say(f"preflight: {warning}")
     return context.record(state, "preflight", found)

@@ -6,7 +6,6 @@ from typing import Any, Literal
 
 from pydantic import Field, SerializeAsAny, field_validator, model_validator
 
-from chainlift import recipe as recipes
 from chainlift.llm import sources
 from chainlift.llm.graders import GraderName
 from chainlift.llm.measuring import LlmEvaluateSettings
@@ -17,13 +16,14 @@ from chainlift.llm.settings import FinetuneSettings, LlmPosttrainSettings
 from chainlift.llm.templates import TemplateSettings
 from chainlift.measure import occasions
 from chainlift.overrides import Kinds
-from chainlift.recipe import Named
-from chainlift.settings import ASIDE
+from chainlift.settings import NOT_HASHED
+from chainlift.stages import base_recipe as recipes
+from chainlift.stages.base_recipe import BaseRecipe
 
 KINDS: Kinds = {"data": lambda data: sources.settings_class(data.get("name"))}
 
 
-class LlmRecipe(Named):
+class LlmRecipe(BaseRecipe):
     """What a run on a language model computes."""
 
     data: SerializeAsAny[DataSettings]
@@ -48,7 +48,7 @@ class LlmRecipe(Named):
     """bfloat16: autocast of the matrix products."""
     sampling_gib: float = Field(default=8.0, gt=0)
     """Memory (GiB) that the cache and the logits of what one device samples at once may take; batches keep to it."""
-    threads: int | None = Field(default=None, ge=1, le=4096, json_schema_extra=ASIDE)
+    threads: int | None = Field(default=None, ge=1, le=4096, json_schema_extra=NOT_HASHED)
     """CPU threads; null leaves it to PyTorch."""
 
     @field_validator("data", mode="before")
@@ -70,8 +70,22 @@ class LlmRecipe(Named):
     @property
     def stage_1(self) -> LlmStage1Recipe:
         """The recipe of fine-tuning alone: recipes that agree on its identity share its checkpoint."""
-        changes = {"name": "pretrain", "title": "fine-tuning, shared by the runs that begin with it", "posttrain": None}
+        changes = {
+            "name": "shared-pretrain",
+            "title": "fine-tuning, shared by the runs that begin with it",
+            "posttrain": None,
+        }
         return LlmStage1Recipe.model_construct(**(dict(self) | changes))
+
+    @property
+    def prefixes(self) -> list[LlmStage1Recipe]:
+        """The recipes of what other stages build on, which other runs may share."""
+        return [self.stage_1] if self.posttrain is not None else []
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether it is of what several runs begin with."""
+        return self.name == "shared-pretrain"
 
 
 class LlmStage1Recipe(LlmRecipe):

@@ -1,6 +1,6 @@
 """Fine-tuning in a folder of its own, shared by the runs that agree on it, as next-token prediction is.
 
-stages/shared_stage.py has the rule. With adapters, what is measured again is the model with them in its weights, which
+With adapters, what is measured again is the model with them in its weights, which
 rounds otherwise than the two side by side.
 """
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from chainlift import processes
-from chainlift.llm import models, training
+from chainlift.llm import models, shared_stage, training
 from chainlift.llm.context import LlmContext
 from chainlift.llm.finetune import STAGE, finetune
 from chainlift.llm.recipe import LlmRecipe
@@ -20,7 +20,6 @@ from chainlift.llm.summary import summarise
 from chainlift.report.terminal import Reporter
 from chainlift.runs import checkpoint, environment, together
 from chainlift.runs.store import RunFolder
-from chainlift.stages import shared_stage
 
 
 def take(context: LlmContext, out: Path, *, fresh: bool = False) -> Path:
@@ -35,7 +34,7 @@ def take(context: LlmContext, out: Path, *, fresh: bool = False) -> Path:
     shared = train(context.recipe, out, context.reporter, context.device, context.stop, fresh=fresh)
     with together.hold(shared, wait=True, meanwhile=context.stop_if_asked):
         end = _measured_again(context, shared)
-        return processes.first_says(lambda: together.take_stage_1(shared, folder, end))
+        return processes.first_says(lambda: shared_stage.take_stage_1(shared, folder, end))
 
 
 def train(

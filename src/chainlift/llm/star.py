@@ -48,13 +48,13 @@ def star(context: LlmContext, settings: LlmPosttrainSettings, start: Path) -> Pa
     model, tokenizer = _opened(context, start, begun)
     context.check_rounding(model, settings.lr, "posttrain.lr")
     since = time.monotonic()
-    with context.reporter.stage(STAGE, state.step, settings.updates):
+    with context.reporter.stage("reinforcement learning", state.step, settings.updates):
         if state.step == 0:
             preflight(context, state, model, tokenizer, settings)
             context.evaluate(state, model, tokenizer, final=False, show=True)
         while state.step < settings.updates:
             # Measured before a round, so that the round before it, and its rows, are kept.
-            if state.step and state.step % context.recipe.evaluate.posttrain_every == 0:
+            if state.step and state.step % context.recipe.evaluate.every_rounds == 0:
                 context.evaluate(state, model, tokenizer, final=False, show=False)
             judged = sample_round(context, settings, model, tokenizer, state.round)
             row = _described(judged, settings.group_size)

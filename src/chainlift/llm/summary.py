@@ -7,7 +7,7 @@ from typing import Any
 from chainlift.llm.prediction import predicted
 from chainlift.llm.recipe import LlmRecipe
 from chainlift.report.terminal import OF_FORMS
-from chainlift.runs import checkpoint
+from chainlift.runs import checkpoint, course
 from chainlift.runs.store import RunFolder
 from chainlift.stages.summary import measured
 from chainlift.tasks.freshness import Freshness
@@ -17,6 +17,7 @@ def summarise(recipe: LlmRecipe, folder: RunFolder) -> dict[str, Any]:
     """The summary of a finished run, from its metrics and checkpoints."""
     rows = folder.rows()
     summary: dict[str, Any] = {"recipe": recipe.name, "run_id": recipe.run_id, "seed": recipe.seed}
+    summary["stages"] = course.for_summary(recipe.model_dump())
     for stage in ("pretrain", "posttrain"):
         final = [row for row in rows if row["stage"] == stage and row["kind"] == "evaluation" and row["final"]]
         newest = checkpoint.latest(folder.checkpoints, stage)

@@ -20,7 +20,8 @@ from chainlift.llm.recipe import LlmRecipe
 from chainlift.llm.templates import completion, content, prompt
 from chainlift.runs import environment
 from chainlift.seeding import stream
-from chainlift.stages.cost import Cost, median_seconds
+from chainlift.stages.cost import Cost
+from chainlift.stages.timing import median_seconds
 
 MOST_DECODED = 64  # rows of the timed batch
 SAMPLE = 500  # problems that a new model's tokenizer is made from here
@@ -37,11 +38,12 @@ def estimate(recipe: LlmRecipe) -> Cost:
     measured = (tune.steps // asked.every + 1) * asked.during + asked.prompts
     seconds = 0.0
     if rl is not None:
-        measured += (rl.updates // asked.posttrain_every) * asked.during + 2 * asked.prompts
+        measured += (rl.updates // asked.every_rounds) * asked.during + 2 * asked.prompts
         rows = rl.rollouts // (rl.updates_per_round if rl.algorithm == "star" else 1)
         seconds = rl.rounds * rl.rollouts * units.decoded + rl.updates * rows * units.reinforced
     decoded = 2 * measured + stages * asked.pass_at_k_prompts * asked.pass_at_k_samples
-    return Cost(tune.steps * tune.batch_size * units.tuned, seconds, decoded * units.decoded)
+    spent = {"pretrain": tune.steps * tune.batch_size * units.tuned} | ({} if rl is None else {"posttrain": seconds})
+    return Cost(spent, decoded * units.decoded)
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ class EvaluateSettings(Settings):
     """Fresh prompts at the beginning of RL and at the end of each stage."""
     every: int = Field(default=50, ge=1)
     """Updates of next-token prediction between two evaluations."""
-    posttrain_every: int = Field(default=2, ge=1)
+    every_rounds: int = Field(default=2, ge=1)
     """RL rounds between two evaluations."""
     during: int = Field(default=256, ge=1)
     """Fresh prompts of an evaluation inside a stage."""

@@ -1,6 +1,6 @@
 """Which of an engine's settings of measurement are a part of stage 1, and which belong to the run that asks.
 
-Both engines' settings have `every`, `posttrain_every`, `during` and `pass_at_k_*`; the rest differs.
+Both engines' settings have `every`, `every_rounds`, `during` and `pass_at_k_*`; the rest differs.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def identity_of_stage_1(content: dict[str, Any], stage: str) -> dict[str, Any]:
 def at_the_end(settings: Settings) -> dict[str, Any]:
     """The settings that decide what is measured at a stage's end."""
     content = settings.model_dump()
-    left = {"during", "every", "posttrain_every"}
+    left = {"during", "every", "every_rounds"}
     if not content["pass_at_k_prompts"]:
         left.add("pass_at_k_samples")
     return {key: value for key, value in content.items() if key not in left}

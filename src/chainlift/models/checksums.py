@@ -14,7 +14,7 @@ CHECKSUMS = "checksums.json"
 def of(folder: Path) -> dict[str, str]:
     """The SHA-256 of every file in a folder, by its path inside; CHECKSUMS itself is left out."""
     files = sorted(file for file in folder.rglob("*") if file.is_file() and file != folder / CHECKSUMS)
-    return {file.relative_to(folder).as_posix(): _sha256(file) for file in files}
+    return {file.relative_to(folder).as_posix(): sha256(file) for file in files}
 
 
 def check(folder: Path) -> None:
@@ -31,7 +31,7 @@ def check(folder: Path) -> None:
         if Path(name).is_absolute() or ".." in Path(name).parts:
             raise ValueError(f"{listing} is damaged: {name!r} is no file of this folder; {WAY_OUT}")
         try:
-            actual = _sha256(file)
+            actual = sha256(file)
         except ValueError as error:
             raise ValueError(f"{error}; {WAY_OUT}") from error
         if actual != expected:
@@ -49,6 +49,7 @@ def _read(listing: Path) -> dict[str, str]:
         raise ValueError(f"{error}; {WAY_OUT}") from error
 
 
-def _sha256(file: Path) -> str:
+def sha256(file: Path) -> str:
+    """The SHA-256 of a file; ValueError names one that cannot be read."""
     with reading.opened(file) as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()

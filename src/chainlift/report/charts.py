@@ -14,26 +14,26 @@ from chainlift.report.reference import references
 
 COLOURS = {"greedy": GREEDY, "sampled": SAMPLED}
 GROUPS = {"groups_all_right": THEORY, "groups_mixed": "#E69F00", "groups_all_wrong": SAMPLED}
-PANELS = {"stage_1": "next-token prediction<br>(demonstrations)", "rl": "RL (sampled<br>responses)"}
 SHORT_NAMES = {"accuracy": "accuracy", "length_median": "length", "long_share": "long share"}
 
 
 def all_charts(record: Record) -> dict[str, dict[str, Any]]:
     """Plotly figures as JSON-ready dictionaries by name; those without data are left out."""
     charts: dict[str, go.Figure] = {}
-    if record.of("pretrain", "evaluation"):
+    if record.measured_stages:
         charts["lift"] = lift(record)
         charts["lengths"] = lengths(record)
-    if record.of("posttrain", "update"):
-        charts["signal"] = signal(record)
-        charts["traces"] = traces(record)
+    for stage in curves.signal_stages(record):
+        charts[f"signal-{stage.name}"] = signal(record, stage.name)
+        charts[f"traces-{stage.name}"] = traces(record, stage.name)
     return {name: chart.to_plotly_json() for name, chart in charts.items()}
 
 
 def lift(record: Record) -> go.Figure:
-    """Accuracy, length and long share over sequences, both stages side by side on shared vertical axes."""
+    """Accuracy, length and long share over sequences, the stages side by side on shared vertical axes."""
     found = curves.lift(record)
-    panels = [panel for panel in PANELS if any(curve.panel == panel for curve in found)]
+    titles = curves.panels(record)
+    panels = list(titles)
     figure = make_subplots(
         len(QUANTITIES),
         len(panels),
@@ -41,7 +41,7 @@ def lift(record: Record) -> go.Figure:
         shared_xaxes=True,
         horizontal_spacing=0.04,
         vertical_spacing=0.06,
-        column_titles=[PANELS[panel] for panel in panels],
+        column_titles=[f"{title}<br>({unit})" for title, unit in titles.values()],
     )
     named: set[str] = set()
     for curve in found:
@@ -88,7 +88,7 @@ def lift(record: Record) -> go.Figure:
             marker={"symbol": "diamond-open", "size": 7},
             hovertemplate=f"{reference.name}, {reference.mode}: %{{y:.4g}}<extra></extra>",
             row=list(QUANTITIES).index(reference.quantity) + 1,
-            col=panels.index("rl") + 1,
+            col=panels.index(reference.stage) + 1,
         )
         named.add("reference")
     for row, quantity in enumerate(QUANTITIES, start=1):
@@ -111,11 +111,11 @@ def _bars(curve: curves.Curve) -> dict[str, Any] | None:
 
 
 def lengths(record: Record) -> go.Figure:
-    """Shares of response lengths at the end of stage 1 and of RL."""
+    """Shares of response lengths at the end of each stage."""
     table = curves.lengths_table(record)
-    names = {"pretrain": "before RL", "posttrain": "after RL"}
-    stages = [stage for stage in names if any(row["stage"] == stage for row in table)]
-    figure = make_subplots(1, len(stages), shared_yaxes=True, column_titles=[names[stage] for stage in stages])
+    names = {stage.name: stage.column for stage in record.measured_stages}
+    stages = list(names)
+    figure = make_subplots(1, len(stages), shared_yaxes=True, column_titles=list(names.values()))
     for column, stage in enumerate(stages, start=1):
         for offset, (mode, colour) in zip((-0.4, 0.0), COLOURS.items(), strict=True):
             rows = [row for row in table if row["stage"] == stage and row["mode"] == mode]
@@ -136,9 +136,9 @@ def lengths(record: Record) -> go.Figure:
     return _styled(figure, height=320)
 
 
-def signal(record: Record) -> go.Figure:
+def signal(record: Record, stage: str) -> go.Figure:
     """Shares of groups that are all right, mixed and all wrong at each update."""
-    table = curves.signal_table(record)
+    table = curves.signal_table(record, stage)
     figure = go.Figure()
     for name, colour in GROUPS.items():
         figure.add_scatter(
@@ -154,9 +154,9 @@ def signal(record: Record) -> go.Figure:
     return _styled(figure, height=320)
 
 
-def traces(record: Record) -> go.Figure:
+def traces(record: Record, stage: str) -> go.Figure:
     """Gradient norm, entropy, share of samples with an advantage, and clip fraction at each update."""
-    table = curves.signal_table(record)
+    table = curves.signal_table(record, stage)
     names = {
         "grad_norm": "gradient norm",
         "entropy": "entropy",

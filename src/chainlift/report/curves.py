@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from chainlift.report.record import Record
 from chainlift.report.reference import references
+from chainlift.runs.course import StageView
 
 # Okabe and Ito's palette: told apart by colour-blind readers, and the same in every figure.
 GREEDY, SAMPLED, BASELINE, THEORY = "#0072B2", "#D55E00", "#7A7A7A", "#009E73"
@@ -29,7 +30,7 @@ class Curve:
     """One quantity of one mode over the sequences of one panel; low and high are 95 % limits where there are some."""
 
     panel: str
-    """stage_1 or rl."""
+    """The stage whose panel it is in: its own, or for a baseline the one that it goes on from."""
     name: str
     mode: str
     quantity: str
@@ -37,26 +38,30 @@ class Curve:
     values: list[float]
     low: list[float] | None
     high: list[float] | None
-
-    @property
-    def is_baseline(self) -> bool:
-        """The curve belongs to the continued next-token baseline."""
-        return self.name.startswith("baseline")
+    is_baseline: bool = False
 
 
 def lift(record: Record) -> list[Curve]:
-    """All measured curves: stage 1 and the baseline over demonstrations, RL over sampled responses."""
+    """All measured curves, each stage over its sequences; a baseline goes on where its start ended."""
     found = []
-    for stage, panel in (("pretrain", "stage_1"), ("continued_pretrain", "stage_1"), ("posttrain", "rl")):
-        rows = record.of(stage, "evaluation")
+    for stage in record.stages:
+        rows = record.of(stage.name, "evaluation")
         if not rows:
             continue
-        offset = _stage_1_sequences(record) if stage == "continued_pretrain" else 0
+        panel, offset = stage.name, 0
+        if stage.is_baseline and stage.start is not None:
+            panel, offset = stage.start, _sequences(record, stage.start)
         for mode in ("greedy", "sampled"):
             for quantity in QUANTITIES:
-                name = f"baseline, {mode}" if stage == "continued_pretrain" else mode
-                found.append(_curve(rows, panel, name, mode, quantity, offset))
+                curve = _curve(rows, panel, f"baseline, {mode}" if stage.is_baseline else mode, mode, quantity, offset)
+                found.append(replace(curve, is_baseline=stage.is_baseline))
     return found
+
+
+def panels(record: Record) -> dict[str, tuple[str, str]]:
+    """{stage: (title, unit of its sequences)} of the stages that have a panel, in order."""
+    drawn = {curve.panel for curve in lift(record)}
+    return {stage.name: (stage.title, stage.unit) for stage in record.stages if stage.name in drawn}
 
 
 def _curve(rows: list[dict[str, Any]], panel: str, name: str, mode: str, quantity: str, offset: int) -> Curve:
@@ -75,8 +80,9 @@ def _curve(rows: list[dict[str, Any]], panel: str, name: str, mode: str, quantit
     )
 
 
-def _stage_1_sequences(record: Record) -> int:
-    rows = record.of("pretrain", "evaluation")
+def _sequences(record: Record, stage: str) -> int:
+    """Sequences at the end of a stage, as far as it has come."""
+    rows = record.of(stage, "evaluation")
     return rows[-1]["sequences"] if rows else 0
 
 
@@ -84,8 +90,7 @@ def theory(record: Record, panel: str, mode: str, quantity: str) -> float | None
     """The predicted level of a quantity in a panel, None where theory says nothing or the run is unfinished."""
     if record.summary is None or (mode, quantity) not in THEORY_KEYS:
         return None
-    predictions = record.summary["theory"]
-    return (predictions if panel == "stage_1" else predictions["posttrain"])[THEORY_KEYS[mode, quantity]]
+    return record.summary["theory"]["stages"].get(panel, {}).get(THEORY_KEYS[mode, quantity])
 
 
 def lift_table(record: Record) -> list[dict[str, Any]]:
@@ -107,7 +112,7 @@ def lift_table(record: Record) -> list[dict[str, Any]]:
     bare = {"low": None, "high": None, "theory": None}
     predicted = [
         {
-            "panel": "rl",
+            "panel": one.stage,
             "curve": f"{one.name}, {one.mode}",
             "quantity": one.quantity,
             "sequences": x,
@@ -121,15 +126,15 @@ def lift_table(record: Record) -> list[dict[str, Any]]:
 
 
 def lengths_table(record: Record) -> list[dict[str, Any]]:
-    """How often each response length occurs at the end of stage 1 and of RL, as rows."""
+    """How often each response length occurs at the end of each stage that is no baseline, as rows."""
     found = []
-    for stage in ("pretrain", "posttrain"):
-        row = record.last_evaluation(stage)
-        for mode in ("greedy", "sampled") if row else ():
-            assert row is not None
+    for stage in record.measured_stages:
+        row = record.last_evaluation(stage.name)
+        assert row is not None
+        for mode in ("greedy", "sampled"):
             total = sum(row[mode]["length_histogram"].values())
             for length, count in row[mode]["length_histogram"].items():
-                found.append({"stage": stage, "mode": mode, "length": int(length), "share": count / total})
+                found.append({"stage": stage.name, "mode": mode, "length": int(length), "share": count / total})
     return found
 
 
@@ -137,9 +142,13 @@ SIGNALS = ("groups_all_right", "groups_all_wrong", "groups_mixed", "kept_share",
 TRACES = ("entropy", "grad_norm", "clip_fraction", "length_mean")
 
 
-def signal_table(record: Record) -> list[dict[str, Any]]:
-    """The signal statistics of RL, one row an update."""
+def signal_stages(record: Record) -> list[StageView]:
+    """The stages whose updates tell how much signal their groups of samples carried."""
+    return [stage for stage in record.stages if any(SIGNALS[0] in row for row in record.of(stage.name, "update")[:1])]
+
+
+def signal_table(record: Record, stage: str) -> list[dict[str, Any]]:
+    """The signal statistics of a stage of RL, one row an update."""
     return [
-        {"step": row["step"], **{name: row[name] for name in (*SIGNALS, *TRACES)}}
-        for row in record.of("posttrain", "update")
+        {"step": row["step"], **{name: row[name] for name in (*SIGNALS, *TRACES)}} for row in record.of(stage, "update")
     ]

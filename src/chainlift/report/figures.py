@@ -17,14 +17,13 @@ from chainlift.report.reference import Reference, references
 
 COLOURS = {"greedy": GREEDY, "sampled": SAMPLED}
 GROUPS = {"groups_all_right": THEORY, "groups_mixed": "#E69F00", "groups_all_wrong": SAMPLED}
-STAGE_NAMES = {"pretrain": "after next-token prediction", "posttrain": "after RL"}
 
 
 def lift(record: Record) -> Figure:
-    """Accuracy, length and long share over sequences; stage 1 left, RL right, theory as dotted lines."""
-    panels = [panel for panel in ("stage_1", "rl") if any(c.panel == panel for c in curves.lift(record))]
+    """Accuracy, length and long share over sequences, the stages side by side, theory as dotted lines."""
+    panels = curves.panels(record)
     drawn = references(record)
-    figure = Figure(figsize=(10, 7.2), layout="constrained")
+    figure = Figure(figsize=(max(10, 4 * len(panels)), 7.2), layout="constrained")
     axes = figure.subplots(len(QUANTITIES), len(panels), squeeze=False, sharey="row", sharex="col")
     for column, panel in enumerate(panels):
         for row, (quantity, title) in enumerate(QUANTITIES.items()):
@@ -32,17 +31,15 @@ def lift(record: Record) -> Figure:
             for curve in curves.lift(record):
                 if curve.panel == panel and curve.quantity == quantity:
                     _draw_curve(ax, record, curve)
-            for reference in drawn if panel == "rl" else ():
-                if reference.quantity == quantity:
+            for reference in drawn:
+                if (reference.stage, reference.quantity) == (panel, quantity):
                     _draw_reference(ax, reference)
             _tidy(ax)
             if column == 0:
                 ax.set_ylabel(title)
-    names = {"stage_1": "Next-token prediction", "rl": "Reinforcement learning"}
-    units = {"stage_1": "demonstrations", "rl": "sampled responses"}
-    for column, panel in enumerate(panels):
-        axes[0][column].set_title(names[panel], loc="left", fontweight="bold")
-        axes[-1][column].set_xlabel(units[panel])
+    for column, (title, unit) in enumerate(panels.values()):
+        axes[0][column].set_title(title[:1].upper() + title[1:], loc="left", fontweight="bold")
+        axes[-1][column].set_xlabel(unit)
         axes[-1][column].xaxis.set_major_locator(MaxNLocator(5))
         axes[-1][column].xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     handles = {label: line for ax in axes.flat for line, label in zip(*ax.get_legend_handles_labels(), strict=True)}
@@ -83,9 +80,10 @@ def _draw_reference(ax: Axes, reference: Reference) -> None:
 
 
 def lengths(record: Record) -> Figure:
-    """Shares of response lengths, before and after RL, greedy and sampled."""
+    """Shares of response lengths at the end of each stage, greedy and sampled."""
     table = curves.lengths_table(record)
-    stages = [stage for stage in STAGE_NAMES if any(row["stage"] == stage for row in table)]
+    names = {stage.name: stage.column for stage in record.measured_stages}
+    stages = list(names)
     figure = Figure(figsize=(10, 3.2), layout="constrained")
     axes = figure.subplots(1, max(len(stages), 1), squeeze=False, sharey=True)[0]
     for ax, stage in zip(axes, stages, strict=False):
@@ -98,7 +96,7 @@ def lengths(record: Record) -> Figure:
                 color=COLOURS[mode],
                 label=mode,
             )
-        ax.set_title(STAGE_NAMES[stage], loc="left", fontweight="bold")
+        ax.set_title(names[stage], loc="left", fontweight="bold")
         ax.set_xlabel("response length (tokens)")
         _tidy(ax)
     axes[0].set_ylabel("share of responses")
@@ -106,9 +104,9 @@ def lengths(record: Record) -> Figure:
     return figure
 
 
-def signal(record: Record) -> Figure:
+def signal(record: Record, stage: str) -> Figure:
     """How much signal the groups carry at each RL update, the size of the gradient, and the entropy of the samples."""
-    table = curves.signal_table(record)
+    table = curves.signal_table(record, stage)
     steps = [row["step"] for row in table]
     figure = Figure(figsize=(10, 3.2), layout="constrained")
     left, middle, right = figure.subplots(1, 3)
@@ -139,11 +137,13 @@ def write_all(record: Record) -> list[Path]:
     folder = record.folder / "figures"
     folder.mkdir(exist_ok=True)
     made: list[tuple[str, Figure, list[dict[str, Any]]]] = []
-    if record.of("pretrain", "evaluation"):
+    if record.measured_stages:
         made.append(("lift", lift(record), curves.lift_table(record)))
         made.append(("lengths", lengths(record), curves.lengths_table(record)))
-    if record.of("posttrain", "update"):
-        made.append(("signal", signal(record), curves.signal_table(record)))
+    made += [
+        (f"signal-{stage.name}", signal(record, stage.name), curves.signal_table(record, stage.name))
+        for stage in curves.signal_stages(record)
+    ]
     return [path for name, figure, table in made for path in save(folder / name, figure, table)]
 
 

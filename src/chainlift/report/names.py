@@ -1,15 +1,9 @@
-"""What stages and quantities are called, in the terminal and on the page."""
+"""What quantities are called, in the terminal and on the page."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
-
-STAGE_TITLES = {
-    "pretrain": "next-token prediction",
-    "posttrain": "reinforcement learning",
-    "continued_pretrain": "next-token prediction goes on",
-}
 
 # Key in a stage's summary, name for people, key among the theory's predictions.
 QUANTITIES = (
@@ -27,11 +21,6 @@ QUANTITIES = (
     ("exact_long_share", "long share, exact", "sampled_long_share"),
     ("decision_go_on", "P(go on after y_1)", "go_on"),
 )
-
-
-def column_title(stage: str) -> str:
-    """What stands above a stage's measurements in a table."""
-    return f"baseline: {STAGE_TITLES[stage]}" if stage == "continued_pretrain" else f"after {STAGE_TITLES[stage]}"
 
 
 def measured_in(stages: Iterable[dict[str, Any]]) -> list[tuple[str, str, str]]:

@@ -8,19 +8,25 @@ import numpy as np
 from rich.table import Table
 
 from chainlift.measure.statistics import mean_interval
-from chainlift.report.names import STAGE_TITLES, column_title, measured_in
+from chainlift.report.names import measured_in
+from chainlift.runs import course
 
 
 def over_seeds(summaries: list[dict[str, Any]]) -> dict[str, Any]:
     """Per stage and quantity the `mean` over two or more seeds' summaries, its `ci95` and the `values`, seed by seed.
 
-    Shares are cut to [0, 1]. Where all seeds agree the interval has no width: the seeds say no more than that.
+    A stage that one of them lacks is left out. Shares are cut to [0, 1]. Where all seeds agree the interval has no width: the seeds say no more than that.
     """
-    found: dict[str, Any] = {"recipe": summaries[0]["recipe"], "seeds": [summary["seed"] for summary in summaries]}
-    for stage in STAGE_TITLES:
-        if all(stage in summary for summary in summaries):
-            own = [summary[stage] for summary in summaries]
-            found[stage] = {key: _mean([one[key] for one in own], key) for key, *_ in measured_in(own)}
+    first = summaries[0]
+    found: dict[str, Any] = {"recipe": first["recipe"], "seeds": [summary["seed"] for summary in summaries]}
+    found["stages"] = {
+        stage: about
+        for stage, about in first["stages"].items()
+        if all(stage in summary["stages"] for summary in summaries)
+    }
+    for stage in found["stages"]:
+        own = [summary[stage] for summary in summaries]
+        found[stage] = {key: _mean([one[key] for one in own], key) for key, *_ in measured_in(own)}
     return found
 
 
@@ -31,9 +37,10 @@ def _mean(values: list[float], key: str) -> dict[str, Any]:
 
 def seeds_table(found: dict[str, Any]) -> Table:
     """The means over seeds as a table for the terminal."""
-    stages = [stage for stage in STAGE_TITLES if stage in found]
+    shown = course.of_summary(found)
+    stages = [stage.name for stage in shown]
     table = Table(title=f"{found['recipe']}: means over {len(found['seeds'])} seeds, 95 % t-intervals over seeds")
-    for title in ("", *map(column_title, stages)):
+    for title in ("", *(stage.column for stage in shown)):
         table.add_column(title)
     for key, name, _ in measured_in(found[stage] for stage in stages):
         cells = [found[stage][key] for stage in stages]

@@ -14,9 +14,9 @@ from plotly.utils import PlotlyJSONEncoder
 
 from chainlift import yaml_text
 from chainlift.reading import StrPath
-from chainlift.report import charts, figures
+from chainlift.report import charts, curves, figures
 from chainlift.report.about import about, chance, learner
-from chainlift.report.names import STAGE_TITLES, measured_in
+from chainlift.report.names import measured_in
 from chainlift.report.prompt_words import prompt_words
 from chainlift.report.record import Record, fitting, read
 from chainlift.report.reference import references
@@ -48,19 +48,23 @@ def render(record: Record) -> str:
     """The page as text."""
     recipe = record.recipe
     drawn = charts.all_charts(record)
-    preflight = record.of("posttrain", "preflight")
+    preflight = [row for row in record.rows if row["kind"] == "preflight"]
     reference = next(iter(references(record)), None)
+    first = record.summary[record.stages[0].name] if record.summary else None
     return template("page.html.jinja").render(
         title=recipe.get("title") or recipe["name"],
         run_id=name_of(record.folder.resolve()),
         headline=headline(record.summary, chance(recipe, record.summary)) if record.summary else so_far(record),
         finished=record.summary is not None,
         recipe=recipe,
+        p_cot=_share_words(recipe["mixture"].get("p_cot")),
         about=about(recipe),
         rows=table(record.summary) if record.summary else [],
-        prompts=prompt_words(record.summary, record.summary["pretrain"]["prompts"]) if record.summary else None,
-        has_rl=bool(record.of("posttrain", "evaluation")),
-        has_baseline=bool(record.summary and "continued_pretrain" in record.summary),
+        prompts=prompt_words(record.summary, first["prompts"]) if record.summary and first else None,
+        all_stages=record.stages,
+        stages=[stage for stage in record.stages if record.of(stage.name, "evaluation")],
+        signal_stages=curves.signal_stages(record),
+        has_rl=any("algorithm" in stage.settings for stage in record.stages),
         charts=json.dumps(drawn, cls=PlotlyJSONEncoder).replace("<", "\\u003c"),
         chart_names=list(drawn),
         reference=reference.name if reference else None,
@@ -79,15 +83,16 @@ def render(record: Record) -> str:
 def table(summary: dict[str, Any]) -> list[dict[str, Any]]:
     """Rows of the before/after table: a name, and for each stage the measured value, its interval and the theory's."""
     found = []
-    stages = [stage for stage in STAGE_TITLES if stage in summary]
+    stages, of_theory = list(summary["stages"]), summary["theory"]["stages"]
     for key, name, predicted in measured_in(summary[stage] for stage in stages):
         cells = []
         for stage in stages:
             measured = summary[stage]
-            theory = {"pretrain": summary["theory"], "posttrain": summary["theory"].get("posttrain")}.get(stage)
+            theory = of_theory.get(stage)
             cells.append(
                 {
-                    "stage": stage,
+                    "stage": summary["stages"][stage]["title"],
+                    "is_baseline": summary["stages"][stage]["baseline_of"] is not None,
                     "value": measured[key],
                     "interval": measured.get(f"{key}_ci95"),
                     "theory": None if theory is None else theory.get(predicted),
@@ -97,13 +102,22 @@ def table(summary: dict[str, Any]) -> list[dict[str, Any]]:
     return found
 
 
+def _share_words(p_cot: Any) -> str:
+    """The share of long demonstrations, constant or a schedule, in words."""
+    if not isinstance(p_cot, list):
+        return f"{p_cot:g}"
+    parts = [f"{value:g} from {share:.0%} of the steps on" for share, value in p_cot]
+    return f"({', '.join(parts)})"
+
+
 def samples(record: Record) -> list[dict[str, Any]]:
-    """Sampled responses before and after RL, a few of each, as tokens with their probabilities."""
+    """Responses at the end of each stage, a few of each, as tokens with their probabilities."""
     found = []
-    for title, stage, last in (("Before RL", "pretrain", True), ("After RL", "posttrain", True)):
-        for mode in ("greedy", "sampled"):
-            responses = record.shown(stage, mode, last=last)[:SHOWN]
+    for stage in record.stages:
+        for mode in () if stage.is_baseline else ("greedy", "sampled"):
+            responses = record.shown(stage.name, mode, last=True)[:SHOWN]
             if responses:
+                title = f"After {stage.title}"
                 found.append({"title": title, "mode": mode, "responses": [_tokens(r) for r in responses]})
     return found
 

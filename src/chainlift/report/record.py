@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from chainlift import reading
-from chainlift.runs import shapes
+from chainlift.runs import course, shapes
+from chainlift.runs.course import StageView
 from chainlift.runs.store import RunFolder, read_rows
 from chainlift.visible import one_line, visible
 
@@ -29,6 +30,16 @@ class Record:
     def is_text(self) -> bool:
         """Whether responses are texts, of a language model, and no rows of symbols."""
         return "data" in self.recipe
+
+    @property
+    def stages(self) -> list[StageView]:
+        """The stages of the run, in order."""
+        return course.of_recipe(self.recipe)
+
+    @property
+    def measured_stages(self) -> list[StageView]:
+        """Those with an evaluation on record, without baselines."""
+        return [stage for stage in self.stages if not stage.is_baseline and self.of(stage.name, "evaluation")]
 
     def of(self, stage: str, kind: str) -> list[dict[str, Any]]:
         """The metrics rows of one stage and kind, in order."""
@@ -53,9 +64,12 @@ def read(folder: Path) -> Record:
     """The record in a run folder; ValueError in one line if it is none, or names the file that is damaged."""
     recipe_file, recipe = visible(str(folder / "recipe.yaml")), RunFolder(folder).recipe()
     is_text = "data" in recipe
-    _need(recipe, ("name", "data", "mixture", "model") if is_text else ("name", "task", "mixture"), recipe_file)
-    for key in ("data" if is_text else "task", "mixture"):
+    parts = ("data", "mixture", "model") if is_text else ("task", "mixture", "stages")
+    _need(recipe, ("name", *parts), recipe_file)
+    for key in parts:
         reading.mapping(recipe[key], f"{recipe_file}, key {key},")
+    for name, stage in ({} if is_text else recipe["stages"]).items():
+        reading.mapping(stage, f"{recipe_file}, key stages.{name},")
     summary = folder / "summary.json"
     environment = folder / "environment.json"
     return Record(

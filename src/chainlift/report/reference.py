@@ -7,11 +7,13 @@ recipe's peak learning rate, less in proportion where the schedule has less.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from chainlift.learning.presets import PRESETS
 from chainlift.report.record import Record
+from chainlift.runs.course import StageView
 from chainlift.theory.closed_forms import LONG_REWARDS
 from chainlift.theory.expected_update import has_expected_update
 from chainlift.theory.mean_field import REFERENCE_STEP, MeanField, policy_gradient_curve, star_curve
@@ -19,6 +21,7 @@ from chainlift.theory.mode_policy import ModePolicy, Setting
 
 # What the reference has no part for: where a recipe sets one of these to anything else, none is drawn.
 PLAIN: dict[str, Any] = {
+    "ntp_weight": 0.0,
     "advantage": None,
     "ratio": None,
     "clip": None,
@@ -40,6 +43,8 @@ STAR_TOO: dict[str, Any] = {"restart": True, "aggregate": "sequence_sum"}
 class Reference:
     """One quantity of one mode over sampled responses."""
 
+    stage: str
+    """The stage of RL."""
     name: str
     mode: str
     quantity: str
@@ -53,10 +58,11 @@ def references(record: Record) -> list[Reference]:
     """The curves of long share and accuracy; [] for tasks, models and recipes that they are not made for, and for runs
     that are unfinished.
     """
-    rows = record.of("posttrain", "update")
-    if not rows or not _is_covered(record):
+    stage = _stage(record)
+    rows = record.of(stage.name, "update") if stage is not None else []
+    if stage is None or not rows or not _is_covered(record, stage.settings):
         return []
-    settings, task = record.recipe["posttrain"], record.recipe["task"]
+    settings, task = stage.settings, record.recipe["task"]
     setting = Setting(
         modulus=task["modulus"], d=task["d"], reward=settings["reward"], temperature=settings["temperature"]
     )
@@ -67,14 +73,22 @@ def references(record: Record) -> list[Reference]:
     sequences = [0, *ends.values()]
     found = [("sampled", "long_share", curve.long_share), ("sampled", "accuracy", curve.accuracy)]
     found.append(("greedy", "accuracy", curve.greedy_accuracy))
-    return [Reference(name, mode, quantity, sequences, values, name == STAR) for mode, quantity, values in found]
+    return [
+        Reference(stage.name, name, mode, quantity, sequences, values, name == STAR) for mode, quantity, values in found
+    ]
+
+
+def _stage(record: Record) -> StageView | None:
+    """The stage of RL that theory has predictions for."""
+    known = {} if record.summary is None else record.summary["theory"]["stages"]
+    return next((stage for stage in record.stages if stage.name in known and "algorithm" in stage.settings), None)
 
 
 STAR = "reference: STaR that fits each round exactly"
 
 
 def _curve(
-    start: ModePolicy, setting: Setting, settings: dict[str, Any], rows: list[dict[str, Any]]
+    start: ModePolicy, setting: Setting, settings: Mapping[str, Any], rows: list[dict[str, Any]]
 ) -> tuple[MeanField, str]:
     """(curve over the rounds of STaR, or over the updates of a policy gradient, its name)."""
     if _is_star(settings):
@@ -92,9 +106,9 @@ def _curve(
     return curve, f"reference: no noise, {REFERENCE_STEP:g} log-odds an update at the peak rate"
 
 
-def _is_covered(record: Record) -> bool:
+def _is_covered(record: Record, settings: Mapping[str, Any]) -> bool:
     """The run is a finished one of a running sum by a learner and an algorithm that theory/mean_field.py describes."""
-    recipe, settings = record.recipe, record.recipe.get("posttrain") or {}
+    recipe = record.recipe
     needed = {"algorithm", "reward", "temperature", "lr", "group_size", "prompts"}
     return (
         record.summary is not None
@@ -111,10 +125,10 @@ def _is_covered(record: Record) -> bool:
     )
 
 
-def _is_star(settings: dict[str, Any]) -> bool:
+def _is_star(settings: Mapping[str, Any]) -> bool:
     """The algorithm fits what it accepts, so that it has one step a round."""
     return PRESETS[settings["algorithm"]].advantage == "accept"
 
 
-def _harmless(settings: dict[str, Any], key: str) -> bool:
+def _harmless(settings: Mapping[str, Any], key: str) -> bool:
     return _is_star(settings) and key in STAR_TOO and settings[key] == STAR_TOO[key]

@@ -13,7 +13,6 @@ from chainlift.measure.finding import Finding
 from chainlift.report import charts
 from chainlift.report.about import about, chance
 from chainlift.report.claim_table import cells
-from chainlift.report.names import STAGE_TITLES
 from chainlift.report.page import table
 from chainlift.report.record import Record, read
 from chainlift.report.results_document import seed_range
@@ -21,7 +20,7 @@ from chainlift.report.sentence import headline, so_far
 from chainlift.runs.store import RunFolder
 from chainlift.visible import name_of, one_line
 
-SHARED = "pretrain-"  # names of folders that hold a stage 1 which several runs begin with
+SHARED = "shared-"  # names of folders that hold what several runs begin with
 SHOWN = 2  # sampled responses of a run on either side of RL
 DIGITS = 5  # of a measured number on the page: more than any interval asks for
 MEASURED = ("greedy_accuracy", "greedy_length_median", "sampled_accuracy", "sampled_long_share")
@@ -156,11 +155,11 @@ def _status(folder: RunFolder) -> tuple[str, str]:
 def _columns(record: Record) -> dict[str, Any]:
     """The row of the table; None where a run has no such thing."""
     recipe, summary = record.recipe, record.summary or {}
-    task, rl = recipe.get("task", {}), recipe.get("posttrain") or {}
-    stages = [summary[stage] for stage in STAGE_TITLES if stage in summary]
-    measured = {
-        f"{stage}_{key}": summary.get(stage, {}).get(key) for stage in ("pretrain", "posttrain") for key in MEASURED
-    }
+    task, stages = recipe.get("task", {}), record.stages
+    rl = next((stage.settings for stage in stages if "algorithm" in stage.settings), {})
+    main = [stage.name for stage in stages if not stage.is_baseline]
+    ends = {"first": main[0], "last": main[-1] if len(main) > 1 else ""}
+    measured = {f"{end}_{key}": summary.get(name, {}).get(key) for end, name in ends.items() for key in MEASURED}
     return {
         "recipe": str(recipe["name"]),
         "seed": recipe.get("seed"),
@@ -169,7 +168,7 @@ def _columns(record: Record) -> dict[str, Any]:
         "modulus": task.get("modulus"),
         "algorithm": rl.get("algorithm"),
         "reward": rl.get("reward"),
-        "seconds": sum(stage["seconds"] for stage in stages) if stages else None,
+        "seconds": sum(summary[stage.name]["seconds"] for stage in stages) if summary else None,
         **measured,
     }
 
@@ -187,16 +186,16 @@ def _table(summary: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _lift(record: Record) -> dict[str, Any] | None:
     """The chart of the run's own page, with fewer digits; None before the first evaluation."""
-    return rounded(charts.lift(record).to_plotly_json()) if record.of("pretrain", "evaluation") else None
+    return rounded(charts.lift(record).to_plotly_json()) if record.measured_stages else None
 
 
 def _samples(record: Record) -> list[dict[str, Any]]:
-    """A few sampled responses before and after RL: {title, responses}, a token as [text, p, right]."""
+    """A few sampled responses at the end of each stage: {title, responses}, a token as [text, p, right]."""
     found = []
-    for title, stage in (("Before RL", "pretrain"), ("After RL", "posttrain")):
-        responses = [_response(one) for one in record.shown(stage, "sampled", last=True)[:SHOWN]]
+    for stage in record.measured_stages:
+        responses = [_response(one) for one in record.shown(stage.name, "sampled", last=True)[:SHOWN]]
         if responses:
-            found.append({"title": title, "responses": responses})
+            found.append({"title": f"After {stage.title}", "responses": responses})
     return found
 
 

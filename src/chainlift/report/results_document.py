@@ -13,7 +13,6 @@ from typing import Any
 from chainlift import reading
 from chainlift.report import document_parts, page, record
 from chainlift.report.about import chance
-from chainlift.report.names import STAGE_TITLES
 from chainlift.report.prompt_words import prompt_words
 from chainlift.report.sentence import headline
 from chainlift.report.summary_markdown import summary_markdown
@@ -146,15 +145,16 @@ def _row(one: dict[str, Any], *, linked: bool) -> str:
 
 def _single(recipe: dict[str, Any], summary: dict[str, Any], where: dict[str, Any], picture: Path) -> str:
     """One run's part of the document."""
-    language = "llm posttrain" if recipe["posttrain"] else "llm finetune"
-    command = language if "data" in recipe else "run"
-    seconds = sum(summary[stage]["seconds"] for stage in STAGE_TITLES if stage in summary)
+    command = "run"
+    if "data" in recipe:
+        command = "llm posttrain" if recipe["posttrain"] else "llm finetune"
+    seconds = sum(summary[stage]["seconds"] for stage in summary["stages"])
     parts = [
         f"### {recipe['name']}: seed {recipe['seed']}",
         recipe["title"],
         f"    chainlift {command} {recipe['name']}",
         f"Run `{summary['run_id']}`, made with {_machine(where)}. It trained for {seconds / 60:.0f} minutes. "
-        f"At each point {prompt_words(summary, summary['pretrain']['prompts'])}.",
+        f"At each point {prompt_words(summary, summary[next(iter(summary['stages']))]['prompts'])}.",
         headline(summary, chance(recipe, summary)),
         f"![{recipe['title']}]({picture.as_posix()})",
         summary_markdown(summary),

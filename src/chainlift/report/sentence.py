@@ -4,31 +4,37 @@ from __future__ import annotations
 
 from typing import Any
 
-from chainlift.report.names import STAGE_TITLES
 from chainlift.report.prompt_words import prompt_words
 from chainlift.report.record import Record
+from chainlift.runs import course
 
 
 def headline(summary: dict[str, Any] | None, chance: float) -> str:
     """One or two sentences on a finished run, or what an unfinished one is; `chance`: accuracy of a blind guess."""
     if summary is None:
         return "This run is not finished: the page shows what is on record so far."
-    before = summary["pretrain"]
-    told = (
-        f"After {before['sequences']:,} demonstrations of next-token prediction, greedy decoding is right on "
-        f"{_percent(before)}{_level(before, chance)} of {prompt_words(summary)}, with {_tokens(before)}."
-    )
-    after = summary.get("posttrain")
-    if after is not None:
-        rl = f"{after['updates']} RL updates ({after['rollouts']:,} sampled responses, {after['algorithm']})"
-        told += f" {rl} {_change(before, after)} {_percent(after)}, with {_tokens(after)}."
-    baseline = summary.get("continued_pretrain")
-    if baseline is not None:
-        told += (
-            f" The same checkpoint after {baseline['sequences']:,} further demonstrations "
-            f"(at least as many tokens as RL processed): {_percent(baseline)}, {_tokens(baseline)}."
-        )
-    return told
+    told = ""
+    before: dict[str, Any] | None = None
+    for stage in course.of_summary(summary):
+        measured = summary[stage.name]
+        if stage.is_baseline:
+            told += (
+                f" The same checkpoint after {measured['sequences']:,} further {stage.unit} "
+                f"(at least as many tokens as RL processed): {_percent(measured)}, {_tokens(measured)}."
+            )
+        elif before is None or "rollouts" not in measured:
+            after = "After" if before is None else "Then, after"
+            seen = measured.get("sequences", measured.get("rollouts"))
+            number = "" if seen is None else f"{seen:,} "
+            told += (
+                f" {after} {number}{stage.unit} of {stage.title}, greedy decoding is right on "
+                f"{_percent(measured)}{_level(measured, chance)} of {prompt_words(summary)}, with {_tokens(measured)}."
+            )
+        else:
+            rl = f"{measured['updates']} RL updates ({measured['rollouts']:,} {stage.unit}, {measured['algorithm']})"
+            told += f" {rl} {_change(before, measured)} {_percent(measured)}, with {_tokens(measured)}."
+        before = before if stage.is_baseline else measured
+    return told.strip()
 
 
 def expectation(theory: dict[str, Any], *, with_rl: bool) -> str | None:
@@ -46,7 +52,7 @@ def expectation(theory: dict[str, Any], *, with_rl: bool) -> str | None:
     )
     if not with_rl:
         return told
-    limit, rounds = theory["posttrain"]["greedy_accuracy"], theory["star_rounds_to_flip"]
+    limit, rounds = theory["rl"]["greedy_accuracy"], theory["star_rounds_to_flip"]
     if limit is None and theory.get("star_next_share") is None:
         return f"{told}; there is no prediction of RL with this reward"
     if limit is None:
@@ -57,13 +63,13 @@ def expectation(theory: dict[str, Any], *, with_rl: bool) -> str | None:
 def so_far(record: Record) -> str:
     """What an unfinished run has measured: its newest evaluation, or that there is none yet."""
     told = "This run is not finished: the page shows what is on record so far."
-    for stage in reversed(STAGE_TITLES):
-        row = record.last_evaluation(stage)
+    for stage in reversed(record.stages):
+        row = record.last_evaluation(stage.name)
         if row is not None:
             measured = {f"greedy_{key}": row["greedy"][key] for key in ("accuracy", "length_median")}
             steps = f"{row['step']:,} update{'' if row['step'] == 1 else 's'}"
             return (
-                f"{told} Newest evaluation, after {steps} of the stage \u201c{STAGE_TITLES[stage]}\u201d: "
+                f"{told} Newest evaluation, after {steps} of the stage \u201c{stage.title}\u201d: "
                 f"greedy decoding is right on {_percent(measured)}, with {_tokens(measured)}."
             )
     return f"{told} There is no evaluation yet."

@@ -15,8 +15,9 @@ from rich.table import Table
 from rich.text import Text
 
 from chainlift.report.console import console, plain
-from chainlift.report.names import STAGE_TITLES, column_title, measured_in
+from chainlift.report.names import measured_in
 from chainlift.report.prompt_words import prompt_words
+from chainlift.runs import course
 from chainlift.tasks.base import EOS
 from chainlift.visible import visible
 
@@ -49,11 +50,10 @@ class Reporter:
         self.console.print(text, soft_wrap=True)
 
     @contextmanager
-    def stage(self, stage: str, step: int, total: int) -> Iterator[None]:
+    def stage(self, title: str, step: int, total: int) -> Iterator[None]:
         """Show a stage that begins, or goes on, at `step` of `total` updates."""
         self._started, self._first_step, self._last_line = time.monotonic(), step, time.monotonic()
         self._total, self._evaluations = total, []
-        title = STAGE_TITLES[stage]
         where = f", goes on at update {step}" if step else ""
         if not self.console.is_terminal:
             self.say(f"{title}: {total} updates{where}")
@@ -122,22 +122,23 @@ def _evaluation_table(rows: list[dict[str, Any]]) -> Table:
 
 
 def summary_table(summary: dict[str, Any]) -> Table:
-    """Before, after and baseline beside the theory, with 95 % intervals over the evaluation prompts."""
-    prompts = prompt_words(summary, summary["pretrain"]["prompts"])
+    """What was measured after each stage beside the theory, with 95 % intervals over the evaluation prompts."""
+    shown = course.of_summary(summary)
+    prompts = prompt_words(summary, summary[shown[0].name]["prompts"])
     table = Table(title=f"{summary['run_id']}: {prompts}; 95 % intervals over prompts")
-    stages = [stage for stage in STAGE_TITLES if stage in summary]
     table.add_column("")
-    for stage in stages:
-        table.add_column(column_title(stage))
-        if stage != "continued_pretrain":
-            table.add_column("theory" if stage == "pretrain" else "theory: limit", style="dim")
-    for key, name, predicted in measured_in(summary[stage] for stage in stages):
+    theory = summary["theory"]["stages"]
+    for stage in shown:
+        table.add_column(stage.column)
+        if stage.name in theory:
+            table.add_column("theory" if stage.start is None else "theory: limit", style="dim")
+    for key, name, predicted in measured_in(summary[stage.name] for stage in shown):
         cells = [name]
-        for stage in stages:
-            cells.append(cell(summary[stage], key))
-            if stage != "continued_pretrain":
-                theory = (summary["theory"] if stage == "pretrain" else summary["theory"]["posttrain"]).get(predicted)
-                cells.append("—" if theory is None else f"{theory:g}")
+        for stage in shown:
+            cells.append(cell(summary[stage.name], key))
+            if stage.name in theory:
+                value = theory[stage.name].get(predicted)
+                cells.append("—" if value is None else f"{value:g}")
         table.add_row(*cells)
     return table
 

@@ -16,8 +16,8 @@ from chainlift.report.console import plain
 from chainlift.runs.progress import Progress, Watcher
 
 COLOURS = {"running": "bold", "done": "green", "failed": "red", "stopped": "yellow", "damaged": "red"}
-STAGES = {"pretrain": "NTP", "posttrain": "RL", "continued_pretrain": "NTP+"}
-BAR = 10
+BAR = 5
+STAGE = 9  # characters of a stage's name: with them all of a run fits into 80
 AROUND = 6  # lines of the screen that are not runs
 
 
@@ -44,22 +44,22 @@ def table(found: Sequence[Progress], pace: Pace, now: float, *, rows: int | None
     shown = found if rows is None else found[: max(rows, 1)]
     lines = Table(box=None, pad_edge=False, header_style="dim")
     lines.add_column("run", no_wrap=True, overflow="ellipsis")
-    for name, width in (
-        ("state", 7),
-        ("stage", 5),
-        ("updates", 9),
-        ("", BAR),
-        ("greedy", 6),
-        ("length", 6),
-        ("left", 5),
+    for name, width, most in (
+        ("state", 7, None),
+        ("stage", 5, STAGE),
+        ("updates", 9, None),
+        ("", BAR, None),
+        ("greedy", 6, None),
+        ("length", 6, None),
+        ("left", 5, None),
     ):
-        lines.add_column(name, no_wrap=True, overflow="ellipsis", min_width=width)
+        lines.add_column(name, no_wrap=True, overflow="ellipsis", min_width=width, max_width=most)
     for one in shown:
         left = pace.seconds_left(one, now)
         lines.add_row(
             plain(one.run_id),
             Text(one.state, COLOURS[one.state]),
-            STAGES.get(one.stage, "waits" if one.state == "running" else ""),
+            one.stage or ("waits" if one.state == "running" else ""),
             f"{one.step}/{one.total}" if one.total else str(one.step or ""),
             ProgressBar(one.total, one.step, width=BAR) if one.total and one.state == "running" else plain(one.note),
             "" if one.greedy_accuracy is None else f"{one.greedy_accuracy:.3f}",

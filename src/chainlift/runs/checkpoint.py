@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -63,8 +64,10 @@ def save(
     model: Model,
     task: Task,
     optimizer: Optimizer | None,
+    *,
+    stays: Callable[[int], bool] = lambda step: False,
 ) -> Path:
-    """The folder `<stage>-<step>` just written; older ones of the stage are removed after it stands.
+    """The folder `<stage>-<step>` just written; after it stands, older ones are removed whose step does not stay.
 
     Of processes that work together all must call it, as each may hold a part of the weights; the first one writes.
     """
@@ -80,22 +83,25 @@ def save(
         write_state(folder, state)
 
     durable.write_folder(target, write)
-    for other in checkpoints.glob(f"{state.stage}-*"):
-        if other != target:
+    for step, other in steps(checkpoints, state.stage).items():
+        if other != target and not stays(step):
             durable.discard(other)
     return target
 
 
-def copy(source: Path, target: Path, lengths: dict[str, int]) -> Path:
-    """The target: a checkpoint folder copied there, for a run folder whose appended files have `lengths`.
+def copy(source: Path, target: Path, length: Callable[[int, str], int]) -> Path:
+    """The target: a checkpoint folder copied there, for another run folder.
 
+    length: from the bytes of an appended file at this point, and its name, to the bytes there.
     Nothing happens if it stands already. ValueError names the file of the source that is damaged.
     """
 
     def fill(folder: Path) -> None:
         for file in source.iterdir():  # one by one: copytree would tell of a full disk in an error without a number
             shutil.copyfile(file, folder / file.name)
-        write_state(folder, replace(read_state(folder), lengths=lengths))
+        state = read_state(folder)
+        lengths = {file: length(bytes_, file) for file, bytes_ in state.lengths.items()}
+        write_state(folder, replace(state, lengths=lengths))
 
     if not target.exists():
         checksums.check(source)
@@ -103,12 +109,25 @@ def copy(source: Path, target: Path, lengths: dict[str, int]) -> Path:
     return target
 
 
+def steps(checkpoints: Path, stage: str) -> dict[int, Path]:
+    """{step: folder} of the whole checkpoints of a stage, by rising step."""
+    folders = durable.whole_folders(checkpoints)
+    numbers = {name.removeprefix(f"{stage}-"): path for name, path in folders.items() if name.startswith(f"{stage}-")}
+    return {int(step): numbers[step] for step in sorted((n for n in numbers if n.isdecimal()), key=int)}
+
+
 def latest(checkpoints: Path, stage: str) -> Path | None:
     """The newest whole checkpoint folder of a stage, or None."""
-    folders = durable.whole_folders(checkpoints)
-    steps = [name.removeprefix(f"{stage}-") for name in folders if name.startswith(f"{stage}-")]
-    newest = max((step for step in steps if step.isdecimal()), key=int, default=None)
-    return None if newest is None else folders[f"{stage}-{newest}"]
+    return next(reversed(steps(checkpoints, stage).values()), None)
+
+
+def end(checkpoints: Path, stage: str) -> TrainerState:
+    """The state at the end of a stage; ValueError if the stage is not finished there."""
+    newest = latest(checkpoints, stage)
+    state = None if newest is None else read_state(newest)
+    if state is None or not state.finished:
+        raise ValueError(f"{checkpoints} has no checkpoint of the end of {stage}; begin again with --fresh")
+    return state
 
 
 def read_state(folder: Path, name: str = STATE) -> TrainerState:
@@ -138,6 +157,11 @@ def restore(folder: Path, model: Model, optimizer: Optimizer | None) -> TrainerS
     if optimizer is not None:
         _fill_optimizer(model, optimizer, averages)
     return state
+
+
+def load_weights(folder: Path, model: Model) -> None:
+    """Fill the model from a folder that holds its weights, and need hold nothing else."""
+    sharding.fill(model, processes.first_says(lambda: hub.read_weights(folder, model)))
 
 
 def _read(

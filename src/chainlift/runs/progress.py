@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from chainlift import reading
-from chainlift.runs import shapes
+from chainlift.runs import course, shapes
 from chainlift.runs.store import RunFolder
 from chainlift.visible import one_line
 
@@ -28,7 +28,7 @@ class Progress:
     run_id: str
     state: State
     stage: str = ""
-    """pretrain, posttrain or continued_pretrain; empty before the first update."""
+    """The stage's name; empty before the first update."""
     step: int = 0
     total: int | None = None
     """Updates of the stage; None where it is not known beforehand."""
@@ -109,14 +109,12 @@ def _read(path: Path, state: State, note: str, changed: float) -> Progress:
         return Progress(path.name, state, changed=changed, note=note)
     newest = rows[-1]
     evaluated: dict[str, Any] = next((row["greedy"] for row in reversed(rows) if row["kind"] == "evaluation"), {})
-    stage_1 = "finetune" if "finetune" in recipe else "pretrain"  # a language model's is called otherwise
-    totals = {"pretrain": _count(recipe, stage_1, "steps"), "posttrain": _count(recipe, "posttrain", "updates")}
     return Progress(
         run_id=path.name,
         state=state,
         stage=newest["stage"],
         step=newest["step"],
-        total=totals.get(newest["stage"]),
+        total=_total(recipe, newest["stage"]),
         greedy_accuracy=evaluated.get("accuracy"),
         greedy_length=evaluated.get("length_median"),
         changed=changed,
@@ -124,10 +122,10 @@ def _read(path: Path, state: State, note: str, changed: float) -> Progress:
     )
 
 
-def _count(recipe: dict[str, Any], part: str, key: str) -> int | None:
-    """A number of updates in a recipe, None where there is none."""
-    settings = recipe.get(part)
-    found = settings.get(key) if isinstance(settings, dict) else None
+def _total(recipe: dict[str, Any], name: str) -> int | None:
+    """The number of updates of a stage, None where the recipe does not say it."""
+    settings = next((stage.settings for stage in course.of_recipe(recipe) if stage.name == name), {})
+    found = settings.get("steps", settings.get("updates"))
     return found if isinstance(found, int) else None
 
 

@@ -12,6 +12,8 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 from chainlift import reading
 
+MEASURED = ("greedy_", "sampled_", "exact_", "decision_")
+"""How the names of what was measured begin, in a stage's summary."""
 Limits = Annotated[list[float], Len(2, 2)]
 
 
@@ -45,9 +47,27 @@ class StageSummary(Shape):
     @model_validator(mode="after")
     def _holds_numbers(self) -> StageSummary:
         for key, value in (self.__pydantic_extra__ or {}).items():
-            if isinstance(value, str) or (key.endswith("_ci95") and not _are_limits(value)):
+            is_measured = key.startswith(MEASURED)
+            if is_measured and (isinstance(value, str) or (key.endswith("_ci95") and not _are_limits(value))):
                 raise ValueError(f"{key} holds no number")
         return self
+
+
+class StageAbout(BaseModel):
+    """What a stage is."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    title: str
+    unit: str
+    start: str | None
+    baseline_of: str | None
+
+
+class Theory(Shape):
+    """What theory predicts."""
+
+    stages: dict[str, dict[str, Any]] = {}
 
 
 class Summary(Shape):
@@ -56,10 +76,9 @@ class Summary(Shape):
     recipe: str
     run_id: str
     seed: int
-    pretrain: StageSummary
-    posttrain: StageSummary | None = None
-    continued_pretrain: StageSummary | None = None
-    theory: dict[str, Any]
+    stages: Annotated[dict[str, StageAbout], Len(1)]
+    """Names of the stages, each of which has an object of its own beside."""
+    theory: Theory
     prompts_held_out: bool = False
     prompts_different: int | None = None
     prompts_seen_share: float | None = None
@@ -115,6 +134,10 @@ class Mark(Shape):
 def check(found: dict[str, Any], kind: type[Shape], where: str) -> None:
     """ValueError that says `where` and names the key, unless `found` is of the kind."""
     reading.checked(found, kind, where)
+    for stage in found["stages"] if kind is Summary else ():
+        if stage not in found:
+            raise ValueError(f"{where} is damaged: it lacks {stage}")
+        reading.checked(found[stage], StageSummary, f"{where}, key {stage},")
 
 
 def check_row(row: dict[str, Any], where: str) -> None:

@@ -5,13 +5,12 @@ So a folder need not be seen by more than one machine. Alone, each function does
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from chainlift import processes
-from chainlift.runs import checkpoint
 from chainlift.runs.store import RunFolder
 
 
@@ -64,30 +63,3 @@ def _others_follow(meanwhile: Callable[[], None]) -> Iterator[None]:
     if isinstance(told, Exception):
         raise told
     yield
-
-
-def take_stage_1(shared: RunFolder, folder: RunFolder, end: Mapping[str, list[dict[str, Any]]] | None = None) -> Path:
-    """The checkpoint in a run's folder, after copying a shared stage 1 into it: the records, and last the checkpoint.
-
-    end: by the name of an appended file, the rows that take the place of those of the shared one's last evaluation.
-    ValueError if the shared folder has no checkpoint, or a damaged one.
-    """
-    newest = checkpoint.latest(shared.checkpoints, "pretrain")
-    if newest is None:
-        raise ValueError(f"{shared.path} has lost its checkpoint; begin again with --fresh, or remove that folder")
-
-    state = checkpoint.read_state(newest)
-
-    def is_end(row: dict[str, Any]) -> bool:
-        return row["kind"] == "evaluation" and row["step"] == state.step and row.get("final", True)
-
-    def put_end(file: str, rows: list[dict[str, Any]]) -> None:
-        if end is not None and file in end:
-            rows[:] = [row for row in rows if not is_end(row)] + end[file]
-
-    shared.must_have(state.lengths)
-    try:
-        folder.take_records(shared, put_end)
-    except ValueError as error:
-        raise ValueError(f"{error}; use --fresh to begin again") from error
-    return checkpoint.copy(newest, folder.checkpoints / newest.name, folder.lengths())

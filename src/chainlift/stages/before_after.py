@@ -11,7 +11,8 @@ from chainlift.measure.divergence import kl_by_position
 from chainlift.measure.evaluate import ROWS_AT_ONCE, answer
 from chainlift.measure.statistics import pass_at_k
 from chainlift.models.families import Model
-from chainlift.runs import checkpoint
+from chainlift.runs import checkpoint, course
+from chainlift.runs.store import RunFolder
 from chainlift.seeding import stream
 from chainlift.stages import inspect
 from chainlift.tasks.base import Task, held_out
@@ -33,8 +34,11 @@ class BeforeAfter:
 
 def before_after(folder: Path, *, prompts: int = 256, samples: int = 16, seed: int = 0) -> BeforeAfter:
     """The comparison on evaluation prompts of streams that no run uses; ValueError if a checkpoint is missing."""
-    base, task = _model(folder, "pretrain")
-    policy, _ = _model(folder, "posttrain")
+    stage = next((one for one in course.of_recipe(RunFolder(folder).recipe()) if "algorithm" in one.settings), None)
+    if stage is None or stage.start is None:
+        raise ValueError(f"{folder} has no RL that begins with another stage")
+    base, task = _model(folder, stage.start)
+    policy, _ = _model(folder, stage.name)
     asked = held_out(task).prompts(prompts, stream(seed, "before-after/prompts"))
     kl, reached = kl_by_position(policy, base, task, asked, stream(seed, "before-after/samples"))
     curves = [_pass_at_k(model, task, asked, samples, seed) for model in (base, policy)]

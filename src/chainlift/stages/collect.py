@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from chainlift.learning import advantage as advantages
 from chainlift.learning import reward
-from chainlift.learning.policy_update import PosttrainSettings
 from chainlift.measure.evaluate import Answers, answer
 from chainlift.models.families import Model
+from chainlift.runs.checkpoint import TrainerState
 from chainlift.seeding import stream
-from chainlift.stages.context import Context
+
+if TYPE_CHECKING:
+    from chainlift.stages.context import Context
+    from chainlift.stages.rl import ReinforcementLearning
 
 
 @dataclass(frozen=True)
@@ -39,8 +42,8 @@ class Round:
     """Prompt and sampled tokens of all samples."""
 
 
-def collect(context: Context, settings: PosttrainSettings, model: Model, number: int) -> Round:
-    """The samples of round `number`, with their rewards.
+def collect(context: Context, settings: ReinforcementLearning, model: Model, state: TrainerState) -> Round:
+    """The samples of the round that the state has come to, with their rewards.
 
     With dynamic sampling, groups of equal rewards (before shaping) give way to groups of further prompts, for at most
     `dynamic_sampling_tries` draws; what is still missing then is filled up with groups without signal.
@@ -52,10 +55,10 @@ def collect(context: Context, settings: PosttrainSettings, model: Model, number:
         found = answer(
             model,
             task,
-            task.prompts(settings.prompts, stream(seed, "posttrain/prompts", number, attempt)),
+            task.prompts(settings.prompts, stream(seed, f"{state.stage}/prompts", state.round, attempt)),
             group_size=settings.group_size,
             temperature=settings.temperature,
-            generator=stream(seed, "posttrain/samples", number, attempt),
+            generator=stream(seed, f"{state.stage}/samples", state.round, attempt),
         )
         parts.append(found)
         raws.append(reward.score(found.verdict, settings.reward).view(-1, settings.group_size))

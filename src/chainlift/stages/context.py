@@ -8,8 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -21,7 +20,6 @@ from chainlift.measure.samples import records
 from chainlift.models import families
 from chainlift.models.families import Model
 from chainlift.models.transformer import Transformer
-from chainlift.recipe import Recipe
 from chainlift.report.terminal import Reporter
 from chainlift.runs import checkpoint
 from chainlift.runs.checkpoint import TrainerState
@@ -29,8 +27,12 @@ from chainlift.runs.store import RunFolder
 from chainlift.runs.track import Mirror, is_whole
 from chainlift.seeding import stream
 from chainlift.stages.failures import Interrupted
+from chainlift.stages.stage import Place
 from chainlift.tasks import registry as tasks
 from chainlift.tasks.base import Task, held_out
+
+if TYPE_CHECKING:
+    from chainlift.stages.recipe import Recipe
 
 SHOWN_RESPONSES = 8  # kept in rollouts.jsonl of each mode and occasion
 
@@ -65,6 +67,11 @@ class Context:
             if self.mirror is not None:
                 self.mirror.close()
 
+    def mirror_new_rows(self) -> None:
+        """Mirror what has been recorded since, to the tracker that is open, if any."""
+        if self.mirror is not None:
+            self.mirror.update()
+
     def mirror_what_is_there(self) -> None:
         """Mirror the record of a finished run, as far as it has not been, to the tracker that the recipe names."""
         name = self.recipe.track
@@ -90,32 +97,50 @@ class Context:
             return nullcontext()
         return torch.autocast(self.device.type, torch.bfloat16)
 
-    def begin(self, stage: str, model: Model, optimizer: Optimizer, after: Path | None = None) -> TrainerState:
-        """The state to go on from: the stage's newest checkpoint, or a new state that follows the checkpoint `after`.
+    def load_start(self, place: Place, model: Model, optimizer: Optimizer | None = None) -> None:
+        """Fill the model, and the optimizer if given, from what the stage starts with; ValueError if it does not fit.
+
+        A folder that another program wrote has weights only.
+        """
+        if place.start is None:
+            return
+        try:
+            if optimizer is None:
+                checkpoint.load_weights(place.start, model)
+            else:
+                checkpoint.restore(place.start, model, optimizer)
+        except ValueError as error:
+            raise ValueError(f"{place.name}.start: {error}") from error
+
+    def begin(self, place: Place, model: Model, optimizer: Optimizer) -> TrainerState:
+        """The state to go on from: the stage's newest checkpoint, or a new state that follows the records before it.
 
         Model and optimizer are filled from the stage's checkpoint; the folder's files are cut back to what the state
         knows.
         """
-        newest = processes.first_says(lambda: checkpoint.latest(self.folder.checkpoints, stage))
+        newest = processes.first_says(lambda: checkpoint.latest(self.folder.checkpoints, place.name))
         if newest is not None:
             state = checkpoint.restore(newest, model, optimizer)
         else:
-            lengths = {} if after is None else processes.first_says(lambda: checkpoint.read_state(after).lengths)
-            state = TrainerState(stage, lengths=lengths)
+            state = TrainerState(place.name, lengths=self.lengths_before(place))
         # Behind a finished stage may stand the records of the next one.
         if not state.finished and processes.is_first():
             self.folder.rewind(state.lengths)
         return state
 
-    def keep(self, state: TrainerState, model: Model, optimizer: Optimizer, since: float) -> float:
+    def lengths_before(self, place: Place) -> dict[str, int]:
+        """Bytes of the folder's appended files where the stage's own records begin."""
+        after = place.after
+        return {} if after is None else processes.first_says(lambda: checkpoint.read_state(after).lengths)
+
+    def keep(self, place: Place, state: TrainerState, model: Model, optimizer: Optimizer, since: float) -> float:
         """The time now, after writing a checkpoint; `since`: when the state's seconds were last brought up to date."""
         now = time.monotonic()
         state.seconds += now - since
         if processes.is_first():
             state.lengths = self.folder.lengths()
-        checkpoint.save(self.folder.checkpoints, state, model, self.task, optimizer)
-        if self.mirror is not None:
-            self.mirror.update()
+        checkpoint.save(self.folder.checkpoints, state, model, self.task, optimizer, stays=place.stays)
+        self.mirror_new_rows()
         return now
 
     def record(self, state: TrainerState, kind: str, metrics: dict[str, Any]) -> dict[str, Any]:

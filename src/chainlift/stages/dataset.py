@@ -19,9 +19,10 @@ import yaml
 from torch import Tensor
 
 from chainlift.reading import StrPath
-from chainlift.recipe import Recipe
 from chainlift.seeding import stream
 from chainlift.stages.new_folder import new_folder
+from chainlift.stages.recipe import Recipe
+from chainlift.stages.rl import ReinforcementLearning
 from chainlift.tasks import mixture, registry
 from chainlift.tasks.base import Task, held_out, output_mask
 
@@ -62,7 +63,8 @@ def of_task(recipe: Recipe, size: int, test_size: int) -> DataSet:
         "train": task.prompts(size, stream(seed, "dataset/train")),
         "test": held_out(task).prompts(test_size, stream(seed, "dataset/test")),
     }
-    reward = recipe.posttrain.reward if recipe.posttrain is not None else "end_to_end"
+    rl = recipe.first(ReinforcementLearning)
+    reward = rl[1].reward if rl is not None else "end_to_end"
     settings = recipe.task.model_dump(mode="json")
     shown = {task.vocabulary.decode(prompt) for prompt in splits["train"]}
     repeated = sum(task.vocabulary.decode(prompt) in shown for prompt in splits["test"])
@@ -80,7 +82,7 @@ def of_task(recipe: Recipe, size: int, test_size: int) -> DataSet:
         reward="from chainlift.learning.text_reward import TextReward\n\n"
         f"reward = TextReward({settings!r}, {reward!r})",
         about=[
-            f"Task: `{json.dumps(settings)}`; p_cot {recipe.mixture.p_cot:g}; seed {seed}. Tokens: "
+            f"Task: `{json.dumps(settings)}`; p_cot {recipe.mixture.p_cot}; seed {seed}. Tokens: "
             f"`{' '.join(task.vocabulary.tokens)}`; `chainlift export` writes a tokenizer for them.",
             f"A response has at most {task.long_length} tokens and the end of the sequence: generate at most "
             f"{task.long_length + 1}. `answer` is the short form; the reward ({reward}) reads the prompt.",

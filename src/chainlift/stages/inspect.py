@@ -10,17 +10,17 @@ import torch
 from torch import Tensor
 
 from chainlift import memory
-from chainlift import recipe as recipes
 from chainlift.measure.evaluate import answer, measure
 from chainlift.measure.samples import records
 from chainlift.models import hub
 from chainlift.models.families import Model
 from chainlift.models.transformer import Transformer
 from chainlift.reading import StrPath
-from chainlift.runs import checkpoint, environment
+from chainlift.runs import checkpoint, course, environment
 from chainlift.runs.store import RunFolder
 from chainlift.seeding import stream
 from chainlift.stages import needs
+from chainlift.stages import recipe as recipes
 from chainlift.tasks import registry
 from chainlift.tasks.base import Task, held_out
 from chainlift.tasks.freshness import freshness
@@ -41,10 +41,11 @@ def newest(target: StrPath) -> Path:
     target = Path(target)
     if any((target / name).is_file() for name in ("config.json", hub.ADAPTERS)):
         return target
-    for stage in ("posttrain", "pretrain"):
-        found = checkpoint.latest(target / "checkpoints", stage)
-        if found is not None:
-            return found
+    if (target / "recipe.yaml").is_file():
+        for stage in reversed(course.main_stages(RunFolder(target).recipe())):
+            found = checkpoint.latest(target / "checkpoints", stage.name)
+            if found is not None:
+                return found
     if not target.exists():
         raise ValueError(f"{target} does not exist")
     raise ValueError(f"{target} is neither a checkpoint nor a run folder with one")

@@ -11,9 +11,9 @@ from typing import Any
 import yaml
 
 from chainlift.references import is_reference, texts
-from chainlift.report.names import STAGE_TITLES
 from chainlift.report.prompt_words import prompt_words
 from chainlift.report.summary_markdown import summary_markdown
+from chainlift.runs import course
 from chainlift.seeding import stream
 from chainlift.tasks.base import Task, held_out
 from chainlift.visible import one_line
@@ -56,12 +56,13 @@ def _base(recipe: dict[str, Any]) -> str | None:
 def _origin(checkpoint: str, recipe: dict[str, Any]) -> str:
     """Where the model is from."""
     stage, _, step = checkpoint.partition("-")
-    named = STAGE_TITLES.get(stage, "training elsewhere")
+    titles = {one.name: one.title for one in course.of_recipe(recipe)} if recipe else {}
+    named = titles.get(stage, "training elsewhere")
     origin = f"Trained by chainlift: {named}" + (f", {step} updates." if step.isdigit() else ".")
     base = _base(recipe)
     if recipe:
         origin += f" Recipe {_code(recipe['name'])} ({_line(recipe['title'])}), seed {int(recipe['seed'])}, "
-        origin += f"p_cot {recipe['mixture']['p_cot']:g}."
+        origin += f"p_cot {recipe['mixture']['p_cot']}."
     if base is not None:
         origin += f" It began as {_code(base)}, whose licence holds."
     if recipe.get("data"):
@@ -82,7 +83,7 @@ def _task(task: Task) -> str:
 
 def _measured(summary: dict[str, Any], checkpoint: str) -> str:
     """A table of what the run measured after its stages."""
-    prompts = prompt_words(summary, summary["pretrain"]["prompts"])
+    prompts = prompt_words(summary, summary[next(iter(summary["stages"]))]["prompts"])
     intervals = f"Measured in one run on {prompts}; with 95 % intervals over prompts:"
     return f"{intervals}\n\n{summary_markdown(summary, checkpoint.partition('-')[0]).strip()}"
 

@@ -6,7 +6,7 @@ from chainlift import memory
 from chainlift.models import families
 from chainlift.models.blocks import ModelSettings
 from chainlift.models.families import AnySettings
-from chainlift.recipe import Recipe
+from chainlift.stages.recipe import Recipe
 from chainlift.tasks import registry as tasks
 
 TOKEN = 8  # bytes of a token, int64
@@ -28,16 +28,14 @@ def bytes_of(recipe: Recipe, device: str) -> dict[str, float]:
     weights = NUMBER * families.fewest_parameters(recipe.model, positions)
     found: dict[str, float] = {
         "model": weights * (TRAINING if device == "cpu" else 1),
-        "pretrain.batch_size": recipe.pretrain.batch_size * row,
         "evaluate.prompts": recipe.evaluate.prompts * row,
         "evaluate.during": recipe.evaluate.during * row,
         "evaluate.pass_at_k_prompts": recipe.evaluate.pass_at_k_prompts * row,
         "evaluate.pass_at_k_samples": cache_bytes(recipe.model, recipe.evaluate.pass_at_k_samples, positions, device),
     }
-    if recipe.posttrain is not None:
-        found["posttrain.prompts"] = recipe.posttrain.prompts * row
-        rollouts = recipe.posttrain.prompts * recipe.posttrain.group_size
-        found["posttrain.prompts, posttrain.group_size"] = rollouts * row
+    for name, stage in recipe.stages.items():
+        for keys, rows in stage.rows_in_memory().items():
+            found[", ".join(f"{name}.{key}" for key in keys.split(", "))] = rows * row
     return found
 
 

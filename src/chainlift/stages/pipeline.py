@@ -1,8 +1,7 @@
-"""A recipe from beginning to end: stage 1 (shared between runs), RL, the baseline, summary and report."""
+"""A recipe from beginning to end: its stages in order, each shared between the runs that agree on it, then its page."""
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,18 +9,17 @@ from typing import Any
 import torch
 
 from chainlift import processes, yaml_text
-from chainlift.learning.next_token import PretrainSettings
 from chainlift.models import families
 from chainlift.reading import StrPath
-from chainlift.recipe import Recipe
 from chainlift.report.sentence import expectation
 from chainlift.report.terminal import Reporter
-from chainlift.runs import checkpoint, environment, together
-from chainlift.stages import cost, last_page, needs, shared_stage
+from chainlift.runs import environment, together
+from chainlift.stages import cost, last_page, needs, sharing
 from chainlift.stages.context import Context, stop_on_signals
-from chainlift.stages.posttrain import posttrain
 from chainlift.stages.prediction import predicted
-from chainlift.stages.pretrain import pretrain
+from chainlift.stages.recipe import Recipe
+from chainlift.stages.rl import ReinforcementLearning
+from chainlift.stages.stage import Stage
 from chainlift.stages.summary import summarise
 from chainlift.tasks import registry as tasks
 
@@ -65,22 +63,17 @@ def run(
             context.mirror_what_is_there()
         else:
             processes.first_says(lambda: folder.write_environment(environment.describe(device.type)))
-            expected = expectation(predicted(recipe), with_rl=recipe.posttrain is not None)
+            expected = expectation(predicted(recipe), with_rl=recipe.first(ReinforcementLearning) is not None)
             if expected is not None:
                 reporter.say(expected)
+            if fresh:
+                processes.first_says(lambda: sharing.forget(recipe, out))
             with stop_on_signals(context.stop), context.mirrored():
-                _train(context, out, fresh=fresh)
+                for name in recipe.stages:
+                    sharing.carry_out(context, name, out, fresh=fresh)
             processes.first_says(lambda: folder.finish(summarise(recipe, folder)))
         report = processes.first_says(lambda: last_page.written(folder.path, reporter.say)) if with_page else None
     return Result(folder.path, processes.first_says(folder.summary), report)
-
-
-def run_stage_1(recipe: Recipe, out: Path, reporter: Reporter) -> None:
-    """Stage 1 of a recipe in its shared folder under `out`, unless it is there; raises what `run` raises."""
-    device, reporter = _begin(recipe, reporter)
-    stop = threading.Event()
-    with stop_on_signals(stop):
-        shared_stage.train(recipe, out, reporter, device, stop)
 
 
 def plan(recipe: Recipe, out: Path) -> str:
@@ -89,17 +82,12 @@ def plan(recipe: Recipe, out: Path) -> str:
     task = tasks.build(recipe.task)
     model = families.build(recipe.model, task)
     num_parameters = sum(parameter.numel() for parameter in model.parameters())
-    stage_1 = recipe.pretrain.steps * recipe.pretrain.batch_size
     lines = [
         yaml_text.dump(recipe.model_dump(mode="json")).rstrip(),
         f"# model: {num_parameters:,} parameters",
-        f"# stage 1: {stage_1:,} demonstrations, shared by all runs that agree on it ({recipe.stage_1.run_id})",
+        *(f"# {name}: {_size(stage)}; {_shared_as(recipe, name)}" for name, stage in recipe.stages.items()),
     ]
-    if recipe.posttrain is not None:
-        settings = recipe.posttrain
-        rounds = -(-settings.updates // settings.updates_a_round)
-        lines.append(f"# RL: {rounds:,} rounds of {settings.prompts * settings.group_size:,} samples")
-    lines.append(f"# time here, from a few timed updates, without the baseline: {cost.estimate(recipe)}")
+    lines.append(f"# time here, from a few timed updates: {cost.estimate(recipe)}")
     lines.append(f"# folder: {out / recipe.run_id}")
     return "\n".join(lines)
 
@@ -120,27 +108,12 @@ def _begin(recipe: Recipe, reporter: Reporter, *, shard: bool = False) -> tuple[
     return device, reporter
 
 
-def _train(context: Context, out: Path, *, fresh: bool) -> None:
-    """The stages, in order; each hands its last checkpoint on."""
-    recipe, checkpoints = context.recipe, context.folder.checkpoints
-    stage_1 = shared_stage.take(context, out, fresh=fresh)
-    if recipe.posttrain is None:
-        return
-    _, reinforced = posttrain(context, recipe.posttrain, start=stage_1)
-    if recipe.continued_pretrain is None:
-        return
-    settings, num_tokens = continued_settings(recipe, reinforced.tokens)
-    after = processes.first_says(lambda: checkpoint.latest(checkpoints, "posttrain"))
-    pretrain(context, settings, stage="continued_pretrain", start=stage_1, after=after, min_tokens=num_tokens)
+def _size(stage: Stage) -> str:
+    """How much a stage does, in words."""
+    steps = stage.total_steps
+    return stage.title if steps is None else f"{stage.title}, {steps:,} updates"
 
 
-def continued_settings(recipe: Recipe, num_tokens: int) -> tuple[PretrainSettings, int]:
-    """(settings, tokens to process): enough steps of stage 1's batches, on average, for RL's tokens times the ratio."""
-    assert recipe.continued_pretrain is not None
-    task = tasks.build(recipe.task)
-    p_cot = recipe.mixture.p_cot
-    response = p_cot * task.long_length + (1 - p_cot) * task.short_length + 1
-    needed = int(num_tokens * recipe.continued_pretrain.token_ratio)
-    steps = -(-needed // int(recipe.pretrain.batch_size * (task.prompt_length + response)))
-    rates = {key: getattr(recipe.continued_pretrain, key) or getattr(recipe.pretrain, key) for key in ("lr", "muon_lr")}
-    return recipe.pretrain.model_copy(update={"steps": steps, **rates}), needed
+def _shared_as(recipe: Recipe, name: str) -> str:
+    digest = recipe.stage_digest(name)
+    return f"shared by all runs that agree on it ({sharing.FOLDER}/{name}-{digest}-s{recipe.seed})"

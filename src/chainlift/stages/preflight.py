@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from chainlift.learning import advantage as advantages
 from chainlift.learning import reward, sharding
-from chainlift.learning.policy_update import PosttrainSettings
 from chainlift.measure.evaluate import answer
 from chainlift.models.families import Model
 from chainlift.runs.checkpoint import TrainerState
 from chainlift.seeding import stream
-from chainlift.stages.context import Context
+
+if TYPE_CHECKING:
+    from chainlift.stages.context import Context
+    from chainlift.stages.rl import ReinforcementLearning
 
 PROMPTS = 64
 UNFINISHED_LIMIT = 0.5  # more than this share cut off: rewards say little
 DEAD_LIMIT = 0.9  # more than this share of groups without signal: most work is for nothing
 
 
-def preflight(context: Context, state: TrainerState, model: Model, settings: PosttrainSettings) -> dict[str, Any]:
+def preflight(context: Context, state: TrainerState, model: Model, settings: ReinforcementLearning) -> dict[str, Any]:
     """The recorded row: what 64 prompts with `group_size` samples each say about RL's chances from here."""
     task, seed = context.task, context.recipe.seed
     with sharding.whole(model), context.precision():
@@ -45,14 +47,14 @@ def preflight(context: Context, state: TrainerState, model: Model, settings: Pos
         "groups_without_signal": signal["groups_all_right"] + signal["groups_all_wrong"],
     }
     compares = settings.objective.advantage in advantages.GROUP_KINDS
-    found["warnings"] = warnings(found, settings.group_size, compares=compares)
+    found["warnings"] = warnings(found, settings.group_size, compares=compares, stage=state.stage)
     row = context.record(state, "preflight", found)
     for warning in found["warnings"]:
         context.reporter.say(f"preflight: {warning}")
     return row
 
 
-def warnings(found: dict[str, Any], group_size: int, *, compares: bool) -> list[str]:
+def warnings(found: dict[str, Any], group_size: int, *, compares: bool, stage: str) -> list[str]:
     """What a user should know before RL starts, in words; [] when nothing stands in its way.
 
     compares: the algorithm learns from differences inside of a group.
@@ -71,7 +73,7 @@ def warnings(found: dict[str, Any], group_size: int, *, compares: bool) -> list[
     dead = found["groups_without_signal_expected"]
     if compares and dead > DEAD_LIMIT and found["reward_mean"] > 0:
         told.append(
-            f"{dead:.0%} of the groups are expected to have equal rewards and so no signal: raise posttrain.group_size "
+            f"{dead:.0%} of the groups are expected to have equal rewards and so no signal: raise {stage}.group_size "
             f"(now {group_size})"
         )
     return told

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from chainlift.recipe import Recipe
-from chainlift.runs import checkpoint
+from chainlift.runs import checkpoint, course
 from chainlift.runs.store import RunFolder
+from chainlift.stages import chain
 from chainlift.stages.prediction import predicted
+from chainlift.stages.recipe import Recipe
 from chainlift.tasks import registry as tasks
 from chainlift.tasks.freshness import freshness
 
@@ -38,36 +39,30 @@ MODES = {
 
 
 def summarise(recipe: Recipe, folder: RunFolder) -> dict[str, Any]:
-    """The summary of a finished run, from its metrics and checkpoints."""
+    """The summary of a finished run, from its metrics and checkpoints: an object a stage, under the stage's name."""
     rows = folder.rows()
     summary: dict[str, Any] = {"recipe": recipe.name, "run_id": recipe.run_id, "seed": recipe.seed}
-    for stage in ("pretrain", "posttrain", "continued_pretrain"):
-        final = [row for row in rows if row["stage"] == stage and row["kind"] == "evaluation" and row["final"]]
-        if not final:
-            continue
-        newest = checkpoint.latest(folder.checkpoints, stage)
-        assert newest is not None
-        state = checkpoint.read_state(newest)
-        if stage == "posttrain" and recipe.posttrain is not None:
-            done = {"algorithm": recipe.posttrain.algorithm, "updates": state.step, "rollouts": state.sequences}
-        else:
-            done = {"steps": state.step, "sequences": state.sequences}
+    drawn: dict[str, int] = {}
+    summary["stages"] = course.for_summary(recipe.model_dump())
+    for name, stage in recipe.stages.items():
+        state = checkpoint.end(folder.checkpoints, name)
+        final = [row for row in rows if row["stage"] == name and row["kind"] == "evaluation" and row["final"]]
+        drawn[name] = stage.prompts_drawn(state)
         counts = {"tokens": state.tokens, "seconds": round(state.seconds, 1), "prompts": final[-1]["greedy"]["n"]}
-        summary[stage] = done | counts | measured(final[-1])
+        summary[name] = {"kind": stage.kind} | stage.counts(state) | counts | measured(final[-1])
     task = tasks.build(recipe.task)
-    summary |= freshness(task, _drawn(recipe, summary)).as_dict()
+    summary |= freshness(task, _drawn(recipe, drawn)).as_dict()
     summary["theory"] = predicted(recipe) | {"chance": task.chance}
     return summary
 
 
-def _drawn(recipe: Recipe, summary: dict[str, Any]) -> int:
-    """Prompts drawn in training by the model that has seen most: stage 1's and those of RL, or of the baseline."""
-    after = [0]
-    if recipe.posttrain is not None and "posttrain" in summary:
-        after.append(summary["posttrain"]["rollouts"] // recipe.posttrain.group_size)
-    if "continued_pretrain" in summary:
-        after.append(summary["continued_pretrain"]["sequences"])
-    return summary["pretrain"]["sequences"] + max(after)
+def _drawn(recipe: Recipe, drawn: dict[str, int]) -> int:
+    """Prompts drawn in training by the model that has seen most, on its way through the stages."""
+    on_the_way: dict[str, int] = {}
+    for name, stage in recipe.stages.items():
+        start, _ = chain.split(stage.start, recipe.stages)
+        on_the_way[name] = drawn[name] + on_the_way.get(start or "", 0)
+    return max(on_the_way.values())
 
 
 def measured(row: dict[str, Any]) -> dict[str, Any]:

@@ -21,10 +21,10 @@ from chainlift.report.claim_table import markdown
 from chainlift.report.picture import Picture, plain
 from chainlift.runs import environment
 from chainlift.runs.durable import write_file
+from chainlift.sweep import kinds
 from chainlift.sweep.grid import Finished
 from chainlift.sweep.kinds import AnyRecipe
 
-LATER = ("posttrain", "continued_pretrain")
 QUICK_STAGE_1 = (
     "model.family=mistral", "model.width=64", "pretrain.batch_size=128", "pretrain.optimizer=muon", "pretrain.lr=3e-3",
     "pretrain.warmup=5", "pretrain.schedule=linear", "pretrain.hold=0.2", "pretrain.average_tail=1",
@@ -138,11 +138,12 @@ def _seconds(finished: list[Finished]) -> dict[str, float]:
     """{median, most, all}: how long a run trained, all of its stages together, a shared one included; and all runs,
     with a shared stage counted once.
     """
-    later = [sum(run.summary[stage]["seconds"] for stage in LATER if stage in run.summary) for run in finished]
-    first = [run.summary["pretrain"]["seconds"] for run in finished]
-    spent = [sum(both) for both in zip(first, later, strict=True)]
-    shared = {run.recipe.stage_1.run_id: seconds for run, seconds in zip(finished, first, strict=True)}
-    return {"median": statistics.median(spent), "most": max(spent), "all": sum(later) + sum(shared.values())}
+    spent, each = [], {}
+    for run in finished:
+        seconds = {name: run.summary[name]["seconds"] for name in run.summary["stages"]}
+        spent.append(sum(seconds.values()))
+        each |= {kinds.stage_key(run.recipe, name): value for name, value in seconds.items()}
+    return {"median": statistics.median(spent), "most": max(spent), "all": sum(each.values())}
 
 
 def by_seed(finished: list[Finished], value: Callable[[Finished], float], *keys: str) -> dict[Any, tuple[float, ...]]:

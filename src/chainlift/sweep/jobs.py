@@ -1,4 +1,4 @@
-"""What a launcher carries out: a run, or a stage 1 that several runs wait for; in any process, on any machine.
+"""What a launcher carries out: a run, or first stages that several runs wait for; in any process, on any machine.
 
 A job is plain data. Whatever happens to the process that works on it, the run folder holds how far it came: DONE at the
 end, FAILED with the last lines of what went wrong, checkpoints in between. The same job goes on from there, and two
@@ -37,9 +37,12 @@ class Job:
     """The recipe, as keys and values."""
     out: str
     """Folder of run folders."""
-    stage_1_only: bool = False
     after: str | None = None
-    """The run_id of the job whose stage 1 this one shares: it must not begin before that has ended."""
+    """The run_id of the job whose stages this one shares: it must not begin before that has ended."""
+    wave: int = 0
+    """How many jobs must have ended before it, one after the other."""
+    is_shared: bool = False
+    """Only what others begin with."""
 
     @property
     def folder(self) -> RunFolder:
@@ -52,18 +55,20 @@ Tell = Callable[[Job, Status, float], None]
 
 
 def plan(chosen: Sequence[AnyRecipe], out: Path) -> list[Job]:
-    """The jobs that recipes need: one each that is not done, and before them every stage 1 that two or more share."""
+    """The jobs that recipes need: one each that is not done, and before them first stages that two or more share."""
     out = out.absolute()  # other processes, on other machines, stand elsewhere
     missing = [one for one in chosen if not RunFolder(out / one.run_id).done]
-    shared = Counter(one.stage_1.run_id for one in missing if one.posttrain is not None)
+    count = Counter(prefix.run_id for one in missing for prefix in one.prefixes)
     first: dict[str, Job] = {}
     jobs = []
     for one in missing:
-        stage_1 = one.stage_1.run_id
-        waits = shared[stage_1] > 1 and not RunFolder(out / stage_1).done
-        if waits and stage_1 not in first:
-            first[stage_1] = Job(stage_1, _content(one), str(out), stage_1_only=True)
-        jobs.append(Job(one.run_id, _content(one), str(out), after=stage_1 if waits else None))
+        after, wave = None, 0
+        for prefix in one.prefixes:
+            if count[prefix.run_id] > 1 and not kinds.is_there(prefix, out):
+                own = Job(prefix.run_id, prefix.model_dump(), str(out), after=after, wave=wave, is_shared=True)
+                first.setdefault(prefix.run_id, own)
+                after, wave = prefix.run_id, wave + 1
+        jobs.append(Job(one.run_id, one.model_dump(), str(out), after=after, wave=wave))
     return [*first.values(), *jobs]
 
 
@@ -81,11 +86,8 @@ def work(job: Job, *, threads: int | None = None) -> Status:
     try:
         recipe = kinds.build(job.content)
         job.folder.forget_failure()
-        _must_have_stage_1(job)
-        if job.stage_1_only:
-            kinds.run_stage_1(recipe, Path(job.out), Reporter(quiet=True))
-        else:
-            kinds.run(recipe, Path(job.out), Reporter(quiet=True))
+        _must_have_what_is_shared(job)
+        kinds.run(recipe, Path(job.out), Reporter(quiet=True))
     except Interrupted:
         return "stopped"
     except Exception as error:
@@ -112,12 +114,12 @@ def ended_here(job: Job, status: Status) -> Status:
     return status
 
 
-def _must_have_stage_1(job: Job) -> None:
-    """ValueError if the job that trains the stage 1 of this one failed: each that waited for it would fail like it."""
+def _must_have_what_is_shared(job: Job) -> None:
+    """ValueError if the job that trains what this one shares failed: each that waited for it would fail like it."""
     if job.after is not None:
-        stage_1 = RunFolder(Path(job.out) / job.after)
-        if not stage_1.done and stage_1.failure is not None:
-            raise ValueError(f"its stage 1, {job.after}, failed: {stage_1.failure_line}")
+        shared = RunFolder(Path(job.out) / job.after)
+        if not shared.done and shared.failure is not None:
+            raise ValueError(f"what it begins with, {job.after}, failed: {shared.failure_line}")
 
 
 def _last_lines(error: Exception) -> str:
@@ -127,7 +129,3 @@ def _last_lines(error: Exception) -> str:
     except Exception:
         lines = "".join(traceback.format_exception(error)).splitlines()
         return "\n".join(lines[-LAST_LINES:])
-
-
-def _content(recipe: AnyRecipe) -> dict[str, Any]:
-    return recipe.model_dump()

@@ -8,15 +8,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from chainlift import recipe as recipes
 from chainlift.llm import recipe as llm_recipes
 from chainlift.llm.recipe import LlmRecipe
 from chainlift.reading import StrPath
-from chainlift.recipe import Recipe
 from chainlift.references import Trust
 from chainlift.report.terminal import Reporter
-from chainlift.stages import cost
+from chainlift.runs.store import RunFolder
+from chainlift.stages import cost, sharing
+from chainlift.stages import recipe as recipes
 from chainlift.stages.cost import Cost
+from chainlift.stages.recipe import Recipe
 
 AnyRecipe: TypeAlias = Recipe | LlmRecipe
 
@@ -48,23 +49,38 @@ def run(recipe: AnyRecipe, out: Path, reporter: Reporter) -> None:
     if isinstance(recipe, LlmRecipe):
         from chainlift.llm import pipeline as llm_pipeline
 
-        llm_pipeline.run(recipe, out, reporter, with_page=False, wait=True)
+        if recipe.is_shared:
+            llm_pipeline.run_stage_1(recipe, out, reporter)
+        else:
+            llm_pipeline.run(recipe, out, reporter, with_page=False, wait=True)
     else:
         from chainlift.stages import pipeline
 
         pipeline.run(recipe, out, reporter, with_page=False, wait=True)
 
 
-def run_stage_1(recipe: AnyRecipe, out: Path, reporter: Reporter) -> None:
-    """Carry out a recipe's stage 1 in its shared folder under `out`."""
+def is_there(prefix: AnyRecipe, out: Path) -> bool:
+    """Whether the first stages that runs share are trained."""
+    if RunFolder(out / prefix.run_id).done:
+        return True
+    if isinstance(prefix, LlmRecipe):
+        return False
+    name = next(reversed(prefix.stages))
+    return RunFolder(sharing.folder_of(out, name, prefix.stage_digest(name), prefix.seed)).done
+
+
+def stages_of(recipe: AnyRecipe) -> list[str]:
+    """The names of a recipe's stages, as summaries have them."""
     if isinstance(recipe, LlmRecipe):
-        from chainlift.llm import pipeline as llm_pipeline
+        return ["pretrain", *(["posttrain"] if recipe.posttrain is not None else [])]
+    return list(recipe.stages)
 
-        llm_pipeline.run_stage_1(recipe, out, reporter)
-    else:
-        from chainlift.stages import pipeline
 
-        pipeline.run_stage_1(recipe, out, reporter)
+def stage_key(recipe: AnyRecipe, name: str) -> tuple[str, str, int]:
+    """What two runs have in common that share a stage."""
+    if isinstance(recipe, LlmRecipe):
+        return name, (recipe.stage_1 if name == "pretrain" else recipe).run_id, recipe.seed
+    return name, recipe.stage_digest(name), recipe.seed
 
 
 def estimate(recipe: AnyRecipe) -> Cost:

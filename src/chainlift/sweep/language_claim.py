@@ -27,7 +27,7 @@ def check(finished: list[Finished]) -> list[Finding]:
     What is judged of the sampled ones is the probability of opening a long answer, which has no sampling error: of 512
     samples of a calibrated model, one seed in three would be off by more than .02.
     """
-    p = finished[0].recipe.mixture.p_cot
+    p = finished[0].recipe.mixture.last
     lines: list[tuple[str, str, str, float | None, float]] = [
         ("greedy long share after fine-tuning", "pretrain", "greedy_long_share", 0.0, 0.02),
         ("probability of the long opening after fine-tuning", "pretrain", "opening_probability", p, OPENING),

@@ -99,7 +99,7 @@ class Options:
     def sentence(self, jobs: Sequence[Job]) -> str:
         """How jobs will be carried out, in one line."""
         threads, source = self._threads()
-        shared = sum(job.stage_1_only for job in jobs)
+        shared = sum(job.is_shared for job in jobs)
         runs = counted(len(jobs) - shared, "run")
         before = f" after {counted(shared, 'shared stage')}" if shared else ""
         where = "" if self.launcher == "local" else f" through {self.launcher}"

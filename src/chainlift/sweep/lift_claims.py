@@ -43,7 +43,7 @@ def check_noisy(finished: list[Finished]) -> list[Finding]:
     """Right chains after stage 1 against (1 - e)^d, and the long share after one round of STaR, for either reward."""
     found: list[Finding] = []
     chain = [run for run in finished if _reward(run) == "chain"]
-    d, p = finished[0].recipe.setting("task.d"), finished[0].recipe.mixture.p_cot
+    d, p = finished[0].recipe.setting("task.d"), finished[0].recipe.mixture.last
     for noise, values in by_seed(chain, after("pretrain", "sampled_chain_exactness"), "task.noise").items():
         q = noisy_chain.chain_accuracy(d, noise)
         found.append(_over_noise("sampled chains that are right", noise, values, q, 0.06, ""))
@@ -81,7 +81,7 @@ def check_rare(finished: list[Finished]) -> list[Finding]:
         after_rl = "posttrain"
         found += line("greedy_accuracy", "greedy accuracy after RL", lambda p: 1.0 if p else 0.5, 0.05, stage=after_rl)
         found += line("greedy_length_median", "greedy length after RL", lambda p: d if p else 1, stage=after_rl)
-        some = [run for run in runs if run.recipe.mixture.p_cot > 0]
+        some = [run for run in runs if run.recipe.mixture.last > 0]
         for stage, when in (("pretrain", "NTP"), ("posttrain", "RL")):
             quantity = f"sampled long responses that are gold, after {when}"
             found += over_p(some, "sampled_chain_exactness", quantity, series=f"{steps:,} steps", stage=stage)
@@ -102,7 +102,7 @@ def check_multiplication(finished: list[Finished]) -> list[Finding]:
         runs = [run for run in finished if run.recipe.name == f"multiplication-{n}"]
         if not runs:
             continue
-        p = runs[0].recipe.mixture.p_cot
+        p = runs[0].recipe.mixture.last
         lines: list[tuple[str, str, str, float | None, float]] = [
             ("greedy accuracy after NTP", "pretrain", "greedy_accuracy", None, 0),
             ("greedy long share after NTP", "pretrain", "greedy_long_share", 0.0, 0.1),

@@ -37,8 +37,8 @@ def check_ntp(finished: list[Finished]) -> list[Finding]:
 
     The mean log-odds of the decisions are the weights of x_1 and of bias + x_1 y_1: all others cancel over prompts.
     """
-    learned = [run for run in finished if run.recipe.mixture.p_cot > 0]
-    control = [run for run in finished if run.recipe.mixture.p_cot == 0]
+    learned = [run for run in finished if run.recipe.mixture.last > 0]
+    control = [run for run in finished if run.recipe.mixture.last == 0]
     return [
         *over_p(learned, "decision_first_log_odds", "log-odds of y_1 = x_1", linear_model.first_token_weight, 0.05),
         *over_p(

@@ -157,15 +157,16 @@ def _set(made: Any, shared: dict[str, Any], **own: Any) -> None:
 
 
 def _submit_all(submitit: Any, made: Any, jobs: Sequence[Job], threads: int, queue: Queue) -> list[_Watched]:
-    """All jobs in Slurm's queue: those that are there already, the shared stages 1, and the rest to follow them."""
+    """All jobs in Slurm's queue: those that are there already, and the others, wave by wave."""
     watched = _in_queue(submitit, made.folder, jobs, queue)
     there = {one.job.run_id for one in watched}
     new = [job for job in jobs if job.run_id not in there]
-    watched += _submit(made, [job for job in new if job.stage_1_only], threads)
-    before = {str(one.submitted.job_id).split("_")[0] for one in watched if one.job.stage_1_only}
-    if before:
-        made.update_parameters(dependency="afterany:" + ":".join(sorted(before)))
-    return watched + _submit(made, [job for job in new if not job.stage_1_only], threads)
+    for wave in range(max((job.wave for job in new), default=-1) + 1):
+        before = {str(one.submitted.job_id).split("_")[0] for one in watched if one.job.is_shared}
+        if wave and before:
+            made.update_parameters(dependency="afterany:" + ":".join(sorted(before)))
+        watched += _submit(made, [job for job in new if job.wave == wave], threads)
+    return watched
 
 
 def _submit(made: Any, jobs: Sequence[Job], threads: int) -> list[_Watched]:

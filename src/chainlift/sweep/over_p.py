@@ -52,7 +52,7 @@ def threshold(
     `key`: the log-odds that decide, of runs within `near` of the prediction. A seed whose log-odds do not rise with
     p_cot has no threshold; its value is then not a number, and the line fails.
     """
-    close = [run for run in finished if abs(run.recipe.mixture.p_cot - predicted) <= near]
+    close = [run for run in finished if abs(run.recipe.mixture.last - predicted) <= near]
     odds = by_seed(close, after("pretrain", key), P)
     long = by_seed(close, lambda run: float(run.summary["pretrain"]["greedy_long_share"] > 0.5), P)
     p, per_seed = np.array(list(odds)), np.array(list(odds.values())).T

@@ -37,7 +37,7 @@ def stalls_runs(seeds: Sequence[int], quick: bool = False) -> list[AnyRecipe]:
 
 def check_stalls(finished: list[Finished]) -> list[Finding]:
     """Greedy at chance and of length 1 at the end, sampled long share p_cot, and the whole course of the accuracy."""
-    p = finished[0].recipe.mixture.p_cot
+    p = finished[0].recipe.mixture.last
     ends: list[tuple[str, str, float | None, float]] = [
         ("greedy accuracy", "greedy_accuracy", 0.5, 0.05),
         ("greedy length (median)", "greedy_length_median", 1.0, 0.0),
@@ -136,7 +136,7 @@ def capacity_runs(seeds: Sequence[int], quick: bool = False) -> list[AnyRecipe]:
 
 def check_capacity(finished: list[Finished]) -> list[Finding]:
     """For each size: greedy at chance and short, sampled long share p_cot, and whether the chain is learned at all."""
-    p = finished[0].recipe.mixture.p_cot
+    p = finished[0].recipe.mixture.last
     lines: list[tuple[str, str, float | None, float]] = [
         ("greedy accuracy", "greedy_accuracy", 0.5, 0.05),
         ("greedy length (median)", "greedy_length_median", 1.0, 0.0),

@@ -14,7 +14,7 @@ from chainlift.sweep.posttrain_pictures import REWARDS, SETTING, algorithms_pict
 TEMPERATURES = (0.75, 1.0, 1.5)
 STAR = (
     "posttrain.algorithm=star", "posttrain.prompts=256", "posttrain.updates_per_round=10", "posttrain.minibatches=4",
-    "evaluate.posttrain_every=1",
+    "evaluate.every_rounds=1",
 )  # fmt: skip
 """STaR fits what it kept of a round in several updates; the others make one update of each round."""
 QUICK_ALGORITHMS = ("task.d=12", *QUICK_STAGE_1, "pretrain.steps=280", "posttrain.lr=5e-4", "posttrain.updates=30")

@@ -17,7 +17,7 @@ from chainlift.theory.reweighting import mode_kl
 
 def check_reweighting(finished: list[Finished]) -> list[Finding]:
     """Where RL moved the policy, in nats, and pass@k on either side of it; the base's against its closed form."""
-    p = finished[0].recipe.mixture.p_cot
+    p = finished[0].recipe.mixture.last
     found = [_compared(run.folder) for run in finished]
     first, second = mode_kl(p, 2)
     rest = tuple(sum(one.kl[i] * one.reached[i] for i in range(2, len(one.kl))) for one in found)
@@ -51,7 +51,7 @@ def check_reweighting(finished: list[Finished]) -> list[Finding]:
 
 def reweighting_pictures(finished: list[Finished]) -> list[Picture]:
     """(g) KL at each position, and pass@k before and after RL."""
-    seeds, p = tuple(run.recipe.seed for run in finished), finished[0].recipe.mixture.p_cot
+    seeds, p = tuple(run.recipe.seed for run in finished), finished[0].recipe.mixture.last
     found = [_compared(run.folder) for run in finished]
     positions = tuple(float(i + 1) for i in range(len(found[0].kl)))
     first, second = mode_kl(p, 2)

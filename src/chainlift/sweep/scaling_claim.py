@@ -85,7 +85,7 @@ def demonstrations_until_calibrated(finished: list[Finished]) -> dict[tuple[int,
     """{(d, p_cot): demonstrations, one number a seed} from which on every rung's long share is within CALIBRATED."""
 
     def error(run: Finished) -> float:
-        return abs(run.summary["pretrain"]["exact_long_share"] - run.recipe.mixture.p_cot)
+        return abs(run.summary["pretrain"]["exact_long_share"] - run.recipe.mixture.last)
 
     return _read(finished, error, lambda steps, errors: _first_kept(steps, [one <= CALIBRATED for one in errors]))
 

@@ -35,8 +35,8 @@ def linear_runs(seeds: Sequence[int], quick: bool = False) -> list[AnyRecipe]:
 def check_linear(finished: list[Finished]) -> list[Finding]:
     """Exact long shares within .02 of p_n in every seed, the round of the flip, and the accuracy after the last."""
     found = []
-    for p in sorted({run.recipe.mixture.p_cot for run in finished}, reverse=True):
-        rounds = [run.evaluations("posttrain") for run in finished if run.recipe.mixture.p_cot == p]
+    for p in sorted({run.recipe.mixture.last for run in finished}, reverse=True):
+        rounds = [run.evaluations("posttrain") for run in finished if run.recipe.mixture.last == p]
         for n in range(len(rounds[0])):
             values = tuple(rows[n]["exact"]["long_share"] for rows in rounds)
             found.append(_share("long share (exact)", p, n, values, tolerance=0.02))
@@ -54,7 +54,7 @@ def check_recursion(finished: list[Finished]) -> list[Finding]:
 
     A share is a mean over 2,048 samples, so that a seed's own error is about .01.
     """
-    p, rounds = finished[0].recipe.mixture.p_cot, [run.evaluations("posttrain") for run in finished]
+    p, rounds = finished[0].recipe.mixture.last, [run.evaluations("posttrain") for run in finished]
     found = []
     for n in range(len(rounds[0])):
         sampled = [rows[n]["sampled"] for rows in rounds]

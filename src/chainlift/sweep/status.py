@@ -12,6 +12,7 @@ from typing import Any, Literal
 import torch
 
 from chainlift.report.terminal import Reporter
+from chainlift.runs import course
 from chainlift.runs.store import RunFolder
 from chainlift.stages.cost import told
 from chainlift.sweep import kinds
@@ -34,7 +35,7 @@ class Row:
     note: str = ""
     """Greedy accuracy and length at the end, the last line of a failure, or what is damaged."""
     shared_stage: str | None = None
-    """The run_id of the stage 1, shared with others, that is under way and that this run waits for."""
+    """The run_id of the first stages, shared with others, that are under way and that this run waits for."""
 
 
 def rows(chosen: Sequence[AnyRecipe], out: Path) -> list[Row]:
@@ -47,7 +48,7 @@ def rows(chosen: Sequence[AnyRecipe], out: Path) -> list[Row]:
         state, note = _state(RunFolder(out / one.run_id))
         shared = _shared(one, out) if state == "missing" else None
         if shared is not None:
-            note = f"waits for its stage 1, {shared}"
+            note = f"waits for what it begins with, {shared}"
         found.append(Row(one.run_id, state, {key: values.get(key, "") for key in vary}, note, shared))
     return found
 
@@ -77,7 +78,7 @@ def table(found: Sequence[Row]) -> list[str]:
 def costs(chosen: Sequence[AnyRecipe], out: Path, reporter: Reporter, *, threads: int) -> dict[str, float]:
     """{run_id: expected seconds} of the runs that are not done, on one worker of this machine with so many threads.
 
-    A stage 1 that several runs share is counted with the first of them. Times are those of a few timed updates of each
+    What several runs share is counted with the first of them. Times are those of a few timed updates of each
     size of recipe; slow steps are announced.
     """
     before = torch.get_num_threads()
@@ -89,12 +90,13 @@ def costs(chosen: Sequence[AnyRecipe], out: Path, reporter: Reporter, *, threads
                 continue
             torch.set_num_threads(one.threads or threads)
             started = time.monotonic()
-            expected, stage_1 = kinds.estimate(one), one.stage_1.run_id
+            expected = kinds.estimate(one)
             if time.monotonic() - started > NOTICED:
                 reporter.say(f"  {number}/{len(chosen)}  timed a few updates of {one.run_id}")
-            is_paid = stage_1 in paid or RunFolder(out / stage_1).done
-            found[one.run_id] = expected.seconds - (expected.stage_1 if is_paid else 0.0)
-            paid.add(stage_1)
+            shared = {name: prefix for prefix in one.prefixes for name in kinds.stages_of(prefix)}
+            there = {name for name, prefix in shared.items() if prefix.run_id in paid or kinds.is_there(prefix, out)}
+            found[one.run_id] = expected.without(there)
+            paid.update(prefix.run_id for prefix in one.prefixes)
         return found
     finally:
         torch.set_num_threads(before)
@@ -136,7 +138,7 @@ def _state(folder: RunFolder) -> tuple[State, str]:
             summary = folder.summary()
         except ValueError as error:
             return "damaged", one_line(str(error))
-        last = next(summary[stage] for stage in ("posttrain", "pretrain") if stage in summary)
+        last = summary[[stage.name for stage in course.of_summary(summary) if not stage.is_baseline][-1]]
         return "done", f"greedy accuracy {last['greedy_accuracy']:.3f}, length {last['greedy_length_median']:g}"
     if folder.failure is not None:
         return "failed", folder.failure_line
@@ -144,11 +146,12 @@ def _state(folder: RunFolder) -> tuple[State, str]:
 
 
 def _shared(one: AnyRecipe, out: Path) -> str | None:
-    """The run_id of a recipe's shared stage 1, if that is begun and not done."""
-    stage_1 = one.stage_1.run_id
-    folder = RunFolder(out / stage_1)
-    is_begun = (folder.path / "recipe.yaml").exists() and not folder.done and folder.failure is None
-    return stage_1 if one.posttrain is not None and is_begun else None
+    """The run_id of the shared first stages of a recipe, if they are begun and not done."""
+    for prefix in reversed(one.prefixes):
+        folder = RunFolder(out / prefix.run_id)
+        if (folder.path / "recipe.yaml").exists() and not folder.done and folder.failure is None:
+            return prefix.run_id
+    return None
 
 
 def _flat(content: dict[str, Any], above: str = "") -> dict[str, str]:

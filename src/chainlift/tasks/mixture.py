@@ -8,21 +8,64 @@ distribution. Source: Tsilivis et al., arXiv 2510.11495.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
-from pydantic import Field
+from annotated_types import Len
+from pydantic import Field, field_validator
 from torch import Tensor
 
 from chainlift.seeding import stream
 from chainlift.settings import Settings
 from chainlift.tasks.base import Demonstrations, Demonstrator, Task, output_mask
 
+Point = Annotated[list[float], Len(2, 2)]
+
 
 class MixtureSettings(Settings):
-    """The share of long demonstrations."""
+    """The share of long demonstrations, constant or a schedule over a stage."""
 
-    p_cot: float = Field(default=0.25, ge=0, le=1, strict=False)
-    """Probability that a demonstration is long (shows its chain of thought)."""
+    p_cot: Annotated[float, Field(ge=0, le=1, strict=False)] | list[Point] = 0.25
+    """Probability that a demonstration is long (shows its chain of thought). A schedule is a list of points
+    [share of the stage's steps, value]; each value holds from its share on, and the first share is 0."""
+
+    @field_validator("p_cot")
+    @classmethod
+    def _is_schedule(cls, value: float | list[Point]) -> float | list[Point]:
+        if isinstance(value, list):
+            shares = [share for share, _ in value]
+            if not value or shares[0] != 0 or shares != sorted(set(shares)) or shares[-1] >= 1:
+                raise ValueError(
+                    "a schedule is a list of [share, value] whose shares begin with 0, rise and end below 1"
+                )
+            if not all(0 <= chance <= 1 for _, chance in value):
+                raise ValueError("every value of a schedule is a probability, from 0 to 1")
+        return value
+
+    @property
+    def points(self) -> list[tuple[float, float]]:
+        """(share of the steps, value) of the schedule; of a constant, one point."""
+        return [(point[0], point[1]) for point in self.p_cot] if isinstance(self.p_cot, list) else [(0.0, self.p_cot)]
+
+    def at(self, share: float) -> float:
+        """The probability of a long demonstration when `share` (0 to 1) of a stage's steps are done."""
+        return next(chance for start, chance in reversed(self.points) if start <= share)
+
+    @property
+    def last(self) -> float:
+        """The probability at the end of a stage."""
+        return self.points[-1][1]
+
+    @property
+    def largest(self) -> float:
+        """The largest probability over a stage."""
+        return max(chance for _, chance in self.points)
+
+    @property
+    def mean(self) -> float:
+        """The mean probability over a stage."""
+        ends = [share for share, _ in self.points[1:]] + [1.0]
+        return sum((end - start) * chance for (start, chance), end in zip(self.points, ends, strict=True))
 
 
 @dataclass(frozen=True)
@@ -43,12 +86,16 @@ class MixtureBatch:
         return sum(part.num_tokens for part in self.parts)
 
 
-def draw(task: Task, settings: MixtureSettings, n: int, *, seed: int, name: str, step: int) -> MixtureBatch:
+def draw(
+    task: Task, settings: MixtureSettings, n: int, *, seed: int, name: str, step: int, share: float = 0.0
+) -> MixtureBatch:
     """Batch number `step` of n demonstrations from the streams `name`/split, `name`/prompts and, of tasks whose
     demonstrations are not gold, `name`/demonstrations.
+
+    share: of the stage's steps that are done, for a schedule.
     """
     coins = torch.rand(n, generator=stream(seed, f"{name}/split", step), dtype=torch.float64)
-    num_long = int((coins < settings.p_cot).sum())
+    num_long = int((coins < settings.at(share)).sum())
     prompts = task.prompts(n, stream(seed, f"{name}/prompts", step))
     draws = stream(seed, f"{name}/demonstrations", step) if isinstance(task, Demonstrator) else None
 

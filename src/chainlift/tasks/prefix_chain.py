@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from chainlift.seeding import stream
-from chainlift.settings import LATER, Settings
+from chainlift.settings import Settings
 from chainlift.tasks.base import EOS, Verdict, Vocabulary, response_lengths
 
 LONG, SHORT, PAD = ">", "=", "_"
@@ -31,21 +31,21 @@ class PrefixChainSettings(Settings):
 
     d: int = Field(default=50, ge=2, le=4096)
     """Number of elements in the prompt, and of steps in a full chain."""
-    d_min: int | None = Field(default=None, ge=2, json_schema_extra=LATER)
+    d_min: int | None = Field(default=None, ge=2)
     """Prompts have d_min..d elements, uniformly, filled up with `_` on the left; null: all have d."""
-    sparse: int | None = Field(default=None, ge=2, json_schema_extra=LATER)
+    sparse: int | None = Field(default=None, ge=2)
     """Number k of elements that count, a hidden subset; null: all do."""
-    subset: int = Field(default=0, ge=0, json_schema_extra=LATER)
+    subset: int = Field(default=0, ge=0)
     """Seed of the hidden subset."""
-    leap: int = Field(default=1, ge=1, json_schema_extra=LATER)
+    leap: int = Field(default=1, ge=1)
     """Chains show every leap-th step only, and the last."""
-    noise: float = Field(default=0.0, ge=0, le=1, strict=False, json_schema_extra=LATER)
+    noise: float = Field(default=0.0, ge=0, le=1, strict=False)
     """Probability that a step of a demonstrated chain is wrong."""
-    noise_follows: bool = Field(default=True, json_schema_extra=LATER)
+    noise_follows: bool = Field(default=True)
     """Whether the rest of a demonstrated chain builds on a wrong step."""
-    marker: Literal["none", "long", "both"] = Field(default="none", json_schema_extra=LATER)
+    marker: Literal["none", "long", "both"] = Field(default="none")
     """Which forms open with a token of their own: `>` a long one, `=` a short one."""
-    order: Literal["left_to_right", "right_to_left"] = Field(default="left_to_right", json_schema_extra=LATER)
+    order: Literal["left_to_right", "right_to_left"] = Field(default="left_to_right")
     """Where chains begin."""
 
     @property

@@ -58,7 +58,7 @@ def predictions(
     of_reward: dict[str, Any] = {
         "star_next_share": None,
         "star_rounds_to_flip": None,
-        "posttrain": dict.fromkeys(limit),
+        "rl": dict.fromkeys(limit),
     }
     if reward in LONG_REWARDS:
         earned = long_reward(modulus, q=q, reward=reward)
@@ -68,7 +68,7 @@ def predictions(
             "star_rounds_to_flip": star_rounds_to_flip(
                 p_cot, modulus, temperature=temperature, fit_temperature=temperature, **options
             ),
-            "posttrain": limit if p_cot > 0 and modulus * earned > 1 else dict.fromkeys(limit),
+            "rl": limit if p_cot > 0 and modulus * earned > 1 else dict.fromkeys(limit),
         }
     return {
         "threshold": threshold(modulus, marker=marker),

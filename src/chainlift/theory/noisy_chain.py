@@ -101,7 +101,7 @@ def predictions(length: int, modulus: int, p: float, noise: float, reward: str |
         "go_on": go_on_probability(p, modulus, noise),
         "star_next_share": following,
         "star_rounds_to_flip": None,
-        "posttrain": limit if lifts else dict.fromkeys(limit),
+        "rl": limit if lifts else dict.fromkeys(limit),
     }
 
 

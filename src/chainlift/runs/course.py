@@ -1,0 +1,86 @@
+"""The stages of a run as its record tells them, in order; nothing of a kind of stage is imported."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+
+@dataclass(frozen=True)
+class StageView:
+    """One stage of a run, for tables and figures."""
+
+    name: str
+    title: str
+    """What it does, in words; no two stages of a run have the same."""
+    unit: str
+    """What its sequences are."""
+    start: str | None
+    """The stage whose weights it begins with, None if there is none in this run."""
+    baseline_of: str | None
+    """The stage whose tokens it matches."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Keys and values of the recipe; empty where a summary is all that is known."""
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether it is what another stage is compared with."""
+        return self.baseline_of is not None
+
+    @property
+    def column(self) -> str:
+        """What stands above its measurements in a table."""
+        return f"baseline: {self.title}" if self.is_baseline else f"after {self.title}"
+
+
+def of_recipe(recipe: Mapping[str, Any]) -> list[StageView]:
+    """The stages of a recipe on record."""
+    found = _of_language_model(recipe) if "data" in recipe else _stages(recipe)
+    names = {stage.name for stage in found}
+    count = Counter(stage.title for stage in found)
+    return [
+        replace(
+            stage,
+            title=stage.title if count[stage.title] == 1 else f"{stage.title} ({stage.name})",
+            start=stage.start if stage.start in names else None,
+        )
+        for stage in found
+    ]
+
+
+def main_stages(recipe: Mapping[str, Any]) -> list[StageView]:
+    """The stages of a recipe on record that are no baselines."""
+    return [stage for stage in of_recipe(recipe) if not stage.is_baseline]
+
+
+def of_summary(summary: Mapping[str, Any]) -> list[StageView]:
+    """The stages that a summary tells of."""
+    return [StageView(name, **about) for name, about in summary["stages"].items()]
+
+
+def for_summary(recipe: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """What a summary says of each stage beside what was measured: the inverse of `of_summary`."""
+    keys = ("title", "unit", "start", "baseline_of")
+    return {stage.name: {key: getattr(stage, key) for key in keys} for stage in of_recipe(recipe)}
+
+
+def _stages(recipe: Mapping[str, Any]) -> list[StageView]:
+    found = []
+    for name, settings in recipe["stages"].items():
+        matched = settings.get("match_tokens")
+        title = str(settings.get("title") or name) + (" goes on" if matched is not None else "")
+        start = settings.get("start")
+        start = start.partition("@")[0] if isinstance(start, str) else None
+        found.append(StageView(name, title, str(settings.get("unit") or "sequences"), start, matched, settings))
+    return found
+
+
+def _of_language_model(recipe: Mapping[str, Any]) -> list[StageView]:
+    found = [StageView("pretrain", "fine-tuning", "demonstrations", None, None, recipe.get("finetune") or {})]
+    if recipe.get("posttrain"):
+        settings = recipe["posttrain"]
+        title = "reinforcement learning"
+        found.append(StageView("posttrain", title, "sampled responses", "pretrain", None, settings))
+    return found

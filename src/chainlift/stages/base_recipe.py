@@ -1,0 +1,177 @@
+"""What every recipe is: a name, a seed, an identity; read from YAML, overridden by dotted keys, validated strictly."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import re
+import types
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any, TypeVar, Union, get_args, get_origin
+
+from pydantic import Field, ValidationError
+
+from chainlift import reading
+from chainlift.overrides import Kind, Kinds, overridden
+from chainlift.references import Trust
+from chainlift.settings import Settings, refuse_not_finite, suggest
+from chainlift.visible import shown
+
+UNION = ("constrained-", "literal[", "list[", "float", "function-")
+"""How pydantic begins the name of a choice of a union, which is no key."""
+
+AnyRecipe = TypeVar("AnyRecipe", bound="BaseRecipe")
+
+
+class BaseRecipe(Settings):
+    """What every recipe has: a name, a seed, and an identity made from all the rest."""
+
+    name: str = Field(default="custom", pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=200)
+    """Stands in the run folder's name, which file systems allow 255 bytes."""
+    title: str = ""
+    """One line for people."""
+    seed: int = Field(default=0, ge=0, lt=2**63)
+    """Root of all random streams."""
+
+    @property
+    def digest(self) -> str:
+        """Eight hexadecimal digits of everything but name, title and seed."""
+        content = {key: value for key, value in self.identity().items() if key not in ("name", "title", "seed")}
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
+
+    def setting(self, key: str) -> Any:
+        """The value of a dotted key."""
+        return functools.reduce(getattr, key.split("."), self)
+
+    @property
+    def run_id(self) -> str:
+        """The run folder's name: `<recipe>-<digest>-s<seed>`."""
+        return f"{self.name}-{self.digest}-s{self.seed}"
+
+
+class KeyedError(ValueError):
+    """What is wrong below a key of the part that is being validated."""
+
+    def __init__(self, key: str, message: str) -> None:
+        super().__init__(message)
+        self.key = key
+
+
+class PartError(ValueError):
+    """The settings of a part that is chosen by name are wrong; which class they were read into tells the known keys."""
+
+    def __init__(self, kind: type[Settings], error: ValidationError, key: str = "") -> None:
+        super().__init__(str(error))
+        self.kind, self.error, self.key = kind, error, key
+
+
+AnyPart = TypeVar("AnyPart", bound=Settings)
+
+
+def part(kind: type[AnyPart], content: dict[str, Any], trust: Trust | None = None, *, key: str = "") -> AnyPart:
+    """The settings of a part whose class depends on its keys; PartError if they do not fit.
+
+    key: the part's own, where it is one of several under a field.
+    """
+    try:
+        return kind.model_validate(content, context=trust)
+    except ValidationError as error:
+        raise PartError(kind, error, key) from error
+
+
+def shipped(kind: str = "") -> dict[str, Path]:
+    """Name and file of each shipped recipe; kind `llm`: of those for language models."""
+    folder = Path(str(resources.files("chainlift"))) / "recipes" / kind
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def is_llm(content: dict[str, Any]) -> bool:
+    """Whether keys and values are meant for a language model, which has data, while a small engine has a task."""
+    return "data" in content and "task" not in content
+
+
+def in_stages(content: dict[str, Any], overrides: list[str]) -> list[str]:
+    """The overrides, with `stages.` before those that begin with the name of a stage: the recipe's, or a new one's."""
+    stages = content.get("stages")
+    names = set(stages if isinstance(stages, dict) else ())
+    names |= {re.split(r"[.=]", one)[1] for one in overrides if one.startswith("stages.")}
+    return [f"stages.{one}" if re.split(r"[.=]", one, maxsplit=1)[0] in names else one for one in overrides]
+
+
+def content_of(
+    source: str,
+    known: Mapping[str, Path],
+    overrides: list[str] | None = None,
+    *,
+    seed: int | None = None,
+    kinds: Kinds | None = None,
+    stage_kind: Kind | None = None,
+) -> dict[str, Any]:
+    """Keys and values of a recipe that is `known` by name, or of a YAML file, with dotted overrides.
+
+    kinds: of parts in which an override may choose another class, and stage_kind of stages; keys that are foreign to
+    the new class are left out.
+    """
+    path = known.get(source, Path(source))
+    if source not in known and path.suffix not in (".yaml", ".yml"):
+        raise ValueError(
+            f"no recipe {shown(source)}{suggest(source, known)}; known: {', '.join(known)}, or a .yaml file"
+        )
+    content = reading.yaml_mapping(path, verdict="is no recipe")
+    content.setdefault("name", path.stem)
+    stages = content.get("stages")
+    if stage_kind is not None and isinstance(stages, dict):
+        kinds = {**(kinds or {}), **{f"stages.{name}": stage_kind for name in stages}}
+    content = overridden(content, in_stages(content, overrides or []), kinds)
+    if seed is not None:
+        content["seed"] = seed
+    return content
+
+
+def validated(kind: type[AnyRecipe], content: dict[str, Any], trust: Trust | None = None) -> AnyRecipe:
+    """A recipe of one kind; ValueError in one line that names the key and what is allowed."""
+    try:
+        refuse_not_finite(content)
+    except ValueError as error:
+        raise ValueError(str(error).removeprefix("stages.")) from error
+    try:
+        return kind.model_validate(content, context=trust)
+    except ValidationError as error:
+        stages = content.get("stages")
+        raise ValueError(_one_line(error, kind, stages=list(stages) if isinstance(stages, dict) else [])) from error
+
+
+def _one_line(error: ValidationError, kind: type[Settings], above: str = "", stages: Sequence[str] = ()) -> str:
+    """The first complaint of a validation error: where (under `above`), what, and the nearest known key of `kind`.
+
+    stages: names that may begin an override, too.
+    """
+    first = error.errors()[0]
+    cause = first.get("ctx", {}).get("error")
+    parts = [part for part in map(str, first["loc"]) if not part.startswith(UNION)]
+    inside = [cause.key] if isinstance(cause, KeyedError | PartError) and cause.key else []
+    full = ".".join([above, *parts, *inside] if above else [*parts, *inside]) or "recipe"
+    if isinstance(cause, PartError):
+        return _one_line(cause.error, cause.kind, full)
+    where = full.removeprefix("stages.")
+    if first["type"] == "extra_forbidden":
+        known = [*_fields_at(kind, parts[:-1]), *(stages if len(parts) == 1 else ())]
+        return f"{where}: unknown key{suggest(parts[-1], known)}; allowed: {', '.join(known)}"
+    message = str(cause) if cause is not None else first["msg"]
+    if isinstance(first["input"], dict) or isinstance(cause, KeyedError):
+        return f"{where}: {message}"
+    return f"{where}: {message} (got {shown(first['input'])})"
+
+
+def _fields_at(settings: type[Settings], path: list[str]) -> list[str]:
+    """The keys allowed at a dotted place."""
+    for part in path:
+        if part not in settings.model_fields:
+            return []
+        annotation = settings.model_fields[part].annotation
+        options = get_args(annotation) if get_origin(annotation) in (Union, types.UnionType) else (annotation,)
+        settings = next((o for o in options if isinstance(o, type) and issubclass(o, Settings)), settings)
+    return list(settings.model_fields)

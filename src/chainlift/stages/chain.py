@@ -1,0 +1,136 @@
+"""How the stages of a recipe hang together: which one each starts from, what it takes over, what it needs.
+
+A `start` is `name`, `name@step`, the folder of a checkpoint, or None for fresh weights; names are of earlier stages.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from chainlift.settings import Settings, suggest
+from chainlift.stages.base_recipe import KeyedError
+from chainlift.stages.stage import Stage
+
+NAME = re.compile(r"[a-z][a-z0-9_]{0,60}")
+REFERS = ("start", "mixture", "match_tokens")
+"""Keys whose meaning another part of the recipe decides."""
+OWN = (*REFERS[:1], "match_tokens", "token_ratio", "keep", "steps")
+"""Keys that a stage with match_tokens does not take over."""
+
+
+def filled(stages: Mapping[str, Any], reserved: set[str]) -> dict[str, dict[str, Any]]:
+    """Keys and values of the stages that are not null, each with its start and with what it takes over.
+
+    ValueError for a name that is none, or that a key of recipes (`reserved`) has.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    before: str | None = None
+    for name, given in stages.items():
+        if given is None:
+            continue
+        if not isinstance(name, str) or not NAME.fullmatch(name) or name in reserved:
+            raise ValueError(f"{name!r} is no name for a stage: small letters, digits and _, and no key of recipes")
+        content = given.model_dump() if isinstance(given, Settings) else given
+        if not isinstance(content, dict):
+            raise KeyedError(name, "must hold keys and values")
+        content = {"start": before, **content}
+        base = found.get(_name_in(content["start"]))
+        if content.get("match_tokens") is not None and base is not None and base.get("kind") == content.get("kind"):
+            content = {key: value for key, value in base.items() if key not in OWN} | content
+        found[name] = content
+        before = name
+    return found
+
+
+def unfilled(stages: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The inverse of `filled`, as far as it matters: what a stage has from its start follows later changes of that."""
+    found = {}
+    for name, content in stages.items():
+        base = stages.get(_name_in(content["start"]), {})
+        follows = content.get("match_tokens") is not None
+        found[name] = {
+            key: value
+            for key, value in content.items()
+            if not follows or key == "kind" or key in OWN or key not in base or base[key] != value
+        }
+    return found
+
+
+def check(stages: Mapping[str, Stage]) -> None:
+    """ValueError that names the key, unless every start and matched stage is an earlier stage, or a folder."""
+    earlier: list[str] = []
+    for name, stage in stages.items():
+        if stage.start is not None and not _is_folder(stage.start):
+            _check_start(stage.start, name, {one: stages[one] for one in earlier})
+        matched = getattr(stage, "match_tokens", None)
+        if matched is not None and matched not in earlier:
+            raise KeyedError(
+                f"{name}.match_tokens", f"no earlier stage is called {matched!r}{suggest(matched, earlier)}"
+            )
+        total = stage.total_steps
+        if isinstance(stage.keep, list) and total is not None and any(step > total for step in stage.keep):
+            raise KeyedError(f"{name}.keep", f"the stage ends after {total} steps")
+        earlier.append(name)
+
+
+def split(start: str | None, stages: Mapping[str, Any]) -> tuple[str | None, int | None]:
+    """(stage, step) of a start, the step None for its end; (folder, None) or (None, None) where it is no stage."""
+    name, at, step = (start or "").partition("@")
+    if start is None or name not in stages or _is_folder(start):
+        return start, None
+    return name, int(step) if at else None
+
+
+def needed_for(stages: Mapping[str, Stage], name: str) -> set[str]:
+    """The names of a stage and of all that it builds on."""
+    found, open_names = set[str](), [name]
+    while open_names:
+        one = open_names.pop()
+        if one not in found:
+            found.add(one)
+            open_names += _direct(stages, one)
+    return found
+
+
+def built_on(stages: Mapping[str, Stage]) -> list[str]:
+    """The names of the stages that others build on, in order."""
+    found = {one for name in stages for one in _direct(stages, name)}
+    return [name for name in stages if name in found]
+
+
+def steps_needed(stages: Mapping[str, Stage], name: str) -> frozenset[int]:
+    """The steps of a stage with which others begin."""
+    pairs = [split(stage.start, stages) for stage in stages.values()]
+    return frozenset(step for start, step in pairs if start == name and step is not None)
+
+
+def _direct(stages: Mapping[str, Stage], name: str) -> list[str]:
+    stage = stages[name]
+    found = [split(stage.start, stages)[0], getattr(stage, "match_tokens", None)]
+    return [one for one in found if one is not None and one in stages]
+
+
+def _check_start(start: str, name: str, earlier: Mapping[str, Stage]) -> None:
+    key = f"{name}.start"
+    other, at, step = start.partition("@")
+    if other not in earlier:
+        known = ", ".join(earlier) or "none"
+        raise KeyedError(
+            key,
+            f"no earlier stage is called {other!r}{suggest(other, earlier)}; known: {known}, or a folder as ./folder",
+        )
+    if at:
+        total = earlier[other].total_steps
+        if not step.isdecimal() or int(step) < 1 or (total is not None and int(step) > total):
+            most = "" if total is None else f" to {total}"
+            raise KeyedError(key, f"{start!r} must name a step of {other}, from 1{most}: {other}@100")
+
+
+def _name_in(start: Any) -> str:
+    return start.partition("@")[0] if isinstance(start, str) else ""
+
+
+def _is_folder(start: str) -> bool:
+    return "/" in start or "\\" in start

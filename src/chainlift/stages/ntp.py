@@ -1,0 +1,137 @@
+"""Next-token prediction on demonstrations: batch, update, evaluate, record."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from chainlift import processes
+from chainlift.learning import averaging, next_token, parallel, sharding
+from chainlift.learning.next_token import LossWeighting
+from chainlift.learning.optimizer import OptimizerSettings, apply_gradients, make_optimizer
+from chainlift.measure.evaluate import EvaluateSettings
+from chainlift.runs import checkpoint
+from chainlift.settings import NOT_HASHED
+from chainlift.stages.failures import Interrupted
+from chainlift.stages.stage import Place, Stage
+from chainlift.tasks import mixture
+from chainlift.tasks.base import Task
+from chainlift.tasks.mixture import MixtureSettings
+
+if TYPE_CHECKING:
+    from chainlift.stages.context import Context
+    from chainlift.stages.timing import Stopwatch
+
+
+class NextTokenPrediction(OptimizerSettings, Stage):
+    """Next-token prediction on fresh demonstrations."""
+
+    title: str = Field(default="next-token prediction", json_schema_extra=NOT_HASHED)
+    unit: str = Field(default="demonstrations", json_schema_extra=NOT_HASHED)
+
+    kind: str = "ntp"
+    steps: int | None = Field(default=None, ge=1)
+    """Number of updates; null: 400, or as many as match_tokens needs."""
+    batch_size: int = Field(default=256, ge=1)
+    """Demonstrations an update."""
+    loss_weighting: LossWeighting = "token_mean"
+    """token_mean: every output token counts alike; sequence_mean: every demonstration does; sequence_sum: as
+    token_mean, but over the number of demonstrations."""
+    average_tail: float = Field(default=0.0, ge=0, le=1)
+    """Share of the steps, the last ones, whose weights are averaged; the average is measured and handed on."""
+    average_window: int | None = Field(default=None, ge=1)
+    """About how many of the latest of these the average holds: weights fall by 1 - 1/window a step; null: all alike."""
+    match_tokens: str | None = None
+    """Go on until as many tokens are processed as this earlier stage processed: the baseline of that stage. What such a
+    stage does not set is as in the stage that it starts from."""
+    token_ratio: float = Field(default=1.0, gt=0)
+    """Times these tokens."""
+
+    @property
+    def total_steps(self) -> int | None:
+        """Updates; None where another stage's tokens decide."""
+        return None if self.match_tokens is not None else self.steps or 400
+
+    def rows_in_memory(self) -> dict[str, int]:
+        """A batch."""
+        return {"batch_size": self.batch_size}
+
+    def seconds(self, stopwatch: Stopwatch) -> float | None:
+        """Updates times the time of one."""
+        if self.total_steps is None:
+            return None
+        return self.total_steps * stopwatch.next_token_update(self)
+
+    def num_evaluations(self, evaluate: EvaluateSettings) -> tuple[int, int]:
+        """One every `evaluate.every` steps, and one at the end."""
+        return (0 if self.total_steps is None else -(-self.total_steps // evaluate.every)), 1
+
+    def train(self, context: Context, place: Place) -> None:
+        """The stage, from its newest checkpoint on."""
+        recipe, task = context.recipe, context.task
+        model = context.new_model()
+        optimizer = make_optimizer(model, self)
+        context.load_start(place, model, optimizer if place.continues else None)
+        state = context.begin(place, model, optimizer)
+        if state.finished:
+            return
+
+        steps, min_tokens = self._length(context, place)
+        before_average = averaging.first_averaged(steps, self.average_tail) - 1
+        since = time.monotonic()
+        with context.reporter.stage(place.title, state.step, steps):
+            while state.step < steps or state.tokens < min_tokens:
+                if state.step % recipe.evaluate.every == 0:
+                    with averaging.averaged(model, optimizer, state.step - before_average):
+                        context.evaluate(state, model, final=False, show=False)
+
+                batch = mixture.draw(
+                    task,
+                    place.mixture,
+                    self.batch_size,
+                    seed=recipe.seed,
+                    name=place.name,
+                    step=state.step,
+                    share=min(state.step / steps, 1.0),
+                )
+                own = parallel.own_demonstrations(batch)
+                with sharding.whole(model):
+                    with context.precision():
+                        metrics = next_token.accumulate_gradient(model, own, self.loss_weighting, whole=batch)
+                    parallel.sum_gradients(model)
+                metrics = parallel.whole_metrics(metrics)
+                moved = apply_gradients(model, optimizer, self, state.step, steps)
+
+                state.step += 1
+                averaging.accumulate(model, optimizer, state.step - before_average, self.average_window)
+                state.sequences += self.batch_size
+                state.tokens += batch.num_tokens
+                context.reporter.update(context.record(state, "update", metrics | moved))
+                stopping = context.stopping
+                if stopping or state.step % self.checkpoint_every == 0 or place.keeps(state.step):
+                    since = context.keep(place, state, model, optimizer, since)
+                if stopping:
+                    raise Interrupted
+
+            averaging.settle(model, optimizer, state.step - before_average)
+            context.evaluate(state, model, final=True, show=True)
+            state.finished = True
+            context.keep(place, state, model, optimizer, since)
+
+    def _length(self, context: Context, place: Place) -> tuple[int, int]:
+        """(updates that the schedule is made for, tokens that the stage processes at least)."""
+        if self.match_tokens is None:
+            return self.total_steps or 0, 0
+        checkpoints, other = context.folder.checkpoints, self.match_tokens
+        matched = processes.first_says(lambda: checkpoint.end(checkpoints, other))
+        needed = int(matched.tokens * self.token_ratio)
+        return enough_steps(context.task, place.mixture, self.batch_size, needed), needed
+
+
+def enough_steps(task: Task, demonstrations: MixtureSettings, batch_size: int, tokens: int) -> int:
+    """Updates that process so many prompt and output tokens on average."""
+    p_cot = demonstrations.mean
+    response = p_cot * task.long_length + (1 - p_cot) * task.short_length + 1
+    return -(-tokens // int(batch_size * (task.prompt_length + response)))

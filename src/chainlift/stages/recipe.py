@@ -1,0 +1,215 @@
+"""A recipe: everything that decides what a run computes, put together from the parts' own settings."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import Field, SerializeAsAny, ValidationInfo, field_validator, model_validator
+
+from chainlift.measure.evaluate import EvaluateSettings
+from chainlift.models import checksums, families
+from chainlift.models.blocks import ModelSettings
+from chainlift.models.families import AnySettings
+from chainlift.overrides import overridden
+from chainlift.reading import StrPath
+from chainlift.references import Trust
+from chainlift.runs import track as trackers
+from chainlift.runs.track import TrackerName
+from chainlift.settings import NOT_HASHED, Settings
+from chainlift.stages import chain, kinds
+from chainlift.stages.base_recipe import (
+    BaseRecipe,
+    KeyedError,
+    content_of,
+    in_stages,
+    is_llm,
+    part,
+    shipped,
+    validated,
+)
+from chainlift.stages.ntp import NextTokenPrediction
+from chainlift.stages.stage import Stage
+from chainlift.tasks import registry as tasks
+from chainlift.tasks.base import has_chains
+from chainlift.tasks.mixture import MixtureSettings
+from chainlift.tasks.running_sum import RunningSumSettings
+
+AnyStage = TypeVar("AnyStage", bound=Stage)
+
+
+class Recipe(BaseRecipe):
+    """What a run computes."""
+
+    task: SerializeAsAny[Settings] = RunningSumSettings()
+    """What is learned; `task.name` chooses, its other keys belong to that task."""
+    mixture: MixtureSettings = MixtureSettings()
+    """Share of long demonstrations, of every stage that does not set its own."""
+    model: AnySettings = ModelSettings()
+    """Who learns; `model.family` chooses, its other keys belong to that family."""
+    stages: dict[str, SerializeAsAny[Stage]] = Field(default={"pretrain": NextTokenPrediction()}, min_length=1)
+    """How, in order: name and settings of each stage, whose `kind` chooses; null leaves a stage out."""
+    evaluate: EvaluateSettings = EvaluateSettings()
+    """What is measured, and how often."""
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field(default="auto", json_schema_extra=NOT_HASHED)
+    """Where tensors live; auto: a CUDA GPU if there is one, else the CPU."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """bfloat16: autocast of the matrix products."""
+    compile: bool = Field(default=False)
+    """Fuses the small operations of the MLPs by torch.compile: for GPUs; needs a C++ compiler, half a minute more."""
+    threads: int | None = Field(default=None, ge=1, le=4096)
+    """CPU threads; null leaves it to PyTorch. Bits of results depend on it."""
+    track: TrackerName | None = Field(default=None, json_schema_extra=NOT_HASHED)
+    """Mirrors metrics to trackio, wandb or tensorboard; the run folder's record is kept in any case."""
+
+    @field_validator("track", mode="before")
+    @classmethod
+    def _tracker_is_there(cls, value: Any) -> Any:
+        if value is not None:
+            trackers.check(str(value))
+        return value
+
+    @field_validator("task", mode="before")
+    @classmethod
+    def _task_by_name(cls, value: Any, info: ValidationInfo) -> Any:
+        if isinstance(value, dict):
+            return part(tasks.settings_class(value.get("name", "running_sum"), info.context), value, info.context)
+        return value
+
+    @field_validator("model", mode="before")
+    @classmethod
+    def _model_by_family(cls, value: Any, info: ValidationInfo) -> Any:
+        if isinstance(value, dict):
+            return part(families.settings_class(value), value, info.context)
+        if not isinstance(value, Settings):
+            raise ValueError("must hold keys and values")
+        return value
+
+    @field_validator("stages", mode="before")
+    @classmethod
+    def _stages_by_kind(cls, value: Any, info: ValidationInfo) -> Any:
+        if not isinstance(value, dict):
+            raise ValueError("must hold the stages' names, each with its keys and values")
+        stages = {}
+        for name, content in chain.filled(value, reserved=set(cls.model_fields)).items():
+            try:
+                kind = kinds.find(content.get("kind"), info.context)
+            except ValueError as error:
+                raise KeyedError(name, str(error)) from error
+            stages[name] = part(kind, content, info.context, key=name)
+        return stages
+
+    @model_validator(mode="after")
+    def _stages_fit_together(self) -> Recipe:
+        chain.check(self.stages)
+        return self
+
+    @model_validator(mode="after")
+    def _model_fits_task(self) -> Recipe:
+        task = tasks.build(self.task)
+        families.check(self.model, task)
+        if self.model.family == "linear" and any(getattr(s, "optimizer", "") == "muon" for s in self.stages.values()):
+            raise ValueError("optimizer muon moves the matrices of a transformer's blocks; family linear has none")
+        if any(self.mixture_of(name).largest > 0 for name in self.stages) and not has_chains(task):
+            raise ValueError("mixture.p_cot must be 0, as this task has no long demonstrations (task.chain is null)")
+        return self
+
+    def setting(self, key: str) -> Any:
+        """The value of a dotted key, which may begin with a stage's name."""
+        name, _, rest = key.partition(".")
+        node = self.stages[name] if name in self.stages else getattr(self, name)
+        for attribute in filter(None, rest.split(".")):
+            node = getattr(node, attribute)
+        return node
+
+    def mixture_of(self, name: str) -> MixtureSettings:
+        """The mixture of a stage: its own, or the recipe's."""
+        return self.stages[name].mixture or self.mixture
+
+    def first(self, kind: type[AnyStage]) -> tuple[str, AnyStage] | None:
+        """(name, settings) of the first stage of a kind; None if there is none."""
+        return next(((name, stage) for name, stage in self.stages.items() if isinstance(stage, kind)), None)
+
+    def prefix(self, name: str) -> Recipe:
+        """The recipe of a stage and those that it builds on, without the others."""
+        needed = chain.needed_for(self.stages, name)
+        stages = {one: stage for one, stage in self.stages.items() if one in needed}
+        changes = {
+            "name": f"shared-{name.replace('_', '-')}",
+            "title": "stages that several runs share",
+            "stages": stages,
+        }
+        return Recipe.model_construct(**(dict(self) | changes))
+
+    @property
+    def prefixes(self) -> list[Recipe]:
+        """The recipes of what other stages of this one build on, shortest first: other runs may share them."""
+        found = [self.prefix(name) for name in chain.built_on(self.stages)]
+        return [one for one in found if len(one.stages) < len(self.stages)]
+
+    def stage_digest(self, name: str) -> str:
+        """Eight hexadecimal digits of all that decides a stage's weights: runs that agree on it share the stage."""
+        content = json.dumps(self.stage_identity(name), sort_keys=True)
+        return hashlib.sha256(content.encode()).hexdigest()[:8]
+
+    def stage_identity(self, name: str) -> dict[str, Any]:
+        """Keys and values that decide a stage's weights, its start by that one's digest."""
+        stage, whole = self.stages[name], self.identity()
+        settings = {key: value for key, value in whole["stages"][name].items() if key not in chain.REFERS}
+        start, step = chain.split(stage.start, self.stages)
+        if start in self.stages:
+            begins: Any = [self.stage_digest(start), step]
+        else:
+            begins = None if start is None else _weights_digest(start, f"{name}.start")
+        matched = getattr(stage, "match_tokens", None)
+        return {
+            "name": name,
+            "settings": settings,
+            "mixture": self.mixture_of(name).identity(),
+            "start": begins,
+            "match_tokens": None if matched is None else self.stage_digest(matched),
+            **{key: whole[key] for key in ("task", "model", "seed", "dtype", "compile", "threads")},
+        }
+
+
+def _weights_digest(folder: str, key: str) -> str:
+    """The digest of a folder's weights; ValueError that names the key if they are missing."""
+    files = [file for file in sorted(Path(folder).glob("*.safetensors")) if file.name.startswith("model")]
+    if not files:
+        raise ValueError(f"{key}: {folder} is no checkpoint: it has no model.safetensors")
+    return hashlib.sha256("".join(checksums.sha256(file) for file in files).encode()).hexdigest()
+
+
+def load(
+    source: StrPath, overrides: list[str] | None = None, *, seed: int | None = None, trust: bool = False
+) -> Recipe:
+    """The recipe of a shipped name or a YAML file, with dotted overrides; ValueError in one line that names the key."""
+    said = Trust.of(str(source), overrides, trust)
+    content = content_of(
+        str(source),
+        {**shipped(), **shipped("llm")},
+        overrides,
+        seed=seed,
+        kinds={
+            "task": lambda task: tasks.settings_class(task.get("name", "running_sum"), said),
+            "model": families.settings_class,
+        },
+        stage_kind=lambda stage: kinds.find(stage.get("kind"), said),
+    )
+    if is_llm(content):
+        raise ValueError(f"{source} is a recipe for language models: chainlift llm posttrain {source}")
+    return build(content, said)
+
+
+def build(content: dict[str, Any], trust: Trust | None = None) -> Recipe:
+    """The recipe of nested keys and values; ValueError in one line that names the key. trust: None for own words."""
+    return validated(Recipe, content, trust)
+
+
+def override(recipe: Recipe, overrides: list[str]) -> Recipe:
+    """The recipe with dotted overrides; ValueError in one line that names the key and what is allowed."""
+    content = recipe.model_dump()
+    content["stages"] = chain.unfilled(content["stages"])
+    return build(overridden(content, in_stages(content, overrides)))

@@ -1,0 +1,320 @@
+"""Reinforcement learning: rollout, reward, advantage, updates, evaluate, record.
+
+A round draws P prompts with G samples each and makes one or more updates from them. Every algorithm runs through this
+one loop; what differs stands in learning/objective.py. Lengths, rewards and shares of a round are those of its
+samples, so they describe the policy before the round's updates.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import torch
+from pydantic import Field, field_validator, model_validator
+from torch import Tensor
+
+from chainlift.learning import next_token, parallel, sharding
+from chainlift.learning import reward as rewards
+from chainlift.learning.advantage import GROUP_KINDS
+from chainlift.learning.likelihood import log_probs
+from chainlift.learning.objective import sequence_weights
+from chainlift.learning.optimizer import OptimizerSettings, apply_gradients, make_optimizer
+from chainlift.learning.policy_update import PolicyBatch, accumulate_gradient
+from chainlift.learning.presets import AdvantageKind, Aggregate, ClipKind, Objective, RatioKind, preset
+from chainlift.learning.rollout import Rollout
+from chainlift.measure.evaluate import Answers, EvaluateSettings
+from chainlift.models.families import Model
+from chainlift.models.protocol import split_prompts
+from chainlift.runs.checkpoint import TrainerState
+from chainlift.seeding import stream
+from chainlift.settings import NOT_HASHED
+from chainlift.stages.collect import collect, describe
+from chainlift.stages.failures import Interrupted
+from chainlift.stages.preflight import preflight
+from chainlift.stages.stage import Place, Stage
+from chainlift.tasks import mixture
+
+if TYPE_CHECKING:
+    from chainlift.stages.context import Context
+    from chainlift.stages.timing import Stopwatch
+
+SHOW_EVERY = 5  # rounds between two sets of responses kept in rollouts.jsonl
+
+
+class ReinforcementLearning(OptimizerSettings, Stage):
+    """Rounds of sampling, scoring and updating. What is left at null comes from the algorithm's preset."""
+
+    title: str = Field(default="reinforcement learning", json_schema_extra=NOT_HASHED)
+    unit: str = Field(default="sampled responses", json_schema_extra=NOT_HASHED)
+
+    kind: str = "rl"
+
+    algorithm: str = "grpo"
+    """A preset of learning/presets.py: star, reinforce, rloo, grpo, dr_grpo, dapo, gspo, cispo."""
+    reward: str = "end_to_end"
+    """A row of learning/reward.py: end_to_end, the answer is right; chain, all of it is gold, long or short."""
+    prompts: int = Field(default=32, ge=1)
+    """P: new prompts a round."""
+    group_size: int = Field(default=8, ge=1)
+    """G: samples per prompt."""
+    updates: int = Field(default=40, ge=1)
+    """Optimizer updates in all."""
+    updates_per_round: int | None = Field(default=None, ge=1)
+    """Updates from one round's samples; default: 4 for star, else 1."""
+    minibatches: int = Field(default=1, ge=1)
+    """Parts into which a round's samples are shuffled, one an update."""
+    temperature: float = Field(default=1.0, ge=1e-6, le=1e9)
+    """Of sampling and of scoring."""
+    lr: float = Field(default=2e-4, gt=0)
+    """Peak learning rate."""
+    warmup: int = Field(default=0, ge=0)
+    """Updates of linear warm-up."""
+    kl: float = Field(default=0.0, ge=0)
+    """Coefficient of KL(policy || start model)."""
+    length_penalty: float = 0.0
+    """Subtracted from the reward: this times length / (length of a full chain)."""
+    dynamic_sampling: bool = False
+    """Draw further prompts in place of groups whose rewards, before the length penalty, are all equal (DAPO)."""
+    dynamic_sampling_tries: int = Field(default=4, ge=1)
+    """Batches of prompts drawn at most in a round of dynamic sampling."""
+    restart: bool = False
+    """Fit every round's samples from the start model on, as STaR of Zelikman et al. does; they are the last fit's."""
+    checkpoint_every: int = Field(default=5, ge=1, json_schema_extra=NOT_HASHED)
+    """Rounds between two checkpoints."""
+    ntp_weight: float = Field(default=0.0, ge=0)
+    """Weight of a next-token loss on demonstrations of the mixture beside the policy loss."""
+    ntp_batch_size: int = Field(default=64, ge=1)
+    """Demonstrations an update, where ntp_weight is not 0."""
+    advantage: AdvantageKind | None = None
+    """Overrides the preset: what rewards are compared with."""
+    ratio: RatioKind | None = None
+    """Overrides the preset: the importance ratio."""
+    clip: ClipKind | None = None
+    """Overrides the preset: how ratios are cut."""
+    clip_low: float | None = Field(default=None, ge=0)
+    """Overrides the preset: lower clip distance."""
+    clip_high: float | None = Field(default=None, ge=0)
+    """Overrides the preset: upper clip distance, or bound."""
+    aggregate: Aggregate | None = None
+    """Overrides the preset: how tokens and sequences are weighted."""
+
+    @field_validator("algorithm")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        preset(value)
+        return value
+
+    @field_validator("reward")
+    @classmethod
+    def _reward_is_known(cls, value: str) -> str:
+        rewards.check(value)
+        return value
+
+    @model_validator(mode="after")
+    def _group_fits(self) -> ReinforcementLearning:
+        if self.group_size < 2 and self.objective.advantage in GROUP_KINDS:
+            raise ValueError(f"group_size must be at least 2 for advantage {self.objective.advantage}")
+        if self.length_penalty and self.objective.advantage == "accept":
+            raise ValueError(
+                "length_penalty changes nothing for advantage accept, which keeps what is right; leave it out"
+            )
+        return self
+
+    @property
+    def objective(self) -> Objective:
+        """The preset with what the settings override."""
+        chosen = {name: getattr(self, name) for name in Objective.model_fields}
+        return preset(self.algorithm).model_copy(update={k: v for k, v in chosen.items() if v is not None})
+
+    @property
+    def updates_a_round(self) -> int:
+        """Updates from one round's samples, default filled in."""
+        return self.updates_per_round or (4 if self.algorithm == "star" else 1)
+
+    @property
+    def num_rounds(self) -> int:
+        """Rounds of sampling."""
+        return -(-self.updates // self.updates_a_round)
+
+    @property
+    def total_steps(self) -> int | None:
+        """Updates of the stage."""
+        return self.updates
+
+    def counts(self, state: TrainerState) -> dict[str, Any]:
+        """Updates done, and responses sampled."""
+        return {"algorithm": self.algorithm, "updates": state.step, "rollouts": state.sequences}
+
+    def prompts_drawn(self, state: TrainerState) -> int:
+        """One for each group of samples."""
+        return state.sequences // self.group_size
+
+    def rows_in_memory(self) -> dict[str, int]:
+        """A round's prompts and samples."""
+        samples = self.prompts * self.group_size
+        rows = {"prompts": self.prompts, "prompts, group_size": samples}
+        return rows | ({"ntp_batch_size": self.ntp_batch_size} if self.ntp_weight else {})
+
+    def seconds(self, stopwatch: Stopwatch) -> float | None:
+        """At most, as every response is taken to be long."""
+        sampled, updated = stopwatch.policy_round(self)
+        return self.num_rounds * sampled + self.updates * updated / self.minibatches
+
+    def num_evaluations(self, evaluate: EvaluateSettings) -> tuple[int, int]:
+        """One every `evaluate.every_rounds` rounds, with full numbers of prompts at both ends."""
+        return -(-self.num_rounds // evaluate.every_rounds), 2
+
+    def train(self, context: Context, place: Place) -> None:
+        """The stage, from its newest checkpoint on."""
+        recipe = context.recipe
+        model = context.new_model()
+        context.load_start(place, model)
+        start_model = _start_model(context, self, place)
+        optimizer = make_optimizer(model, self)
+        state = context.begin(place, model, optimizer)
+        if state.finished:
+            return
+
+        since = time.monotonic()
+        with context.reporter.stage(place.title, state.step, self.updates):
+            if state.step == 0:
+                preflight(context, state, model, self)
+            while state.step < self.updates:
+                if state.round % recipe.evaluate.every_rounds == 0:
+                    context.evaluate(state, model, final=False, show=state.round == 0)
+
+                with sharding.whole(model), context.precision():
+                    batch_of_round = collect(context, self, model, state)
+                answers, advantages = batch_of_round.kept, batch_of_round.advantages
+                round_metrics = describe(batch_of_round)
+                if state.round % SHOW_EVERY == 0:
+                    rewards = batch_of_round.rewards.flatten()
+                    context.record_responses(
+                        state, "rollout", "sampled", answers, rewards=rewards, advantages=advantages
+                    )
+                before = state.step
+                state.round += 1
+                state.sequences += len(batch_of_round.drawn.rollout.rows)
+                state.tokens += batch_of_round.num_tokens
+
+                if self.restart:
+                    assert start_model is not None
+                    model.load_state_dict(start_model.state_dict())
+                    optimizer = make_optimizer(model, self)
+                own, own_rows = parallel.own_groups(answers.rollout)
+                start_logp = None
+                if self.kl:
+                    assert start_model is not None
+                    with sharding.whole(start_model), context.precision():
+                        start_logp = _start_logp(start_model, own, self.temperature)
+                for update in range(min(self.updates_a_round, self.updates - state.step)):
+                    rows = _minibatch(context, self, state, update, len(advantages))
+                    weights, kl_weights = _weights(context, answers, advantages, rows, self)
+                    batch = PolicyBatch(
+                        own,
+                        advantages[own_rows],
+                        weights[own_rows],
+                        on_policy=update == 0 and not self.restart,
+                        start_logp=start_logp,
+                        kl_weights=kl_weights[own_rows],
+                    )
+                    with sharding.whole(model):
+                        with context.precision():
+                            metrics = accumulate_gradient(
+                                model, batch, self.objective, temperature=self.temperature, kl=self.kl
+                            )
+                            demonstrated = _demonstrations_gradient(context, self, place, model, state)
+                        parallel.sum_gradients(model)
+                    metrics = parallel.whole_metrics(metrics)
+                    metrics.pop("scored")
+                    state.tokens += int(metrics.pop("tokens") or 0)
+                    moved = apply_gradients(model, optimizer, self, state.step, self.updates)
+                    state.step += 1
+                    row = context.record(
+                        state, "update", {"round": state.round, **round_metrics, **metrics, **demonstrated, **moved}
+                    )
+                    context.reporter.update(row)
+                stopping = context.stopping
+                steps_of_round = range(before + 1, state.step + 1)
+                if stopping or state.round % self.checkpoint_every == 0 or place.keeps(*steps_of_round):
+                    since = context.keep(place, state, model, optimizer, since)
+                if stopping:
+                    raise Interrupted
+
+            context.evaluate(state, model, final=True, show=True)
+            state.finished = True
+            context.keep(place, state, model, optimizer, since)
+
+
+def _start_model(context: Context, settings: ReinforcementLearning, place: Place) -> Model | None:
+    """The model that RL begins with, where something is compared with it or begins with it again."""
+    if not settings.kl and not settings.restart:
+        return None
+    model = context.new_model()
+    context.load_start(place, model)
+    return model
+
+
+def _weights(
+    context: Context, answers: Answers, advantages: Tensor, rows: Tensor, settings: ReinforcementLearning
+) -> tuple[Tensor, Tensor]:
+    """Weights (N,) of the rows of one minibatch, 0 elsewhere, in the loss and in its KL term.
+
+    STaR's loss counts accepted rows only; KL is one over all samples, whatever they earned.
+    """
+    counted = torch.zeros_like(advantages, dtype=torch.bool)
+    counted[rows] = True
+
+    def weights(counted: Tensor) -> Tensor:
+        return sequence_weights(
+            answers.rollout.num_actions,
+            settings.objective.aggregate,
+            max_length=context.task.long_length + 1,
+            counted=counted,
+        )
+
+    everyone = weights(counted)
+    return (weights(counted & (advantages > 0)) if settings.objective.advantage == "accept" else everyone), everyone
+
+
+def _minibatch(
+    context: Context, settings: ReinforcementLearning, state: TrainerState, update: int, size: int
+) -> Tensor:
+    """Row numbers of update number `update` of a round: one part of the round's shuffled samples, or all of them."""
+    if settings.minibatches == 1:
+        return torch.arange(size, device=context.device)
+    epoch, part = divmod(update, settings.minibatches)
+    order = torch.randperm(size, generator=stream(context.recipe.seed, f"{state.stage}/shuffle", state.round, epoch))
+    return order.tensor_split(settings.minibatches)[part].to(context.device)
+
+
+def _start_logp(start_model: Model, rollout: Rollout, temperature: float) -> Tensor:
+    """(N, R) log-probabilities of the samples under the start model."""
+    if not len(rollout.rows):
+        return rollout.logp
+    with torch.no_grad():
+        prefix, last = split_prompts(rollout.prompts)
+        cache = start_model.prefill(prefix)
+        return log_probs(start_model, cache, last, rollout.responses, rollout.rows, temperature=temperature)
+
+
+def _demonstrations_gradient(
+    context: Context, settings: ReinforcementLearning, place: Place, model: Model, state: TrainerState
+) -> dict[str, float | None]:
+    """{ntp_loss, ...} of fresh demonstrations, whose weighted gradient is added; {} where the weight is 0."""
+    if not settings.ntp_weight:
+        return {}
+    batch = mixture.draw(
+        context.task,
+        place.mixture,
+        settings.ntp_batch_size,
+        seed=context.recipe.seed,
+        name=f"{place.name}/ntp",
+        step=state.step,
+        share=state.step / settings.updates,
+    )
+    own = parallel.own_demonstrations(batch)
+    metrics = next_token.accumulate_gradient(model, own, "token_mean", whole=batch, coefficient=settings.ntp_weight)
+    state.tokens += batch.num_tokens
+    return {f"ntp_{name}": value for name, value in parallel.whole_metrics(metrics).items()}

@@ -1,0 +1,226 @@
+"""Stages that runs share: what one run under an output folder has trained, no other trains again.
+
+    <out>/stages/<stage>-<digest>-s<seed>/    recipe.yaml, the stage's own records, its checkpoints, DONE
+
+The digest is of all that decides the stage's weights (Recipe.stage_identity). A run holds the lock of that folder while
+it trains the stage in its own folder, and puts a copy there at the stage's end; a run that comes meanwhile waits, then
+takes it. How a run measures is no part of it: a run that measures the end of a stage by other settings does so again
+from the checkpoint. What was measured on the way is copied as it is, since the weights of those steps are gone; each
+row says of how many prompts.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from chainlift import processes, reading
+from chainlift.measure.evaluate import EvaluateSettings
+from chainlift.measure.occasions import at_the_end
+from chainlift.models import checksums
+from chainlift.runs import checkpoint, durable, environment, together
+from chainlift.runs.lock import InUse
+from chainlift.runs.store import APPENDED, RunFolder
+from chainlift.stages import chain
+from chainlift.stages.context import Context
+from chainlift.stages.recipe import Recipe
+from chainlift.stages.stage import Place
+
+FOLDER = "stages"
+
+
+def place_of(context: Context, name: str) -> Place:
+    """Where in the context's run a stage is carried out; ValueError if a checkpoint that it starts from is missing."""
+    recipe, checkpoints = context.recipe, context.folder.checkpoints
+    stage, names = recipe.stages[name], list(recipe.stages)
+    before = names[: names.index(name)]
+    after = processes.first_says(lambda: checkpoint.latest(checkpoints, before[-1])) if before else None
+    other, step = chain.split(stage.start, recipe.stages)
+    base = recipe.stages.get(other or "")
+    return Place(
+        name=name,
+        stage=stage,
+        start=_start(context, name, other, step),
+        after=after,
+        mixture=recipe.mixture_of(name),
+        continues=base is not None and type(base) is type(stage) and _optimizer(base) == _optimizer(stage) is not None,
+        needed=chain.steps_needed(recipe.stages, name),
+    )
+
+
+def carry_out(context: Context, name: str, out: Path, *, fresh: bool = False) -> None:
+    """Bring a stage to its end inside the run folder; trained only if no run under `out` has trained it.
+
+    fresh: train it in any case, and share the new one. ValueError if a shared stage is damaged.
+    """
+    place, checkpoints = place_of(context, name), context.folder.checkpoints
+    digest = context.recipe.stage_digest(name)
+    shared = _opened(context, name, folder_of(out, name, digest, context.recipe.seed), digest, fresh=fresh)
+    inside = processes.first_says(lambda: checkpoint.latest(checkpoints, name))
+    if inside is not None and processes.first_says(lambda: checkpoint.read_state(inside).finished):
+        if not processes.first_says(lambda: shared.done):
+            _share_late(context, place, shared, digest)
+        return
+    with together.hold(shared, wait=True, meanwhile=context.stop_if_asked):
+        if not fresh and processes.first_says(lambda: shared.done and _holds(shared, place)):
+            context.reporter.say(f"{place.title}: taken from {shared.path}")
+            _take(context, place, shared)
+        else:
+            place.stage.train(context, place)
+            processes.first_says(lambda: _publish(context, place, shared, digest))
+
+
+def forget(recipe: Recipe, out: Path) -> None:
+    """Empty the shared copies of a recipe's stages: an interrupted `--fresh` does not go on with what it replaces.
+
+    The last stage comes first: wherever a kill comes, no copy is left of a stage whose start is gone.
+    """
+    for name in reversed(recipe.stages):
+        digest = recipe.stage_digest(name)
+        shared = RunFolder(folder_of(out, name, digest, recipe.seed))
+        if shared.done:  # else another run trains it right now, or none has
+            with shared.lock(wait=True):
+                shared.begin_again(recipe.prefix(name).model_dump(mode="json"), digest)
+
+
+def folder_of(out: Path, name: str, digest: str, seed: int) -> Path:
+    """Where a stage is shared."""
+    return out / FOLDER / f"{name}-{digest}-s{seed}"
+
+
+def _start(context: Context, name: str, other: str | None, step: int | None) -> Path | None:
+    """The checkpoint folder that a stage starts from."""
+    if other is None:
+        return None
+    if other not in context.recipe.stages:
+        return Path(other)
+    kept = processes.first_says(lambda: checkpoint.steps(context.folder.checkpoints, other))
+    if not kept or (step is not None and step not in kept):
+        wanted = "checkpoint" if step is None else f"checkpoint of step {step}"
+        there = ", ".join(map(str, kept)) or "none"
+        raise ValueError(f"{name}.start: {other} has no {wanted} in {context.folder.path}; there are: {there}")
+    return kept[max(kept) if step is None else step]
+
+
+def _optimizer(stage: Any) -> str | None:
+    return getattr(stage, "optimizer", None)
+
+
+def _opened(context: Context, name: str, path: Path, digest: str, *, fresh: bool) -> RunFolder:
+    """The folder of a shared stage; fresh: emptied if it cannot be used."""
+    content = context.recipe.prefix(name).model_dump(mode="json")
+
+    def open_it() -> RunFolder:
+        try:
+            return RunFolder.open(path, content, digest)
+        except ValueError:
+            if not fresh:
+                raise
+            return RunFolder.open(path, content, digest, fresh=True)
+
+    return processes.first_says(open_it)
+
+
+def _holds(shared: RunFolder, place: Place) -> bool:
+    """Whether a finished shared stage has the checkpoints that this run needs; ValueError if it is damaged."""
+    try:
+        kept = checkpoint.steps(shared.checkpoints, place.name)
+        state = checkpoint.end(shared.checkpoints, place.name)
+        for folder in kept.values():
+            checksums.check(folder)
+        shared.must_have(state.lengths)
+        for file in APPENDED:
+            shared.rows(file)
+        _measured_by(shared)
+    except ValueError as error:
+        raise ValueError(f"a stage that runs share is damaged: {error}; train it again with --fresh") from error
+    return {step for step in range(1, state.step) if place.keeps(step)} <= kept.keys()
+
+
+def _publish(context: Context, place: Place, shared: RunFolder, digest: str) -> None:
+    """Put a finished stage where other runs look for it: its records, its checkpoints, and last the marker DONE.
+
+    Whatever is there goes: a stage with fewer checkpoints, or what another run that was killed had begun to put there.
+    """
+    shared.begin_again(context.recipe.prefix(place.name).model_dump(mode="json"), digest)
+    folder, before = context.folder, context.lengths_before(place)
+    for file in APPENDED:
+        shared.append(file, [row for row in folder.rows(file) if row["stage"] == place.name])
+    shared.write_environment(environment.describe(context.device.type))
+    shared.lengths()  # on the disk before the checkpoints that count on it
+    for source in checkpoint.steps(folder.checkpoints, place.name).values():
+        checkpoint.copy(source, shared.checkpoints / source.name, lambda n, file: n - before.get(file, 0))
+    state = checkpoint.end(folder.checkpoints, place.name)
+    evaluate = context.recipe.evaluate.model_dump(mode="json")
+    shared.finish({"stage": place.name, **place.stage.counts(state), "evaluate": evaluate})
+
+
+def _share_late(context: Context, place: Place, shared: RunFolder, digest: str) -> None:
+    """Share what a run had finished when it was killed, unless another run is at work on that stage."""
+
+    def publish() -> None:
+        if not shared.done:
+            _publish(context, place, shared, digest)
+
+    try:
+        with together.hold(shared, wait=False):
+            processes.first_says(publish)
+    except InUse:
+        return
+
+
+def _take(context: Context, place: Place, shared: RunFolder) -> None:
+    """Copy a shared stage into the run folder: its records, and last its final checkpoint."""
+    folder, end = context.folder, _measured_again(context, place, shared)
+    before = context.lengths_before(place)
+
+    def copy() -> None:
+        last = checkpoint.end(shared.checkpoints, place.name).step
+        for own in checkpoint.steps(folder.checkpoints, place.name).values():  # of a run that was interrupted
+            durable.discard(own)
+        folder.rewind(before)
+        for file in APPENDED:
+            rows = shared.rows(file)
+            if end is not None and file == "metrics.jsonl":
+                rows = [*(row for row in rows if not _is_end(row, last)), end]
+            folder.append(file, rows)
+        now = folder.lengths()
+        for step, source in checkpoint.steps(shared.checkpoints, place.name).items():
+            target = folder.checkpoints / source.name
+            if step == last:
+                checkpoint.copy(source, target, lambda n, file: now[file])
+            elif place.stays(step):
+                checkpoint.copy(source, target, lambda n, file: n + before.get(file, 0))
+
+    processes.first_says(copy)
+    context.mirror_new_rows()
+
+
+def _measured_again(context: Context, place: Place, shared: RunFolder) -> dict[str, Any] | None:
+    """The row of a measurement at the stage's end by this run's own settings; None if the shared one is that."""
+    wanted = context.recipe.evaluate
+
+    def newest() -> Path | None:
+        same = at_the_end(_measured_by(shared)) == at_the_end(wanted)
+        return None if same else checkpoint.latest(shared.checkpoints, place.name)
+
+    folder = processes.first_says(newest)
+    if folder is None:
+        return None
+    model = context.new_model()
+    state = checkpoint.restore(folder, model, None)
+    context.reporter.say(f"{place.title}: measured again, on {wanted.prompts} prompts")
+    return context.measured(state, model, final=True, show=True)
+
+
+def _measured_by(shared: RunFolder) -> EvaluateSettings:
+    """How the run measured that trained a shared stage; ValueError if its file is damaged."""
+    file = shared.path / "summary.json"
+    try:
+        return EvaluateSettings(**reading.json_mapping(file)["evaluate"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{file} is damaged") from error
+
+
+def _is_end(row: dict[str, Any], step: int) -> bool:
+    return row["kind"] == "evaluation" and row["step"] == step and bool(row.get("final"))

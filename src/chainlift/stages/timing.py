@@ -1,0 +1,156 @@
+"""Seconds of single steps on this machine: a few of a recipe's own, timed.
+
+RL and evaluations are timed as if every response were long, which is what they come to; early on they are faster. What
+is timed has the recipe's sizes, except that RL's prompts are at most MOST_PROMPTS, and the time is scaled to them. What
+was timed is remembered, so that a grid over rates or seeds is timed once.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from chainlift.learning import next_token
+from chainlift.learning.objective import sequence_weights
+from chainlift.learning.optimizer import apply_gradients, make_optimizer
+from chainlift.learning.policy_update import PolicyBatch, accumulate_gradient
+from chainlift.learning.rollout import Rollout
+from chainlift.measure.evaluate import ROWS_AT_ONCE
+from chainlift.models import families, savings
+from chainlift.models.families import Model
+from chainlift.models.protocol import split_prompts
+from chainlift.runs import environment
+from chainlift.seeding import stream
+from chainlift.stages.ntp import NextTokenPrediction
+from chainlift.stages.recipe import Recipe
+from chainlift.stages.rl import ReinforcementLearning
+from chainlift.tasks import mixture
+from chainlift.tasks import registry as tasks
+from chainlift.tasks.base import Task, has_chains, output_mask
+
+MOST_PROMPTS = 32
+REPEATS = 3  # after one that is not counted
+
+_TIMES: dict[str, Any] = {}
+
+
+class Stopwatch:
+    """Times steps of a recipe's sizes."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.recipe = recipe
+        self.task: Task = tasks.build(recipe.task)
+        content = recipe.model_dump(mode="json")
+        self._sizes = {key: content[key] for key in ("task", "model", "mixture", "device", "dtype", "threads")}
+
+    def next_token_update(self, stage: NextTokenPrediction) -> float:
+        """Seconds of an update on a batch of demonstrations."""
+        own = stage.mixture or self.recipe.mixture
+        sizes = (stage.batch_size, stage.loss_weighting, stage.optimizer, own.model_dump())
+
+        def measured() -> float:
+            optimizer = make_optimizer(self._model, stage)
+
+            def update(step: int) -> None:
+                share = {"seed": 0, "name": "cost", "step": step, "share": step / (REPEATS + 1)}
+                batch = mixture.draw(self.task, own, stage.batch_size, **share)
+                next_token.accumulate_gradient(self._model, batch, stage.loss_weighting)
+                apply_gradients(self._model, optimizer, stage, step, REPEATS + 1)
+
+            return median_seconds(update)
+
+        return self._once("next-token update", sizes, measured)
+
+    def policy_round(self, stage: ReinforcementLearning) -> tuple[float, float]:
+        """(seconds of a round's samples, seconds of an update on all of them)."""
+
+        def measured() -> tuple[float, float]:
+            prompts = min(stage.prompts, MOST_PROMPTS)
+            rollout = self._gold_rollout(prompts, stage.group_size)
+            times = stage.prompts / prompts
+            sampled = median_seconds(lambda step: self._decode(rollout)) * times
+            return sampled, median_seconds(lambda step: self._policy_update(rollout, stage)) * times
+
+        return self._once("policy round", (stage.prompts, stage.group_size, stage.algorithm), measured)
+
+    def decoded_response(self) -> float:
+        """Seconds of one response of an evaluation."""
+        rows = min(ROWS_AT_ONCE, self.recipe.evaluate.during)
+        return self._once("decoding", (rows,), lambda: median_seconds(self._decoding(rows)) / rows)
+
+    def _decoding(self, rows: int) -> Callable[[int], None]:
+        answers = self._gold_rollout(rows, 1)
+        return lambda step: self._decode(answers)
+
+    def _once(self, name: str, sizes: tuple[Any, ...], measured: Callable[[], Any]) -> Any:
+        key = json.dumps([name, sizes, self._sizes, torch.get_num_threads()], sort_keys=True)
+        if key not in _TIMES:
+            with self._precision():
+                _TIMES[key] = measured()
+        return _TIMES[key]
+
+    @functools.cached_property
+    def _device(self) -> torch.device:
+        return torch.device(environment.pick_device(self.recipe.device))
+
+    @functools.cached_property
+    def _model(self) -> Model:
+        return families.build(self.recipe.model, self.task).initialise(stream(0, "model")).to(self._device)
+
+    @contextmanager
+    def _precision(self) -> Iterator[None]:
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=self.recipe.dtype == "bfloat16"):
+            yield
+
+    def _gold_rollout(self, prompts: int, group_size: int) -> Rollout:
+        """A rollout whose every response is the gold one, long where the task has long ones."""
+        asked = self.task.prompts(prompts, stream(0, "cost/prompts")).to(self._device)
+        rows = torch.arange(prompts, device=self._device).repeat_interleave(group_size)
+        responses = self.task.gold(asked, long=has_chains(self.task))[rows]
+        num_actions = output_mask(responses, self.task.vocabulary.eos).sum(dim=1)
+        logp = torch.zeros(responses.shape, device=self._device)
+        return Rollout(asked, rows, responses, logp, num_actions, torch.zeros((), device=self._device))
+
+    @torch.no_grad()
+    def _decode(self, rollout: Rollout) -> None:
+        """Token by token through the rollout's responses."""
+        prefix, last = split_prompts(rollout.prompts)
+        decoder = self._model.decoder(self._model.prefill(prefix), rollout.responses.shape[1])
+        decoder.spread(len(rollout.rows) // len(rollout.prompts))
+        tokens = last[rollout.rows, 0]
+        for column in rollout.responses.unbind(dim=1):
+            decoder.step(tokens)
+            tokens = column
+        self.task.verify(rollout.row_prompts, rollout.responses)
+
+    def _policy_update(self, rollout: Rollout, stage: ReinforcementLearning) -> None:
+        """The gradient of one update in which every row counts."""
+        advantages = torch.ones(len(rollout.rows), device=rollout.rows.device)
+        weights = sequence_weights(
+            rollout.num_actions,
+            stage.objective.aggregate,
+            max_length=self.task.long_length + 1,
+            counted=torch.ones_like(advantages, dtype=torch.bool),
+        )
+        batch = PolicyBatch(rollout, advantages, weights, on_policy=True, start_logp=None)
+        with savings.without("equal samples"):  # here all are equal, in a run they need not be
+            accumulate_gradient(self._model, batch, stage.objective, temperature=stage.temperature, kl=0.0)
+        self._model.zero_grad(set_to_none=True)
+
+
+def median_seconds(action: Callable[[int], None]) -> float:
+    """Median seconds of an action, after one call that is not counted."""
+    action(0)
+    found = []
+    for step in range(REPEATS):
+        started = time.perf_counter()
+        action(step + 1)
+        found.append(time.perf_counter() - started)
+    return statistics.median(found)
