@@ -45,7 +45,7 @@ def test_every_option_reaches_the_formulas() -> None:
     assert found["sampled_long_share"] == pytest.approx(long)
     assert found["star_next_share"] == pytest.approx(star.star_next_share(long, 3, q=0.8, reward="chain"))
     assert found["greedy_length_median"] == 2
-    assert found["posttrain"]["greedy_length_median"] == 8
+    assert found["rl"]["greedy_length_median"] == 8
     assert found["setting"]["group_size"] == 4
     assert found["reference"] is None
     longer = told("--algorithm", "rloo", "--updates", "7", "--step", "0.5")

@@ -96,26 +96,32 @@ def test_what_was_imported_before_gives_a_file_no_right(folder: Path) -> None:
     assert has_run(folder)
 
 
-def recipe_file(folder: Path, task: dict[str, object]) -> Path:
+def recipe_file(folder: Path, changes: dict[str, object]) -> Path:
     content = yaml.safe_load(recipe.shipped()["tiny"].read_text(encoding="utf-8"))
-    content |= {"name": "evil", "task": task, "mixture": {"p_cot": 0}}
+    content |= {"name": "evil", "mixture": {"p_cot": 0}, **changes}
     file = folder / "evil.yaml"
     file.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
     return file
 
 
 @pytest.mark.parametrize(
-    "task", [{"name": REFERENCE}, {"name": "reasoning_gym", "chain": "evil_tasks:chain"}], ids=["task", "chain"]
+    "changes",
+    [
+        {"task": {"name": REFERENCE}},
+        {"task": {"name": "reasoning_gym", "chain": "evil_tasks:chain"}},
+        {"stages": {"pretrain": {"kind": "ntp"}, "more": {"kind": REFERENCE}}},
+    ],
+    ids=["task", "chain", "stage"],
 )
 @pytest.mark.parametrize(
     "arguments",
     [["run", "--dry-run"], ["sweep", "--dry-run"], ["sweep", "--status"], ["dataset", "out"], ["bench"]],
     ids=lambda arguments: "-".join(arguments).replace("---", "-"),
 )
-def test_a_recipe_in_a_file_runs_no_code(folder: Path, task: dict[str, object], arguments: list[str]) -> None:
-    """Neither from the task itself nor from any of its settings."""
+def test_a_recipe_in_a_file_runs_no_code(folder: Path, changes: dict[str, object], arguments: list[str]) -> None:
+    """Neither from the task itself nor from any of its settings, nor from a kind of stage."""
     verb, *rest = arguments
-    ended = command(verb, recipe_file(folder, task), *rest)
+    ended = command(verb, recipe_file(folder, changes), *rest)
     assert ended.status == 2
     (line,) = ended.err.splitlines()
     assert "is code, and" in line
@@ -125,7 +131,7 @@ def test_a_recipe_in_a_file_runs_no_code(folder: Path, task: dict[str, object], 
 
 
 def test_a_recipe_in_a_file_is_followed_where_the_user_says_so(folder: Path) -> None:
-    file = str(recipe_file(folder, {"name": REFERENCE}))
+    file = str(recipe_file(folder, {"task": {"name": REFERENCE}}))
     assert recipe.load(file, trust=True).task.model_dump()["name"] == REFERENCE
     assert has_run(folder)
     for typed in (f"task.name={REFERENCE}", f"task={{name: '{REFERENCE}', d: 4}}"):

@@ -115,7 +115,7 @@ def test_the_engine_alone_with_its_memory(finished: Path) -> None:
         (["multiplication-2", "--grid"], "task.d: unknown key; allowed: name, n, m, marker, held_out"),
         (
             ["tiny", "posttrain=null", "continued_pretrain=null"],
-            "posttrain: tiny has no RL; --only stage1 measures it without",
+            "stages: tiny has no RL; --only stage1 measures it without",
         ),
     ],
 )

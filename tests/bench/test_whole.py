@@ -10,6 +10,7 @@ import torch
 
 from chainlift.bench import peers, states, weld, whole
 from chainlift.bench.machine import Machine
+from chainlift.bench.stages_measured import next_token_stage
 from chainlift.bench.tables import whole_table
 from chainlift.bench.whole import OURS, WELD, Whole, WholeRun
 from chainlift.cli import main
@@ -34,7 +35,8 @@ def test_the_weld_takes_the_steps_that_a_run_takes(family: str, small: Recipe, t
     (tmp_path / "start").mkdir()
     states.save_new(recipe, tmp_path / "start")
     theirs = peers.load(tmp_path / "start", Machine(), training=True)
-    weld.Weld(recipe, registry.build(recipe.task)).next_tokens(theirs, recipe.pretrain, "pretrain")
+    name, first = next_token_stage(recipe)
+    weld.Weld(recipe, registry.build(recipe.task)).next_tokens(theirs, first, name, 8)
     torch.testing.assert_close(theirs.lm_head.weight, ours.head.weight, rtol=1e-4, atol=1e-5)  # pyright: ignore
 
 
@@ -42,8 +44,9 @@ def test_the_weld_takes_the_steps_that_a_run_takes(family: str, small: Recipe, t
 def test_muon_moves_the_same_matrices_on_both_sides(family: str, small: Recipe, tmp_path: Path) -> None:
     recipe = recipes.override(small, [f"model.family={family}", "pretrain.optimizer=muon"])
     states.save_new(recipe, tmp_path)
-    theirs = weld.optimizers(peers.load(tmp_path, Machine(), training=True), recipe.pretrain)
-    ours = make_optimizer(hub.load(tmp_path)[0], recipe.pretrain).parts
+    _, first = next_token_stage(recipe)
+    theirs = weld.optimizers(peers.load(tmp_path, Machine(), training=True), first)
+    ours = make_optimizer(hub.load(tmp_path)[0], first).parts
     sizes = []
     for side in (ours, theirs):
         (muon,) = (optimizer for optimizer in side if type(optimizer).__name__ == "Muon")

@@ -58,13 +58,19 @@ def fresh_folder(path: Path, tree: Tree) -> Path:
 
 
 def allowed(scene: scenes.Scene, work: Path, begun: Tree) -> list[Any]:
-    """How the folder may be in the end: as the command leaves it, or as it was, where something had been done there."""
+    """How the folder may be in the end: as the command leaves it or, where something had been done there, as it was.
+
+    Or, there, as it becomes where the command had emptied the run and the last of its stages, but not yet the others.
+    """
     scene.command(fresh_folder(work / "whole", begun))
     found = [scenes.compared(tree_of(work / "whole"))]
     if begun:
-        scene.follows(fresh_folder(work / "whole", begun))
-        found.append(scenes.compared(tree_of(work / "whole")))
-        assert differing(*found), "what had been done cannot be told apart"
+        for emptied in scenes.emptied(begun):
+            scene.follows(fresh_folder(work / "whole", emptied))
+            found.append(scenes.compared(tree_of(work / "whole")))
+        first, *others = found
+        assert all(differing(first, other) for other in others[:-1]), "what had been done cannot be told apart"
+        assert not differing(first, others[-1]), "a run that begins again is not one that begins"
     return found
 
 

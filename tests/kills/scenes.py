@@ -108,6 +108,22 @@ SCENES = {
 }
 
 
+def emptied(begun: Tree) -> list[Tree]:
+    """A finished run as it was; and without its folder, and without the last 0, 1, ... of the stages that it shares."""
+    stages = [
+        folder
+        for name in reversed(RECIPE["stages"])
+        for folder in begun
+        if folder.count("/") == 1 and folder.startswith(f"stages/{name}-")
+    ]
+    assert len(stages) == len(RECIPE["stages"])
+    found = [begun]
+    for number in range(len(stages) + 1):
+        kept = (path for path in begun if path.startswith("stages") and not path.startswith(tuple(stages[:number])))
+        found.append({path: begun[path] for path in kept})
+    return found
+
+
 def prepare(*, measures: bool) -> None:
     """Replace what takes time and writes nothing: git's answers, figures and, unless it `measures`, measuring."""
     torch.set_num_threads(1)

@@ -111,7 +111,7 @@ def all_right(problems: Any, responses: Any, grader: Any, template: Any) -> list
 def test_runs_that_agree_on_fine_tuning_share_it(tmp_path: Path) -> None:
     first, _ = run(tmp_path)
     second, _ = run(tmp_path, "posttrain.lr=1e-3")
-    assert len(list(tmp_path.glob("pretrain-*"))) == 1
+    assert len(list(tmp_path.glob("shared-pretrain-*"))) == 1
     tuned = [[row for row in one.rows() if row["stage"] == "pretrain"] for one in (first, second)]
     assert tuned[0] == tuned[1]
 

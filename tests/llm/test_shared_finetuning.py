@@ -58,7 +58,7 @@ def test_other_settings_of_the_end_train_nothing_and_give_the_record_of_a_run_al
     assert summary["pretrain"]["prompts"] == 24
     for name in ("metrics.jsonl", "rollouts.jsonl", "checkpoints/pretrain-6/model.safetensors"):
         assert (folder.path / name).read_bytes() == (alone.path / name).read_bytes(), name
-    (shared,) = (tmp_path / "runs").glob("pretrain-*")
+    (shared,) = (tmp_path / "runs").glob("shared-pretrain-*")
     assert measured(RunFolder(shared)) == [(0, False, 8), (3, False, 8), (6, True, 16)]
 
 
@@ -68,4 +68,4 @@ def test_rl_follows_a_fine_tuning_that_was_measured_again(tmp_path: Path) -> Non
     folder, _ = run(tmp_path, "evaluate.prompts=20", "posttrain.updates=1")
     assert measured(folder)[-1] == (6, True, 20)
     assert [row["step"] for row in folder.rows() if row["stage"] == "posttrain" and row["kind"] == "update"] == [1]
-    assert len(list(tmp_path.glob("pretrain-*"))) == 1
+    assert len(list(tmp_path.glob("shared-pretrain-*"))) == 1

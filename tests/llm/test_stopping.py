@@ -104,6 +104,6 @@ def test_stopping_between_two_updates_keeps_the_updates_that_are_done(
         Asked(patch, "llm/pretrain/evaluate", 3)  # at step 3, greedy; two batches at step 0
         with pytest.raises(Interrupted):
             run(tmp_path, *chosen)
-    (folder,) = tmp_path.glob("pretrain-*")
+    (folder,) = tmp_path.glob("shared-pretrain-*")
     kept = [path.name for path in (folder / "checkpoints/trainer-pretrain").iterdir() if path.is_dir()]
     assert kept == ["checkpoint-3"]

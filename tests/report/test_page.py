@@ -79,9 +79,8 @@ def test_the_page_says_what_the_reference_is(finished: Path) -> None:
 def test_curves_are_the_evaluations_on_record(finished: Path) -> None:
     record = read(finished)
     rows = record.of("posttrain", "evaluation")
-    greedy = next(
-        c for c in curves.lift(record) if (c.panel, c.mode, c.quantity) == ("posttrain", "greedy", "accuracy")
-    )
+    wanted = ("posttrain", "greedy", "accuracy")
+    greedy = next(c for c in curves.lift(record) if (c.panel, c.mode, c.quantity) == wanted)
     assert greedy.values == [row["greedy"]["accuracy"] for row in rows]
     assert greedy.low == [row["greedy"]["accuracy_ci95"][0] for row in rows]
     baseline = next(c for c in curves.lift(record) if c.is_baseline)

@@ -47,7 +47,8 @@ def product(recipe: Recipe) -> tuple[int, int]:
 
 def drawn(recipe: Recipe, task: Task, step: int) -> MixtureBatch:
     """Batch number `step` of the recipe's stage 1."""
-    return mixture.draw(task, recipe.mixture, next_token_stage(recipe)[1].batch_size, seed=0, name="bench", step=step)
+    name, stage = next_token_stage(recipe)
+    return mixture.draw(task, recipe.mixture_of(name), stage.batch_size, seed=0, name="bench", step=step)
 
 
 def asked(task: Task, number: int, step: int) -> Tensor:

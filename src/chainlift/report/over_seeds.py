@@ -15,7 +15,8 @@ from chainlift.runs import course
 def over_seeds(summaries: list[dict[str, Any]]) -> dict[str, Any]:
     """Per stage and quantity the `mean` over two or more seeds' summaries, its `ci95` and the `values`, seed by seed.
 
-    A stage that one of them lacks is left out. Shares are cut to [0, 1]. Where all seeds agree the interval has no width: the seeds say no more than that.
+    A stage that one of them lacks is left out. Shares are cut to [0, 1]. Where all seeds agree the interval has no
+    width: the seeds say no more than that.
     """
     first = summaries[0]
     found: dict[str, Any] = {"recipe": first["recipe"], "seeds": [summary["seed"] for summary in summaries]}

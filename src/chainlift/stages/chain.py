@@ -23,7 +23,7 @@ OWN = (*REFERS[:1], "match_tokens", "token_ratio", "keep", "steps")
 def filled(stages: Mapping[str, Any], reserved: set[str]) -> dict[str, dict[str, Any]]:
     """Keys and values of the stages that are not null, each with its start and with what it takes over.
 
-    ValueError for a name that is none, or that a key of recipes (`reserved`) has.
+    ValueError for a name that is none, or that a key of recipes or summaries (`reserved`) has.
     """
     found: dict[str, dict[str, Any]] = {}
     before: str | None = None
@@ -31,7 +31,9 @@ def filled(stages: Mapping[str, Any], reserved: set[str]) -> dict[str, dict[str,
         if given is None:
             continue
         if not isinstance(name, str) or not NAME.fullmatch(name) or name in reserved:
-            raise ValueError(f"{name!r} is no name for a stage: small letters, digits and _, and no key of recipes")
+            raise ValueError(
+                f"{name!r} is no name for a stage: small letters, digits and _, and no key of recipes or summaries"
+            )
         content = given.model_dump() if isinstance(given, Settings) else given
         if not isinstance(content, dict):
             raise KeyedError(name, "must hold keys and values")

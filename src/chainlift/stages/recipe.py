@@ -17,6 +17,7 @@ from chainlift.overrides import overridden
 from chainlift.reading import StrPath
 from chainlift.references import Trust
 from chainlift.runs import track as trackers
+from chainlift.runs.shapes import Summary
 from chainlift.runs.track import TrackerName
 from chainlift.settings import NOT_HASHED, Settings
 from chainlift.stages import chain, kinds
@@ -93,7 +94,7 @@ class Recipe(BaseRecipe):
         if not isinstance(value, dict):
             raise ValueError("must hold the stages' names, each with its keys and values")
         stages = {}
-        for name, content in chain.filled(value, reserved=set(cls.model_fields)).items():
+        for name, content in chain.filled(value, reserved={*cls.model_fields, *Summary.model_fields, "seeds"}).items():
             try:
                 kind = kinds.find(content.get("kind"), info.context)
             except ValueError as error:

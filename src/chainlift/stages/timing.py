@@ -37,6 +37,7 @@ from chainlift.tasks.base import Task, has_chains, output_mask
 
 MOST_PROMPTS = 32
 REPEATS = 3  # after one that is not counted
+CALM = {"lr": 1e-6, "muon_lr": 1e-6}  # rates that take as long as any, and at which nothing diverges
 
 _TIMES: dict[str, Any] = {}
 
@@ -56,13 +57,14 @@ class Stopwatch:
         sizes = (stage.batch_size, stage.loss_weighting, stage.optimizer, own.model_dump())
 
         def measured() -> float:
-            optimizer = make_optimizer(self._model, stage)
+            calm = stage.model_copy(update=CALM)
+            optimizer = make_optimizer(self._model, calm)
 
             def update(step: int) -> None:
                 share = {"seed": 0, "name": "cost", "step": step, "share": step / (REPEATS + 1)}
                 batch = mixture.draw(self.task, own, stage.batch_size, **share)
                 next_token.accumulate_gradient(self._model, batch, stage.loss_weighting)
-                apply_gradients(self._model, optimizer, stage, step, REPEATS + 1)
+                apply_gradients(self._model, optimizer, calm, step, REPEATS + 1)
 
             return median_seconds(update)
 

@@ -40,7 +40,7 @@ class Row:
 
 def rows(chosen: Sequence[AnyRecipe], out: Path) -> list[Row]:
     """A row for each run of a sweep, in order, with the settings in which the runs differ."""
-    flat = [_flat(one.model_dump(mode="json")) for one in chosen]
+    flat = [_written(_flat(one.model_dump(mode="json"))) for one in chosen]
     keys = list(dict.fromkeys(key for one in flat for key in one))
     vary = [key for key in keys if key != "title" and len({one.get(key) for one in flat}) > 1]
     found = []
@@ -161,3 +161,8 @@ def _flat(content: dict[str, Any], above: str = "") -> dict[str, str]:
         name = f"{above}{key}"
         found |= _flat(value, f"{name}.") if isinstance(value, dict) else {name: str(value)}
     return found
+
+
+def _written(flat: dict[str, str]) -> dict[str, str]:
+    """The keys as overrides have them, which begin with a stage's name."""
+    return {key.removeprefix("stages."): value for key, value in flat.items()}

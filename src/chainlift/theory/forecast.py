@@ -40,7 +40,7 @@ def predictions(
     q: float = 1.0,
     reward: str = "end_to_end",
 ) -> dict[str, Any]:
-    """What a perfect learner of the mixture does, STaR from there, and the limit of RL (`posttrain`).
+    """What a perfect learner of the mixture does, STaR from there, and the limit of RL (`rl`).
 
     Greedy figures are of the temperature-1 model; `temperature` is that of the samples, STaR's included, and of STaR's
     fit, as in chainlift's own loop. Accuracies are those of the answers; `reward` says what STaR keeps. The limit is
