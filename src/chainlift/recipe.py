@@ -18,13 +18,13 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 from pydantic import Field, SerializeAsAny, ValidationError, ValidationInfo, field_validator, model_validator
 
 from chainlift import reading
+from chainlift.learning import reward as rewards
 from chainlift.learning.next_token import ContinuedSettings, PretrainSettings
 from chainlift.learning.policy_update import PosttrainSettings
 from chainlift.measure import occasions
 from chainlift.measure.evaluate import EvaluateSettings
 from chainlift.models import families
 from chainlift.models.blocks import ModelSettings
-from chainlift.models.families import AnySettings
 from chainlift.overrides import Kinds, overridden
 from chainlift.reading import StrPath
 from chainlift.references import Trust
@@ -73,7 +73,7 @@ class Recipe(Named):
     """What is learned; `task.name` chooses, its other keys belong to that task."""
     mixture: MixtureSettings = MixtureSettings()
     """Share of long demonstrations."""
-    model: AnySettings = ModelSettings()
+    model: SerializeAsAny[Settings] = ModelSettings()
     """Who learns; `model.family` chooses, its other keys belong to that family."""
     pretrain: PretrainSettings = PretrainSettings()
     """Stage 1, next-token prediction."""
@@ -112,7 +112,7 @@ class Recipe(Named):
     @classmethod
     def _model_by_family(cls, value: Any, info: ValidationInfo) -> Any:
         if isinstance(value, dict):
-            return part(families.settings_class(value), value, info.context)
+            return part(families.settings_class(value, info.context), value, info.context)
         if not isinstance(value, Settings):
             raise ValueError("must hold keys and values")
         return value
@@ -121,11 +121,10 @@ class Recipe(Named):
     def _model_fits_task(self) -> Recipe:
         task = tasks.build(self.task)
         families.check(self.model, task)
-        if self.model.family == "linear" and "muon" in (
-            self.pretrain.optimizer,
-            getattr(self.posttrain, "optimizer", ""),
-        ):
-            raise ValueError("optimizer muon moves the matrices of a transformer's blocks; family linear has none")
+        if "muon" in (self.pretrain.optimizer, getattr(self.posttrain, "optimizer", "")):
+            families.check_muon(self.model, task)
+        if self.posttrain is not None:
+            rewards.check(self.posttrain.reward, task)
         if self.mixture.p_cot > 0 and not has_chains(task):
             raise ValueError("mixture.p_cot must be 0, as this task has no long demonstrations (task.chain is null)")
         return self
@@ -180,7 +179,7 @@ def load(
     said = Trust.of(str(source), overrides, trust)
     kinds: Kinds = {
         "task": lambda task: tasks.settings_class(task.get("name", "running_sum"), said),
-        "model": families.settings_class,
+        "model": lambda model: families.settings_class(model, said),
     }
     content = content_of(str(source), {**shipped(), **shipped("llm")}, overrides, seed=seed, kinds=kinds)
     if is_llm(content):

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from chainlift import recipe
+from chainlift import registry as registries
 from chainlift.tasks import registry
 from tests.conftest import chainlift
 
@@ -26,7 +27,8 @@ SMALL += ["evaluate.pass_at_k_prompts=2", "evaluate.pass_at_k_samples=2"]
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A working directory with the documented files; what is registered and imported in it is forgotten afterwards."""
-    before, path = dict(registry._TASKS), list(sys.path)
+    monkeypatch.setattr(registry.TASKS, "_pieces", dict(registry.TASKS._pieces))
+    path = list(sys.path)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "my_tasks.py").write_text(TASK, encoding="utf-8")
     (tmp_path / "my_chains.py").write_text(CHAINS, encoding="utf-8")
@@ -34,8 +36,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     for name in ("my_tasks", "my_chains", "other"):
         sys.modules.pop(name, None)
     sys.path[:] = path
-    registry._TASKS.clear()
-    registry._TASKS.update(before)
 
 
 def test_the_document_keeps_to_thirty_lines() -> None:
@@ -75,12 +75,14 @@ def test_a_class_is_found_in_the_working_directory(folder: Path) -> None:
 @pytest.mark.parametrize("value", ["my_tasks:Alternating", "other"])
 def test_an_entry_point_gives_it_a_name(folder: Path, monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     """One that names the class, and one whose module registers it."""
-    register = 'registry.register("alternating", AlternatingSettings, Alternating)'
-    (folder / "other.py").write_text(f"from chainlift.tasks import registry\n{TASK}\n{register}\n", encoding="utf-8")
+    register = 'TASKS.register("alternating", Alternating)'
+    (folder / "other.py").write_text(
+        f"from chainlift.tasks.registry import TASKS\n{TASK}\n{register}\n", encoding="utf-8"
+    )
     monkeypatch.syspath_prepend(str(folder))  # as if it were installed
     point = importlib.metadata.EntryPoint("alternating", value, registry.GROUP)
-    monkeypatch.setattr(registry, "entry_points", lambda group: [point] if group == registry.GROUP else [])
-    assert "alternating" in registry.names()
+    monkeypatch.setattr(registries, "entry_points", lambda group: [point] if group == registry.GROUP else [])
+    assert "alternating" in registry.TASKS.names()
     found = recipe.load("tiny", ["task={name: alternating, d: 4}"])
     assert registry.build(found.task).long_length == 4
 

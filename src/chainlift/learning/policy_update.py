@@ -13,15 +13,15 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 from torch import Tensor
 
 from chainlift.learning import objective as objectives
-from chainlift.learning import reward as rewards
 from chainlift.learning.advantage import GROUP_KINDS
 from chainlift.learning.likelihood import MAX_TOKENS, length_buckets, log_probs
 from chainlift.learning.optimizer import OptimizerSettings
 from chainlift.learning.presets import AdvantageKind, Aggregate, ClipKind, Objective, RatioKind, preset
+from chainlift.learning.reward import REWARDS
 from chainlift.learning.rollout import Rollout
 from chainlift.models import savings
 from chainlift.models.protocol import Cache, SequenceModel, split_prompts
@@ -31,9 +31,9 @@ class PosttrainSettings(OptimizerSettings):
     """Stage 2: rounds of sampling, scoring and updating. What is left at null comes from the algorithm's preset."""
 
     algorithm: str = "grpo"
-    """A preset of learning/presets.py: star, reinforce, rloo, grpo, dr_grpo, dapo, gspo, cispo."""
+    """star, reinforce, rloo, grpo, dr_grpo, dapo, gspo, cispo (learning/presets.py), or one's own: `module:name`."""
     reward: str = "end_to_end"
-    """A row of learning/reward.py: end_to_end, the answer is right; chain, all of it is gold, long or short."""
+    """end_to_end, the answer is right; chain, all of it is gold, long or short; or one's own: `module:name`."""
     prompts: int = Field(default=32, ge=1)
     """P: new prompts a round."""
     group_size: int = Field(default=8, ge=1)
@@ -41,7 +41,7 @@ class PosttrainSettings(OptimizerSettings):
     updates: int = Field(default=40, ge=1)
     """Optimizer updates in all."""
     updates_per_round: int | None = Field(default=None, ge=1)
-    """Updates from one round's samples; default: 4 for star, else 1."""
+    """Updates from one round's samples; default: the algorithm's, 4 for star and 1 for the other shipped ones."""
     minibatches: int = Field(default=1, ge=1)
     """Parts into which a round's samples are shuffled, one an update."""
     temperature: float = Field(default=1.0, ge=1e-6, le=1e9)
@@ -77,14 +77,14 @@ class PosttrainSettings(OptimizerSettings):
 
     @field_validator("algorithm")
     @classmethod
-    def _known(cls, value: str) -> str:
-        preset(value)
+    def _known(cls, value: str, info: ValidationInfo) -> str:
+        preset(value, info.context)
         return value
 
     @field_validator("reward")
     @classmethod
-    def _reward_is_known(cls, value: str) -> str:
-        rewards.check(value)
+    def _reward_is_known(cls, value: str, info: ValidationInfo) -> str:
+        REWARDS.find(value, info.context)
         return value
 
     @model_validator(mode="after")
@@ -106,7 +106,7 @@ class PosttrainSettings(OptimizerSettings):
     @property
     def updates_a_round(self) -> int:
         """Updates from one round's samples, default filled in."""
-        return self.updates_per_round or (4 if self.algorithm == "star" else 1)
+        return self.objective.updates_per_round
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from chainlift.learning.presets import PRESETS
+from chainlift.learning.presets import Objective, preset
+from chainlift.references import is_reference
 from chainlift.report.record import Record
 from chainlift.theory.closed_forms import LONG_REWARDS
 from chainlift.theory.expected_update import has_expected_update
@@ -79,15 +80,17 @@ def _curve(
     """(curve over the rounds of STaR, or over the updates of a policy gradient, its name)."""
     if _is_star(settings):
         return star_curve(start, setting, rows[-1]["round"]), STAR
+    objective = _objective(settings)
+    assert objective is not None
     peak = max(settings["lr"], 1e-300)
     curve = policy_gradient_curve(
         start,
         setting,
-        PRESETS[settings["algorithm"]],
+        objective,
         [REFERENCE_STEP * row["lr"] / peak for row in rows],
         group_size=settings["group_size"],
         prompts=settings["prompts"],
-        updates_per_round=settings.get("updates_per_round") or 1,
+        updates_per_round=settings.get("updates_per_round") or objective.updates_per_round,
     )
     return curve, f"reference: no noise, {REFERENCE_STEP:g} log-odds an update at the peak rate"
 
@@ -95,6 +98,7 @@ def _curve(
 def _is_covered(record: Record) -> bool:
     """The run is a finished one of a running sum by a learner and an algorithm that theory/mean_field.py describes."""
     recipe, settings = record.recipe, record.recipe.get("posttrain") or {}
+    objective = _objective(settings)
     needed = {"algorithm", "reward", "temperature", "lr", "group_size", "prompts"}
     return (
         record.summary is not None
@@ -104,8 +108,8 @@ def _is_covered(record: Record) -> bool:
         and recipe.get("model", {}).get("stop_degree") != 1
         and needed <= set(settings)
         and settings["reward"] in LONG_REWARDS
-        and settings["algorithm"] in PRESETS
-        and (_is_star(settings) or has_expected_update(PRESETS[settings["algorithm"]]))
+        and objective is not None
+        and (_is_star(settings) or has_expected_update(objective))
         and all(settings.get(key, value) == value or _harmless(settings, key) for key, value in PLAIN.items())
         and record.summary["theory"].get("sampled_long_share") is not None
     )
@@ -113,7 +117,19 @@ def _is_covered(record: Record) -> bool:
 
 def _is_star(settings: dict[str, Any]) -> bool:
     """The algorithm fits what it accepts, so that it has one step a round."""
-    return PRESETS[settings["algorithm"]].advantage == "accept"
+    objective = _objective(settings)
+    return objective is not None and objective.advantage == "accept"
+
+
+def _objective(settings: dict[str, Any]) -> Objective | None:
+    """The run's algorithm; None for one that is code named by the record, which nothing here imports, or not known."""
+    name = settings.get("algorithm")
+    if not isinstance(name, str) or is_reference(name):
+        return None
+    try:
+        return preset(name)
+    except ValueError:
+        return None
 
 
 def _harmless(settings: dict[str, Any], key: str) -> bool:

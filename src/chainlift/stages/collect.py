@@ -12,7 +12,7 @@ from chainlift.learning import advantage as advantages
 from chainlift.learning import reward
 from chainlift.learning.policy_update import PosttrainSettings
 from chainlift.measure.evaluate import Answers, answer
-from chainlift.models.families import Model
+from chainlift.models.model import Model
 from chainlift.seeding import stream
 from chainlift.stages.context import Context
 

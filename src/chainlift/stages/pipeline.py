@@ -88,11 +88,10 @@ def plan(recipe: Recipe, out: Path) -> str:
     needs.check(recipe, environment.pick_device(recipe.device))
     task = tasks.build(recipe.task)
     model = families.build(recipe.model, task)
-    num_parameters = sum(parameter.numel() for parameter in model.parameters())
     stage_1 = recipe.pretrain.steps * recipe.pretrain.batch_size
     lines = [
         yaml_text.dump(recipe.model_dump(mode="json")).rstrip(),
-        f"# model: {num_parameters:,} parameters",
+        f"# model: {model.describe()}",
         f"# stage 1: {stage_1:,} demonstrations, shared by all runs that agree on it ({recipe.stage_1.run_id})",
     ]
     if recipe.posttrain is not None:

@@ -20,7 +20,7 @@ from chainlift.learning.optimizer import apply_gradients, make_optimizer
 from chainlift.learning.policy_update import PolicyBatch, PosttrainSettings, accumulate_gradient
 from chainlift.learning.rollout import Rollout
 from chainlift.measure.evaluate import Answers
-from chainlift.models.families import Model
+from chainlift.models.model import Model
 from chainlift.models.protocol import split_prompts
 from chainlift.runs import checkpoint
 from chainlift.runs.checkpoint import TrainerState

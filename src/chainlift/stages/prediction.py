@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from chainlift.models.linear import LinearSettings
+from chainlift.models import families
 from chainlift.recipe import Recipe
 from chainlift.tasks.multiplication import MultiplicationSettings
 from chainlift.tasks.permutation import PermutationSettings
@@ -25,6 +25,9 @@ def predicted(recipe: Recipe) -> dict[str, Any]:
     The sequence mean weights long demonstrations by their length, so its minimiser is that of another p_cot.
     """
     task, p_cot = recipe.task, recipe.mixture.p_cot
+    learner = families.family_of(recipe.model).theory(recipe.model)
+    if learner is None:
+        return _unknown()
     if isinstance(task, MultiplicationSettings) and recipe.pretrain.loss_weighting != "sequence_mean":
         return _unknown() | {
             "sampled_long_share": p_cot,
@@ -37,7 +40,7 @@ def predicted(recipe: Recipe) -> dict[str, Any]:
         if not task.is_plain:
             return _unknown()
         p_cot = closed_forms.sequence_mean_p_cot(task.d, p_cot)
-    if isinstance(recipe.model, LinearSettings) and recipe.model.stop_degree == 1:
+    if learner == "blind_to_the_stop":
         told = linear_model.degree_1_predictions(task.d, modulus, p_cot)
         known = recipe.posttrain is None or recipe.posttrain.reward in closed_forms.LONG_REWARDS
         return told if known else told | {key: _unknown().get(key) for key in OF_RL}

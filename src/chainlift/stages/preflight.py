@@ -8,7 +8,7 @@ from chainlift.learning import advantage as advantages
 from chainlift.learning import reward, sharding
 from chainlift.learning.policy_update import PosttrainSettings
 from chainlift.measure.evaluate import answer
-from chainlift.models.families import Model
+from chainlift.models.model import Model
 from chainlift.runs.checkpoint import TrainerState
 from chainlift.seeding import stream
 from chainlift.stages.context import Context

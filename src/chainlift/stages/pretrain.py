@@ -8,7 +8,7 @@ from pathlib import Path
 from chainlift.learning import averaging, next_token, parallel, sharding
 from chainlift.learning.next_token import PretrainSettings
 from chainlift.learning.optimizer import apply_gradients, make_optimizer
-from chainlift.models.families import Model
+from chainlift.models.model import Model
 from chainlift.runs import checkpoint
 from chainlift.runs.checkpoint import TrainerState
 from chainlift.stages.context import Context
