@@ -75,7 +75,7 @@ class Model(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Logits (B, S, V) of the next token at every position of tokens (B, S); none may depend on a later token."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} has no forward")
 
     def initialise(self, generator: torch.Generator) -> Self:
         """Self, drawn from `generator`: embeddings N(0, 1), matrices N(0, 1/fan in), biases 0, the rest as constructed.
