@@ -22,6 +22,7 @@ from chainlift.bench.timing import Action, Case, Comparison, Doing, clocked, in_
 from chainlift.models import graphs, savings
 from chainlift.models.decoding import TransformerDecoder
 from chainlift.models.protocol import split_prompts
+from chainlift.models.transformer import Transformer
 from chainlift.recipe import Recipe
 
 NEVER = 10**9
@@ -56,6 +57,7 @@ def pieces_of_a_recording(recipe: Recipe, folder: Path, device: str) -> Finding:
     engine = Engine(recipe, folder, machine)
     prefix, last = split_prompts(asked(engine.task, recipe.posttrain.prompts, 0).to(device))
     model, tokens = engine.model, last[:, 0]
+    assert isinstance(model, Transformer)  # what is taken apart here is its decoder
     each: dict[str, list[float]] = {}
 
     def timed(name: str, doing: Any) -> None:
