@@ -18,6 +18,7 @@ ORDER = [
     "settings",
     "overrides",
     "references",
+    "registry",
     "seeding",
     "launcher",
     "processes",

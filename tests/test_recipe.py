@@ -154,10 +154,10 @@ def test_a_schedule_of_the_mixture() -> None:
 @pytest.mark.parametrize(
     ("override", "told"),
     [
-        ("model.family=linar", "family 'linar' is not known; known: gpt2, mistral, linear"),
-        ("model.family=[1]", r"family \[1\] is not known; known: gpt2, mistral, linear"),
-        ("task.name=[1]", "task: name must be one of .*running_sum"),
-        ("task.name={a: 1}", "task: name must be one of .*running_sum"),
+        ("model.family=linar", "family 'linar' is not known, did you mean 'linear'.; known: gpt2, linear, mistral"),
+        ("model.family=[1]", r"family \[1\] is not known; known: gpt2, linear, mistral"),
+        ("task.name=[1]", r"task: task \[1\] is not known; known: .*running_sum"),
+        ("task.name={a: 1}", "task: task {'a': 1} is not known; known: .*running_sum"),
         ("model={family: linear, layers: 2}", "model.layers: unknown key; allowed: family, stop_degree"),
         ("model={family: linear, stop_degree: 3}", "model.stop_degree: .* less than or equal to 2"),
         ("model.widht=3", "model.widht: unknown key, did you mean 'width'"),

@@ -11,20 +11,20 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import torch
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 from torch import Tensor
 
 from chainlift.learning import next_token, parallel, sharding
-from chainlift.learning import reward as rewards
 from chainlift.learning.advantage import GROUP_KINDS
 from chainlift.learning.likelihood import log_probs
 from chainlift.learning.objective import sequence_weights
 from chainlift.learning.optimizer import OptimizerSettings, apply_gradients, make_optimizer
 from chainlift.learning.policy_update import PolicyBatch, accumulate_gradient
 from chainlift.learning.presets import AdvantageKind, Aggregate, ClipKind, Objective, RatioKind, preset
+from chainlift.learning.reward import REWARDS
 from chainlift.learning.rollout import Rollout
 from chainlift.measure.evaluate import Answers, EvaluateSettings
-from chainlift.models.families import Model
+from chainlift.models.model import Model
 from chainlift.models.protocol import split_prompts
 from chainlift.runs.checkpoint import TrainerState
 from chainlift.seeding import stream
@@ -51,9 +51,9 @@ class ReinforcementLearning(OptimizerSettings, Stage):
     kind: str = "rl"
 
     algorithm: str = "grpo"
-    """A preset of learning/presets.py: star, reinforce, rloo, grpo, dr_grpo, dapo, gspo, cispo."""
+    """star, reinforce, rloo, grpo, dr_grpo, dapo, gspo, cispo (learning/presets.py), or one's own: `module:name`."""
     reward: str = "end_to_end"
-    """A row of learning/reward.py: end_to_end, the answer is right; chain, all of it is gold, long or short."""
+    """end_to_end, the answer is right; chain, all of it is gold, long or short; or one's own: `module:name`."""
     prompts: int = Field(default=32, ge=1)
     """P: new prompts a round."""
     group_size: int = Field(default=8, ge=1)
@@ -61,7 +61,7 @@ class ReinforcementLearning(OptimizerSettings, Stage):
     updates: int = Field(default=40, ge=1)
     """Optimizer updates in all."""
     updates_per_round: int | None = Field(default=None, ge=1)
-    """Updates from one round's samples; default: 4 for star, else 1."""
+    """Updates from one round's samples; default: the algorithm's, 4 for star and 1 for the other shipped ones."""
     minibatches: int = Field(default=1, ge=1)
     """Parts into which a round's samples are shuffled, one an update."""
     temperature: float = Field(default=1.0, ge=1e-6, le=1e9)
@@ -101,14 +101,14 @@ class ReinforcementLearning(OptimizerSettings, Stage):
 
     @field_validator("algorithm")
     @classmethod
-    def _known(cls, value: str) -> str:
-        preset(value)
+    def _known(cls, value: str, info: ValidationInfo) -> str:
+        preset(value, info.context)
         return value
 
     @field_validator("reward")
     @classmethod
-    def _reward_is_known(cls, value: str) -> str:
-        rewards.check(value)
+    def _reward_is_known(cls, value: str, info: ValidationInfo) -> str:
+        REWARDS.find(value, info.context)
         return value
 
     @model_validator(mode="after")
@@ -130,7 +130,7 @@ class ReinforcementLearning(OptimizerSettings, Stage):
     @property
     def updates_a_round(self) -> int:
         """Updates from one round's samples, default filled in."""
-        return self.updates_per_round or (4 if self.algorithm == "star" else 1)
+        return self.objective.updates_per_round
 
     @property
     def num_rounds(self) -> int:
