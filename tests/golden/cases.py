@@ -15,10 +15,12 @@ seed: 0
 task: {name: running_sum, d: 4, modulus: 2}
 mixture: {p_cot: 0.5}
 model: {family: gpt2, layers: 2, width: 16, heads: 2}
-pretrain: {steps: 10, batch_size: 16, optimizer: adamw, lr: 1e-2, warmup: 2, schedule: linear, hold: 0.5}
-posttrain:
-  {algorithm: grpo, reward: end_to_end, prompts: 8, group_size: 4, updates: 3, lr: 1e-2, warmup: 1, schedule: cosine}
-evaluate: {prompts: 16, during: 16, every: 10, posttrain_every: 10, pass_at_k_prompts: 4, pass_at_k_samples: 2}
+stages:
+  pretrain: {kind: ntp, steps: 10, batch_size: 16, optimizer: adamw, lr: 1e-2, warmup: 2, schedule: linear, hold: 0.5}
+  posttrain:
+    {kind: rl, algorithm: grpo, reward: end_to_end, prompts: 8, group_size: 4, updates: 3, lr: 1e-2, warmup: 1,
+     schedule: cosine}
+evaluate: {prompts: 16, during: 16, every: 10, every_rounds: 10, pass_at_k_prompts: 4, pass_at_k_samples: 2}
 device: cpu
 dtype: float32
 threads: 1
@@ -36,12 +38,15 @@ finetune: {steps: 12, batch_size: 8, rows_at_once: 4, lr: 5e-2, warmup: 1, max_l
 posttrain:
   {algorithm: grpo, prompts: 4, group_size: 4, updates: 2, lr: 1e-2, schedule: constant, max_tokens: 8,
    rows_at_once: 8, checkpoint_every: 100}
-evaluate: {prompts: 4, during: 4, every: 100, posttrain_every: 100, max_tokens: 8}
+evaluate: {prompts: 4, during: 4, every: 100, every_rounds: 100, max_tokens: 8}
 device: cpu
 dtype: float32
 threads: 1
 """
 
+BASELINE = (
+    "stages.continued_pretrain.kind=ntp continued_pretrain.start=pretrain continued_pretrain.match_tokens=posttrain"
+)
 LINEAR = (
     "model.family=linear pretrain.loss_weighting=sequence_sum pretrain.clip_norm=100.0"
     " pretrain.optimizer=sgd pretrain.lr=1.0 posttrain.optimizer=sgd posttrain.lr=1.0"
@@ -68,8 +73,8 @@ OPTIMIZERS = {
     "sequence-mean": "pretrain.loss_weighting=sequence_mean posttrain=null",
     "micro-batches": "pretrain.batch_size=1536 mixture.p_cot=0.9 posttrain.prompts=2100 posttrain.group_size=2"
     " posttrain.updates=1 model.layers=1 posttrain.advantage=batch_mean",
-    "baseline": "continued_pretrain.token_ratio=1.0 pretrain.average_tail=0.5",
-    "baseline-rate": "continued_pretrain.token_ratio=0.5 continued_pretrain.lr=3e-3 pretrain.optimizer=muon",
+    "baseline": f"{BASELINE} continued_pretrain.token_ratio=1.0 pretrain.average_tail=0.5",
+    "baseline-rate": f"{BASELINE} continued_pretrain.token_ratio=0.5 continued_pretrain.lr=3e-3 pretrain.optimizer=muon",
 }
 
 GRAPH = "task.name=graph_path task.hops=2 task.width=2 task.ends=2"
