@@ -21,11 +21,12 @@ from chainlift.report.record import read
 from chainlift.report.reference import references
 from chainlift.runs.store import read_rows
 from chainlift.stages import recipe
+from chainlift.stages.kinds import KINDS
 from chainlift.tasks.registry import TASKS
 from tests.documented import SMALL, commands, files, working_directory
 from tests.in_process import command
 
-REGISTRIES = (TASKS, FAMILIES, REWARDS, ALGORITHMS)
+REGISTRIES = (TASKS, FAMILIES, REWARDS, ALGORITHMS, KINDS)
 MIXER = ["model.family=my_pieces:Mixer", "pretrain.optimizer=adamw"]
 STOP = """
 import signal
@@ -66,10 +67,14 @@ def test_the_documented_commands_run(folder: Path, arguments: list[str]) -> None
     summary = summary_of(ended.out)
     assert summary["posttrain"]["updates"] == 2
     run = folder / "runs" / str(summary["run_id"])
+    if "distil" in arguments[2]:
+        assert (summary["distil"]["steps"], summary["distil"]["sequences"]) == (20, 20 * 64 * 4)
+        assert "after best-of-n distillation" in (run / "report.html").read_text(encoding="utf-8")
+        return
     assert references(read(run)) == []
-    assert summary["theory"]["posttrain"]["greedy_accuracy"] == (1.0 if "algorithm" in arguments[2] else None)
+    assert summary["theory"]["rl"]["greedy_accuracy"] == (1.0 if "algorithm" in arguments[2] else None)
     if "family" in arguments[2]:
-        assert set(summary["theory"]["posttrain"].values()) == {None}
+        assert set(summary["theory"]["rl"].values()) == {None}
         assert summary["theory"]["threshold"] is None
         assert "A small model of the family my_pieces:Mixer" in (run / "report.html").read_text(encoding="utf-8")
 
@@ -79,8 +84,7 @@ def test_the_documented_registrations_give_short_names(folder: Path) -> None:
     runpy.run_path("notebook.py")
     chosen = recipe.load("tiny", ["model.family=mixer", "posttrain.reward=brief", "posttrain.algorithm=mine"])
     assert type(families.build(chosen.model, TASKS.find("running_sum").build(chosen.task))).__name__ == "Mixer"
-    assert chosen.posttrain is not None
-    assert chosen.posttrain.objective.advantage == "leave_one_out"
+    assert chosen.setting("posttrain.objective").advantage == "leave_one_out"
 
 
 @pytest.mark.parametrize(
@@ -90,8 +94,9 @@ def test_the_documented_registrations_give_short_names(folder: Path) -> None:
         (ALGORITHMS, "learning.presets:ALGORITHMS", "my_pieces:my_objective", "posttrain.algorithm=short"),
         (FAMILIES, "models.families:FAMILIES", "my_pieces:Mixer", "model.family=short"),
         (TASKS, "tasks.registry:TASKS", "my_tasks:Alternating", "task={name: short}"),
+        (KINDS, "stages.kinds:KINDS", "my_pieces:Distil", "stages.extra={kind: short}"),
     ],
-    ids=["reward", "algorithm", "family", "task"],
+    ids=["reward", "algorithm", "family", "task", "kind of stage"],
 )
 @pytest.mark.parametrize("as_module", [False, True])
 def test_an_entry_point_gives_a_short_name(
@@ -155,7 +160,7 @@ def test_what_cannot_be_used_is_one_line_that_names_the_key(folder: Path, overri
     [
         (".tril()", "", "logits depend on later tokens"),
         ("def forward(self, tokens)", "def run(self, tokens)", "NotImplementedError: Mixer has no forward"),
-        ("self.head(self.norm(x))", "self.norm(x)", "read gives logits of the shape (2, 9, 64), not (B, "),
+        ("self.head(self.norm(x))", "self.norm(x)", "read gives logits of the shape (2, 9, 32), not (B, "),
         ("self.head(self.norm(x))", "self.head(x) / 0 * nothing", "NameError: name 'nothing' is not defined"),
         ("nn.Embedding(context, settings.width)", "nn.Embedding(3, settings.width)", "RuntimeError: "),
         (
@@ -280,14 +285,22 @@ def test_a_run_of_an_own_family_goes_on_with_the_same_bytes_and_is_measured_show
 
 @pytest.mark.parametrize(
     ("part", "key", "name"),
-    [("model", "family", "Mixer"), ("posttrain", "reward", "brief"), ("posttrain", "algorithm", "my_objective")],
+    [
+        ("model", "family", "Mixer"),
+        ("posttrain", "reward", "brief"),
+        ("posttrain", "algorithm", "my_objective"),
+        ("pretrain", "kind", "Distil"),
+    ],
 )
 def test_a_recipe_in_a_file_imports_no_piece(folder: Path, part: str, key: str, name: str) -> None:
     own(folder, f"open('ran.txt', 'w').close()\nfrom my_pieces import {name}\n")
     reference = f"other:{name}"
     content = yaml.safe_load(recipe.shipped()["tiny"].read_text(encoding="utf-8"))
-    content[part] = {"family": reference} if part == "model" else content[part] | {key: reference}
-    (folder / "evil.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
+    if part == "model":
+        content["model"] = {"family": reference}
+    else:
+        content["stages"][part][key] = reference
+    (folder / "evil.yaml").write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
     ended = command("run", "evil.yaml", "--dry-run")
     assert ended.status == 2
     (line,) = ended.err.splitlines()

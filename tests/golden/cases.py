@@ -74,7 +74,8 @@ OPTIMIZERS = {
     "micro-batches": "pretrain.batch_size=1536 mixture.p_cot=0.9 posttrain.prompts=2100 posttrain.group_size=2"
     " posttrain.updates=1 model.layers=1 posttrain.advantage=batch_mean",
     "baseline": f"{BASELINE} continued_pretrain.token_ratio=1.0 pretrain.average_tail=0.5",
-    "baseline-rate": f"{BASELINE} continued_pretrain.token_ratio=0.5 continued_pretrain.lr=3e-3 pretrain.optimizer=muon",
+    "baseline-rate": f"{BASELINE} continued_pretrain.token_ratio=0.5 continued_pretrain.lr=3e-3"
+    " pretrain.optimizer=muon",
 }
 
 GRAPH = "task.name=graph_path task.hops=2 task.width=2 task.ends=2"
