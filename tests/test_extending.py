@@ -289,7 +289,7 @@ def test_a_run_of_an_own_family_goes_on_with_the_same_bytes_and_is_measured_show
         ("model", "family", "Mixer"),
         ("posttrain", "reward", "brief"),
         ("posttrain", "algorithm", "my_objective"),
-        ("pretrain", "kind", "Distil"),
+        ("distil", "kind", "Distil"),
     ],
 )
 def test_a_recipe_in_a_file_imports_no_piece(folder: Path, part: str, key: str, name: str) -> None:
@@ -299,7 +299,7 @@ def test_a_recipe_in_a_file_imports_no_piece(folder: Path, part: str, key: str, 
     if part == "model":
         content["model"] = {"family": reference}
     else:
-        content["stages"][part][key] = reference
+        content["stages"].setdefault(part, {})[key] = reference
     (folder / "evil.yaml").write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
     ended = command("run", "evil.yaml", "--dry-run")
     assert ended.status == 2
