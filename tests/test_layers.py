@@ -29,7 +29,6 @@ ORDER = [
     "measure",
     "runs",
     "report",
-    "recipe",
     "stages",
     "llm",
     "sweep",
