@@ -9,11 +9,11 @@ BIN     = $(VENV)/bin
 TESTS   = HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --durations 15
 PIP     = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test lint format bench install install-dev tools clean help
+.PHONY: demo test golden lint format bench install install-dev tools clean help
 
 help:
 	@sed -n '1s/^# //p' Makefile
-	@echo "also: make lint, make format, make bench, make clean"
+	@echo "also: make lint, make format, make bench, make golden, make clean"
 
 demo: install
 	$(BIN)/chainlift run headline
@@ -21,6 +21,10 @@ demo: install
 test: install-dev tools
 	$(TESTS) -m "not slow"
 	$(TESTS) -m slow
+
+# Records the golden numbers again, of all cases or of CASES="muon star"; CONTRIBUTING.md says when.
+golden: install-dev
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m tests.golden record $(CASES)
 
 lint: install-dev
 	$(BIN)/ruff check .

@@ -19,7 +19,7 @@ from chainlift.learning import averaging, next_token
 from chainlift.learning.optimizer import Optimizer, make_optimizer, rate_scale
 from chainlift.measure.evaluate import measure
 from chainlift.models import families
-from chainlift.models.families import Model
+from chainlift.models.model import Model
 from chainlift.overrides import parse_seeds
 from chainlift.runs import environment
 from chainlift.seeding import stream

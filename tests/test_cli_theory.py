@@ -91,7 +91,7 @@ def test_the_figure_is_drawn(ending: str, tmp_path: Path) -> None:
         (["--temperature", "0"], "temperature is 0.0; allowed: 1e-06 to 1e+09"),
         (["--chain-accuracy", "2"], "chain accuracy q is 2.0; allowed: 0 to 1"),
         (["--reward", "process"], "reward is 'process'; there are predictions for chain, end_to_end"),
-        (["--algorithm", "ppo"], "'ppo' is no algorithm; known: star"),
+        (["--algorithm", "ppo"], "algorithm 'ppo' is not known; known: cispo"),
         (["--digits", "1"], "number of digits d is 1; allowed: 2 to 1000000"),
         (["--group-size", "1"], "group_size is 1; allowed: 2"),
         (["--algorithm", "star", "--group-size", "0"], "group_size is 0; allowed: 1"),

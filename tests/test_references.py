@@ -28,21 +28,18 @@ EVIL = f"import pathlib\npathlib.Path({RAN!r}).write_text('')\n{TASK}\n\ndef cha
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A working directory with a module that leaves a file behind when it is imported."""
-    before, path = dict(registry._TASKS), list(sys.path)
+    path = list(sys.path)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "evil_tasks.py").write_text(EVIL, encoding="utf-8")
     forget()
     yield tmp_path
     forget()
     sys.path[:] = path
-    registry._TASKS.clear()
-    registry._TASKS.update(before)
 
 
 def forget() -> None:
     """What was imported is as if it had not been."""
     sys.modules.pop("evil_tasks", None)
-    registry._TASKS.pop(REFERENCE, None)
 
 
 def has_run(folder: Path) -> bool:
@@ -88,7 +85,7 @@ def test_a_checkpoint_runs_code_only_where_it_is_trusted(folder: Path, arguments
 def test_what_was_imported_before_gives_a_file_no_right(folder: Path) -> None:
     model = checkpoint(folder)
     recipe.load("tiny", [f"task={{name: {REFERENCE}}}"])
-    assert REFERENCE in registry._TASKS
+    assert "evil_tasks" in sys.modules
     with pytest.raises(ValueError, match="is code, and"):
         hub.load(model)
     hub.load(model, trust=True)
@@ -184,7 +181,7 @@ def test_entry_points_of_the_working_directory_are_not_installed(folder: Path, m
     (package / "entry_points.txt").write_text(f"[{registry.GROUP}]\nevil = {REFERENCE}\n", encoding="utf-8")
     monkeypatch.setattr(sys, "path", ["", str(folder), *sys.path])
     assert [point.name for point in importlib.metadata.entry_points(group=registry.GROUP)] == ["evil"]
-    assert "evil" not in registry.names()
+    assert "evil" not in registry.TASKS.names()
     with pytest.raises(ValueError, match="task 'evil' is not known"):
         recipe.load("tiny", ["task.name=evil"])
     assert not (folder / RAN).exists()

@@ -56,6 +56,7 @@ def pieces_of_a_recording(recipe: Recipe, folder: Path, device: str) -> Finding:
     engine = Engine(recipe, folder, machine)
     prefix, last = split_prompts(asked(engine.task, rl_stage(recipe)[1].prompts, 0).to(device))
     model, tokens = engine.model, last[:, 0]
+    assert isinstance(model, Transformer)  # what is taken apart here is its decoder
     each: dict[str, list[float]] = {}
 
     def timed(name: str, doing: Any) -> None:

@@ -8,14 +8,15 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from chainlift.bench import states, teacher_forced
-from chainlift.bench.flops import LEARNING, Sizes, all_different, contexts, forward, products
+from chainlift.bench.flops import LEARNING, all_different, contexts, forward, products
 from chainlift.bench.machine import Machine
 from chainlift.bench.ours import Engine
+from chainlift.models.products import ProductSizes
 from chainlift.stages import recipe as recipes
 from chainlift.stages.recipe import Recipe
 from chainlift.stages.rl import ReinforcementLearning
 
-SIZES = Sizes(layers=2, width=8, kv_width=4, hidden=20, mlp_matrices=3, vocabulary=3, learned_positions=False)
+SIZES = ProductSizes(layers=2, width=8, kv_width=4, hidden=20, mlp_matrices=3, vocabulary=3, learned_positions=False)
 
 
 def product(rows: int, inner: int, columns: int) -> int:

@@ -33,5 +33,5 @@ def test_the_length_penalty_is_subtracted() -> None:
 
 
 def test_an_unknown_reward_is_named() -> None:
-    with pytest.raises(ValueError, match="'chian' is no reward, did you mean 'chain'"):
-        reward.check("chian")
+    with pytest.raises(ValueError, match="reward 'chian' is not known, did you mean 'chain'"):
+        reward.REWARDS.find("chian")

@@ -32,7 +32,7 @@ def test_gold_text_is_worth_what_gold_tokens_are(settings: dict[str, Any], long:
         for responses in (gold, other):
             ended = [row[: row.tolist().index(task.vocabulary.eos)] for row in responses]
             texts = [task.vocabulary.separator + task.vocabulary.decode(row) for row in ended]
-            expected = REWARDS[name](task.verify(prompts, responses)).tolist()
+            expected = REWARDS.find(name)(task.verify(prompts, responses)).tolist()
             assert reward(asked, texts) == expected
             one_by_one = [reward.compute_score("", t, "", {"prompt": a}) for a, t in zip(asked, texts, strict=True)]
             assert one_by_one == expected

@@ -8,8 +8,8 @@ import torch
 
 from chainlift.models import families
 from chainlift.models.blocks import ModelSettings
-from chainlift.models.families import shapes_only
 from chainlift.models.linear import LinearSettings
+from chainlift.models.shapes import shapes_only
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def test_nothing_slow_is_imported() -> None:
 import sys
 from chainlift.models import families
 from chainlift.models.blocks import ModelSettings
-from chainlift.models.families import shapes_only
+from chainlift.models.shapes import shapes_only
 with shapes_only():
     families.of_size(ModelSettings(), vocabulary_size=7, context=25)
 sys.exit("torch._dynamo" in sys.modules)

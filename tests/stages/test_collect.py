@@ -11,7 +11,7 @@ import torch
 
 from chainlift.learning import advantage
 from chainlift.learning.policy_update import PolicyBatch
-from chainlift.models.families import Model
+from chainlift.models.model import Model
 from chainlift.report.terminal import Reporter
 from chainlift.runs.checkpoint import TrainerState
 from chainlift.runs.store import RunFolder, read_rows

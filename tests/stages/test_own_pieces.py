@@ -1,4 +1,4 @@
-"""A reward and an algorithm of one's own, added to their tables as docs/extending.md says, through a whole run."""
+"""A reward and an algorithm of one's own, registered from Python, through a whole run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from chainlift.cli.app import app
-from chainlift.learning.presets import PRESETS, Objective
+from chainlift.learning.presets import ALGORITHMS, Objective
 from chainlift.learning.reward import REWARDS
 from chainlift.report.record import read
 from chainlift.report.reference import references
@@ -30,8 +30,10 @@ CHANGES = [
 
 @pytest.fixture(autouse=True)
 def _own_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(REWARDS, "brief", lambda verdict: (verdict.answer & ~verdict.long).float())
-    monkeypatch.setitem(PRESETS, "mine", Objective(advantage="leave_one_out", ratio="token", aggregate="sequence_sum"))
+    for registry in (REWARDS, ALGORITHMS):
+        monkeypatch.setattr(registry, "_pieces", dict(registry._pieces))
+    REWARDS.register("brief", lambda verdict: (verdict.answer & ~verdict.long).float())
+    ALGORITHMS.register("mine", Objective(advantage="leave_one_out", ratio="token", aggregate="sequence_sum"))
 
 
 @pytest.mark.slow
@@ -63,7 +65,7 @@ def test_own_reward_and_algorithm_go_through_a_run(tmp_path: Path) -> None:
 def test_theory_predicts_an_own_algorithm_made_of_known_parts_and_leaves_out_others() -> None:
     json_line = CliRunner().invoke(app, ["theory", "--algorithm", "mine", "--updates", "3", "--json"]).stdout
     assert json.loads(json_line)["reference"]["algorithm"] == "mine"
-    PRESETS["mine"] = PRESETS["mine"].model_copy(update={"advantage": "of my own"})
+    ALGORITHMS.register("mine", ALGORITHMS.find("mine").model_copy(update={"advantage": "of my own"}))
     json_line = CliRunner().invoke(app, ["theory", "--algorithm", "mine", "--updates", "3", "--json"]).stdout
     assert json.loads(json_line)["reference"] is None
 

@@ -96,7 +96,7 @@ def test_a_resumed_chain_has_one_wrong_step_and_all_that_follows_builds_on_it(
 
 
 def test_every_shipped_task_is_covered() -> None:
-    assert set(registry.names()) - {"reasoning_gym"} == set(SETTINGS)
+    assert set(registry.TASKS.names()) - {"reasoning_gym"} == set(SETTINGS)
 
 
 def same(left: Verdict, right: Verdict) -> bool:

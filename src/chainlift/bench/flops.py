@@ -17,56 +17,13 @@ Only matrix products count, a product of (n, k) and (k, m) as 2 n k m.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
-from chainlift.models.transformer import Transformer
+from chainlift.models.products import ProductSizes
 
 LEARNING = 3
 """Forward and backward pass, in forward passes."""
-
-
-@dataclass(frozen=True)
-class Sizes:
-    """What a transformer's products depend on."""
-
-    layers: int
-    width: int
-    kv_width: int
-    """Width of the keys, and of the values, over all heads."""
-    hidden: int
-    """Hidden width of the MLP."""
-    mlp_matrices: int
-    """2, or 3 where a gate is among them; each is width x hidden."""
-    vocabulary: int
-    learned_positions: bool
-    """As against rotations."""
-
-    @classmethod
-    def of(cls, model: Transformer) -> Sizes:
-        """The sizes of a model."""
-        settings = model.settings
-        return cls(
-            layers=settings.layers,
-            width=settings.width,
-            kv_width=settings.num_kv_heads * (settings.width // settings.heads),
-            hidden=settings.hidden_width,
-            mlp_matrices=2 if settings.family == "gpt2" else 3,
-            vocabulary=model.vocabulary_size,
-            learned_positions=settings.family == "gpt2",
-        )
-
-    @property
-    def projection(self) -> int:
-        """Multiplications of a position's queries, keys and values."""
-        return self.width * (self.width + 2 * self.kv_width)
-
-    @property
-    def after_projection(self) -> int:
-        """Multiplications of the rest of a block at a position, attention's own products left out."""
-        return self.width * self.width + self.mlp_matrices * self.width * self.hidden
 
 
 def contexts(rows: Tensor, responses: Tensor, num_actions: Tensor) -> Tensor:
@@ -90,7 +47,7 @@ def all_different(lengths: Tensor) -> Tensor:
     return (lengths[:, None] > torch.arange(int(lengths.max()))).sum(dim=0)
 
 
-def products(sizes: Sizes, in_prefix: int, per_place: Tensor) -> float:
+def products(sizes: ProductSizes, in_prefix: int, per_place: Tensor) -> float:
     """Operations of a forward pass in weight matrices, over `in_prefix` prefix positions and suffix positions of which
     `per_place` (R,) stand at each place after the prefix.
     """
@@ -106,7 +63,7 @@ def products(sizes: Sizes, in_prefix: int, per_place: Tensor) -> float:
     return 2 * found
 
 
-def forward(sizes: Sizes, prefixes: int, prefix_length: int, per_place: Tensor) -> float:
+def forward(sizes: ProductSizes, prefixes: int, prefix_length: int, per_place: Tensor) -> float:
     """Operations of a forward pass over P prefixes of T tokens, and `per_place` (R,) contexts that end at each place
     behind them.
     """

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from chainlift.bench.flops import LEARNING, Sizes, all_different, contexts, forward
+from chainlift.bench.flops import LEARNING, all_different, contexts, forward
 from chainlift.bench.machine import Machine
 from chainlift.bench.stages_measured import next_token_stage
 from chainlift.bench.timing import Doing, Work
@@ -25,11 +25,12 @@ from chainlift.learning.presets import PRESETS
 from chainlift.learning.rollout import Rollout
 from chainlift.measure import evaluate
 from chainlift.measure.evaluate import Answers, answer
-from chainlift.models import hub, savings
-from chainlift.models.blocks import ModelSettings
-from chainlift.models.transformer import Transformer
+from chainlift.models import families, hub, savings
+from chainlift.models.model import Model
+from chainlift.models.products import ProductSizes
 from chainlift.references import texts
 from chainlift.seeding import stream
+from chainlift.settings import Settings
 from chainlift.stages.recipe import Recipe
 from chainlift.stages.rl import ReinforcementLearning
 from chainlift.tasks import mixture
@@ -41,8 +42,14 @@ OPTIMIZER = OptimizerSettings(lr=1e-6, warmup=0, schedule="constant")  # the mod
 
 def product(recipe: Recipe) -> tuple[int, int]:
     """(width, hidden width) of the recipe's transformer."""
-    assert isinstance(recipe.model, ModelSettings)
-    return recipe.model.width, recipe.model.hidden_width
+    sizes = _sizes(recipe.model, 1)
+    return sizes.width, sizes.hidden
+
+
+def _sizes(settings: Settings, vocabulary_size: int) -> ProductSizes:
+    found = families.family_of(settings).product_sizes(settings, vocabulary_size)
+    assert found is not None
+    return found
 
 
 def drawn(recipe: Recipe, task: Task, step: int) -> MixtureBatch:
@@ -81,10 +88,10 @@ class Engine:
     """A checkpoint of ours, ready to be timed; each method gives one repetition of an action."""
 
     def __init__(self, recipe: Recipe, folder: Path, machine: Machine) -> None:
-        model, self.task = hub.load(folder, typed=texts(recipe.task.model_dump()))
-        assert isinstance(model, Transformer)
-        self.model, self.recipe, self.machine = model.to(machine.device), recipe, machine
-        self.sizes = Sizes.of(model)
+        model, self.task = hub.load(folder, typed=texts(recipe.model_dump()))
+        self.model: Model = model.to(machine.device)
+        self.recipe, self.machine = recipe, machine
+        self.sizes = _sizes(model.settings, model.vocabulary_size)
         self.prefix_length = self.task.prompt_length - 1
         self.optimizer = make_optimizer(model, OPTIMIZER)
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from chainlift.bench.stages_measured import next_token_stage, rl_stage
 from chainlift.models import families, hub
-from chainlift.models.blocks import ModelSettings
 from chainlift.references import Trust
 from chainlift.report.terminal import Reporter
 from chainlift.runs import checkpoint
@@ -85,6 +84,6 @@ def check(recipe: Recipe) -> None:
 
 
 def check_family(recipe: Recipe) -> None:
-    """ValueError if the model is no transformer."""
-    if not isinstance(recipe.model, ModelSettings):
-        raise ValueError(f"model.family: {recipe.model.family} is not timed; allowed: gpt2, mistral")
+    """ValueError if the family says nothing of its matrix products."""
+    if families.family_of(recipe.model).product_sizes(recipe.model, 1) is None:
+        raise ValueError(f"model.family: {families.name_of(recipe.model)} is not timed; allowed: gpt2, mistral")

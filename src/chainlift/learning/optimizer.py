@@ -1,7 +1,7 @@
 """AdamW, Muon or plain SGD, with warm-up, a schedule that may decay to zero, gradient clipping and a ball for weights.
 
-The same for both stages. Muon moves the matrices of a transformer's blocks, AdamW the rest beside it: embeddings, the
-head and vectors. Averages of the iterates are in learning/averaging.py.
+The same for both stages. Muon moves the matrices that the model names (those of a transformer's blocks), AdamW the rest
+beside it: embeddings, the head and vectors. Averages of the iterates are in learning/averaging.py.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from chainlift.learning import sharding
 from chainlift.learning.muon import Muon
+from chainlift.models.model import Model, block_matrices
 from chainlift.settings import Settings
 
 
@@ -92,10 +93,10 @@ class Optimizer:
 def make_optimizer(model: nn.Module, settings: OptimizerSettings) -> Optimizer:
     """The optimizer that the settings name, fused where it can be; vectors (biases, norms) are not decayed."""
     _spare_dynamo()
-    parameters = dict(model.named_parameters())
-    blocks = {name: p for name, p in parameters.items() if name.startswith("blocks.") and p.dim() == 2}
-    muons = blocks if settings.optimizer == "muon" else {}
-    rest = [p for name, p in parameters.items() if name not in muons]
+    muons: dict[str, nn.Parameter] = {}
+    if settings.optimizer == "muon":
+        muons = model.muon_parameters() if isinstance(model, Model) else block_matrices(model)
+    rest = [p for name, p in model.named_parameters() if name not in muons]
     groups = [
         {"params": [p for p in rest if p.dim() >= 2], "weight_decay": settings.weight_decay},
         {"params": [p for p in rest if p.dim() < 2], "weight_decay": 0.0},

@@ -1,12 +1,18 @@
-"""The table of algorithms: what each row of the objective (objective.py) is made of, without PyTorch."""
+"""The table of algorithms: what each row of the objective (objective.py) is made of, without PyTorch.
+
+An algorithm is an `Objective`, found by its registered name, by an entry point in the group `chainlift.algorithms`, or
+as `package.module:name`.
+"""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
-from chainlift.settings import Settings, suggest
+from chainlift.references import Trust
+from chainlift.registry import Registry
+from chainlift.settings import Settings
 
 AdvantageKind = Literal["none", "batch_mean", "leave_one_out", "group_mean", "group_zscore", "accept"]
 RatioKind = Literal["none", "token", "sequence", "sequence_mean"]
@@ -29,10 +35,12 @@ class Objective(Settings):
     """Upper clip distance (ppo), or the bound itself (truncate)."""
     aggregate: Aggregate
     """How tokens and sequences are weighted."""
+    updates_per_round: int = Field(default=1, ge=1)
+    """Updates from one round's samples."""
 
 
 PRESETS: dict[str, Objective] = {
-    "star": Objective(advantage="accept", ratio="none", clip="none", aggregate="token_mean"),
+    "star": Objective(advantage="accept", ratio="none", clip="none", aggregate="token_mean", updates_per_round=4),
     "reinforce": Objective(advantage="batch_mean", ratio="none", clip="none", aggregate="sequence_sum"),
     "rloo": Objective(advantage="leave_one_out", ratio="sequence", aggregate="sequence_mean"),
     "grpo": Objective(advantage="group_zscore", aggregate="sequence_mean"),
@@ -49,8 +57,20 @@ PRESETS: dict[str, Objective] = {
 }
 
 
-def preset(name: str) -> Objective:
-    """The row of the table; ValueError in one line for a name that is none."""
-    if name not in PRESETS:
-        raise ValueError(f"{name!r} is no algorithm{suggest(name, PRESETS)}; known: {', '.join(PRESETS)}")
-    return PRESETS[name]
+def _accept(found: Any) -> Objective:
+    if not isinstance(found, Objective):
+        raise ValueError("a chainlift.learning.presets.Objective")
+    return found
+
+
+ALGORITHMS: Registry[Objective] = Registry("algorithm", "chainlift.algorithms", _accept)
+for _name, _row in PRESETS.items():
+    ALGORITHMS.register(_name, _row, shipped=True)
+
+
+def preset(name: str, trust: Trust | None = None) -> Objective:
+    """The algorithm called `name`; ValueError in one line if there is none.
+
+    trust: in the file that holds the name; None if the name is the user's own word.
+    """
+    return ALGORITHMS.find(name, trust)

@@ -1,35 +1,84 @@
 """Verifiable rewards: what a verdict is worth. They see the verdict, never the model.
 
+A reward is a function from a verdict on N responses to N numbers from 0 (wrong) to 1 (right), found by its registered
+name, by an entry point in the group `chainlift.rewards`, or as `package.module:name`.
+
 Source: Tsilivis et al., arXiv 2510.11495 (end-to-end and chain-of-thought rewards).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, cast
 
-from torch import Tensor
+from chainlift.registry import Registry
+from chainlift.visible import one_line
 
-from chainlift.settings import suggest
-from chainlift.tasks.base import Verdict
+if TYPE_CHECKING:  # a reward's name can be looked up without PyTorch
+    from torch import Tensor
 
-REWARDS: dict[str, Callable[[Verdict], Tensor]] = {
-    "end_to_end": lambda verdict: verdict.answer.float(),
-    "chain": lambda verdict: verdict.chain.float(),
-}
-"""The table of rewards, each from a verdict to (N,) numbers from 0 (wrong) to 1 (right). end_to_end: 1 if the answer is
-right, whatever stands before it; chain: 1 if the whole response is a gold one, long or short.
-"""
+    from chainlift.tasks.base import Task, Verdict
+
+TRIED = 4  # prompts
 
 
-def check(name: str) -> None:
-    """Nothing; ValueError in one line if no reward has this name."""
-    if name not in REWARDS:
-        raise ValueError(f"{name!r} is no reward{suggest(name, REWARDS)}; known: {', '.join(REWARDS)}")
+def _accept(found: Any) -> Callable[[Verdict], Tensor]:
+    if not callable(found) or isinstance(found, type):
+        raise ValueError("a function from a verdict on N responses to N numbers")
+    return cast("Callable[[Verdict], Tensor]", found)
+
+
+REWARDS: Registry[Callable[[Verdict], Tensor]] = Registry("reward", "chainlift.rewards", _accept)
+
+
+def end_to_end(verdict: Verdict) -> Tensor:
+    """1 if the answer is right, whatever stands before it."""
+    return verdict.answer.float()
+
+
+def chain(verdict: Verdict) -> Tensor:
+    """1 if the whole response is a gold one, long or short."""
+    return verdict.chain.float()
+
+
+REWARDS.register("end_to_end", end_to_end, shipped=True)
+REWARDS.register("chain", chain, shipped=True)
+
+
+def check(name: str, task: Task) -> None:
+    """Try a reward from elsewhere on gold responses of a task; ValueError in one line if it does not work there."""
+    if REWARDS.is_shipped(name):
+        return
+    import torch
+
+    prompts = task.prompts(TRIED, torch.Generator().manual_seed(0))
+    score(task.verify(prompts, task.gold(prompts, long=False)), name)
 
 
 def score(verdict: Verdict, reward: str) -> Tensor:
-    """Rewards (N,) of the table, before any shaping: what decides whether a response is right."""
-    return REWARDS[reward](verdict)
+    """Rewards (N,) before any shaping: what decides whether a response is right.
+
+    ValueError in one line if a reward from elsewhere fails, or does not give one finite number for each response.
+    """
+    function = REWARDS.find(reward)
+    return function(verdict) if REWARDS.is_shipped(reward) else _checked(function, verdict, reward)
+
+
+def _checked(function: Callable[[Verdict], Tensor], verdict: Verdict, name: str) -> Tensor:
+    """The function's rewards (N,) as float32."""
+    try:
+        found = function(verdict)
+    except Exception as error:  # whatever a stranger's function raises
+        raise ValueError(f"reward {name!r} fails: {type(error).__name__}: {one_line(str(error))}") from error
+    shape = getattr(found, "shape", None)
+    if shape != verdict.answer.shape:
+        given = type(found).__name__ if shape is None else f"the shape {tuple(shape)}"
+        wanted = f"a tensor of the shape {tuple(verdict.answer.shape)}"
+        raise ValueError(f"reward {name!r} must give {wanted}, one number for each response (got {given})")
+    rewards = found.to(verdict.answer.device).float()
+    if not bool(rewards.isfinite().all()):
+        raise ValueError(f"reward {name!r} gives numbers that are not finite")
+    return rewards
 
 
 def shaped(rewards: Tensor, verdict: Verdict, *, length_penalty: float, max_length: int) -> Tensor:

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from chainlift.learning.reward import check, score
+from chainlift.learning.reward import REWARDS, score
 from chainlift.tasks import registry
 from chainlift.tasks.base import EOS
 
@@ -25,7 +25,7 @@ class TextReward:
 
     def __init__(self, task: dict[str, Any], reward: str = "end_to_end") -> None:
         """task: its settings, as a recipe has them; ValueError if there is no such reward."""
-        check(reward)
+        REWARDS.find(reward)
         self.task = registry.build(registry.settings_class(task["name"])(**task))
         self.reward = reward
 

@@ -9,7 +9,7 @@ import torch
 
 from chainlift.llm import models
 from chainlift.llm.models import LanguageModelSettings, LoraSettings
-from chainlift.models.families import shapes_only
+from chainlift.models.shapes import shapes_only
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from chainlift.learning.draft import Draft
 from chainlift.learning.rollout import Rollout, join, take_groups
 from chainlift.measure import decision, exact
 from chainlift.measure.statistics import pass_at_k, wilson
-from chainlift.models.linear import LinearModel
+from chainlift.models.model import Model
 from chainlift.models.protocol import Cache, SequenceModel, split_prompts
 from chainlift.seeding import stream
 from chainlift.settings import Settings
@@ -108,7 +108,7 @@ def _draft(task: Task, prompts: Tensor) -> Draft:
 
 @torch.no_grad()
 def measure(
-    model: SequenceModel,
+    model: Model,
     task: Task,
     num_prompts: int,
     *,
@@ -119,7 +119,7 @@ def measure(
     pass_at_k_prompts: int = 0,
     pass_at_k_samples: int = 16,
 ) -> dict[str, Any]:
-    """{greedy, sampled}, of a task with chains {decision}, of a linear model {exact}, on evaluation prompts.
+    """{greedy, sampled}, of a task with chains {decision}, of a Markov model {exact}, on evaluation prompts.
 
     They come from the streams `name`/... at `step`, and are held-out ones where the task holds some out.
     """
@@ -144,7 +144,7 @@ def measure(
     table["sampled"]["temperature"] = temperature
     if odds:
         table["decision"] = decision.describe(odds)
-    if isinstance(model, LinearModel):
+    if model.is_markov:
         generator = stream(seed, f"{name}/exact", step)
         table["exact"] = exact.measure(model, task, num_prompts, generator=generator, temperature=temperature)
     if pass_at_k_prompts:

@@ -1,10 +1,10 @@
-"""Accuracy and long share of a linear model as expectations: nothing is sampled from the model.
+"""Accuracy and long share of a Markov model as expectations: nothing is sampled from the model.
 
-Its next token depends on the prompt and on the previous token only (models/linear.py), so responses to one prompt are a
-Markov chain with K states and an end. What is wanted follows from its transition matrices, d + 1 of size K x V a
-prompt, by passing the distribution of the last token on from position to position: d K V operations instead of a sum
-over K^d responses. For small d the mean over prompts is exact too (`every_prompt`); otherwise it is a mean over fresh
-prompts of exact conditional probabilities, whose error is far below that of samples.
+Its next token depends on the prompt and on the previous token only (as that of models/linear.py), so responses to one
+prompt are a Markov chain with K states and an end. What is wanted follows from its transition matrices, d + 1 of size
+K x V a prompt, by passing the distribution of the last token on from position to position: d K V operations instead of
+a sum over K^d responses. For small d the mean over prompts is exact too (`every_prompt`); otherwise it is a mean over
+fresh prompts of exact conditional probabilities, whose error is far below that of samples.
 
 Shapes: P prompts, R = d + 1 output positions, K digits, V = K + 1 tokens.
 """
@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from chainlift.models.linear import LinearModel
+from chainlift.models.model import Model
 from chainlift.models.protocol import split_prompts
 from chainlift.tasks.base import Task
 
@@ -52,7 +52,7 @@ def every_prompt(task: Task) -> Tensor:
 
 
 @torch.no_grad()
-def transitions(model: LinearModel, prompts: Tensor, *, temperature: float = 1.0) -> Tensor:
+def transitions(model: Model, prompts: Tensor, *, temperature: float = 1.0) -> Tensor:
     """Log-probabilities (P, R, K, V) of each next token after each previous one, in double precision and on the CPU.
 
     At the first position, whose previous token is the prompt's last one, the K rows are equal.
@@ -60,14 +60,15 @@ def transitions(model: LinearModel, prompts: Tensor, *, temperature: float = 1.0
     prefix, last = split_prompts(prompts)
     cache = model.prefill(prefix)
     found = []
-    for digit in range(model.modulus):
-        suffix = torch.cat([last, last.new_full((len(last), model.digits), digit)], dim=1)
+    positions = model.context - prompts.shape[1]
+    for digit in range(model.vocabulary_size - 1):
+        suffix = torch.cat([last, last.new_full((len(last), positions - 1), digit)], dim=1)
         logits = model.logits(cache, suffix).cpu().double()  # Apple's GPU has no doubles
         found.append((logits / temperature).log_softmax(dim=-1))
     return torch.stack(found, dim=2)
 
 
-def expectations(model: LinearModel, task: Task, prompts: Tensor, *, temperature: float = 1.0) -> Expectations:
+def expectations(model: Model, task: Task, prompts: Tensor, *, temperature: float = 1.0) -> Expectations:
     """The expectations of responses sampled at `temperature`, prompt by prompt."""
     of_prompt = (task.long_length + 1) * task.vocabulary.size**2
     chunks = [
@@ -77,16 +78,16 @@ def expectations(model: LinearModel, task: Task, prompts: Tensor, *, temperature
 
 
 def measure(
-    model: LinearModel, task: Task, num_prompts: int, *, generator: torch.Generator, temperature: float = 1.0
+    model: Model, task: Task, num_prompts: int, *, generator: torch.Generator, temperature: float = 1.0
 ) -> dict[str, Any]:
     """{n, enumerated, accuracy, long_share, chain_exactness, ...}: means over n prompts, named as sampled ones are.
 
     The prompts are all there are, if few, else `num_prompts` fresh ones; then `accuracy_sem` and `long_share_sem` are
     the standard errors over prompts, and there is no other randomness.
     """
-    enumerated = model.modulus**task.prompt_length <= max(num_prompts, ENUMERATED_BELOW)
+    enumerated = (task.vocabulary.size - 1) ** task.prompt_length <= max(num_prompts, ENUMERATED_BELOW)
     prompts = every_prompt(task) if enumerated else task.prompts(num_prompts, generator)
-    found = expectations(model, task, prompts.to(model.first.device), temperature=temperature)
+    found = expectations(model, task, prompts.to(next(model.parameters()).device), temperature=temperature)
     n, long_share = len(prompts), float(found.long.mean())
     table: dict[str, Any] = {
         "n": n,
@@ -103,7 +104,7 @@ def measure(
     return table
 
 
-def _of_chunk(model: LinearModel, task: Task, prompts: Tensor, temperature: float) -> tuple[Tensor, ...]:
+def _of_chunk(model: Model, task: Task, prompts: Tensor, temperature: float) -> tuple[Tensor, ...]:
     """The fields of Expectations for some prompts."""
     steps = transitions(model, prompts, temperature=temperature).exp()
     eos, gold = task.vocabulary.eos, task.gold(prompts.cpu(), long=True)

@@ -1,87 +1,116 @@
-"""Which model learns: `model.family` of a recipe chooses, and everything else is built through here."""
+"""Which model learns: `model.family` of a recipe chooses, and everything else is built through here.
+
+A family is a subclass of models/model.py's Model, found by its registered name, by an entry point in the group
+`chainlift.families`, or as `package.module:Class`. One from elsewhere is tried once on a few random tokens, before
+anything is trained.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import functools
+import json
 from typing import Any
 
-import torch
-from torch.overrides import TorchFunctionMode
-
-from chainlift.models.blocks import ModelSettings
-from chainlift.models.linear import LinearModel, LinearSettings
+from chainlift.models.contract import complaint
+from chainlift.models.linear import LinearModel
+from chainlift.models.model import Model
+from chainlift.models.shapes import shapes_only
 from chainlift.models.transformer import Transformer
+from chainlift.references import Trust
+from chainlift.registry import Registry
+from chainlift.settings import Settings
 from chainlift.tasks.base import Task
-from chainlift.tasks.running_sum import RunningSum
 
-AnySettings = ModelSettings | LinearSettings
-Model = Transformer | LinearModel
+DEFAULT = "gpt2"
 
 
-FAMILIES: dict[str, type[ModelSettings] | type[LinearSettings]] = {
-    "gpt2": ModelSettings,
-    "mistral": ModelSettings,
-    "linear": LinearSettings,
-}
-
-
-def settings_class(content: dict[str, Any]) -> type[ModelSettings] | type[LinearSettings]:
-    """The class of the settings in keys and values, by their `family`; ValueError with the known ones."""
-    family = content.get("family", "gpt2")
-    if not isinstance(family, str) or family not in FAMILIES:
-        raise ValueError(f"family {family!r} is not known; known: {', '.join(FAMILIES)}")
-    return FAMILIES[family]
-
-
-def check(settings: AnySettings, task: Task) -> None:
-    """ValueError if the model cannot learn the task: the linear one has predictors for plain running sums only."""
-    if isinstance(settings, ModelSettings):
-        return
-    if not (isinstance(task, RunningSum) and task.options.is_plain):
+def _accept(found: Any) -> type[Model]:
+    if not (isinstance(found, type) and issubclass(found, Model)):
+        raise ValueError("a subclass of chainlift.models.model.Model")
+    settings = getattr(found, "Settings", None)
+    if not (isinstance(settings, type) and issubclass(settings, Settings) and "family" in settings.model_fields):
         raise ValueError(
-            "family linear learns the task running_sum only, with no option set: one chain token a digit, an answer of "
-            "one token"
+            "a class with an attribute Settings, a subclass of chainlift.settings.Settings with the field family"
         )
+    return found
 
 
-def build(settings: AnySettings, task: Task, context: int | None = None) -> Model:
+FAMILIES: Registry[type[Model]] = Registry("family", "chainlift.families", _accept)
+FAMILIES.register("gpt2", Transformer, shipped=True)
+FAMILIES.register("mistral", Transformer, shipped=True)
+FAMILIES.register("linear", LinearModel, shipped=True)
+
+
+def settings_class(content: dict[str, Any], trust: Trust | None = None) -> type[Settings]:
+    """The class of the settings in keys and values, by their `family`; ValueError with the known ones.
+
+    trust: in the file that holds them; None if they are the user's own word (references.py).
+    """
+    return FAMILIES.find(content.get("family", DEFAULT), trust).Settings
+
+
+def family_of(settings: Settings) -> type[Model]:
+    """The family that some settings belong to."""
+    return FAMILIES.find(name_of(settings))
+
+
+def name_of(settings: Settings) -> str:
+    """The name of the family that some settings belong to."""
+    return str(getattr(settings, "family", None))
+
+
+def check(settings: Settings, task: Task) -> None:
+    """ValueError in one line if the model cannot learn the task, or if its family does not fulfil the protocol."""
+    family = family_of(settings)
+    family.check(settings, task)
+    if FAMILIES.is_shipped(name_of(settings)):
+        return
+    wrong = _complaint(family, _key(settings), task.vocabulary.size, task.prompt_length, _context(task))
+    if wrong is not None:
+        raise ValueError(f"family {name_of(settings)!r} does not fulfil the protocol: {wrong}")
+
+
+def check_muon(settings: Settings, task: Task) -> None:
+    """ValueError in one line if the model has no matrices for Muon to move."""
+    if not _has_muon_parameters(family_of(settings), _key(settings), task.vocabulary.size, _context(task)):
+        raise ValueError(f"optimizer muon moves the matrices of blocks; family {name_of(settings)} has none")
+
+
+def build(settings: Settings, task: Task, context: int | None = None) -> Model:
     """A model of the task's vocabulary and of `context` positions (default: its longest sequence), weights not yet
     initialised.
     """
     check(settings, task)
-    return of_size(settings, task.vocabulary.size, context or task.prompt_length + task.long_length + 1)
+    return of_size(settings, task.vocabulary.size, context or _context(task))
 
 
-def of_size(settings: AnySettings, vocabulary_size: int, context: int) -> Model:
+def of_size(settings: Settings, vocabulary_size: int, context: int) -> Model:
     """A model of so many tokens and positions, weights not yet initialised."""
-    if isinstance(settings, LinearSettings):
-        return LinearModel(settings, vocabulary_size, context)
-    return Transformer(settings, vocabulary_size, context)
+    return family_of(settings)(settings, vocabulary_size, context)
 
 
-def fewest_parameters(settings: AnySettings, context: int) -> int:
+def fewest_parameters(settings: Settings, context: int) -> int:
     """A number of parameters that a model has at least, told without making one: of absurd sizes none can be made."""
-    if isinstance(settings, LinearSettings):
-        return (context - 1) // 2
-    matrices = 2 * settings.width**2 + 2 * settings.width * settings.hidden_width
-    return settings.layers * matrices + (context * settings.width if settings.family == "gpt2" else 0)
+    return family_of(settings).fewest_parameters(settings, context)
 
 
-@contextmanager
-def shapes_only() -> Iterator[None]:
-    """Modules made within have shapes and no values: nothing of their size is allocated, nothing is drawn.
-
-    A draw on the meta device would do nothing either, but import torch._dynamo first, which takes seconds.
-    """
-    with torch.device("meta"), _NothingDrawn():
-        yield
+def _context(task: Task) -> int:
+    """Positions of the task's longest sequence."""
+    return task.prompt_length + task.long_length + 1
 
 
-class _NothingDrawn(TorchFunctionMode):
-    """Leaves out what torch.nn.init does to tensors."""
+def _key(settings: Settings) -> str:
+    return json.dumps(settings.model_dump(mode="json"), sort_keys=True)
 
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if getattr(func, "__module__", None) == "torch.nn.init":
-            return args[0] if args else kwargs["tensor"]
-        return func(*args, **(kwargs or {}))
+
+@functools.lru_cache(maxsize=64)
+def _complaint(family: type[Model], key: str, vocabulary_size: int, prompt_length: int, context: int) -> str | None:
+    settings = family.Settings.model_validate_json(key)
+    return complaint(family, settings, vocabulary_size, prompt_length, context)
+
+
+@functools.lru_cache(maxsize=64)
+def _has_muon_parameters(family: type[Model], key: str, vocabulary_size: int, context: int) -> bool:
+    with shapes_only():
+        model = family(family.Settings.model_validate_json(key), vocabulary_size, context)
+    return bool(model.muon_parameters())

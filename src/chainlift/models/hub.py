@@ -1,10 +1,10 @@
 """A model as a folder, and back again; a transformer's is one that AutoModelForCausalLM and AutoTokenizer open.
 
-A transformer's weights are stored under transformers' names in model.safetensors; config.json holds transformers'
-fields and, under the key `chainlift`, the settings of model and task from which `load` builds our own. transformers
-keeps that key, so a folder that it, TRL or peft has saved after training comes back too, in shards and in bfloat16 as
-well. The linear model has no class in transformers, so its folder holds our names and our settings only. Nothing here
-imports transformers.
+model.safetensors holds the weights under the names that the family gives them (transformers' own for a transformer).
+config.json holds the family's fields and, under the key `chainlift`, the settings of model and task from which `load`
+builds our own. transformers keeps that key, so a folder that it, TRL or peft has saved after training comes back too,
+in shards and in bfloat16 as well. A family that transformers has no class for keeps our names and our settings only.
+Nothing here imports transformers.
 
 A folder may be anybody's: what it says is checked before memory is taken, and no code that it names is imported unless
 the user trusts it (references.py).
@@ -21,12 +21,13 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from chainlift import reading
-from chainlift.models import checksums, families, hub_config, hub_names, hub_tokenizer, tensors, weight_files
-from chainlift.models.families import AnySettings, Model
-from chainlift.models.transformer import Transformer
+from chainlift.models import checksums, families, tensors, weight_files
+from chainlift.models.model import Model
+from chainlift.models.shapes import shapes_only
 from chainlift.models.weight_files import WEIGHTS
 from chainlift.reading import StrPath
 from chainlift.references import Trust
+from chainlift.settings import Settings
 from chainlift.tasks import registry as tasks
 from chainlift.tasks.base import Task
 from chainlift.visible import one_line
@@ -35,10 +36,9 @@ ADAPTERS = "adapter_config.json"
 
 
 def save(model: Model, task: Task, folder: StrPath) -> None:
-    """Write weights and configuration, and a transformer's tokenizer, of the model and its task into a folder."""
+    """Write weights, configuration and what else the family writes of the model and its task into a folder."""
     folder = Path(folder)
-    weights = hub_names.to_hub(model) if isinstance(model, Transformer) else model.state_dict()
-    weights = {name: value.detach().cpu().contiguous() for name, value in weights.items()}
+    weights = {name: value.detach().cpu().contiguous() for name, value in model.to_hub().items()}
     tensors.write(weights, folder / WEIGHTS, metadata={"format": "pt"})
     for name, content in _files(model, task).items():
         (folder / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
@@ -57,8 +57,9 @@ def load(folder: StrPath, *, trust: bool = False, typed: Iterable[str] = ()) -> 
     checksums.check(folder)
     own = _own(file)
     paths = weight_files.files(folder)
-    task = _task(file, own.get("task"), Trust(file, frozenset(typed), trust))
-    settings, context = _model_settings(file, own), own.get("context")
+    trusted = Trust(file, frozenset(typed), trust)
+    task = _task(file, own.get("task"), trusted)
+    settings, context = _model_settings(file, own, trusted), own.get("context")
     needed = task.prompt_length + task.long_length + 1
     if type(context) is not int or context < needed:
         raise ValueError(f"{file} is damaged: context is {context!r}, and the task needs {needed}")
@@ -80,7 +81,7 @@ def read_weights(folder: StrPath, model: Model) -> dict[str, Tensor]:
     folder = Path(folder)
     checksums.check(folder)
     own = _own(folder / "config.json")
-    if (own.get("model"), own.get("context")) != (model.settings.model_dump(), model.context):
+    if (own.get("model"), own.get("context")) != (model.settings.model_dump(mode="json"), model.context):
         raise ValueError(f"{folder / 'config.json'} is damaged, or of another model")
     size = model.vocabulary_size, model.context
     return _state(weight_files.files(folder), folder / "config.json", model.settings, *size)
@@ -114,53 +115,41 @@ def _task(file: Path, content: Any, trust: Trust) -> Task:
         raise ValueError(f"{file}, task: {one_line(str(error))}") from error
 
 
-def _model_settings(file: Path, own: dict[str, Any]) -> AnySettings:
+def _model_settings(file: Path, own: dict[str, Any], trust: Trust) -> Settings:
     content = own.get("model")
     if not isinstance(content, dict):
         raise ValueError(f"{file} is damaged: model must hold keys and values")
     try:
-        return families.settings_class(content).model_validate(content)
+        return families.settings_class(content, trust).model_validate(content, context=trust)
     except ValidationError as error:
         raise ValueError(f"{file}, model: {_complaint(error)}") from error
     except ValueError as error:
         raise ValueError(f"{file}, model: {error}") from error
 
 
-def _state(
-    paths: list[Path], file: Path, settings: AnySettings, vocabulary_size: int, context: int
-) -> dict[str, Tensor]:
+def _state(paths: list[Path], file: Path, settings: Settings, vocabulary_size: int, context: int) -> dict[str, Tensor]:
     """A model's state from files, whose heads are compared with its sizes before anything of that size is made."""
     elements = weight_files.count(paths)
     try:
         if families.fewest_parameters(settings, context) > elements:
             raise ValueError("it is larger than its weights")
-        with families.shapes_only():
+        with shapes_only():
             model = families.of_size(settings, vocabulary_size, context)
     except (ValueError, RuntimeError, OverflowError, TypeError) as error:
         told = one_line(str(error), longest=200)
         raise ValueError(f"{file} is damaged: there is no such model in {paths[0].name}: {told}") from error
-    is_transformer = isinstance(model, Transformer)
-    wanted = hub_names.to_hub(model) if is_transformer else model.state_dict()
-    weights = weight_files.read(paths, {name: value.shape for name, value in wanted.items()})
-    return hub_names.from_hub(model, weights) if is_transformer else weights
+    return model.from_hub(weight_files.read(paths, {name: value.shape for name, value in model.to_hub().items()}))
 
 
 def _files(model: Model, task: Task) -> dict[str, dict[str, Any]]:
     """{name: content} of the JSON files of a folder."""
     own = {
-        "model": model.settings.model_dump(),
+        "model": model.settings.model_dump(mode="json"),
         "task": task.settings.model_dump(mode="json"),
         "context": model.context,
     }
-    if not isinstance(model, Transformer):
-        return {"config.json": {"model_type": "chainlift-linear", "chainlift": own}}
-    eos = task.vocabulary.eos
-    return {
-        "config.json": {**hub_config.config(model, task.vocabulary), "chainlift": own},
-        "generation_config.json": {"eos_token_id": eos, "pad_token_id": eos, "do_sample": True},
-        "tokenizer.json": hub_tokenizer.tokenizer(task),
-        "tokenizer_config.json": hub_tokenizer.tokenizer_config(task, model.context),
-    }
+    files = model.hub_files(task)
+    return {**files, "config.json": {**files["config.json"], "chainlift": own}}
 
 
 def _complaint(error: ValidationError) -> str:

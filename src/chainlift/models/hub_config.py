@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from chainlift.models.transformer import Transformer
 from chainlift.tasks.base import Vocabulary
+
+if TYPE_CHECKING:
+    from chainlift.models.transformer import Transformer
 
 
 def config(model: Transformer, vocabulary: Vocabulary) -> dict[str, Any]:

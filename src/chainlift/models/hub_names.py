@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor
 
-from chainlift.models.transformer import Transformer
+if TYPE_CHECKING:
+    from chainlift.models.transformer import Transformer
+
 
 # (our name, transformers' name) inside a block; several of transformers' matrices may be one of ours, joined by rows.
 _GPT2 = {
@@ -74,7 +79,7 @@ def to_hub(model: Transformer) -> dict[str, Tensor]:
     return found
 
 
-def from_hub(model: Transformer, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+def from_hub(model: Transformer, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The model's state from all of its weights under transformers' names; the model may be on `meta`."""
     state: dict[str, Tensor] = {}
     own = model.state_dict()

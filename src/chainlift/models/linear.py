@@ -22,15 +22,18 @@ Source: the simplified setting of arXiv 2510.11495, after Malach, arXiv 2309.069
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
 import torch
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from chainlift.models.model import Learner, Model
 from chainlift.models.protocol import Cache
 from chainlift.settings import Settings
+from chainlift.tasks.base import Task
+from chainlift.tasks.running_sum import RunningSum
 
 # Finite, as 0 * log 0 must be 0 in an entropy; small enough to stay closed at any sensible temperature.
 CLOSED = -100.0
@@ -45,12 +48,15 @@ class LinearSettings(Settings):
     """Degree of the features of the stop decision: 2 has the products of y_1 with the digits, 1 does not."""
 
 
-class LinearModel(nn.Module):
+class LinearModel(Model):
     """The model for sums of (context - 1) / 2 digits modulo vocabulary_size - 1; weights are zero at first."""
 
+    Settings = LinearSettings
+    is_markov = True
+    settings: LinearSettings
+
     def __init__(self, settings: LinearSettings, vocabulary_size: int, context: int) -> None:
-        super().__init__()
-        self.settings, self.vocabulary_size, self.context = settings, vocabulary_size, context
+        super().__init__(settings, vocabulary_size, context)
         self.digits, self.modulus = (context - 1) // 2, vocabulary_size - 1
         self.size = 1 if self.modulus == 2 else self.modulus  # F and O of the table above
         inputs = self.digits * self.size
@@ -62,7 +68,30 @@ class LinearModel(nn.Module):
             seen[1:, :-1] = 0
         self.register_buffer("seen", seen, persistent=False)
 
-    def initialise(self, generator: torch.Generator) -> LinearModel:
+    @classmethod
+    def check(cls, settings: LinearSettings, task: Task) -> None:
+        """ValueError in one line but for plain running sums, which it has predictors for."""
+        if not (isinstance(task, RunningSum) and task.options.is_plain):
+            raise ValueError(
+                "family linear learns the task running_sum only, with no option set: one chain token a digit, an "
+                "answer of one token"
+            )
+
+    @classmethod
+    def fewest_parameters(cls, settings: LinearSettings, context: int) -> int:
+        """The weights of the first token."""
+        return (context - 1) // 2
+
+    @classmethod
+    def theory(cls, settings: LinearSettings) -> Learner:
+        """The blind learner where the stop decision has features of degree 2."""
+        return "blind" if settings.stop_degree == 2 else "blind_to_the_stop"
+
+    def muon_parameters(self) -> dict[str, nn.Parameter]:
+        """None: every row of its matrices is a predictor of its own."""
+        return {}
+
+    def initialise(self, generator: torch.Generator) -> Self:
         """Self with all weights zero: each loss is convex, so there is no symmetry that `generator` would break."""
         del generator
         with torch.no_grad():

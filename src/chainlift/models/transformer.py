@@ -10,55 +10,79 @@ vocabulary.
 
 from __future__ import annotations
 
-from typing import cast
+from collections.abc import Mapping
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from chainlift.models import savings
+from chainlift.models import hub_config, hub_names, hub_tokenizer, savings
 from chainlift.models.attention import KeysValues, rotation_at
 from chainlift.models.blocks import Block, ModelSettings, make_norm
 from chainlift.models.decoding import Embedded, TransformerDecoder
 from chainlift.models.graphs import GraphedDecoder
+from chainlift.models.model import Learner, Model
+from chainlift.models.passes import parts_of
+from chainlift.models.products import ProductSizes
 from chainlift.models.protocol import Cache
+from chainlift.tasks.base import Task
 
-AT_ONCE = {"cpu": 2**11}  # tokens of a pass without a gradient: bounds memory, fits a CPU's caches
-AT_ONCE_ON_A_GPU = 2**17
+NUMBER = 4  # bytes of a cached key or value, float32
 LOOKUP_FROM = 4  # tokens to be looked up, as a multiple of the rows of the table, from which on it is made
 
 
-class Transformer(nn.Module):
+class Transformer(Model):
     """A transformer of `settings` over `vocabulary_size` tokens and at most `context` positions."""
 
+    Settings = ModelSettings
+    in_transformers = True
+    settings: ModelSettings
+
     def __init__(self, settings: ModelSettings, vocabulary_size: int, context: int) -> None:
-        super().__init__()
-        self.settings, self.vocabulary_size, self.context = settings, vocabulary_size, context
+        super().__init__(settings, vocabulary_size, context)
         self.embedding = nn.Embedding(vocabulary_size, settings.width)
         self.positions = nn.Embedding(context, settings.width) if settings.family == "gpt2" else None
+        self.any_length = self.positions is None
         self.blocks = nn.ModuleList(Block(settings) for _ in range(settings.layers))
         self.norm = make_norm(settings)
         self.head = nn.Linear(settings.width, vocabulary_size, bias=False)
+
+    @classmethod
+    def fewest_parameters(cls, settings: ModelSettings, context: int) -> int:
+        """The blocks' matrices and the learned positions."""
+        matrices = 2 * settings.width**2 + 2 * settings.width * settings.hidden_width
+        return settings.layers * matrices + (context * settings.width if settings.family == "gpt2" else 0)
+
+    @classmethod
+    def cache_bytes(cls, settings: ModelSettings, rows: int, positions: int) -> float:
+        """Bytes of the keys and values of rows that are sampled at once."""
+        head = settings.width // settings.heads
+        return float(rows * positions * 2 * settings.layers * settings.num_kv_heads * head * NUMBER)
+
+    @classmethod
+    def theory(cls, settings: ModelSettings) -> Learner:
+        """The blind learner: in the time that a stage has it does not find the whole sum in the prompt."""
+        return "blind"
+
+    @classmethod
+    def product_sizes(cls, settings: ModelSettings, vocabulary_size: int) -> ProductSizes:
+        """What its matrix products depend on."""
+        gpt2 = settings.family == "gpt2"
+        return ProductSizes(
+            layers=settings.layers,
+            width=settings.width,
+            kv_width=settings.num_kv_heads * (settings.width // settings.heads),
+            hidden=settings.hidden_width,
+            mlp_matrices=2 if gpt2 else 3,
+            vocabulary=vocabulary_size,
+            learned_positions=gpt2,
+        )
 
     @property
     def layers(self) -> list[Block]:
         """The blocks, first to last."""
         return cast(list[Block], list(self.blocks))
-
-    def initialise(self, generator: torch.Generator) -> Transformer:
-        """Self, drawn from `generator`: embeddings N(0, 1), matrices N(0, 1/fan in), biases 0, norms 1.
-
-        So every layer keeps a variance near 1. GPT-2's .02 is made for far wider models: at width 128 it leaves
-        attention nearly uniform, and embeddings so small that AdamW's first steps overwrite them (docs/science.md).
-        """
-        with torch.no_grad():
-            for module in self.modules():
-                if isinstance(module, nn.Embedding | nn.Linear):
-                    std = 1.0 if isinstance(module, nn.Embedding) else module.in_features**-0.5
-                    module.weight.copy_(torch.empty(module.weight.shape).normal_(std=std, generator=generator))
-                if isinstance(module, nn.Linear) and module.bias is not None:
-                    module.bias.zero_()
-        return self
 
     def compile_parts(self) -> None:
         """Compile the MLPs, which training and decoding both call, for whatever number of tokens."""
@@ -149,13 +173,23 @@ class Transformer(nn.Module):
         decoder = TransformerDecoder(self.layers, self.embed, self.read_out, cache, capacity, fixed_shapes=replayed)
         return GraphedDecoder(decoder) if replayed else decoder
 
+    def to_hub(self) -> dict[str, Tensor]:
+        """The weights under transformers' names."""
+        return hub_names.to_hub(self)
 
-def parts_of(tokens: Tensor) -> list[slice]:
-    """Rows of tokens (B, S) that are read in one pass: all of them where there is a gradient to be taken."""
-    rows = max(AT_ONCE.get(tokens.device.type, AT_ONCE_ON_A_GPU) // max(tokens.shape[1], 1), 1)
-    if torch.is_grad_enabled() or len(tokens) <= rows:
-        return [slice(None)]
-    return [slice(start, start + rows) for start in range(0, len(tokens), rows)]
+    def from_hub(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The state of weights under transformers' names."""
+        return hub_names.from_hub(self, weights)
+
+    def hub_files(self, task: Task) -> dict[str, dict[str, Any]]:
+        """transformers' configuration files and the task's tokenizer."""
+        eos = task.vocabulary.eos
+        return {
+            "config.json": hub_config.config(self, task.vocabulary),
+            "generation_config.json": {"eos_token_id": eos, "pad_token_id": eos, "do_sample": True},
+            "tokenizer.json": hub_tokenizer.tokenizer(task),
+            "tokenizer_config.json": hub_tokenizer.tokenizer_config(task, self.context),
+        }
 
 
 def positions_from(start: int, tokens: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ MARKERS = {
     "long": "a long response opens with >",
     "both": "a long response opens with >, a short one with =",
 }
+LEARNERS = {"gpt2": "A small transformer", "mistral": "A small transformer", "linear": "A linear model"}
 
 
 def about(recipe: dict[str, Any]) -> str:
@@ -44,7 +45,8 @@ def learner(recipe: dict[str, Any]) -> str:
     """Who learns, as the subject of a sentence."""
     model = recipe["model"]
     if "data" not in recipe:
-        return "A linear model" if model.get("family") == "linear" else "A small transformer"
+        family = model.get("family", "gpt2")
+        return LEARNERS.get(family, f"A small model of the family {family}")
     scratch = model.get("scratch")
     if scratch is None:
         return f"The pretrained model {model['path']}" + (", by low-rank adapters," if model.get("lora") else "")

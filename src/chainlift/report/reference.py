@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from chainlift.learning.presets import PRESETS
+from chainlift.learning.presets import Objective, preset
+from chainlift.references import is_reference
 from chainlift.report.record import Record
 from chainlift.runs.course import StageView
 from chainlift.theory.closed_forms import LONG_REWARDS
@@ -93,22 +94,24 @@ def _curve(
     """(curve over the rounds of STaR, or over the updates of a policy gradient, its name)."""
     if _is_star(settings):
         return star_curve(start, setting, rows[-1]["round"]), STAR
+    objective = _objective(settings)
+    assert objective is not None
     peak = max(settings["lr"], 1e-300)
     curve = policy_gradient_curve(
         start,
         setting,
-        PRESETS[settings["algorithm"]],
+        objective,
         [REFERENCE_STEP * row["lr"] / peak for row in rows],
         group_size=settings["group_size"],
         prompts=settings["prompts"],
-        updates_per_round=settings.get("updates_per_round") or 1,
+        updates_per_round=settings.get("updates_per_round") or objective.updates_per_round,
     )
     return curve, f"reference: no noise, {REFERENCE_STEP:g} log-odds an update at the peak rate"
 
 
 def _is_covered(record: Record, settings: Mapping[str, Any]) -> bool:
     """The run is a finished one of a running sum by a learner and an algorithm that theory/mean_field.py describes."""
-    recipe = record.recipe
+    recipe, objective = record.recipe, _objective(settings)
     needed = {"algorithm", "reward", "temperature", "lr", "group_size", "prompts"}
     return (
         record.summary is not None
@@ -118,8 +121,8 @@ def _is_covered(record: Record, settings: Mapping[str, Any]) -> bool:
         and recipe.get("model", {}).get("stop_degree") != 1
         and needed <= set(settings)
         and settings["reward"] in LONG_REWARDS
-        and settings["algorithm"] in PRESETS
-        and (_is_star(settings) or has_expected_update(PRESETS[settings["algorithm"]]))
+        and objective is not None
+        and (_is_star(settings) or has_expected_update(objective))
         and all(settings.get(key, value) == value or _harmless(settings, key) for key, value in PLAIN.items())
         and record.summary["theory"].get("sampled_long_share") is not None
     )
@@ -127,7 +130,19 @@ def _is_covered(record: Record, settings: Mapping[str, Any]) -> bool:
 
 def _is_star(settings: Mapping[str, Any]) -> bool:
     """The algorithm fits what it accepts, so that it has one step a round."""
-    return PRESETS[settings["algorithm"]].advantage == "accept"
+    objective = _objective(settings)
+    return objective is not None and objective.advantage == "accept"
+
+
+def _objective(settings: Mapping[str, Any]) -> Objective | None:
+    """The run's algorithm; None for one that is code named by the record, which nothing here imports, or not known."""
+    name = settings.get("algorithm")
+    if not isinstance(name, str) or is_reference(name):
+        return None
+    try:
+        return preset(name)
+    except ValueError:
+        return None
 
 
 def _harmless(settings: Mapping[str, Any], key: str) -> bool:

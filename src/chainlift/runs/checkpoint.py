@@ -25,7 +25,7 @@ from chainlift import processes, reading
 from chainlift.learning import sharding
 from chainlift.learning.optimizer import Optimizer
 from chainlift.models import checksums, families, hub, tensors
-from chainlift.models.families import Model
+from chainlift.models.model import Model
 from chainlift.runs import durable
 from chainlift.tasks.base import Task
 

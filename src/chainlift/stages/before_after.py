@@ -10,7 +10,7 @@ import torch
 from chainlift.measure.divergence import kl_by_position
 from chainlift.measure.evaluate import ROWS_AT_ONCE, answer
 from chainlift.measure.statistics import pass_at_k
-from chainlift.models.families import Model
+from chainlift.models.model import Model
 from chainlift.runs import checkpoint, course
 from chainlift.runs.store import RunFolder
 from chainlift.seeding import stream

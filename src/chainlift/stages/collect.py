@@ -11,7 +11,7 @@ from torch import Tensor
 from chainlift.learning import advantage as advantages
 from chainlift.learning import reward
 from chainlift.measure.evaluate import Answers, answer
-from chainlift.models.families import Model
+from chainlift.models.model import Model
 from chainlift.runs.checkpoint import TrainerState
 from chainlift.seeding import stream
 

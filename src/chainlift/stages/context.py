@@ -18,8 +18,7 @@ from chainlift.learning.optimizer import Optimizer
 from chainlift.measure.evaluate import Answers, answer, measure
 from chainlift.measure.samples import records
 from chainlift.models import families
-from chainlift.models.families import Model
-from chainlift.models.transformer import Transformer
+from chainlift.models.model import Model
 from chainlift.report.terminal import Reporter
 from chainlift.runs import checkpoint
 from chainlift.runs.checkpoint import TrainerState
@@ -87,7 +86,7 @@ class Context:
         """A freshly initialised model on the device, its weights from the stream `model`."""
         model = families.build(self.recipe.model, self.task)
         model = model.initialise(stream(self.recipe.seed, "model")).to(self.device)
-        if self.recipe.compile and isinstance(model, Transformer):
+        if self.recipe.compile:
             model.compile_parts()
         return sharding.shard(model) if self.shard else model
 

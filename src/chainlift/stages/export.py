@@ -13,7 +13,6 @@ from pathlib import Path
 
 from chainlift import reading
 from chainlift.models import checksums, hub, weight_files
-from chainlift.models.transformer import Transformer
 from chainlift.reading import StrPath
 from chainlift.runs.store import RunFolder
 from chainlift.stages import inspect, model_card
@@ -62,7 +61,7 @@ def export(target: StrPath, folder: StrPath, *, trust: bool = False) -> None:
     for file in (*weight_files.files(source), source / "config.json"):
         _check_is_file(file)
     model, task = hub.load(source, trust=trust)
-    if not isinstance(model, Transformer):
+    if not model.in_transformers:
         raise ValueError(f"{source} holds a {model.settings.family} model, which transformers has no class for")
     text = model_card.card(name_of(folder), name_of(source), content, summary, task)
     with new_folder(folder):

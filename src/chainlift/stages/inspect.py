@@ -13,8 +13,7 @@ from chainlift import memory
 from chainlift.measure.evaluate import answer, measure
 from chainlift.measure.samples import records
 from chainlift.models import hub
-from chainlift.models.families import Model
-from chainlift.models.transformer import Transformer
+from chainlift.models.model import Model
 from chainlift.reading import StrPath
 from chainlift.runs import checkpoint, course, environment
 from chainlift.runs.store import RunFolder
@@ -139,7 +138,7 @@ def _changed(model: Model, task: Task, changes: list[str]) -> Task:
             f"{' '.join(changes)}: the model knows {task.vocabulary.size} tokens, and not those of this task"
         )
     needed = other.prompt_length + other.long_length + 1
-    if needed > model.context and not (isinstance(model, Transformer) and model.positions is None):
+    if needed > model.context and not model.any_length:
         raise ValueError(f"{' '.join(changes)}: needs {needed} positions, and this model has learned {model.context}")
     return other
 

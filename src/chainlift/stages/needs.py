@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from chainlift import memory
 from chainlift.models import families
-from chainlift.models.blocks import ModelSettings
-from chainlift.models.families import AnySettings
+from chainlift.settings import Settings
 from chainlift.stages.recipe import Recipe
 from chainlift.tasks import registry as tasks
 
@@ -39,10 +38,9 @@ def bytes_of(recipe: Recipe, device: str) -> dict[str, float]:
     return found
 
 
-def cache_bytes(model: AnySettings, rows: int, positions: int, device: str = "cpu") -> float:
-    """Bytes of the tokens, keys and values of rows that are sampled at once."""
+def cache_bytes(model: Settings, rows: int, positions: int, device: str = "cpu") -> float:
+    """Bytes of the tokens of rows that are sampled at once, and of what the model caches of them."""
     needed = float(rows * positions * TOKEN)
-    if isinstance(model, ModelSettings) and device == "cpu":
-        head = model.width // model.heads
-        needed += rows * positions * 2 * model.layers * model.num_kv_heads * head * NUMBER
+    if device == "cpu":
+        needed += families.family_of(model).cache_bytes(model, rows, positions)
     return needed

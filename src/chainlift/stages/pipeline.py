@@ -81,10 +81,9 @@ def plan(recipe: Recipe, out: Path) -> str:
     needs.check(recipe, environment.pick_device(recipe.device))
     task = tasks.build(recipe.task)
     model = families.build(recipe.model, task)
-    num_parameters = sum(parameter.numel() for parameter in model.parameters())
     lines = [
         yaml_text.dump(recipe.model_dump(mode="json")).rstrip(),
-        f"# model: {num_parameters:,} parameters",
+        f"# model: {model.describe()}",
         *(f"# {name}: {_size(stage)}; {_shared_as(recipe, name)}" for name, stage in recipe.stages.items()),
     ]
     lines.append(f"# time here, from a few timed updates: {cost.estimate(recipe)}")

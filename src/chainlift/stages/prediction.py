@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from chainlift.models.linear import LinearSettings
+from chainlift.models import families
 from chainlift.stages import chain
 from chainlift.stages.ntp import NextTokenPrediction
 from chainlift.stages.recipe import Recipe
@@ -59,7 +59,9 @@ def _of(recipe: Recipe, first: NextTokenPrediction, p_cot: float, rl: Reinforcem
     """The predictions; the sequence mean weights long demonstrations by their length, so its minimiser is that of
     another p_cot.
     """
-    task = recipe.task
+    task, learner = recipe.task, families.family_of(recipe.model).theory(recipe.model)
+    if learner is None:
+        return _unknown()
     if isinstance(task, MultiplicationSettings) and first.loss_weighting != "sequence_mean":
         return _unknown() | {
             "sampled_long_share": p_cot,
@@ -72,7 +74,7 @@ def _of(recipe: Recipe, first: NextTokenPrediction, p_cot: float, rl: Reinforcem
         if not task.is_plain:
             return _unknown()
         p_cot = closed_forms.sequence_mean_p_cot(task.d, p_cot)
-    if isinstance(recipe.model, LinearSettings) and recipe.model.stop_degree == 1:
+    if learner == "blind_to_the_stop":
         found = linear_model.degree_1_predictions(task.d, modulus, p_cot)
         known = rl is None or rl.reward in closed_forms.LONG_REWARDS
         return found if known else found | {key: _unknown().get(key) for key in OF_RL}

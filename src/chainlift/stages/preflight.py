@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from chainlift.learning import advantage as advantages
 from chainlift.learning import reward, sharding
 from chainlift.measure.evaluate import answer
-from chainlift.models.families import Model
+from chainlift.models.model import Model
 from chainlift.runs.checkpoint import TrainerState
 from chainlift.seeding import stream
 

@@ -9,10 +9,10 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import Field, SerializeAsAny, ValidationInfo, field_validator, model_validator
 
+from chainlift.learning import reward as rewards
 from chainlift.measure.evaluate import EvaluateSettings
 from chainlift.models import checksums, families
 from chainlift.models.blocks import ModelSettings
-from chainlift.models.families import AnySettings
 from chainlift.overrides import overridden
 from chainlift.reading import StrPath
 from chainlift.references import Trust
@@ -48,7 +48,7 @@ class Recipe(BaseRecipe):
     """What is learned; `task.name` chooses, its other keys belong to that task."""
     mixture: MixtureSettings = MixtureSettings()
     """Share of long demonstrations, of every stage that does not set its own."""
-    model: AnySettings = ModelSettings()
+    model: SerializeAsAny[Settings] = ModelSettings()
     """Who learns; `model.family` chooses, its other keys belong to that family."""
     stages: dict[str, SerializeAsAny[Stage]] = Field(default={"pretrain": NextTokenPrediction()}, min_length=1)
     """How, in order: name and settings of each stage, whose `kind` chooses; null leaves a stage out."""
@@ -83,7 +83,7 @@ class Recipe(BaseRecipe):
     @classmethod
     def _model_by_family(cls, value: Any, info: ValidationInfo) -> Any:
         if isinstance(value, dict):
-            return part(families.settings_class(value), value, info.context)
+            return part(families.settings_class(value, info.context), value, info.context)
         if not isinstance(value, Settings):
             raise ValueError("must hold keys and values")
         return value
@@ -111,8 +111,11 @@ class Recipe(BaseRecipe):
     def _model_fits_task(self) -> Recipe:
         task = tasks.build(self.task)
         families.check(self.model, task)
-        if self.model.family == "linear" and any(getattr(s, "optimizer", "") == "muon" for s in self.stages.values()):
-            raise ValueError("optimizer muon moves the matrices of a transformer's blocks; family linear has none")
+        for stage in self.stages.values():
+            if getattr(stage, "optimizer", "") == "muon":
+                families.check_muon(self.model, task)
+            if (reward := getattr(stage, "reward", None)) is not None:
+                rewards.check(reward, task)
         if any(self.mixture_of(name).largest > 0 for name in self.stages) and not has_chains(task):
             raise ValueError("mixture.p_cot must be 0, as this task has no long demonstrations (task.chain is null)")
         return self
@@ -195,7 +198,7 @@ def load(
         seed=seed,
         kinds={
             "task": lambda task: tasks.settings_class(task.get("name", "running_sum"), said),
-            "model": families.settings_class,
+            "model": lambda model: families.settings_class(model, said),
         },
         stage_kind=lambda stage: kinds.find(stage.get("kind"), said),
     )

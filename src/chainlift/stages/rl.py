@@ -10,27 +10,21 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-import torch
-from pydantic import Field, field_validator, model_validator
-from torch import Tensor
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from chainlift.learning import next_token, parallel, sharding
-from chainlift.learning import reward as rewards
 from chainlift.learning.advantage import GROUP_KINDS
-from chainlift.learning.likelihood import log_probs
-from chainlift.learning.objective import sequence_weights
 from chainlift.learning.optimizer import OptimizerSettings, apply_gradients, make_optimizer
 from chainlift.learning.policy_update import PolicyBatch, accumulate_gradient
 from chainlift.learning.presets import AdvantageKind, Aggregate, ClipKind, Objective, RatioKind, preset
-from chainlift.learning.rollout import Rollout
-from chainlift.measure.evaluate import Answers, EvaluateSettings
-from chainlift.models.families import Model
-from chainlift.models.protocol import split_prompts
+from chainlift.learning.reward import REWARDS
+from chainlift.measure.evaluate import EvaluateSettings
+from chainlift.models.model import Model
 from chainlift.runs.checkpoint import TrainerState
-from chainlift.seeding import stream
 from chainlift.settings import NOT_HASHED
 from chainlift.stages.collect import collect, describe
 from chainlift.stages.failures import Interrupted
+from chainlift.stages.minibatch import minibatch_rows, row_weights, start_log_probs
 from chainlift.stages.preflight import preflight
 from chainlift.stages.stage import Place, Stage
 from chainlift.tasks import mixture
@@ -51,9 +45,9 @@ class ReinforcementLearning(OptimizerSettings, Stage):
     kind: str = "rl"
 
     algorithm: str = "grpo"
-    """A preset of learning/presets.py: star, reinforce, rloo, grpo, dr_grpo, dapo, gspo, cispo."""
+    """star, reinforce, rloo, grpo, dr_grpo, dapo, gspo, cispo (learning/presets.py), or one's own: `module:name`."""
     reward: str = "end_to_end"
-    """A row of learning/reward.py: end_to_end, the answer is right; chain, all of it is gold, long or short."""
+    """end_to_end, the answer is right; chain, all of it is gold, long or short; or one's own: `module:name`."""
     prompts: int = Field(default=32, ge=1)
     """P: new prompts a round."""
     group_size: int = Field(default=8, ge=1)
@@ -61,7 +55,7 @@ class ReinforcementLearning(OptimizerSettings, Stage):
     updates: int = Field(default=40, ge=1)
     """Optimizer updates in all."""
     updates_per_round: int | None = Field(default=None, ge=1)
-    """Updates from one round's samples; default: 4 for star, else 1."""
+    """Updates from one round's samples; default: the algorithm's, 4 for star and 1 for the other shipped ones."""
     minibatches: int = Field(default=1, ge=1)
     """Parts into which a round's samples are shuffled, one an update."""
     temperature: float = Field(default=1.0, ge=1e-6, le=1e9)
@@ -101,14 +95,14 @@ class ReinforcementLearning(OptimizerSettings, Stage):
 
     @field_validator("algorithm")
     @classmethod
-    def _known(cls, value: str) -> str:
-        preset(value)
+    def _known(cls, value: str, info: ValidationInfo) -> str:
+        preset(value, info.context)
         return value
 
     @field_validator("reward")
     @classmethod
-    def _reward_is_known(cls, value: str) -> str:
-        rewards.check(value)
+    def _reward_is_known(cls, value: str, info: ValidationInfo) -> str:
+        REWARDS.find(value, info.context)
         return value
 
     @model_validator(mode="after")
@@ -130,7 +124,7 @@ class ReinforcementLearning(OptimizerSettings, Stage):
     @property
     def updates_a_round(self) -> int:
         """Updates from one round's samples, default filled in."""
-        return self.updates_per_round or (4 if self.algorithm == "star" else 1)
+        return self.objective.updates_per_round
 
     @property
     def num_rounds(self) -> int:
@@ -207,10 +201,10 @@ class ReinforcementLearning(OptimizerSettings, Stage):
                 if self.kl:
                     assert start_model is not None
                     with sharding.whole(start_model), context.precision():
-                        start_logp = _start_logp(start_model, own, self.temperature)
+                        start_logp = start_log_probs(start_model, own, self.temperature)
                 for update in range(min(self.updates_a_round, self.updates - state.step)):
-                    rows = _minibatch(context, self, state, update, len(advantages))
-                    weights, kl_weights = _weights(context, answers, advantages, rows, self)
+                    rows = minibatch_rows(context, self, state, update, len(advantages))
+                    weights, kl_weights = row_weights(context, answers, advantages, rows, self)
                     batch = PolicyBatch(
                         own,
                         advantages[own_rows],
@@ -254,49 +248,6 @@ def _start_model(context: Context, settings: ReinforcementLearning, place: Place
     model = context.new_model()
     context.load_start(place, model)
     return model
-
-
-def _weights(
-    context: Context, answers: Answers, advantages: Tensor, rows: Tensor, settings: ReinforcementLearning
-) -> tuple[Tensor, Tensor]:
-    """Weights (N,) of the rows of one minibatch, 0 elsewhere, in the loss and in its KL term.
-
-    STaR's loss counts accepted rows only; KL is one over all samples, whatever they earned.
-    """
-    counted = torch.zeros_like(advantages, dtype=torch.bool)
-    counted[rows] = True
-
-    def weights(counted: Tensor) -> Tensor:
-        return sequence_weights(
-            answers.rollout.num_actions,
-            settings.objective.aggregate,
-            max_length=context.task.long_length + 1,
-            counted=counted,
-        )
-
-    everyone = weights(counted)
-    return (weights(counted & (advantages > 0)) if settings.objective.advantage == "accept" else everyone), everyone
-
-
-def _minibatch(
-    context: Context, settings: ReinforcementLearning, state: TrainerState, update: int, size: int
-) -> Tensor:
-    """Row numbers of update number `update` of a round: one part of the round's shuffled samples, or all of them."""
-    if settings.minibatches == 1:
-        return torch.arange(size, device=context.device)
-    epoch, part = divmod(update, settings.minibatches)
-    order = torch.randperm(size, generator=stream(context.recipe.seed, f"{state.stage}/shuffle", state.round, epoch))
-    return order.tensor_split(settings.minibatches)[part].to(context.device)
-
-
-def _start_logp(start_model: Model, rollout: Rollout, temperature: float) -> Tensor:
-    """(N, R) log-probabilities of the samples under the start model."""
-    if not len(rollout.rows):
-        return rollout.logp
-    with torch.no_grad():
-        prefix, last = split_prompts(rollout.prompts)
-        cache = start_model.prefill(prefix)
-        return log_probs(start_model, cache, last, rollout.responses, rollout.rows, temperature=temperature)
 
 
 def _demonstrations_gradient(

@@ -24,7 +24,7 @@ from chainlift.learning.policy_update import PolicyBatch, accumulate_gradient
 from chainlift.learning.rollout import Rollout
 from chainlift.measure.evaluate import ROWS_AT_ONCE
 from chainlift.models import families, savings
-from chainlift.models.families import Model
+from chainlift.models.model import Model
 from chainlift.models.protocol import split_prompts
 from chainlift.runs import environment
 from chainlift.seeding import stream

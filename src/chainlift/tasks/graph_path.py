@@ -25,7 +25,7 @@ from torch.nn.functional import pad
 
 from chainlift.settings import Settings
 from chainlift.tasks.base import EOS, Verdict, Vocabulary, response_lengths
-from chainlift.tasks.registry import register
+from chainlift.tasks.registry import TASKS, TaskKind
 
 NODES = 400  # at most: the verifier holds an adjacency matrix for each prompt
 
@@ -185,4 +185,4 @@ class GraphPath:
         return torch.where(end == prompts[:, -1], self.num_nodes, self.num_nodes + 1)
 
 
-register("graph_path", GraphPathSettings, GraphPath)
+TASKS.register("graph_path", TaskKind(GraphPathSettings, GraphPath), shipped=True)

@@ -24,7 +24,7 @@ from chainlift import references
 from chainlift.references import Reference
 from chainlift.settings import Settings
 from chainlift.tasks.base import EOS, Verdict, Vocabulary, response_lengths
-from chainlift.tasks.registry import register
+from chainlift.tasks.registry import TASKS, TaskKind
 from chainlift.visible import one_line
 
 PAD, BLANK, LINE, ANSWER = "░", "␣", "⏎", "→"
@@ -211,4 +211,4 @@ def _plain(text: str) -> str:
     return text.replace(BLANK, " ").replace(LINE, "\n")
 
 
-register("reasoning_gym", GymSettings, GymTask)
+TASKS.register("reasoning_gym", TaskKind(GymSettings, GymTask), shipped=True)

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from chainlift.settings import Settings
 from chainlift.tasks.base import EOS, Verdict, Vocabulary, response_lengths
-from chainlift.tasks.registry import register
+from chainlift.tasks.registry import TASKS, TaskKind
 
 ANSWER = "####"
 TOKENS = (*"0123456789", "*", "+", "(", ")", ANSWER, EOS)
@@ -257,4 +257,4 @@ def _mix(value: Tensor) -> Tensor:
     return value ^ (value >> 31 & (1 << 33) - 1)
 
 
-register("multiplication", MultiplicationSettings, Multiplication)
+TASKS.register("multiplication", TaskKind(MultiplicationSettings, Multiplication), shipped=True)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from chainlift.tasks.prefix_chain import PrefixChain, PrefixChainSettings
-from chainlift.tasks.registry import register
+from chainlift.tasks.registry import TASKS, TaskKind
 
 
 class PermutationSettings(PrefixChainSettings):
@@ -58,4 +58,4 @@ class Permutation(PrefixChain):
         return self.times(self.inverse.to(before.device).take(before), after)
 
 
-register("permutation", PermutationSettings, Permutation)
+TASKS.register("permutation", TaskKind(PermutationSettings, Permutation), shipped=True)

@@ -13,7 +13,7 @@ from pydantic import Field
 from torch import Tensor
 
 from chainlift.tasks.prefix_chain import PrefixChain, PrefixChainSettings
-from chainlift.tasks.registry import register
+from chainlift.tasks.registry import TASKS, TaskKind
 
 
 class RunningSumSettings(PrefixChainSettings):
@@ -45,4 +45,4 @@ class RunningSum(PrefixChain):
         return (after - before) % self.modulus
 
 
-register("running_sum", RunningSumSettings, RunningSum)
+TASKS.register("running_sum", TaskKind(RunningSumSettings, RunningSum), shipped=True)

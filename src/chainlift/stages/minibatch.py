@@ -1,0 +1,64 @@
+"""What one update of RL learns from: which rows of a round's samples, and with which weights."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from chainlift.learning.likelihood import log_probs
+from chainlift.learning.objective import sequence_weights
+from chainlift.learning.rollout import Rollout
+from chainlift.measure.evaluate import Answers
+from chainlift.models.model import Model
+from chainlift.models.protocol import split_prompts
+from chainlift.runs.checkpoint import TrainerState
+from chainlift.seeding import stream
+
+if TYPE_CHECKING:
+    from chainlift.stages.context import Context
+    from chainlift.stages.rl import ReinforcementLearning
+
+
+def row_weights(
+    context: Context, answers: Answers, advantages: Tensor, rows: Tensor, settings: ReinforcementLearning
+) -> tuple[Tensor, Tensor]:
+    """Weights (N,) of the rows of one minibatch, 0 elsewhere, in the loss and in its KL term.
+
+    STaR's loss counts accepted rows only; KL is one over all samples, whatever they earned.
+    """
+    counted = torch.zeros_like(advantages, dtype=torch.bool)
+    counted[rows] = True
+
+    def weights(counted: Tensor) -> Tensor:
+        return sequence_weights(
+            answers.rollout.num_actions,
+            settings.objective.aggregate,
+            max_length=context.task.long_length + 1,
+            counted=counted,
+        )
+
+    everyone = weights(counted)
+    return (weights(counted & (advantages > 0)) if settings.objective.advantage == "accept" else everyone), everyone
+
+
+def minibatch_rows(
+    context: Context, settings: ReinforcementLearning, state: TrainerState, update: int, size: int
+) -> Tensor:
+    """Row numbers of update number `update` of a round: one part of the round's shuffled samples, or all of them."""
+    if settings.minibatches == 1:
+        return torch.arange(size, device=context.device)
+    epoch, part = divmod(update, settings.minibatches)
+    order = torch.randperm(size, generator=stream(context.recipe.seed, f"{state.stage}/shuffle", state.round, epoch))
+    return order.tensor_split(settings.minibatches)[part].to(context.device)
+
+
+def start_log_probs(start_model: Model, rollout: Rollout, temperature: float) -> Tensor:
+    """(N, R) log-probabilities of the samples under the start model."""
+    if not len(rollout.rows):
+        return rollout.logp
+    with torch.no_grad():
+        prefix, last = split_prompts(rollout.prompts)
+        cache = start_model.prefill(prefix)
+        return log_probs(start_model, cache, last, rollout.responses, rollout.rows, temperature=temperature)
