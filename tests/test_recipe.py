@@ -125,6 +125,8 @@ def test_stages_start_where_the_one_before_ended() -> None:
         (["stages.extra=3"], "extra: must hold keys and values"),
         (["stages.Extra={kind: ntp}"], "stages: 'Extra' is no name for a stage"),
         (["stages.seed={kind: ntp}"], "stages: 'seed' is no name for a stage"),
+        (["stages.theory={kind: ntp}"], "stages: 'theory' is no name for a stage"),
+        (["stages.seeds={kind: ntp}"], "stages: 'seeds' is no name for a stage"),
         (["pretrain.keep=some"], r"pretrain.keep: must be last, all, a list of steps, or \{every: n\}"),
         (["pretrain.keep=[200]"], "pretrain.keep: the stage ends after 160 steps"),
         (["pretrain.keep={every: 0}"], "pretrain.keep: must be last, all, a list"),

@@ -14,6 +14,7 @@ import pytest
 from chainlift.models import families, hub
 from chainlift.models.blocks import ModelSettings
 from chainlift.seeding import stream
+from chainlift.stages import recipe
 from chainlift.tasks.running_sum import RunningSum, RunningSumSettings
 from tests.hostile.checkpoints import CASES, HARMLESS
 from tests.hostile.tampering import EVERY, MODULE, Case
@@ -127,6 +128,9 @@ def test_what_lies_beside_a_model_stays_there(case: Case, checkpoint: Path) -> N
         {"name": "a", "title": "b", "seed": 0, "mixture": {"p_cot": "x"}},
         {"model": [1]},
         {"model": "gpt2"},
+        {"stages": 3},
+        {"stages": {"pretrain": 3}},
+        {"stages": {"pretrain": {"kind": "ntp", "match_tokens": ["a"], "start": {}, "title": []}}},
     ],
     ids=str,
 )
@@ -146,6 +150,7 @@ def test_a_run_folder_with_a_link_for_a_checkpoint_is_not_exported(checkpoint: P
     (run / "checkpoints").mkdir(parents=True)
     (checkpoint / "checksums.json").write_text("{}", encoding="utf-8")
     (run / "checkpoints" / "pretrain-1").symlink_to(checkpoint)
+    (run / "recipe.yaml").write_text(json.dumps(recipe.load("tiny").model_dump(mode="json")), encoding="utf-8")
     ended = carried_out("export", run)
     assert ended.status == 2
     assert "is a link that leads out of" in ended.err
@@ -153,6 +158,7 @@ def test_a_run_folder_with_a_link_for_a_checkpoint_is_not_exported(checkpoint: P
 
 
 LANGUAGE = {"name": "l", "title": "t", "seed": 0, "data": {"name": "d"}, "mixture": {"p_cot": 0.1}, "model": {}}
+LANGUAGE["posttrain"] = {"algorithm": "grpo"}
 
 
 UNFIT_TO_COPY = {

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from chainlift.visible import visible
+
 
 @dataclass(frozen=True)
 class StageView:
@@ -36,7 +38,7 @@ class StageView:
 
 
 def of_recipe(recipe: Mapping[str, Any]) -> list[StageView]:
-    """The stages of a recipe on record."""
+    """The stages of a recipe on record; ValueError if it is damaged."""
     found = _of_language_model(recipe) if "data" in recipe else _stages(recipe)
     names = {stage.name for stage in found}
     count = Counter(stage.title for stage in found)
@@ -67,8 +69,11 @@ def for_summary(recipe: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def _stages(recipe: Mapping[str, Any]) -> list[StageView]:
-    found = []
-    for name, settings in recipe["stages"].items():
+    stages, found = recipe.get("stages"), []
+    if not isinstance(stages, Mapping):
+        raise ValueError("recipe.yaml is damaged: stages must hold names of stages")
+    for name, settings in stages.items():
+        settings = _checked(name, settings)
         matched = settings.get("match_tokens")
         title = str(settings.get("title") or name) + (" goes on" if matched is not None else "")
         start = settings.get("start")
@@ -78,9 +83,18 @@ def _stages(recipe: Mapping[str, Any]) -> list[StageView]:
 
 
 def _of_language_model(recipe: Mapping[str, Any]) -> list[StageView]:
-    found = [StageView("pretrain", "fine-tuning", "demonstrations", None, None, recipe.get("finetune") or {})]
+    settings = _checked("finetune", recipe.get("finetune") or {})
+    found = [StageView("pretrain", "fine-tuning", "demonstrations", None, None, settings)]
     if recipe.get("posttrain"):
-        settings = recipe["posttrain"]
+        settings = _checked("posttrain", recipe["posttrain"])
         title = "reinforcement learning"
         found.append(StageView("posttrain", title, "sampled responses", "pretrain", None, settings))
     return found
+
+
+def _checked(name: Any, settings: Any) -> Mapping[str, Any]:
+    """A stage's settings as far as they are used here."""
+    is_known = isinstance(name, str) and isinstance(settings, Mapping)
+    if is_known and isinstance(settings.get("match_tokens"), str | None):
+        return settings
+    raise ValueError(f"recipe.yaml is damaged: {visible(str(name))} must hold the keys and values of a stage")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from chainlift import processes
 from chainlift.learning import averaging, next_token, parallel, sharding
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from chainlift.stages.timing import Stopwatch
 
 
+STEPS = 400
+"""Updates of a stage that says nothing else."""
+
+
 class NextTokenPrediction(OptimizerSettings, Stage):
     """Next-token prediction on fresh demonstrations."""
 
@@ -33,7 +37,7 @@ class NextTokenPrediction(OptimizerSettings, Stage):
 
     kind: str = "ntp"
     steps: int | None = Field(default=None, ge=1)
-    """Number of updates; null: 400, or as many as match_tokens needs."""
+    """Number of updates; null: STEPS, or as many as match_tokens needs."""
     batch_size: int = Field(default=256, ge=1)
     """Demonstrations an update."""
     loss_weighting: LossWeighting = "token_mean"
@@ -49,10 +53,17 @@ class NextTokenPrediction(OptimizerSettings, Stage):
     token_ratio: float = Field(default=1.0, gt=0)
     """Times these tokens."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _has_a_length(cls, content: Any) -> Any:
+        if isinstance(content, dict) and content.get("steps") is None and content.get("match_tokens") is None:
+            return content | {"steps": STEPS}
+        return content
+
     @property
     def total_steps(self) -> int | None:
         """Updates; None where another stage's tokens decide."""
-        return None if self.match_tokens is not None else self.steps or 400
+        return None if self.match_tokens is not None else self.steps
 
     def rows_in_memory(self) -> dict[str, int]:
         """A batch."""
