@@ -75,7 +75,7 @@ def test_a_whole_run_gets_by_on_the_device(tmp_path: Path, small: Path, monkeypa
     monkeypatch.setattr(environment, "pick_device", lambda name: "mps")
     with simulated_mps():
         chosen = recipes.load(str(small), [*FEW, "device=mps"])
-        result = pipeline.run(chosen, tmp_path / "runs", Reporter(quiet=True), with_page=False)
+        result = pipeline.run(chosen, tmp_path / "runs", Reporter(quiet=True))
         compared = before_after.before_after(result.folder, prompts=2, samples=2)
     assert compared.reached[0] == 1
     rows = read_rows(result.folder / "metrics.jsonl")
@@ -128,7 +128,7 @@ def test_auto_takes_the_cpu_and_says_so_once(tmp_path: Path, small: Path) -> Non
     assert "device=mps" in said.stderr
     only = ["posttrain=null", "continued_pretrain=null", "pretrain.steps=1", "evaluate.prompts=4"]
     told = StringIO()
-    pipeline.run(recipes.load(str(small), [*FEW, *only]), tmp_path / "runs", Reporter(file=told), with_page=False)
+    pipeline.run(recipes.load(str(small), [*FEW, *only]), tmp_path / "runs", Reporter(file=told))
     assert told.getvalue().count("nobody has measured it yet") == 1
 
 

@@ -67,5 +67,5 @@ def test_replayed_steps_sample_what_a_forward_pass_scores(
 @pytest.mark.parametrize("more", [[], ["dtype=bfloat16"], ["compile=true"]])
 def test_a_whole_run(recipe: Path, tmp_path: Path, more: list[str]) -> None:
     chosen = recipes.load(str(recipe), ["device=cuda", *more])
-    done = pipeline.run(chosen, tmp_path / "runs", Reporter(quiet=True), with_page=False)
+    done = pipeline.run(chosen, tmp_path / "runs", Reporter(quiet=True))
     assert done.summary["posttrain"]["prompts"] == 64

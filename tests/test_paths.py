@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from chainlift.interop import export
 from chainlift.models import hub
 from chainlift.report.terminal import Reporter
 from chainlift.runs.store import RunFolder
-from chainlift.stages import export, inspect, pipeline, recipe
+from chainlift.stages import inspect, pipeline, recipe
 
 
 def test_paths_may_be_texts(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -28,5 +29,5 @@ def test_paths_may_be_texts(finished: Path, tmp_path: Path, monkeypatch: pytest.
     found = recipe.load(finished.parent.parent / "small.yaml")
     assert found == recipe.load(str(finished.parent.parent / "small.yaml"))
     out = os.path.relpath(finished.parent)
-    result = pipeline.run(found, out, Reporter(quiet=True), with_page=False)
+    result = pipeline.run(found, out, Reporter(quiet=True))
     assert result.folder.resolve() == finished.resolve()

@@ -23,6 +23,7 @@ from chainlift.bench.timing import Action, Case, Comparison, Doing, clocked, in_
 from chainlift.models import graphs, savings
 from chainlift.models.decoding import TransformerDecoder
 from chainlift.models.protocol import split_prompts
+from chainlift.models.transformer import Transformer
 from chainlift.stages.recipe import Recipe
 
 NEVER = 10**9

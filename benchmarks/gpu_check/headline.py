@@ -126,7 +126,7 @@ def whole(recipe: Recipe, out: Path) -> Finding:
     within: dict[str, float] = {}
     began = time.perf_counter()
     with clocked_methods(within):
-        found = pipeline.run(recipe, out, Reporter(quiet=True), with_page=False).summary
+        found = pipeline.run(recipe, out, Reporter(quiet=True)).summary
     seconds = time.perf_counter() - began
     stages = list(recipe.stages)
     told = {"wall_seconds": seconds, "within": within, "summary": found}

@@ -78,7 +78,7 @@ def agreements(record: Record, name: str, run: Path, stage: str) -> None:
 
 def whole_run(recipe: Recipe, out: Path) -> Finding:
     """A whole run, its accuracies and the seconds of its stages."""
-    found = pipeline.run(recipe, out, Reporter(quiet=True), with_page=False).summary
+    found = pipeline.run(recipe, out, Reporter(quiet=True)).summary
     keys = ("greedy_accuracy", "greedy_length_median", "sampled_accuracy", "sampled_long_share", "seconds")
     told = {stage: {key: found[stage][key] for key in keys} for stage in ("pretrain", "posttrain") if stage in found}
     parts = [f"{stage} greedy {one['greedy_accuracy']:.3f} in {one['seconds']:.1f} s" for stage, one in told.items()]

@@ -30,7 +30,7 @@ def test_the_weld_takes_the_steps_that_a_run_takes(family: str, small: Recipe, t
     changes = ["pretrain.steps=8", "pretrain.optimizer=adamw", "pretrain.average_tail=0.5", "pretrain.average_window=3"]
     changes += ["posttrain=null", "continued_pretrain=null", "evaluate.every=4", f"model.family={family}", "threads=1"]
     recipe = recipes.override(small, changes)
-    run = pipeline.run(recipe, tmp_path / "runs", Reporter(quiet=True), with_page=False)
+    run = pipeline.run(recipe, tmp_path / "runs", Reporter(quiet=True))
     ours = hub.load(next((run.folder / "checkpoints").glob("pretrain-*")))[0]
     (tmp_path / "start").mkdir()
     states.save_new(recipe, tmp_path / "start")

@@ -114,7 +114,7 @@ RECORD = (
 
 
 def base(finished: Path, target: Path) -> Path:
-    """The folder of runs that cases begin with: a finished run, the stages it shares, a reason of failure and a claim."""
+    """The folder of runs that cases begin with: a finished run, the stages it shares, a reason of failure, a claim."""
     for folder in finished.parent.iterdir():
         if folder.is_dir():
             shutil.copytree(folder, target / folder.name, ignore=shutil.ignore_patterns("report.html", "figures"))

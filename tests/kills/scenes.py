@@ -11,7 +11,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 import torch
 
-from chainlift.report import page
+from chainlift.report import last_page, page
 from chainlift.report.terminal import Reporter
 from chainlift.runs import environment
 from chainlift.stages import context, pipeline, rl
@@ -46,7 +46,7 @@ LANGUAGE = (
 
 def run(out: Path) -> None:
     """All stages of one run."""
-    pipeline.run(recipes.build(dict(RECIPE)), out, Reporter(quiet=True), with_page=False)
+    pipeline.run(recipes.build(dict(RECIPE)), out, Reporter(quiet=True))
 
 
 def sweep(out: Path) -> None:
@@ -59,7 +59,7 @@ def sweep(out: Path) -> None:
 
 def run_with_page(out: Path, *, fresh: bool = False) -> None:
     """All stages of one run, and its page."""
-    result = pipeline.run(recipes.build(dict(RECIPE)), out, Reporter(quiet=True), fresh=fresh)
+    result = pipeline.run(recipes.build(dict(RECIPE)), out, Reporter(quiet=True), fresh=fresh, page=last_page.written)
     assert result.report is not None
 
 

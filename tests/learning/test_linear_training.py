@@ -17,8 +17,9 @@ from chainlift.tasks.mixture import MixtureSettings
 from chainlift.tasks.running_sum import RunningSum, RunningSumSettings
 from chainlift.theory import closed_forms, linear_model
 
+STEPS = 2500
 SETTINGS = NextTokenPrediction(
-    steps=2500,
+    steps=STEPS,
     optimizer="sgd",
     lr=3.0,
     warmup=0,
@@ -38,13 +39,13 @@ def train(p_cot: float, *, degree: int = 2, modulus: int = 2, d: int = D) -> tup
     model = families.build(LinearSettings(family="linear", stop_degree=degree), task)
     assert isinstance(model, LinearModel)
     optimizer = make_optimizer(model, SETTINGS)
-    before = averaging.first_averaged(SETTINGS.steps, SETTINGS.average_tail) - 1
-    for step in range(SETTINGS.steps):
+    before = averaging.first_averaged(STEPS, SETTINGS.average_tail) - 1
+    for step in range(STEPS):
         batch = mixture.draw(task, MixtureSettings(p_cot=p_cot), 256, seed=0, name="pretrain", step=step)
         next_token.loss(model, batch, SETTINGS.loss_weighting)[0].backward()
-        apply_gradients(model, optimizer, SETTINGS, step, SETTINGS.steps)
+        apply_gradients(model, optimizer, SETTINGS, step, STEPS)
         averaging.accumulate(model, optimizer, step + 1 - before)
-    averaging.settle(model, optimizer, SETTINGS.steps - before)
+    averaging.settle(model, optimizer, STEPS - before)
     return model, task
 
 

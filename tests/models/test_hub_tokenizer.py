@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 import torch
 
+from chainlift.interop import model_card
 from chainlift.measure.evaluate import answer
 from chainlift.models import families, hub
 from chainlift.models.blocks import ModelSettings
 from chainlift.models.hub_tokenizer import tokenizer
 from chainlift.models.transformer import Transformer
 from chainlift.seeding import stream
-from chainlift.stages import model_card
 from chainlift.tasks import registry
 from chainlift.tasks.base import Task, held_out
 from chainlift.visible import visible

@@ -84,7 +84,7 @@ def fill(folder: Path, source: Path, count: int) -> Path:
     (odd / "recipe.yaml").write_text(text, encoding="utf-8")
     shutil.copytree(source.parent / "stages", folder / "stages")
     first = recipes.load(str(source.parents[1] / "small.yaml")).prefix("pretrain")
-    pipeline.run(first, folder, Reporter(quiet=True), with_page=False)
+    pipeline.run(first, folder, Reporter(quiet=True))
     write_claims(folder / "claims")
     return folder
 

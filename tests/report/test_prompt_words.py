@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from chainlift.interop.model_card import card
 from chainlift.report import page
 from chainlift.report.prompt_words import prompt_words
 from chainlift.report.record import read
@@ -16,7 +17,6 @@ from chainlift.report.sentence import headline
 from chainlift.report.terminal import summary_table
 from chainlift.runs.store import RunFolder
 from chainlift.stages import recipe as recipes
-from chainlift.stages.model_card import card
 from chainlift.stages.summary import summarise
 from chainlift.tasks import registry
 from chainlift.tasks.freshness import Freshness, freshness

@@ -31,7 +31,7 @@ def rows_of(folder: Path) -> list[dict[str, float]]:
 
 
 def run(out: Path, *overrides: str) -> Path:
-    return pipeline.run(recipes.load("tiny", [*SMALL, *overrides]), out, Reporter(quiet=True), with_page=False).folder
+    return pipeline.run(recipes.load("tiny", [*SMALL, *overrides]), out, Reporter(quiet=True)).folder
 
 
 def in_a_process_of_its_own(out: Path, *overrides: str) -> Path:
@@ -239,6 +239,6 @@ def test_a_finished_run_is_mirrored_when_it_is_asked_for(tmp_path: Path) -> None
     reporter = Reporter(quiet=True)
     reporter.say = said.append  # type: ignore[method-assign]
     recipe = recipes.load("tiny", [*SMALL, "track=tensorboard"])
-    pipeline.run(recipe, tmp_path, reporter, with_page=False)
+    pipeline.run(recipe, tmp_path, reporter)
     assert said == [f"{recipe.run_id} is done already", "tensorboard has all of it already"]
     assert (folder / track.MARK).read_bytes() == mark

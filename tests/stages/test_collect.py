@@ -114,7 +114,7 @@ SHORT = (
 def run(tmp_path: Path, *overrides: str) -> list[dict[str, Any]]:
     """The rows of a short run of the small recipe."""
     context, _ = context_of(tmp_path, *SHORT, *overrides)
-    done = pipeline.run(context.recipe, tmp_path / "runs", context.reporter, with_page=False)
+    done = pipeline.run(context.recipe, tmp_path / "runs", context.reporter)
     return read_rows(done.folder / "metrics.jsonl")
 
 

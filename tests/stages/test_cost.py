@@ -49,6 +49,6 @@ def test_a_run_takes_about_as_long_as_estimated(tmp_path: Path) -> None:
     chosen = recipe.load("tiny", [*SMALL, "pretrain.steps=150"])
     expected = cost.estimate(chosen)
     started = time.monotonic()
-    pipeline.run(chosen, tmp_path, Reporter(quiet=True), with_page=False)
+    pipeline.run(chosen, tmp_path, Reporter(quiet=True))
     seconds = time.monotonic() - started
     assert seconds / 4 < expected.seconds < 4 * seconds + 2

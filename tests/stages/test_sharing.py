@@ -32,7 +32,7 @@ def made(*overrides: str) -> Recipe:
 
 
 def run(recipe: Recipe, out: Path, *, fresh: bool = False) -> pipeline.Result:
-    return pipeline.run(recipe, out, Reporter(quiet=True), fresh=fresh, with_page=False)
+    return pipeline.run(recipe, out, Reporter(quiet=True), fresh=fresh)
 
 
 @pytest.fixture(scope="module")

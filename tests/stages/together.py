@@ -13,7 +13,7 @@ from chainlift.stages import pipeline, recipe
 def run_all(source: Path, out: Path, variants: list[str], *, shard: bool = False) -> None:
     for number, variant in enumerate(variants):
         one = recipe.load(str(source), variant.split("|") if variant else None)
-        pipeline.run(one, out / str(number), Reporter(quiet=True), with_page=False, shard=shard)
+        pipeline.run(one, out / str(number), Reporter(quiet=True), shard=shard)
 
 
 if __name__ == "__main__":

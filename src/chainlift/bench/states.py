@@ -61,7 +61,7 @@ def trained(recipe: Recipe, out: Path, reporter: Reporter) -> States:
     folder = RunFolder(out / recipe.run_id)
     if not folder.done:
         reporter.say(f"the two states come from a run of {recipe.name}, in {folder.path}; it is kept for the next time")
-        pipeline.run(recipe, out, reporter, with_page=False)
+        pipeline.run(recipe, out, reporter)
     return _of_finished(out / recipe.run_id, recipe)
 
 

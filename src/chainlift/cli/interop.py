@@ -19,7 +19,7 @@ def export(
     trust: Trust = False,
 ) -> None:
     """Write a model, with a card, as a folder that AutoModelForCausalLM and AutoTokenizer of transformers open."""
-    from chainlift.stages import export as stage
+    from chainlift.interop import export as stage
 
     stage.export(target, folder, trust=trust)
     print(folder)
@@ -42,8 +42,8 @@ def dataset(
     trust: Trust = False,
 ) -> None:
     """Write a recipe's data as a Hugging Face data set with its reward and a card, for TRL, verl and others."""
+    from chainlift.interop import dataset as stage
     from chainlift.llm.recipe import LlmRecipe
-    from chainlift.stages import dataset as stage
     from chainlift.sweep import kinds
 
     recipe = kinds.load(source, overrides, trust=trust)

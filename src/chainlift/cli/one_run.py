@@ -56,6 +56,7 @@ def run(
     """Run a recipe from beginning to end, or go on with it where it stopped; by torchrun, on several processes."""
     from chainlift import processes
     from chainlift.overrides import parse_seeds
+    from chainlift.report import last_page
     from chainlift.report.over_seeds import over_seeds, seeds_table
     from chainlift.report.terminal import Reporter, summary_table
     from chainlift.stages import pipeline, recipe
@@ -68,7 +69,7 @@ def run(
         return
     reporter, summaries = Reporter(), []
     for one in chosen:
-        result = pipeline.run(one, out, reporter, fresh=fresh, shard=shard)
+        result = pipeline.run(one, out, reporter, fresh=fresh, page=last_page.written, shard=shard)
         if not processes.is_first():
             continue
         summaries.append(result.summary)

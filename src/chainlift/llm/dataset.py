@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 
+from chainlift.interop.dataset import DataSet
 from chainlift.llm import mixture, sources
 from chainlift.llm.problem import Problem, limited
 from chainlift.llm.recipe import LlmRecipe
 from chainlift.llm.templates import Text, prompt
-from chainlift.stages.dataset import DataSet
 
 
 def of_problems(recipe: LlmRecipe, size: int | None, test_size: int | None) -> DataSet:

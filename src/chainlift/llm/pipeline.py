@@ -14,9 +14,9 @@ from chainlift.llm.context import LlmContext
 from chainlift.llm.posttrain import posttrain
 from chainlift.llm.recipe import LlmRecipe
 from chainlift.llm.summary import summarise
+from chainlift.report import last_page
 from chainlift.report.terminal import Reporter
 from chainlift.runs import environment, together
-from chainlift.stages import last_page
 from chainlift.stages.context import stop_on_signals
 
 

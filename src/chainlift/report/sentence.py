@@ -37,29 +37,6 @@ def headline(summary: dict[str, Any] | None, chance: float) -> str:
     return told.strip()
 
 
-def expectation(theory: dict[str, Any], *, with_rl: bool) -> str | None:
-    """What theory expects of a run, before it starts; None for a task without closed forms.
-
-    with_rl: the run goes on with reinforcement learning.
-    """
-    if theory["greedy"] is None:
-        return None
-    side = "above" if theory["greedy"] == "long" else "not above"
-    told = (
-        f"theory: p_cot is {side} the threshold {theory['threshold']:.3g}, so after next-token prediction greedy "
-        f"answers are {theory['greedy']} (accuracy {theory['greedy_accuracy']:.3g}), and "
-        f"{theory['sampled_long_share']:.1%} of the samples are long (accuracy {theory['sampled_accuracy']:.3g})"
-    )
-    if not with_rl:
-        return told
-    limit, rounds = theory["rl"]["greedy_accuracy"], theory["star_rounds_to_flip"]
-    if limit is None and theory.get("star_next_share") is None:
-        return f"{told}; there is no prediction of RL with this reward"
-    if limit is None:
-        return f"{told}; RL cannot lift this"
-    return told + (f"; RL can lift this to {limit:.3g}, STaR from round {rounds} on" if rounds else "")
-
-
 def so_far(record: Record) -> str:
     """What an unfinished run has measured: its newest evaluation, or that there is none yet."""
     told = "This run is not finished: the page shows what is on record so far."

@@ -19,9 +19,9 @@ from chainlift.measure.evaluate import Answers, answer, measure
 from chainlift.measure.samples import records
 from chainlift.models import families
 from chainlift.models.model import Model
-from chainlift.report.terminal import Reporter
 from chainlift.runs import checkpoint
 from chainlift.runs.checkpoint import TrainerState
+from chainlift.runs.reporter import Reporter
 from chainlift.runs.store import RunFolder
 from chainlift.runs.track import Mirror, is_whole
 from chainlift.seeding import stream

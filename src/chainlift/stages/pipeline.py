@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,17 +12,20 @@ import torch
 from chainlift import processes, yaml_text
 from chainlift.models import families
 from chainlift.reading import StrPath
-from chainlift.report.sentence import expectation
-from chainlift.report.terminal import Reporter
 from chainlift.runs import environment, together
-from chainlift.stages import cost, last_page, needs, sharing
+from chainlift.runs.reporter import Reporter, Silent
+from chainlift.stages import cost, needs, sharing
 from chainlift.stages.context import Context, stop_on_signals
+from chainlift.stages.expectation import expectation
 from chainlift.stages.prediction import predicted
 from chainlift.stages.recipe import Recipe
 from chainlift.stages.rl import ReinforcementLearning
 from chainlift.stages.stage import Stage
 from chainlift.stages.summary import summarise
 from chainlift.tasks import registry as tasks
+
+Page = Callable[[Path, Callable[[str], None]], Path | None]
+"""Makes the page of a finished run's folder; it may say why it cannot (report/last_page.py)."""
 
 
 @dataclass(frozen=True)
@@ -40,13 +44,14 @@ def run(
     reporter: Reporter,
     *,
     fresh: bool = False,
-    with_page: bool = True,
+    page: Page | None = None,
     wait: bool = False,
     shard: bool = False,
 ) -> Result:
     """The finished run of a recipe under `out`; what was done before, by this or another process, is not done again.
 
-    wait: for another process that is at work in the folder, instead of refusing. Of several processes that were
+    page: makes the page of the finished run; None: there is none. wait: for another process that is at work in the
+    folder, instead of refusing. Of several processes that were
     launched together each must call this; the first one reads, writes and speaks. shard: divide the model's weights
     between them (learning/sharding.py).
 
@@ -72,7 +77,7 @@ def run(
                 for name in recipe.stages:
                     sharing.carry_out(context, name, out, fresh=fresh)
             processes.first_says(lambda: folder.finish(summarise(recipe, folder)))
-        report = processes.first_says(lambda: last_page.written(folder.path, reporter.say)) if with_page else None
+        report = None if page is None else processes.first_says(lambda: page(folder.path, reporter.say))
     return Result(folder.path, processes.first_says(folder.summary), report)
 
 
@@ -101,7 +106,7 @@ def _begin(recipe: Recipe, reporter: Reporter, *, shard: bool = False) -> tuple[
     processes.join(device)
     if shard and processes.count() == 1:
         raise ValueError("--shard divides a model between processes: start several of them with torchrun")
-    reporter = reporter if processes.is_first() else Reporter(quiet=True)
+    reporter = reporter if processes.is_first() else Silent()
     if (note := environment.device_note(recipe.device)) is not None:
         reporter.say(note)
     return device, reporter

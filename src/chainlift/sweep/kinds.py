@@ -56,7 +56,7 @@ def run(recipe: AnyRecipe, out: Path, reporter: Reporter) -> None:
     else:
         from chainlift.stages import pipeline
 
-        pipeline.run(recipe, out, reporter, with_page=False, wait=True)
+        pipeline.run(recipe, out, reporter, wait=True)
 
 
 def is_there(prefix: AnyRecipe, out: Path) -> bool:

@@ -12,12 +12,13 @@ import stat
 from pathlib import Path
 
 from chainlift import reading
+from chainlift.interop import model_card
+from chainlift.interop.new_folder import new_folder
 from chainlift.models import checksums, hub, weight_files
 from chainlift.reading import StrPath
 from chainlift.runs.store import RunFolder
-from chainlift.stages import inspect, model_card
+from chainlift.stages import inspect
 from chainlift.stages import recipe as recipes
-from chainlift.stages.new_folder import new_folder
 from chainlift.visible import name_of
 
 CARD = "README.md"

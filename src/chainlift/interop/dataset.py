@@ -18,9 +18,9 @@ import torch
 import yaml
 from torch import Tensor
 
+from chainlift.interop.new_folder import new_folder
 from chainlift.reading import StrPath
 from chainlift.seeding import stream
-from chainlift.stages.new_folder import new_folder
 from chainlift.stages.recipe import Recipe
 from chainlift.stages.rl import ReinforcementLearning
 from chainlift.tasks import mixture, registry

@@ -1,0 +1,1 @@
+"""What is taken to other programs: checkpoints with cards, and data sets."""

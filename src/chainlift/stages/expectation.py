@@ -1,0 +1,28 @@
+"""What theory expects of a run, in words, before it starts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def expectation(theory: dict[str, Any], *, with_rl: bool) -> str | None:
+    """What theory expects of a run, before it starts; None for a task without closed forms.
+
+    with_rl: the run goes on with reinforcement learning.
+    """
+    if theory["greedy"] is None:
+        return None
+    side = "above" if theory["greedy"] == "long" else "not above"
+    text = (
+        f"theory: p_cot is {side} the threshold {theory['threshold']:.3g}, so after next-token prediction greedy "
+        f"answers are {theory['greedy']} (accuracy {theory['greedy_accuracy']:.3g}), and "
+        f"{theory['sampled_long_share']:.1%} of the samples are long (accuracy {theory['sampled_accuracy']:.3g})"
+    )
+    if not with_rl:
+        return text
+    limit, rounds = theory["rl"]["greedy_accuracy"], theory["star_rounds_to_flip"]
+    if limit is None and theory.get("star_next_share") is None:
+        return f"{text}; there is no prediction of RL with this reward"
+    if limit is None:
+        return f"{text}; RL cannot lift this"
+    return text + (f"; RL can lift this to {limit:.3g}, STaR from round {rounds} on" if rounds else "")
