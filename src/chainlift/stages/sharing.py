@@ -61,6 +61,7 @@ def carry_out(context: Context, name: str, out: Path, *, fresh: bool = False) ->
         if not processes.first_says(lambda: shared.done):
             _share_late(context, place, shared, digest)
         return
+    processes.first_says(lambda: _leave_out_later(context, name))
     with together.hold(shared, wait=True, meanwhile=context.stop_if_asked):
         if not fresh and processes.first_says(lambda: shared.done and _holds(shared, place)):
             context.reporter.say(f"{place.title}: taken from {shared.path}")
@@ -68,6 +69,14 @@ def carry_out(context: Context, name: str, out: Path, *, fresh: bool = False) ->
         else:
             place.stage.train(context, place)
             processes.first_says(lambda: _publish(context, place, shared, digest))
+
+
+def _leave_out_later(context: Context, name: str) -> None:
+    """Take away checkpoints of later stages: where this one's is lost, their records, behind its own, are cut off."""
+    names = list(context.recipe.stages)
+    for later in reversed(names[names.index(name) + 1 :]):
+        for own in checkpoint.steps(context.folder.checkpoints, later).values():
+            durable.discard(own)
 
 
 def forget(recipe: Recipe, out: Path) -> None:
