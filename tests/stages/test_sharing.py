@@ -199,6 +199,26 @@ def test_a_stage_may_start_from_the_folder_of_a_checkpoint(tmp_path: Path) -> No
         run(made("pretrain=null", RL, f"posttrain.start={tmp_path}/there"), tmp_path / "c")
 
 
+@pytest.mark.parametrize("is_shared", [True, False])
+def test_a_lost_checkpoint_in_the_middle_is_made_again_with_all_that_follows(is_shared: bool, tmp_path: Path) -> None:
+    whole = run(made(*FOUR), tmp_path)
+    before = contents(whole.folder)
+    for name in ("DONE", "summary.json"):
+        (whole.folder / name).unlink()
+    shutil.rmtree(whole.folder / "checkpoints" / "posttrain-2")
+    if not is_shared:
+        shutil.rmtree(tmp_path / "stages")
+    assert contents(run(made(*FOUR), tmp_path).folder) == before
+
+
+def test_a_stage_that_a_kill_left_unshared_is_shared_by_the_next_run_of_its_folder(tmp_path: Path) -> None:
+    whole = run(made(RL), tmp_path)
+    for folder in (whole.folder, shared_by(made(), tmp_path)):
+        (folder / "DONE").unlink()
+    run(made(RL), tmp_path)
+    assert (shared_by(made(), tmp_path) / "DONE").exists()
+
+
 def test_fresh_weights_are_a_start_like_another(tmp_path: Path) -> None:
     result = run(made(RL, "posttrain.start=null"), tmp_path)
     alone = run(made("pretrain=null", RL), tmp_path / "alone")
