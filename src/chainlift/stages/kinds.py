@@ -13,11 +13,14 @@ from chainlift.stages.stage import Stage
 
 GROUP = "chainlift.stages"
 
-_KINDS: dict[str, type[Stage]] = {"ntp": NextTokenPrediction, "rl": ReinforcementLearning}
+SHIPPED: dict[str, type[Stage]] = {"ntp": NextTokenPrediction, "rl": ReinforcementLearning}
+_KINDS = dict(SHIPPED)
 
 
 def register(name: str, kind: type[Stage]) -> None:
-    """Make a kind of stage known under `name`."""
+    """Make a kind of stage known under `name`; ValueError if that is a shipped one's, on which recipes rely."""
+    if name in SHIPPED:
+        raise ValueError(f"kind {name!r} is shipped with chainlift; choose another name")
     _KINDS[name] = _checked(name, kind)
 
 
