@@ -11,7 +11,7 @@ import pandas as pd
 import chainlift as cl
 
 
-def main(*changes: str, out: str = "runs", weights: Sequence[float] = (0, 0.3, 3)) -> pd.DataFrame:
+def main(*changes: str, out: str = "runs", weights: Sequence[float] = (0, 0.03, 0.3)) -> pd.DataFrame:
     """A row for each weight: what RL ends with."""
     rows = []
     for weight in weights:

@@ -78,7 +78,7 @@ def runs(out: StrPath = "runs") -> DataFrame:
     Columns are such as `posttrain.lr` and `posttrain.greedy_accuracy` (report/frame.py).
     """
     from chainlift.report import frame
-    from chainlift.report.results_data import SHARED
+    from chainlift.runs.course import SHARED
     from chainlift.runs.progress import Watcher
 
     found = [one for one in Watcher(Path(out)).look() if not one.run_id.startswith(SHARED)]

@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+SHARED = "shared-"
+"""How the names of run folders begin that hold what several runs begin with."""
+
 
 @dataclass(frozen=True)
 class StageView:
