@@ -1,5 +1,6 @@
 """A run as an object: its records as DataFrames, its checkpoints by name, and errors of one line."""
 
+import shutil
 import signal
 import sys
 from pathlib import Path
@@ -103,6 +104,21 @@ def test_ctrl_c_keeps_a_checkpoint_and_the_same_call_goes_on(tmp_path: Path, own
     assert cl.runs(tmp_path)["state"].tolist() != ["done"]
     assert cl.run(*arguments, out=tmp_path, quiet=True, page=False).is_done
     assert cl.open(unfinished).summary["posttrain"]["updates"] == 4
+
+
+def test_code_that_only_an_opened_folder_names_is_not_imported(small_run: cl.Run, here: Path) -> None:
+    (here / "stranger.py").write_text("raise SystemExit('imported')", encoding="utf-8")
+    shutil.copytree(small_run.folder, here / "tiny-1-s1")
+    file = here / "tiny-1-s1" / "recipe.yaml"
+    text = file.read_text(encoding="utf-8")
+    file.write_text(text.replace("reward: end_to_end", "reward: stranger:mine"), encoding="utf-8")
+    opened = cl.open(here / "tiny-1-s1")
+    acts = (lambda: cl.run(opened.recipe, "posttrain.lr=1"), lambda: cl.recipe(opened.recipe), lambda: opened.task)
+    for act in acts:
+        with pytest.raises(ValueError, match=r"'stranger:mine' is code, and .*recipe\.yaml names it, not you"):
+            act()
+    with pytest.raises(SystemExit, match="imported"):
+        cl.recipe(opened.recipe, trust=True)
 
 
 def test_a_damaged_run_is_a_row_that_says_so(small_run: cl.Run, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from chainlift.reading import StrPath
+from chainlift.references import Trust
 from chainlift.runs import course
 from chainlift.runs.store import RunFolder
 from chainlift.settings import suggest
@@ -17,6 +18,18 @@ if TYPE_CHECKING:
 
     from chainlift.models.model import Model
     from chainlift.tasks.base import Task
+
+
+class StoredRecipe(dict[str, Any]):
+    """Keys and values of a run folder's recipe: code that they name is the folder's word, until the user trusts it."""
+
+    def __init__(self, content: dict[str, Any], file: Path, *, trust: bool) -> None:
+        super().__init__(content)
+        self.file, self.trust = file, trust
+
+    def said(self, overrides: Sequence[str] = (), *, trust: bool = False) -> Trust:
+        """What the user says of its references, with overrides beside it."""
+        return Trust.of(self.file, overrides, self.trust or trust)
 
 
 class Run:
@@ -37,9 +50,9 @@ class Run:
         return self._files.done
 
     @property
-    def recipe(self) -> dict[str, Any]:
+    def recipe(self) -> StoredRecipe:
         """Keys and values of the recipe; `cl.run(run.recipe, "posttrain.lr=1e-3")` runs a changed one."""
-        return self._files.recipe()
+        return StoredRecipe(self._files.recipe(), self.folder / "recipe.yaml", trust=self.trust)
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -78,12 +91,11 @@ class Run:
     @property
     def task(self) -> Task:
         """What the run learns."""
-        from chainlift.references import Trust
         from chainlift.stages import recipe as recipes
         from chainlift.tasks import registry
 
-        said = Trust.of(str(self.folder / "recipe.yaml"), None, self.trust)
-        return registry.build(recipes.build(self.recipe, said).task)
+        stored = self.recipe
+        return registry.build(recipes.build(dict(stored), stored.said()).task)
 
     def sample(
         self,

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from chainlift.api.one_run import Run
+from chainlift.api.one_run import Run, StoredRecipe
 from chainlift.api.pieces import REGISTERED
 from chainlift.reading import StrPath
 from chainlift.references import texts
@@ -88,7 +88,8 @@ def runs(out: StrPath = "runs") -> DataFrame:
 def recipe(source: Source, *overrides: str, seed: int | None = None, trust: bool = False) -> AnyRecipe:
     """The recipe of a shipped name, a YAML file, keys and values or another recipe, with dotted overrides.
 
-    ValueError in one line names the key that is wrong. trust: import the code that a file names.
+    ValueError in one line names the key that is wrong. trust: import the code that a file, or an opened run's recipe,
+    names.
     """
     from chainlift.llm import recipe as llm_recipes
     from chainlift.overrides import overridden
@@ -97,7 +98,8 @@ def recipe(source: Source, *overrides: str, seed: int | None = None, trust: bool
 
     if isinstance(source, str | os.PathLike):
         return kinds.load(source, list(overrides), seed=seed, trust=trust)
-    built = kinds.build(dict(source)) if isinstance(source, Mapping) else source
+    said = source.said(overrides, trust=trust) if isinstance(source, StoredRecipe) else None
+    built = kinds.build(dict(source), said) if isinstance(source, Mapping) else source
     changes = [*overrides, *([] if seed is None else [f"seed={seed}"])]
     if isinstance(built, recipes.Recipe):
         return recipes.override(built, changes)
