@@ -17,10 +17,10 @@ from chainlift.report.page import table
 from chainlift.report.record import Record, read
 from chainlift.report.results_document import seed_range
 from chainlift.report.sentence import headline, so_far
+from chainlift.runs.course import SHARED
 from chainlift.runs.store import RunFolder
 from chainlift.visible import name_of, one_line
 
-SHARED = "shared-"  # names of folders that hold what several runs begin with
 SHOWN = 2  # sampled responses of a run on either side of RL
 DIGITS = 5  # of a measured number on the page: more than any interval asks for
 MEASURED = ("greedy_accuracy", "greedy_length_median", "sampled_accuracy", "sampled_long_share")

@@ -9,6 +9,9 @@ from typing import Any
 
 from chainlift.visible import visible
 
+SHARED = "shared-"
+"""How the names of run folders begin that hold what several runs begin with."""
+
 
 @dataclass(frozen=True)
 class StageView:

@@ -1,14 +1,46 @@
-"""Every kind of stage by its name: the shipped ones, those of installed packages, and any `package.module:Class`."""
+"""Every kind of stage by its name: the shipped ones, those of installed packages, and any `package.module:Class`.
+
+A shipped kind is the class in `chainlift.stages.<name>` whose `kind` is `<name>`: a new one is its own file, and no
+other lists it.
+"""
 
 from __future__ import annotations
 
+import functools
+import importlib
+import pkgutil
 from typing import Any
 
 from chainlift.references import Trust
 from chainlift.registry import Registry
-from chainlift.stages.ntp import NextTokenPrediction
-from chainlift.stages.rl import ReinforcementLearning
 from chainlift.stages.stage import Stage
+
+HERE = __name__.rpartition(".")[0]
+
+
+class KindRegistry(Registry[type[Stage]]):
+    """The kinds by name; those that ship are found in the files beside this one."""
+
+    def register(self, name: str, piece: Any, *, shipped: bool = False) -> None:
+        """Make a kind known under `name`; ValueError if it is none, or if the name is that of a shipped one."""
+        if self.is_shipped(name):
+            raise ValueError(f"{self.kind} {name!r} is shipped with chainlift; choose another name")
+        super().register(name, piece, shipped=shipped)
+
+    def names(self) -> list[str]:
+        """All names, sorted."""
+        return sorted({*super().names(), *(name for name in _modules() if self.is_shipped(name))})
+
+    def is_shipped(self, name: str) -> bool:
+        """Whether the name is that of a kind that comes with chainlift."""
+        return _shipped(name) is not None
+
+    def _plug_in(self, name: str) -> None:
+        kind = _shipped(name)
+        if kind is None:
+            super()._plug_in(name)
+        else:
+            self._pieces[name] = kind
 
 
 def _accept(found: Any) -> type[Stage]:
@@ -17,9 +49,7 @@ def _accept(found: Any) -> type[Stage]:
     return found
 
 
-KINDS: Registry[type[Stage]] = Registry("kind of stage", "chainlift.stages", _accept)
-KINDS.register("ntp", NextTokenPrediction, shipped=True)
-KINDS.register("rl", ReinforcementLearning, shipped=True)
+KINDS = KindRegistry("kind of stage", "chainlift.stages", _accept)
 
 
 def find(name: Any, trust: Trust | None = None) -> type[Stage]:
@@ -28,3 +58,22 @@ def find(name: Any, trust: Trust | None = None) -> type[Stage]:
     trust: in the file that holds the name; None if the name is the user's own word (references.py).
     """
     return KINDS.find(name, trust)
+
+
+@functools.cache
+def _modules() -> frozenset[str]:
+    """The names of the modules beside this one."""
+    return frozenset(module.name for module in pkgutil.iter_modules(importlib.import_module(HERE).__path__))
+
+
+@functools.cache
+def _shipped(name: str) -> type[Stage] | None:
+    """The kind that the module of this name defines, if there is such a module and it does."""
+    if name not in _modules():
+        return None
+    module = importlib.import_module(f"{HERE}.{name}")
+    for found in vars(module).values():
+        is_own = isinstance(found, type) and issubclass(found, Stage) and found.__module__ == module.__name__
+        if is_own and found.model_fields["kind"].default == name:
+            return found
+    return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from chainlift.sweep import kinds
 from chainlift.sweep.kinds import AnyRecipe
@@ -37,7 +37,21 @@ def expand(
     trust: follow references to code that only the file names.
     ValueError in one line that names the key, also where zipped axes differ in length.
     """
-    axes = [parse(text) for text in texts]
+
+    def load(overrides: list[str], seed: int) -> AnyRecipe:
+        return kinds.load(source, overrides, seed=seed, trust=trust)
+
+    return combined([parse(text) for text in texts], seeds, load, zipped=zipped)
+
+
+def combined(
+    axes: Sequence[tuple[str, list[str]]],
+    seeds: Sequence[int],
+    load: Callable[[list[str], int], AnyRecipe],
+    *,
+    zipped: bool = False,
+) -> list[AnyRecipe]:
+    """The recipes that `load` makes of a grid's overrides and seeds: of axes (key, values), as `expand` says."""
     keys = [key for key, _ in axes]
     if "seed" in keys:
         raise ValueError("seed is no axis of a grid: give the seeds by --seeds, for example --seeds 0-4")
@@ -52,12 +66,12 @@ def expand(
     for seed in seeds:
         for values in _rows(axes, zipped=zipped):
             overrides = [f"{key}={value}" for key, value in zip(keys, values, strict=True)]
-            one = kinds.load(source, overrides, seed=seed, trust=trust)
+            one = load(overrides, seed)
             found[one.run_id] = one
     return list(found.values())
 
 
-def _rows(axes: list[tuple[str, list[str]]], *, zipped: bool) -> list[tuple[str, ...]]:
+def _rows(axes: Sequence[tuple[str, list[str]]], *, zipped: bool) -> list[tuple[str, ...]]:
     """One value of each axis a row."""
     if not zipped:
         return list(itertools.product(*(values for _, values in axes)))

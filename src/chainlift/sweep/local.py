@@ -48,7 +48,7 @@ def run_jobs(jobs: Sequence[Job], tell: Tell, *, workers: int, threads: int = 1,
                 waiting.remove(job)
                 tries[job.run_id] += 1
                 process = context.Process(target=_worker, args=(job, threads))
-                with _without_ctrl_c(), _without_working_directory():
+                with _without_ctrl_c(), _without_working_directory(), _without_main():
                     process.start()
                 running.append(_Running(job, process, time.monotonic()))
             if not wait([one.process.sentinel for one in running], timeout=LOOK_SECONDS):
@@ -144,6 +144,22 @@ def _without_working_directory() -> Iterator[None]:
             del os.environ["PYTHONSAFEPATH"]
         else:
             os.environ["PYTHONSAFEPATH"] = before
+
+
+@contextmanager
+def _without_main() -> Iterator[None]:
+    """A process started within does not import the script that this one runs: it would begin the script's sweep, too.
+
+    What a job needs is in the job, and in modules that it names.
+    """
+    main = sys.modules["__main__"]
+    before = {name: vars(main)[name] for name in ("__file__", "__spec__") if name in vars(main)}
+    try:
+        vars(main).pop("__file__", None)
+        main.__spec__ = None
+        yield
+    finally:
+        vars(main).update(before)
 
 
 def _stop(running: Sequence[_Running], say: Say) -> None:

@@ -1,0 +1,20 @@
+"""The Python door: what `import chainlift as cl` gives; nothing here imports PyTorch before it is needed."""
+
+from chainlift.api.one_run import Run
+from chainlift.api.pieces import algorithm, family, reward, stage, task
+from chainlift.api.verbs import open, recipe, run, runs, sweep, theory
+
+__all__ = [
+    "Run",
+    "algorithm",
+    "family",
+    "open",
+    "recipe",
+    "reward",
+    "run",
+    "runs",
+    "stage",
+    "sweep",
+    "task",
+    "theory",
+]
