@@ -46,6 +46,7 @@ def run(
     """
     chosen = recipe(source, *overrides, seed=seed, trust=trust)
     from chainlift.llm.recipe import LlmRecipe
+    from chainlift.report import last_page
     from chainlift.report.terminal import Reporter
 
     reporter, out = Reporter(quiet=quiet), Path(out)
@@ -57,7 +58,7 @@ def run(
         else:
             from chainlift.stages import pipeline
 
-            pipeline.run(chosen, out, reporter, fresh=fresh, with_page=page)
+            pipeline.run(chosen, out, reporter, fresh=fresh, page=last_page.written if page else None)
     return Run(out / chosen.run_id, trust=True)  # the code that it names has just been run
 
 
