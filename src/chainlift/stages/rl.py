@@ -214,7 +214,7 @@ class ReinforcementLearning(OptimizerSettings, Stage):
                 if self.kl:
                     assert start_model is not None
                     with sharding.whole(start_model), context.precision():
-                        start_logp = _start_logp(start_model, own, self.temperature)
+                        start_logp = sample_logp(start_model, own, self.temperature)
                 for update in range(min(self.updates_a_round, self.updates - state.step)):
                     rows = _minibatch(context, self, state, update, len(advantages))
                     weights, kl_weights = _weights(context, answers, advantages, rows, self)
@@ -314,14 +314,14 @@ def _minibatch(
     return order.tensor_split(settings.minibatches)[part].to(context.device)
 
 
-def _start_logp(start_model: Model, rollout: Rollout, temperature: float) -> Tensor:
-    """(N, R) log-probabilities of the samples under the start model."""
+def sample_logp(model: Model, rollout: Rollout, temperature: float) -> Tensor:
+    """(N, R) log-probabilities of the samples under a model, without a gradient."""
     if not len(rollout.rows):
         return rollout.logp
     with torch.no_grad():
         prefix, last = split_prompts(rollout.prompts)
-        cache = start_model.prefill(prefix)
-        return log_probs(start_model, cache, last, rollout.responses, rollout.rows, temperature=temperature)
+        cache = model.prefill(prefix)
+        return log_probs(model, cache, last, rollout.responses, rollout.rows, temperature=temperature)
 
 
 def _demonstrations_gradient(
