@@ -95,7 +95,10 @@ def test_a_cell_that_is_run_again_replaces_the_piece() -> None:
     ("decorate", "message"),
     [
         (lambda: cl.reward("chain")(brief), "reward 'chain' is shipped with chainlift; choose another name"),
-        (lambda: cl.stage("ntp")(NextTokenPrediction), "kind of stage 'ntp' is shipped with chainlift; choose another name"),
+        (
+            lambda: cl.stage("ntp")(NextTokenPrediction),
+            "kind of stage 'ntp' is shipped with chainlift; choose another name",
+        ),
         (lambda: cl.reward("my:brief")(brief), "cannot name a reward: a name is not empty and has no colon"),
         (lambda: cl.reward(LastBit), "'last_bit' is no reward: it must be a function"),
         (lambda: cl.task(brief), "'brief' is no task: it must be a class"),

@@ -120,10 +120,12 @@ ALGORITHMS = {
     " posttrain.dynamic_sampling_tries=2",
     "gspo": f"posttrain.algorithm=gspo {TWICE}",
     "cispo": f"posttrain.algorithm=cispo {TWICE} posttrain.clip_high=1.1",
+    "gpg": f"posttrain.algorithm=gpg {TWICE}",
     "own-objective": f"posttrain.algorithm=rloo {TWICE} posttrain.ratio=token posttrain.clip=none"
     " posttrain.aggregate=token_mean",
     "minibatches": "posttrain.minibatches=2 posttrain.updates_per_round=4 posttrain.updates=8 posttrain.prompts=6",
     "reward-chain": "posttrain.reward=chain posttrain.group_size=8",
+    "reward-steps": "posttrain.reward=steps posttrain.group_size=8",
     "length-penalty": f"posttrain.length_penalty=0.3 posttrain.temperature=0.7 {TWICE}",
 }
 

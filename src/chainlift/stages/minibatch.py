@@ -54,11 +54,11 @@ def minibatch_rows(
     return order.tensor_split(settings.minibatches)[part].to(context.device)
 
 
-def start_log_probs(start_model: Model, rollout: Rollout, temperature: float) -> Tensor:
-    """(N, R) log-probabilities of the samples under the start model."""
+def sample_logp(model: Model, rollout: Rollout, temperature: float) -> Tensor:
+    """(N, R) log-probabilities of the samples under a model, without a gradient."""
     if not len(rollout.rows):
         return rollout.logp
     with torch.no_grad():
         prefix, last = split_prompts(rollout.prompts)
-        cache = start_model.prefill(prefix)
-        return log_probs(start_model, cache, last, rollout.responses, rollout.rows, temperature=temperature)
+        cache = model.prefill(prefix)
+        return log_probs(model, cache, last, rollout.responses, rollout.rows, temperature=temperature)
