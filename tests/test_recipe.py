@@ -121,7 +121,7 @@ def test_stages_start_where_the_one_before_ended() -> None:
         (["posttrain=null"], "continued_pretrain.match_tokens: no earlier stage is called 'posttrain'"),
         (["pretrain=null", "posttrain=null", "continued_pretrain=null"], "stages: .*at least 1"),
         (["pretrain.kind=ntpp"], "pretrain: kind of stage 'ntpp' is not known, did you mean 'ntp'"),
-        (["stages.extra={}"], "extra: kind of stage None is not known; known: ntp, rl"),
+        (["stages.extra={}"], "extra: kind of stage None is not known; known: dpo, ntp, ppo, rl"),
         (["stages.extra=3"], "extra: must hold keys and values"),
         (["stages.Extra={kind: ntp}"], "stages: 'Extra' is no name for a stage"),
         (["stages.seed={kind: ntp}"], "stages: 'seed' is no name for a stage"),
