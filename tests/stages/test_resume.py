@@ -29,6 +29,7 @@ VARIANTS = {
         "pretrain.average_tail=0.5",
     ],
     "dynamic sampling": ["posttrain.algorithm=dapo", "posttrain.dynamic_sampling=true"],
+    "ppo": ["stages.posttrain={kind: ppo, prompts: 32, updates: 20, checkpoint_every: 3}"],
     "linear": [  # its updates are so quick that fewer would be over before the kill
         "model={family: linear}",
         "pretrain.optimizer=sgd",

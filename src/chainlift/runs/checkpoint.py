@@ -1,7 +1,7 @@
 """Checkpoints: the model's folder (models/hub.py) with the trainer's state beside it; atomic, exact, nothing pickled.
 
     checkpoints/<stage>-<step>/   model.safetensors config.json tokenizer.json ...   the model
-                                  trainer_state.safetensors                          the optimizer's, by parameter
+                                  trainer_state.safetensors                          the optimizer's; a value head
                                   trainer_state.json                                 TrainerState
                                   checksums.json                                     of all of these
 
@@ -30,6 +30,7 @@ from chainlift.runs import durable
 from chainlift.tasks.base import Task
 
 STATE = "trainer_state.json"
+ITSELF = "itself"  # under which a parameter is kept that is not the model's
 
 
 @dataclass
@@ -152,7 +153,7 @@ def restore(folder: Path, model: Model, optimizer: Optimizer | None) -> TrainerS
 
     The first of the processes that work together reads the folder and tells the others what is in it.
     """
-    weights, averages, state = processes.first_says(lambda: _read(folder, model, with_optimizer=optimizer is not None))
+    weights, averages, state = processes.first_says(lambda: _read(folder, model, optimizer))
     sharding.fill(model, weights)
     if optimizer is not None:
         _fill_optimizer(model, optimizer, averages)
@@ -165,19 +166,19 @@ def load_weights(folder: Path, model: Model) -> None:
 
 
 def _read(
-    folder: Path, model: Model, *, with_optimizer: bool
+    folder: Path, model: Model, optimizer: Optimizer | None
 ) -> tuple[dict[str, Tensor], dict[str, Tensor], TrainerState]:
     """(weights, the optimizer's tensors if asked for, state) of a checkpoint folder."""
     weights = hub.read_weights(folder, model)  # the recipe says what model and task are, not the folder
     state = read_state(folder)
     averages: dict[str, Tensor] = {}
-    if with_optimizer:
+    if optimizer is not None:
         file = folder / "trainer_state.safetensors"
         try:
             averages = tensors.read(file)
         except (OSError, ValueError, SafetensorError) as error:
             raise ValueError(f"{file} is missing or damaged; use --fresh to begin again") from error
-        if not {key.rpartition("/")[0] for key in averages} <= {name for name, _ in model.named_parameters()}:
+        if not {key.rpartition("/")[0] for key in averages} <= _parameters(model, optimizer).keys():
             raise ValueError(f"{file} is missing or damaged; use --fresh to begin again")
     return weights, averages, state
 
@@ -198,15 +199,25 @@ def _optimizer_tensors(model: Model, optimizer: Optimizer | None) -> dict[str, T
         return {}
     return {
         f"{name}/{quantity}": sharding.full(value).detach().cpu()
-        for name, parameter in model.named_parameters()
-        for quantity, value in optimizer.state.get(parameter, {}).items()
+        for name, parameter in _parameters(model, optimizer).items()
+        for quantity, value in [*optimizer.state.get(parameter, {}).items(), (ITSELF, parameter)]
+        if quantity != ITSELF or name.startswith("beside.")
     }
 
 
 def _fill_optimizer(model: Model, optimizer: Optimizer, tensors: dict[str, Tensor]) -> None:
     """Put saved averages back; the inverse of `_optimizer_tensors`."""
-    parameters = dict(model.named_parameters())
+    parameters = _parameters(model, optimizer)
     for key, value in tensors.items():
         name, quantity = key.rsplit("/", 1)
         parameter = parameters[name]
-        optimizer.state[parameter][quantity] = sharding.like(parameter, value.to(parameter.device))
+        if quantity == ITSELF:
+            parameter.data.copy_(value)
+        else:
+            optimizer.state[parameter][quantity] = sharding.like(parameter, value.to(parameter.device))
+
+
+def _parameters(model: Model, optimizer: Optimizer) -> dict[str, Tensor]:
+    """The model's parameters, and those of the optimizer's groups that name theirs, as `beside.<name>`."""
+    named = [zip(group.get("names", ()), group["params"], strict=False) for group in optimizer.param_groups]
+    return {**dict(model.named_parameters()), **{f"beside.{name}": own for pairs in named for name, own in pairs}}

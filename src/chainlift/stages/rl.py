@@ -11,13 +11,15 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
+from torch import Tensor
 
 from chainlift.learning import next_token, parallel, sharding
 from chainlift.learning.advantage import GROUP_KINDS
-from chainlift.learning.optimizer import OptimizerSettings, apply_gradients, make_optimizer
+from chainlift.learning.optimizer import Optimizer, OptimizerSettings, apply_gradients, make_optimizer
 from chainlift.learning.policy_update import PolicyBatch, accumulate_gradient
 from chainlift.learning.presets import AdvantageKind, Aggregate, ClipKind, Objective, RatioKind, preset
 from chainlift.learning.reward import REWARDS
+from chainlift.learning.rollout import Rollout
 from chainlift.measure.evaluate import EvaluateSettings
 from chainlift.models.model import Model
 from chainlift.runs.checkpoint import TrainerState
@@ -159,13 +161,18 @@ class ReinforcementLearning(OptimizerSettings, Stage):
         """One every `evaluate.every_rounds` rounds, with full numbers of prompts at both ends."""
         return -(-self.num_rounds // evaluate.every_rounds), 2
 
+    def learner(self, model: Model) -> Learner:
+        """What learns from the samples."""
+        return Learner(self, model)
+
     def train(self, context: Context, place: Place) -> None:
         """The stage, from its newest checkpoint on."""
         recipe = context.recipe
         model = context.new_model()
         context.load_start(place, model)
         start_model = _start_model(context, self, place)
-        optimizer = make_optimizer(model, self)
+        learner = self.learner(model)
+        optimizer = learner.optimizer()
         state = context.begin(place, model, optimizer)
         if state.finished:
             return
@@ -181,7 +188,10 @@ class ReinforcementLearning(OptimizerSettings, Stage):
                 with sharding.whole(model), context.precision():
                     batch_of_round = collect(context, self, model, state)
                 answers, advantages = batch_of_round.kept, batch_of_round.advantages
+                own, own_rows = parallel.own_groups(answers.rollout)
                 round_metrics = describe(batch_of_round)
+                with sharding.whole(model), context.precision():
+                    round_metrics |= learner.study(own, batch_of_round.rewards.flatten()[own_rows])
                 if state.round % SHOW_EVERY == 0:
                     rewards = batch_of_round.rewards.flatten()
                     context.record_responses(
@@ -195,8 +205,7 @@ class ReinforcementLearning(OptimizerSettings, Stage):
                 if self.restart:
                     assert start_model is not None
                     model.load_state_dict(start_model.state_dict())
-                    optimizer = make_optimizer(model, self)
-                own, own_rows = parallel.own_groups(answers.rollout)
+                    optimizer = learner.optimizer()
                 start_logp = None
                 if self.kl:
                     assert start_model is not None
@@ -215,9 +224,7 @@ class ReinforcementLearning(OptimizerSettings, Stage):
                     )
                     with sharding.whole(model):
                         with context.precision():
-                            metrics = accumulate_gradient(
-                                model, batch, self.objective, temperature=self.temperature, kl=self.kl
-                            )
+                            metrics = learner.accumulate_gradient(batch)
                             demonstrated = _demonstrations_gradient(context, self, place, model, state)
                         parallel.sum_gradients(model)
                     metrics = parallel.whole_metrics(metrics)
@@ -239,6 +246,26 @@ class ReinforcementLearning(OptimizerSettings, Stage):
             context.evaluate(state, model, final=True, show=True)
             state.finished = True
             context.keep(place, state, model, optimizer, since)
+
+
+class Learner:
+    """How samples become gradients; a kind that learns otherwise has another one."""
+
+    def __init__(self, settings: ReinforcementLearning, model: Model) -> None:
+        self.settings, self.model = settings, model
+
+    def optimizer(self) -> Optimizer:
+        """A new one, of all that is trained."""
+        return make_optimizer(self.model, self.settings)
+
+    def study(self, own: Rollout, rewards: Tensor) -> dict[str, float]:
+        """Further metrics of a round, from this process's samples and their rewards (N,), before any update."""
+        return {}
+
+    def accumulate_gradient(self, batch: PolicyBatch) -> dict[str, float | None]:
+        """The metrics of an update, whose gradient is left in the parameters' `.grad`."""
+        rl = self.settings
+        return accumulate_gradient(self.model, batch, rl.objective, temperature=rl.temperature, kl=rl.kl)
 
 
 def _start_model(context: Context, settings: ReinforcementLearning, place: Place) -> Model | None:

@@ -1,0 +1,146 @@
+"""PPO: RL against the learned value of every token's state, where other algorithms compare samples of a prompt.
+
+s_t is the prompt and the tokens before token t; the reward comes with the last token, and V is 0 behind it:
+
+    A_t  = delta_t + gamma lambda A_t+1,  delta_t = r_t + gamma V(s_t+1) - V(s_t)        GAE, Schulman et al. 1506.02438
+    loss = policy loss + sum_it w_i m_it (c_v (V(s_it) - A_it - V_old(s_it))^2 / 2 - c_e H(next token | s_it))
+
+The policy loss, w_i and m_it are those of learning/objective.py, every token being a sequence (Schulman et al.
+1707.06347). V is linear in what the model's module `head` reads, or else in the probabilities of the next token.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field, ValidationInfo, field_validator
+from torch import Tensor, nn
+
+from chainlift import processes
+from chainlift.learning import objective as objectives
+from chainlift.learning import parallel
+from chainlift.learning.likelihood import MAX_TOKENS, length_buckets
+from chainlift.learning.optimizer import Optimizer
+from chainlift.learning.policy_update import PolicyBatch
+from chainlift.learning.presets import Objective
+from chainlift.learning.rollout import Rollout
+from chainlift.models.model import Model
+from chainlift.stages.rl import Learner, ReinforcementLearning
+
+ROW = Objective(advantage="none", aggregate="token_mean", updates_per_round=2)
+
+
+class ProximalPolicyOptimization(ReinforcementLearning):
+    """Kind rl with values in place of groups."""
+
+    kind: str = "ppo"
+    algorithm: str = "ppo"
+    group_size: int = Field(default=1, ge=1)
+    gamma: float = Field(default=1.0, ge=0, le=1)
+    """Discount a token."""
+    gae_lambda: float = Field(default=1.0, ge=0, le=1)
+    """1: an advantage is the reward less the value; 0: the difference of neighbouring values."""
+    value_lr: float = Field(default=1e-2, gt=0)
+    """Peak learning rate of the value head, which AdamW moves on the model's schedule."""
+    value_coefficient: float = Field(default=0.5, ge=0)
+    """Weight of the value loss, whose gradient reaches the model too."""
+    entropy_coefficient: float = Field(default=0.0, ge=0)
+    """Weight of the next token's entropy, which is raised."""
+
+    @field_validator("algorithm", "advantage", "ratio", "kl")
+    @classmethod
+    def _known(cls, value: Any, info: ValidationInfo) -> Any:
+        default = cls.model_fields[info.field_name or ""].default
+        if value != default:
+            raise ValueError(f"must be {default} where kind is ppo; kind rl has others")
+        return value
+
+    @property
+    def objective(self) -> Objective:
+        """Clipped ratios of single tokens, with what the settings override."""
+        return ROW.model_copy(update=self.model_dump(include=set(Objective.model_fields), exclude_none=True))
+
+    def learner(self, model: Model) -> Learner:
+        """The model with a value head."""
+        return ActorCritic(self, model)
+
+
+class ActorCritic(Learner):
+    """A model with a value head, whose values are 0 at first."""
+
+    def __init__(self, settings: ProximalPolicyOptimization, model: Model) -> None:
+        super().__init__(settings, model)
+        self.ppo = settings
+        head = getattr(model, "head", None)
+        self.hooked = head if isinstance(head, nn.Linear) else None
+        width = model.vocabulary_size if self.hooked is None else self.hooked.in_features
+        self.head = nn.Linear(width, 1, device=next(model.parameters()).device)
+        for parameter in self.head.parameters():
+            nn.init.zeros_(parameter)
+        self.advantages = self.returns = torch.zeros(0)
+
+    def optimizer(self) -> Optimizer:
+        """That of the model, and AdamW for the head, which checkpoints hold by the names in its group."""
+        group = {"params": [*self.head.parameters()], "names": ["value_weight", "value_bias"]}
+        return Optimizer(*super().optimizer().parts, torch.optim.AdamW([group], lr=self.ppo.value_lr, weight_decay=0.0))
+
+    def read(self, rollout: Rollout, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """(logits (B, W, V), values (B, W)) of the states in which the tokens of rows (B,) were sampled."""
+        width = int(rollout.num_actions[rows].max())
+        sequences = torch.cat([rollout.row_prompts[rows], rollout.responses[rows, : width - 1]], dim=1)
+        seen: list[Tensor] = []
+        hook = self.hooked and self.hooked.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+        logits = self.model.read(sequences, rollout.prompts.shape[1] - 1).float()
+        if hook is not None:
+            hook.remove()
+        return logits, self.head(torch.cat(seen)[:, -width:] if seen else logits.softmax(dim=-1))[..., 0].float()
+
+    @torch.no_grad()
+    def study(self, own: Rollout, rewards: Tensor) -> dict[str, float]:
+        """Advantages and returns (N, R) by the values before the round's updates; metrics of the former."""
+        values = torch.zeros_like(own.logp)
+        for rows in length_buckets(own.num_actions + own.prompts.shape[1], MAX_TOKENS):
+            found = self.read(own, rows)[1]
+            values[rows, : found.shape[1]] = found
+        self.advantages = token_advantages(rewards, values, own.mask, self.ppo.gamma, self.ppo.gae_lambda)
+        self.returns = self.advantages + values
+        sizes = self.advantages[own.mask].abs()
+        sums = [float((sizes > 0).sum()), float(sizes.sum()), float(len(sizes))]
+        kept, size, number = map(sum, zip(*processes.numbers_of_all(sums), strict=True))
+        return {"kept_share": kept / number, "advantage_abs_mean": size / number}
+
+    def accumulate_gradient(self, batch: PolicyBatch) -> dict[str, float | None]:
+        """{loss, value_loss, clip_fraction, scored, tokens}; the gradient is left in model and head."""
+        rollout, selected = batch.rollout, (batch.weights != 0).nonzero()[:, 0]
+        totals = torch.zeros(4)
+        for bucket in length_buckets(rollout.num_actions[selected] + rollout.prompts.shape[1], MAX_TOKENS):
+            logits, values = self.read(rollout, rows := selected[bucket])
+            place = (rows, slice(values.shape[1]))
+            mask = rollout.mask[place]
+            weights = batch.weights[rows, None].expand_as(mask)[mask]
+            all_logp = (logits[mask] / self.ppo.temperature).log_softmax(dim=-1)
+            logp = all_logp.gather(1, rollout.responses[place][mask][:, None])
+            old, advantages = rollout.logp[place][mask][:, None], self.advantages[place][mask]
+            policy, clipped = objectives.loss(logp, old, advantages, mask[mask][:, None], weights, self.ppo.objective)
+            value = (weights * (values[mask] - self.returns[place][mask]) ** 2).sum() / 2
+            entropy = -(weights[:, None] * all_logp.exp() * all_logp).sum()
+            loss = policy + self.ppo.value_coefficient * value - self.ppo.entropy_coefficient * entropy
+            loss.backward()
+            totals += torch.stack([loss.detach(), value.detach(), clipped, mask.sum()]).cpu()
+        parallel.sum_gradients(self.head)
+        nn.utils.clip_grad_norm_(self.head.parameters(), self.ppo.clip_norm)
+        loss, value, clipped, scored = totals.tolist()
+        found = {"loss": loss, "value_loss": value, "clip_fraction": clipped / max(scored, 1.0), "scored": scored}
+        return {**found, "tokens": scored + len(selected) * rollout.prompts.shape[1]}
+
+
+def token_advantages(rewards: Tensor, values: Tensor, mask: Tensor, gamma: float, gae_lambda: float) -> Tensor:
+    """A (N, R), 0 where no token is, from rewards (N,), values (N, R) of the states and mask (N, R) bool."""
+    goes_on = F.pad(mask[:, 1:], (0, 1))
+    later = torch.where(goes_on, gamma * F.pad(values[:, 1:], (0, 1)), rewards[:, None])
+    found = [torch.zeros_like(rewards)]
+    for delta in reversed(((later - values) * mask).unbind(dim=1)):
+        found.append(delta + gamma * gae_lambda * found[-1])
+    return torch.stack(found[:0:-1], dim=1)
