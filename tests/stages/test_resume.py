@@ -30,6 +30,7 @@ VARIANTS = {
     ],
     "dynamic sampling": ["posttrain.algorithm=dapo", "posttrain.dynamic_sampling=true"],
     "ppo": ["stages.posttrain={kind: ppo, prompts: 32, updates: 20, checkpoint_every: 3}"],
+    "dpo": ["stages.posttrain={kind: dpo, prompts: 8, group_size: 4, updates: 20, checkpoint_every: 3}"],
     "linear": [  # its updates are so quick that fewer would be over before the kill
         "model={family: linear}",
         "pretrain.optimizer=sgd",
