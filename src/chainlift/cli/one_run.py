@@ -11,7 +11,7 @@ import typer
 from chainlift.cli.app import LAST_SEED, MOST, MOST_STEPS, Json, Out, Trust, app, finite
 from chainlift.report.console import console, print_json, say
 
-ALGORITHM_HELP = "Of the reference curve: star, reinforce, rloo, grpo, dr_grpo, dapo, gspo or cispo."
+ALGORITHM_HELP = "Of the reference curve: an algorithm's name, such as star or grpo; a wrong one is answered with all."
 Checkpoint = Annotated[Path, typer.Argument(help="A checkpoint folder, or a run folder (its last checkpoint).")]
 
 

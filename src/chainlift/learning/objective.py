@@ -16,20 +16,9 @@ same under the policy that sampled it, n_i = number of sampled tokens (EOS inclu
             token_mean     1 / sum_j n_j        every token counts alike
             max_length     1 / (N max_length)   a constant: no bias from the length
 
-    preset     advantage      ratio          clip      low   high  w_i            source
-    star       accept         none           -         -     -     token_mean     Zelikman et al. 2022, 2203.14465
-    reinforce  batch_mean     none           -         -     -     sequence_sum   Williams 1992 (plain form: none)
-    rloo       leave_one_out  sequence       ppo       .2    .2    sequence_mean  Ahmadian et al. 2024, 2402.14740
-    grpo       group_zscore   token          ppo       .2    .2    sequence_mean  Shao et al. 2024, 2402.03300, eq. 3
-    dr_grpo    group_mean     token          ppo       .2    .2    max_length     Liu et al. 2025, 2503.20783
-    dapo       group_zscore   token          ppo       .2    .28   token_mean     Yu et al. 2025, 2503.14476, eq. 8
-    gspo       group_zscore   sequence_mean  ppo       3e-4  4e-4  sequence_mean  Zheng et al. 2025, 2507.18071, eq. 5
-    cispo      group_zscore   token          truncate  -     5     token_mean     MiniMax 2025, 2506.13585, eq. 4
-
-(Numbers in the last column are arXiv's.) A sequence-level ratio gives n_i equal terms, so w_i = 1 / (N n_i) makes
-their sum r_i A_i / N: RLOO's and GSPO's form. STaR counts only the accepted sequences (N and n run over them): its
-loss is stage 1's on what was kept. The bound 5 for CISPO is that of ScaleRL (Khatri et al. 2025, 2510.13786), which
-TRL recommends too.
+A sequence-level ratio gives n_i equal terms, so w_i = 1 / (N n_i) makes their sum r_i A_i / N: RLOO's and GSPO's form.
+STaR counts only the accepted sequences (N and n run over them): its loss is stage 1's on what was kept. The bound 5 for
+CISPO is that of ScaleRL (Khatri et al. 2025, 2510.13786), which TRL recommends too.
 
 k3_it = exp(f_it - l_it) - (f_it - l_it) - 1, with f the log-probability under the start model, is Schulman's estimator
 of KL(pi || start), as in GRPO's eq. 4. It is multiplied by the token's ratio r_it, whatever ratio the preset has (on

@@ -1,7 +1,17 @@
 """The table of algorithms: what each row of the objective (objective.py) is made of, without PyTorch.
 
-An algorithm is an `Objective`, found by its registered name, by an entry point in the group `chainlift.algorithms`, or
-as `package.module:name`.
+    preset     advantage      ratio          clip      low   high  w_i            source
+    star       accept         none           -         -     -     token_mean     Zelikman et al. 2022, 2203.14465
+    reinforce  batch_mean     none           -         -     -     sequence_sum   Williams 1992 (plain form: none)
+    rloo       leave_one_out  sequence       ppo       .2    .2    sequence_mean  Ahmadian et al. 2024, 2402.14740
+    grpo       group_zscore   token          ppo       .2    .2    sequence_mean  Shao et al. 2024, 2402.03300, eq. 3
+    dr_grpo    group_mean     token          ppo       .2    .2    max_length     Liu et al. 2025, 2503.20783
+    dapo       group_zscore   token          ppo       .2    .28   token_mean     Yu et al. 2025, 2503.14476, eq. 8
+    gspo       group_zscore   sequence_mean  ppo       3e-4  4e-4  sequence_mean  Zheng et al. 2025, 2507.18071, eq. 5
+    cispo      group_zscore   token          truncate  -     5     token_mean     MiniMax 2025, 2506.13585, eq. 4
+
+(Numbers in the last column are arXiv's.) An algorithm is an `Objective`, found by its registered name, by an entry
+point in the group `chainlift.algorithms`, or as `package.module:name`.
 """
 
 from __future__ import annotations

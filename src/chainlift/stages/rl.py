@@ -47,7 +47,7 @@ class ReinforcementLearning(OptimizerSettings, Stage):
     kind: str = "rl"
 
     algorithm: str = "grpo"
-    """star, reinforce, rloo, grpo, dr_grpo, dapo, gspo, cispo (learning/presets.py), or one's own: `module:name`."""
+    """A row of the table in learning/presets.py, `star` or `dr_grpo` for example, or one's own: `module:name`."""
     reward: str = "end_to_end"
     """end_to_end, the answer is right; chain, all of it is gold, long or short; or one's own: `module:name`."""
     prompts: int = Field(default=32, ge=1)
