@@ -120,6 +120,7 @@ ALGORITHMS = {
     " posttrain.dynamic_sampling_tries=2",
     "gspo": f"posttrain.algorithm=gspo {TWICE}",
     "cispo": f"posttrain.algorithm=cispo {TWICE} posttrain.clip_high=1.1",
+    "gpg": f"posttrain.algorithm=gpg {TWICE}",
     "own-objective": f"posttrain.algorithm=rloo {TWICE} posttrain.ratio=token posttrain.clip=none"
     " posttrain.aggregate=token_mean",
     "minibatches": "posttrain.minibatches=2 posttrain.updates_per_round=4 posttrain.updates=8 posttrain.prompts=6",

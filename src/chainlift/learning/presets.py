@@ -9,6 +9,7 @@
     dapo       group_zscore   token          ppo       .2    .28   token_mean     Yu et al. 2025, 2503.14476, eq. 8
     gspo       group_zscore   sequence_mean  ppo       3e-4  4e-4  sequence_mean  Zheng et al. 2025, 2507.18071, eq. 5
     cispo      group_zscore   token          truncate  -     5     token_mean     MiniMax 2025, 2506.13585, eq. 4
+    gpg        group_mean     none           -         -     -     token_mean     Chu et al. 2025, 2504.02546
 
 (Numbers in the last column are arXiv's.) An algorithm is an `Objective`, found by its registered name, by an entry
 point in the group `chainlift.algorithms`, or as `package.module:name`.
@@ -64,6 +65,8 @@ PRESETS: dict[str, Objective] = {
         aggregate="sequence_mean",
     ),
     "cispo": Objective(advantage="group_zscore", clip="truncate", clip_high=5.0, aggregate="token_mean"),
+    # Chu et al., arXiv 2504.02546, without its factor alpha, which is one number for a whole batch.
+    "gpg": Objective(advantage="group_mean", ratio="none", clip="none", aggregate="token_mean"),
 }
 
 
