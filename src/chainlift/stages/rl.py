@@ -49,7 +49,7 @@ class ReinforcementLearning(OptimizerSettings, Stage):
     algorithm: str = "grpo"
     """A row of the table in learning/presets.py, `star` or `dr_grpo` for example, or one's own: `module:name`."""
     reward: str = "end_to_end"
-    """end_to_end, the answer is right; chain, all of it is gold, long or short; or one's own: `module:name`."""
+    """One of learning/reward.py, `end_to_end` (the answer is right) for example, or one's own: `module:name`."""
     prompts: int = Field(default=32, ge=1)
     """P: new prompts a round."""
     group_size: int = Field(default=8, ge=1)
