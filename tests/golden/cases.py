@@ -125,6 +125,7 @@ ALGORITHMS = {
     " posttrain.aggregate=token_mean",
     "minibatches": "posttrain.minibatches=2 posttrain.updates_per_round=4 posttrain.updates=8 posttrain.prompts=6",
     "reward-chain": "posttrain.reward=chain posttrain.group_size=8",
+    "reward-steps": "posttrain.reward=steps posttrain.group_size=8",
     "length-penalty": f"posttrain.length_penalty=0.3 posttrain.temperature=0.7 {TWICE}",
 }
 

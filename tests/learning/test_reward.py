@@ -25,6 +25,13 @@ def test_both_rewards_by_hand() -> None:
     assert reward.score(verdict, "chain").tolist() == [chain for _, _, chain in RESPONSES.values()]
 
 
+def test_steps_pays_a_right_answer_by_the_share_of_right_steps() -> None:
+    """Derailed at 1 0 0 1: 1 follows, 0 and 0 do not (1 + 0 = 1, 0 + 1 = 1), the last 1 does (0 + 1): two of four."""
+    responses = torch.tensor([tokens for tokens, _, _ in RESPONSES.values()])
+    verdict = TASK.verify(PROMPT.expand(len(responses), -1), responses)
+    assert reward.score(verdict, "steps").tolist() == [1.0, 0.5, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0]
+
+
 def test_the_length_penalty_is_subtracted() -> None:
     verdict = TASK.verify(PROMPT, torch.tensor([[1, 1, 0, 1, 2]]))
     raw = reward.score(verdict, "end_to_end")

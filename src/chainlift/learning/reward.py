@@ -41,8 +41,15 @@ def chain(verdict: Verdict) -> Tensor:
     return verdict.chain.float()
 
 
+def steps(verdict: Verdict) -> Tensor:
+    """For a right answer the share of its chain's steps that are right, 1 if it has no chain; for a wrong one 0."""
+    share = verdict.steps_right / verdict.steps.clamp(min=1)
+    return verdict.answer * share.where(verdict.steps > 0, 1.0)
+
+
 REWARDS.register("end_to_end", end_to_end, shipped=True)
 REWARDS.register("chain", chain, shipped=True)
+REWARDS.register("steps", steps, shipped=True)
 
 
 def check(name: str, task: Task) -> None:
