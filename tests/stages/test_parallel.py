@@ -45,6 +45,8 @@ LEARNERS = {
     "dapo": "posttrain.algorithm=dapo|posttrain.dynamic_sampling=true",
     "gspo": "posttrain.algorithm=gspo",
     "cispo": "posttrain.algorithm=cispo|posttrain.updates_per_round=2",
+    "ppo": "stages.posttrain={kind: ppo, prompts: 9, updates: 6, minibatches: 2}",
+    "dpo": "stages.posttrain={kind: dpo, prompts: 5, group_size: 4, updates: 6, updates_per_round: 2}",
     "sequence mean": "pretrain.loss_weighting=sequence_mean|pretrain.average_tail=0.5",
     "sequence sum": "pretrain.loss_weighting=sequence_sum|model.family=mistral|posttrain.aggregate=token_mean",
     "muon": "pretrain.optimizer=muon|posttrain.optimizer=muon|pretrain.average_tail=0.5",

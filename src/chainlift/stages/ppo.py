@@ -5,9 +5,8 @@ s_t is the prompt and the tokens before token t; the reward comes with the last 
     A_t  = delta_t + gamma lambda A_t+1,  delta_t = r_t + gamma V(s_t+1) - V(s_t)        GAE, Schulman et al. 1506.02438
     loss = policy loss + sum_it w_i m_it (c_v (V(s_it) - A_it - V_old(s_it))^2 / 2 - c_e H(next token | s_it))
 
-The policy loss is that of learning/objective.py with every token as a sequence of its own (Schulman et al. 1707.06347),
-w_i and m_it are its weights and mask. V is linear in what the model's module `head` reads, its last hidden state; in a
-family without such a module it is linear in the probabilities of the next token.
+The policy loss, w_i and m_it are those of learning/objective.py, every token being a sequence (Schulman et al.
+1707.06347). V is linear in what the model's module `head` reads, or else in the probabilities of the next token.
 """
 
 from __future__ import annotations
@@ -117,8 +116,7 @@ class ActorCritic(Learner):
         rollout, selected = batch.rollout, (batch.weights != 0).nonzero()[:, 0]
         totals = torch.zeros(4)
         for bucket in length_buckets(rollout.num_actions[selected] + rollout.prompts.shape[1], MAX_TOKENS):
-            rows = selected[bucket]
-            logits, values = self.read(rollout, rows)
+            logits, values = self.read(rollout, rows := selected[bucket])
             place = (rows, slice(values.shape[1]))
             mask = rollout.mask[place]
             weights = batch.weights[rows, None].expand_as(mask)[mask]

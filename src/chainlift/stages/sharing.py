@@ -68,7 +68,8 @@ def carry_out(context: Context, name: str, out: Path, *, fresh: bool = False) ->
             _take(context, place, shared)
         else:
             place.stage.train(context, place)
-            processes.first_says(lambda: _publish(context, place, shared, digest))
+            before = context.lengths_before(place)
+            processes.first_says(lambda: _publish(context, place, shared, digest, before))
 
 
 def _leave_out_later(context: Context, name: str) -> None:
@@ -146,13 +147,13 @@ def _holds(shared: RunFolder, place: Place) -> bool:
     return {step for step in range(1, state.step) if place.keeps(step)} <= kept.keys()
 
 
-def _publish(context: Context, place: Place, shared: RunFolder, digest: str) -> None:
+def _publish(context: Context, place: Place, shared: RunFolder, digest: str, before: dict[str, int]) -> None:
     """Put a finished stage where other runs look for it: its records, its checkpoints, and last the marker DONE.
 
     Whatever is there goes: a stage with fewer checkpoints, or what another run that was killed had begun to put there.
     """
     shared.begin_again(context.recipe.prefix(place.name).model_dump(mode="json"), digest)
-    folder, before = context.folder, context.lengths_before(place)
+    folder = context.folder
     for file in APPENDED:
         shared.append(file, [row for row in folder.rows(file) if row["stage"] == place.name])
     shared.write_environment(environment.describe(context.device.type))
@@ -166,10 +167,11 @@ def _publish(context: Context, place: Place, shared: RunFolder, digest: str) -> 
 
 def _share_late(context: Context, place: Place, shared: RunFolder, digest: str) -> None:
     """Share what a run had finished when it was killed, unless another run is at work on that stage."""
+    before = context.lengths_before(place)
 
     def publish() -> None:
         if not shared.done:
-            _publish(context, place, shared, digest)
+            _publish(context, place, shared, digest, before)
 
     try:
         with together.hold(shared, wait=False):
