@@ -120,13 +120,19 @@ def test_stages_start_where_the_one_before_ended() -> None:
         (["posttrain.start=pretrain@x"], "posttrain.start: 'pretrain@x' must name a step"),
         (["posttrain=null"], "continued_pretrain.match_tokens: no earlier stage is called 'posttrain'"),
         (["pretrain=null", "posttrain=null", "continued_pretrain=null"], "stages: .*at least 1"),
-        (["pretrain.kind=ntpp"], "pretrain: kind of stage 'ntpp' is not known, did you mean 'ntp'"),
-        (["stages.extra={}"], "extra: kind of stage None is not known; known: dpo, ntp, ppo, rl"),
+        (["pretrain.kind=ntpp"], "pretrain.kind: kind of stage 'ntpp' is not known, did you mean 'ntp'"),
+        (["stages.extra={}"], "extra.kind: kind of stage None is not known; known: dpo, ntp, ppo, rl"),
         (["stages.extra=3"], "extra: must hold keys and values"),
         (["stages.Extra={kind: ntp}"], "stages: 'Extra' is no name for a stage"),
         (["stages.seed={kind: ntp}"], "stages: 'seed' is no name for a stage"),
         (["stages.theory={kind: ntp}"], "stages: 'theory' is no name for a stage"),
         (["stages.seeds={kind: ntp}"], "stages: 'seeds' is no name for a stage"),
+        (
+            ["posttrain.algorithm=star", "posttrain.start=pretrain", "posttrain.keep=[3]"],
+            "posttrain.keep: step 3 is inside of",
+        ),
+        (["continued_pretrain.steps=3"], "continued_pretrain: match_tokens decides how many steps there are"),
+        (["posttrain.dynamic_sampling=true", "posttrain.group_size=1"], "posttrain: .*group_size must be at least 2"),
         (["pretrain.keep=some"], r"pretrain.keep: must be last, all, a list of steps, or \{every: n\}"),
         (["pretrain.keep=[200]"], "pretrain.keep: the stage ends after 160 steps"),
         (["pretrain.keep={every: 0}"], "pretrain.keep: must be last, all, a list"),
@@ -144,6 +150,30 @@ def test_stages_that_do_not_fit_are_refused_in_one_line(changes: list[str], told
     with pytest.raises(ValueError, match=told) as found:
         recipe.load("tiny", changes)
     assert "\n" not in str(found.value)
+
+
+def test_what_only_looks_inherited_stays() -> None:
+    """A stage of another kind than its start takes nothing over, whatever its numbers."""
+    more = "stages.more={kind: ntp, start: posttrain, match_tokens: posttrain, lr: 2e-3}"  # posttrain's rate, by chance
+    chosen = recipe.load("tiny", [more])
+    again = recipe.override(chosen, [])
+    assert again.run_id == chosen.run_id
+    assert again.setting("more.lr") == 2e-3
+
+
+def test_the_order_of_stages_identifies_a_run() -> None:
+    a, b = {"kind": "ntp", "start": None}, {"kind": "ntp", "start": None, "steps": 3}
+    assert recipe.build({"stages": {"a": a, "b": b}}).digest != recipe.build({"stages": {"b": b, "a": a}}).digest
+
+
+def test_stages_made_in_python_start_where_the_one_before_ended() -> None:
+    found = recipe.build({"stages": {"a": NextTokenPrediction(), "b": NextTokenPrediction(), "c": {"kind": "rl"}}})
+    assert [stage.start for stage in found.stages.values()] == [None, "a", "b"]
+
+
+def test_what_runs_share_keeps_the_checkpoints_that_they_begin_with() -> None:
+    (first, *_) = recipe.load("tiny", ["posttrain.start=pretrain@40", "pretrain.keep={every: 80}"]).prefixes
+    assert first.setting("pretrain.keep") == [40, 80, 160]
 
 
 def test_a_schedule_of_the_mixture() -> None:

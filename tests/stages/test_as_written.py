@@ -81,3 +81,23 @@ def test_other_numbers_of_prompts_train_nothing_again(tmp_path: Path, monkeypatc
     assert ended.status == 0, ended.err
     measured = json.loads(ended.out.splitlines()[-1])
     assert [measured[name]["prompts"] for name in measured["stages"]] == [33, 33, 33]
+
+
+def test_rl_of_a_checkpoint_from_elsewhere(tmp_path: Path) -> None:
+    _, whole = run(tmp_path / "a", "pretrain.steps=5")
+    start = whole / "checkpoints" / "pretrain-5"
+    typed = ["pretrain=null", "continued_pretrain=null", f"posttrain.start={start}"]
+    few = [one for one in SHRUNK if not one.startswith("pretrain.")]
+    ended = command("run", "tiny", *typed, *few, "--out", tmp_path / "b", "--json")
+    assert ended.status == 0, ended.err
+    assert "RL can lift" not in ended.err
+    summary = json.loads(ended.out.splitlines()[-1])
+    page = (tmp_path / "b" / summary["run_id"] / "report.html").read_text(encoding="utf-8")
+    assert "From a start outside of this run, 2 RL updates" in page
+
+
+def test_the_page_names_the_step_that_rl_began_with(tmp_path: Path) -> None:
+    _, folder = run(tmp_path, "posttrain.start=pretrain@2", "pretrain.steps=5", "pretrain.checkpoint_every=1")
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert "From step 2 of next-token prediction, 2 RL updates" in page
+    assert "From the end of next-token prediction after" in page  # the baseline

@@ -44,7 +44,7 @@ def test_sample_draws_held_out_prompts(folder: Path) -> None:
 
 def test_before_and_after_are_compared_on_held_out_prompts(folder: Path) -> None:
     with (
-        mock.patch.object(before_after.checkpoint, "latest", lambda path, stage: path / f"{stage}-1"),
+        mock.patch.object(before_after.checkpoint, "steps", lambda path, stage: {1: path / f"{stage}-1"}),
         mock.patch.object(before_after, "kl_by_position", wraps=before_after.kl_by_position) as compared,
     ):
         before_after.before_after(folder, prompts=20, samples=2)

@@ -70,7 +70,7 @@ def test_a_kind_of_ones_own_goes_through_a_run_and_its_page() -> None:
     summary = json.loads(out.splitlines()[-1])
     assert summary["rehearse"]["steps"] == 2
     assert summary["stages"]["rehearse"] == {
-        "title": "rehearsal", "unit": "sequences", "start": "posttrain", "baseline_of": None,
+        "title": "rehearsal", "unit": "sequences", "start": "posttrain", "start_step": None, "baseline_of": None,
     }  # fmt: skip
     folder = Path("runs") / summary["run_id"]
     assert [row["step"] for row in read_rows(folder / "metrics.jsonl") if row["stage"] == "rehearse"] == [1, 2, 2]

@@ -156,9 +156,10 @@ def test_runs_share_every_stage_in_which_they_agree(tmp_path: Path, monkeypatch:
     assert [measured.summary[name]["prompts"] for name in measured.summary["stages"]] == [17] * 4
 
 
-def test_a_stage_may_start_from_a_step_of_another(tmp_path: Path) -> None:
-    """As if that one had ended there, where its rate does not depend on its length."""
-    constant = ("pretrain.schedule=constant", "pretrain.warmup=0")
+@pytest.mark.parametrize("average", [(), ("pretrain.average_tail=1.0", "pretrain.average_window=2")])
+def test_a_stage_may_start_from_a_step_of_another(average: tuple[str, ...], tmp_path: Path) -> None:
+    """As if that one had ended there, where its rate does not depend on its length; with its averaged weights."""
+    constant = ("pretrain.schedule=constant", "pretrain.warmup=0", *average)
     from_step = run(made(*constant, RL, "posttrain.start=pretrain@2"), tmp_path / "a")
     ended = run(made(*constant, RL, "pretrain.steps=2"), tmp_path / "b")
     weights = "checkpoints/posttrain-2/model.safetensors"
@@ -217,6 +218,32 @@ def test_a_stage_that_a_kill_left_unshared_is_shared_by_the_next_run_of_its_fold
         (folder / "DONE").unlink()
     run(made(RL), tmp_path)
     assert (shared_by(made(), tmp_path) / "DONE").exists()
+
+
+def test_a_folder_that_changes_is_not_taken_for_what_it_was(tmp_path: Path) -> None:
+    start = tmp_path / "start"
+    shutil.copytree(run(made(RL), tmp_path / "a").folder / "checkpoints" / "pretrain-4", start)
+    chosen = made("pretrain=null", RL, f"posttrain.start={start}")
+    run(chosen, tmp_path / "b")
+    shutil.rmtree(start)
+    shutil.copytree(run(made("seed=1"), tmp_path / "a").folder / "checkpoints" / "pretrain-4", start)
+    with pytest.raises(ValueError, match=r"posttrain.start: what it starts from has changed .*--fresh"):
+        run(chosen, tmp_path / "b")
+    run(chosen, tmp_path / "b", fresh=True)
+
+
+def test_checkpoints_that_runs_need_add_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for step in (2, 3):
+        run(made(RL, f"posttrain.start=pretrain@{step}"), tmp_path)
+    refuse_training(monkeypatch)  # of next-token prediction
+    run(made(RL, "posttrain.start=pretrain@2", "posttrain.updates=1"), tmp_path)
+    run(made(RL, "posttrain.start=pretrain@3", "posttrain.updates=1"), tmp_path)
+
+
+def test_all_checkpoints_are_not_the_last_one_of_another_run(tmp_path: Path) -> None:
+    run(made(), tmp_path)
+    kept = run(made("pretrain.keep=all", "name=other"), tmp_path).folder / "checkpoints"
+    assert sorted(path.name for path in kept.iterdir()) == ["pretrain-2", "pretrain-4"]
 
 
 def test_fresh_weights_are_a_start_like_another(tmp_path: Path) -> None:

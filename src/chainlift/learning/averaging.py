@@ -51,6 +51,19 @@ def settle(model: nn.Module, optimizer: Optimizer, count: int) -> None:
             parameter.copy_(optimizer.state[parameter][KEY])
 
 
+@torch.no_grad()
+def swap(model: nn.Module, optimizer: Optimizer, count: int) -> None:
+    """Exchange the weights and their average of `count` iterates; nothing happens if count is below 1.
+
+    So a checkpoint inside of a stage has the weights that were measured, and whoever starts from it uses the average;
+    the stage itself swaps again when it goes on.
+    """
+    for parameter in model.parameters() if count >= 1 else ():
+        own = parameter.detach().clone()
+        parameter.copy_(optimizer.state[parameter][KEY])
+        optimizer.state[parameter][KEY].copy_(own)
+
+
 @contextmanager
 def averaged(model: nn.Module, optimizer: Optimizer, count: int) -> Iterator[None]:
     """The model with the average of `count` iterates inside the block, and with its own weights after it."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from chainlift.report.prompt_words import prompt_words
 from chainlift.report.record import Record
 from chainlift.runs import course
+from chainlift.runs.course import StageView
 
 
 def headline(summary: dict[str, Any] | None, chance: float) -> str:
@@ -14,16 +16,20 @@ def headline(summary: dict[str, Any] | None, chance: float) -> str:
     if summary is None:
         return "This run is not finished: the page shows what is on record so far."
     told = ""
-    before: dict[str, Any] | None = None
-    for stage in course.of_summary(summary):
+    stages = {stage.name: stage for stage in course.of_summary(summary)}
+    for stage in stages.values():
         measured = summary[stage.name]
-        if stage.is_baseline:
+        before = summary[stage.start] if stage.start is not None and stage.start_step is None else None
+        if stage.baseline_of is not None:
+            matched = stages[stage.baseline_of]
+            is_same = (matched.start, matched.start_step) == (stage.start, stage.start_step)
+            start = "The same checkpoint" if is_same else _place(stage, stages)
             told += (
-                f" The same checkpoint after {measured['sequences']:,} further {stage.unit} "
-                f"(at least as many tokens as RL processed): {_percent(measured)}, {_tokens(measured)}."
+                f" {start} after {measured['sequences']:,} further "
+                f"{stage.unit} (at least as many tokens as RL processed): {_percent(measured)}, {_tokens(measured)}."
             )
-        elif before is None or "rollouts" not in measured:
-            after = "After" if before is None else "Then, after"
+        elif "rollouts" not in measured:
+            after = "After" if not told else "Then, after"
             seen = measured.get("sequences", measured.get("rollouts"))
             number = "" if seen is None else f"{seen:,} "
             told += (
@@ -32,9 +38,19 @@ def headline(summary: dict[str, Any] | None, chance: float) -> str:
             )
         else:
             rl = f"{measured['updates']} RL updates ({measured['rollouts']:,} {stage.unit}, {measured['algorithm']})"
-            told += f" {rl} {_change(before, measured)} {_percent(measured)}, with {_tokens(measured)}."
-        before = before if stage.is_baseline else measured
+            if before is None:
+                told += f" {_place(stage, stages)}, {rl} come to {_percent(measured)}, with {_tokens(measured)}."
+            else:
+                told += f" {rl} {_change(before, measured)} {_percent(measured)}, with {_tokens(measured)}."
     return told.strip()
+
+
+def _place(stage: StageView, stages: Mapping[str, StageView]) -> str:
+    """Where a stage starts, as the beginning of a sentence."""
+    if stage.start is None:
+        return "From a start outside of this run"
+    step = "the end" if stage.start_step is None else f"step {stage.start_step:,}"
+    return f"From {step} of {stages[stage.start].title}"
 
 
 def so_far(record: Record) -> str:

@@ -48,6 +48,8 @@ class TrainerState:
     """Prompt and output tokens processed so far in this stage."""
     seconds: float = 0.0
     """Wall-clock time spent in this stage, over all processes."""
+    identity: str = ""
+    """What identifies the stage's weights, where that is known."""
     finished: bool = False
     """The stage is over, and its last evaluation is on record."""
     lengths: dict[str, int] = field(default_factory=dict)

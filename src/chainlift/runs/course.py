@@ -28,6 +28,8 @@ class StageView:
     """The stage whose tokens it matches."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Keys and values of the recipe; empty where a summary is all that is known."""
+    start_step: int | None = None
+    """The step of that stage, None for its end."""
 
     @property
     def is_baseline(self) -> bool:
@@ -67,7 +69,7 @@ def of_summary(summary: Mapping[str, Any]) -> list[StageView]:
 
 def for_summary(recipe: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """What a summary says of each stage beside what was measured: the inverse of `of_summary`."""
-    keys = ("title", "unit", "start", "baseline_of")
+    keys = ("title", "unit", "start", "start_step", "baseline_of")
     return {stage.name: {key: getattr(stage, key) for key in keys} for stage in of_recipe(recipe)}
 
 
@@ -80,8 +82,9 @@ def _stages(recipe: Mapping[str, Any]) -> list[StageView]:
         matched = settings.get("match_tokens")
         title = str(settings.get("title") or name) + (" goes on" if matched is not None else "")
         start = settings.get("start")
-        start = start.partition("@")[0] if isinstance(start, str) else None
-        found.append(StageView(name, title, str(settings.get("unit") or "sequences"), start, matched, settings))
+        start, _, at = start.partition("@") if isinstance(start, str) else (None, "", "")
+        step = int(at) if at.isdecimal() else None
+        found.append(StageView(name, title, str(settings.get("unit") or "sequences"), start, matched, settings, step))
     return found
 
 

@@ -61,6 +61,7 @@ class StageAbout(BaseModel):
     title: str
     unit: str
     start: str | None
+    start_step: int | None = None
     baseline_of: str | None
 
 

@@ -13,7 +13,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,10 @@ APPENDED = ("metrics.jsonl", "rollouts.jsonl")
 LARGEST_FAILURE = 2**20  # bytes
 MARKER, RECIPE = ".identity", "recipe.yaml"
 OPENING_SECONDS = 60.0  # for another process that opens the same folder at the same time
+
+
+class _NamedMeanwhile(Exception):
+    """Another process has given the folder its name."""
 
 
 class RunFolder:
@@ -50,7 +54,7 @@ class RunFolder:
                     folder.begin_again(recipe, identity)
             elif not folder._is_named():
                 durable.make_folder(path)
-                with folder.lock(wait=True, meanwhile=folder._patience()):
+                with suppress(_NamedMeanwhile), folder.lock(wait=True, meanwhile=folder._patience()):
                     folder._name(recipe, identity)
             folder.must_be(identity)
         except OSError as error:
@@ -80,6 +84,19 @@ class RunFolder:
 
         The lock's file stays: another process would not meet this one at a new file.
         """
+        self._empty()
+        for name in (RECIPE, MARKER):
+            (self.path / name).unlink(missing_ok=True)
+            durable.sync(self.path)
+        self._name(recipe, identity)
+
+    def clear(self, recipe: dict[str, Any]) -> None:
+        """Empty the folder as `begin_again` does; its name stays, so that others can open it meanwhile."""
+        self._empty()
+        write_file(self.path / RECIPE, yaml_text.dump(recipe))
+        durable.make_folder(self.checkpoints)
+
+    def _empty(self) -> None:
         # The page goes before the marker, the marker before the rest: none of the old run is taken for the new one's.
         for name in ("report.html", "DONE", "summary.json"):
             (self.path / name).unlink(missing_ok=True)
@@ -89,10 +106,6 @@ class RunFolder:
         for path in sorted(self.path.iterdir()):
             if path.name not in (lock.FILE, MARKER, RECIPE):
                 durable.delete(path)
-        for name in (RECIPE, MARKER):
-            (self.path / name).unlink(missing_ok=True)
-            durable.sync(self.path)
-        self._name(recipe, identity)
 
     def _name(self, recipe: dict[str, Any], identity: str) -> None:
         """Write the marker, then the recipe, where they are missing; ValueError if another run's files are there."""
@@ -112,6 +125,8 @@ class RunFolder:
         end = time.monotonic() + OPENING_SECONDS
 
         def check() -> None:
+            if self._is_named():  # by another process, which may hold it for long
+                raise _NamedMeanwhile
             if time.monotonic() > end:
                 raise lock.InUse(f"another process is at work in {self.path}")
 

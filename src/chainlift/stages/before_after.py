@@ -37,7 +37,7 @@ def before_after(folder: Path, *, prompts: int = 256, samples: int = 16, seed: i
     stage = next((one for one in course.of_recipe(RunFolder(folder).recipe()) if "algorithm" in one.settings), None)
     if stage is None or stage.start is None:
         raise ValueError(f"{folder} has no RL that begins with another stage")
-    base, task = _model(folder, stage.start)
+    base, task = _model(folder, stage.start, stage.start_step)
     policy, _ = _model(folder, stage.name)
     asked = held_out(task).prompts(prompts, stream(seed, "before-after/prompts"))
     kl, reached = kl_by_position(policy, base, task, asked, stream(seed, "before-after/samples"))
@@ -45,8 +45,9 @@ def before_after(folder: Path, *, prompts: int = 256, samples: int = 16, seed: i
     return BeforeAfter(tuple(kl.tolist()), tuple((reached / prompts).tolist()), *curves)
 
 
-def _model(folder: Path, stage: str) -> tuple[Model, Task]:
-    found = checkpoint.latest(folder / "checkpoints", stage)
+def _model(folder: Path, stage: str, step: int | None = None) -> tuple[Model, Task]:
+    kept = checkpoint.steps(folder / "checkpoints", stage)
+    found = kept.get(max(kept, default=0) if step is None else step)
     if found is None:
         raise ValueError(f"{folder} has no checkpoint of {stage}; it must be the folder of a finished run with RL")
     return inspect.load(found)

@@ -16,7 +16,7 @@ from chainlift.stages.stage import Stage
 NAME = re.compile(r"[a-z][a-z0-9_]{0,60}")
 REFERS = ("start", "mixture", "match_tokens")
 """Keys whose meaning another part of the recipe decides."""
-OWN = (*REFERS[:1], "match_tokens", "token_ratio", "keep", "steps")
+OWN = ("start", "match_tokens", "token_ratio", "keep", "steps")
 """Keys that a stage with match_tokens does not take over."""
 
 
@@ -35,6 +35,8 @@ def filled(stages: Mapping[str, Any], reserved: set[str]) -> dict[str, dict[str,
                 f"{name!r} is no name for a stage: small letters, digits and _, and no key of recipes or summaries"
             )
         content = given.model_dump() if isinstance(given, Settings) else given
+        if isinstance(given, Settings) and "start" not in given.model_fields_set:
+            del content["start"]
         if not isinstance(content, dict):
             raise KeyedError(name, "must hold keys and values")
         content = {"start": before, **content}
@@ -51,7 +53,7 @@ def unfilled(stages: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     found = {}
     for name, content in stages.items():
         base = stages.get(_name_in(content["start"]), {})
-        follows = content.get("match_tokens") is not None
+        follows = content.get("match_tokens") is not None and base.get("kind") == content.get("kind")
         found[name] = {
             key: value
             for key, value in content.items()
@@ -72,8 +74,11 @@ def check(stages: Mapping[str, Stage]) -> None:
                 f"{name}.match_tokens", f"no earlier stage is called {matched!r}{suggest(matched, earlier)}"
             )
         total = stage.total_steps
-        if isinstance(stage.keep, list) and total is not None and any(step > total for step in stage.keep):
-            raise KeyedError(f"{name}.keep", f"the stage ends after {total} steps")
+        for step in stage.keep if isinstance(stage.keep, list) else ():
+            if total is not None and step > total:
+                raise KeyedError(f"{name}.keep", f"the stage ends after {total} steps")
+            if not stage.can_stop(step):
+                raise KeyedError(f"{name}.keep", f"step {step} is inside of a round, where no checkpoint can be")
         earlier.append(name)
 
 
@@ -108,6 +113,15 @@ def steps_needed(stages: Mapping[str, Stage], name: str) -> frozenset[int]:
     return frozenset(step for start, step in pairs if start == name and step is not None)
 
 
+def keeping(stages: Mapping[str, Stage], name: str) -> Stage:
+    """A stage that keeps the checkpoints with which others of the recipe begin, even where those are left out."""
+    stage, steps = stages[name], steps_needed(stages, name)
+    if not steps or stage.keep == "all" or stage.total_steps is None:
+        return stage
+    own = {step for step in range(1, stage.total_steps + 1) if stage.keeps(step)}
+    return stage.model_copy(update={"keep": sorted(own | steps)})
+
+
 def _direct(stages: Mapping[str, Stage], name: str) -> list[str]:
     stage = stages[name]
     found = [split(stage.start, stages)[0], getattr(stage, "match_tokens", None)]
@@ -128,6 +142,8 @@ def _check_start(start: str, name: str, earlier: Mapping[str, Stage]) -> None:
         if not step.isdecimal() or int(step) < 1 or (total is not None and int(step) > total):
             most = "" if total is None else f" to {total}"
             raise KeyedError(key, f"{start!r} must name a step of {other}, from 1{most}: {other}@100")
+        if not earlier[other].can_stop(int(step)):
+            raise KeyedError(key, f"{start!r} is inside of a round, where no checkpoint can be")
 
 
 def _name_in(start: Any) -> str:

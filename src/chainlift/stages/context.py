@@ -121,7 +121,7 @@ class Context:
         if newest is not None:
             state = checkpoint.restore(newest, model, optimizer)
         else:
-            state = TrainerState(place.name, lengths=self.lengths_before(place))
+            state = TrainerState(place.name, lengths=self.lengths_before(place), identity=place.digest)
         # Behind a finished stage may stand the records of the next one.
         if not state.finished and processes.is_first():
             self.folder.rewind(state.lengths)

@@ -41,7 +41,9 @@ class DirectPreferenceOptimization(ReinforcementLearning):
     """beta: how near the policy stays to the start model."""
     group_size: int = Field(default=8, ge=2)
 
-    @field_validator("algorithm", "advantage", "ratio", "clip", "clip_low", "clip_high", "aggregate", "minibatches")
+    @field_validator(
+        "algorithm", "advantage", "ratio", "clip", "clip_low", "clip_high", "aggregate", "minibatches", "length_penalty"
+    )
     @classmethod
     def _known(cls, value: Any, info: ValidationInfo) -> Any:
         default = cls.model_fields[info.field_name or ""].default

@@ -1,4 +1,4 @@
-"""What one update of RL learns from: which rows of a round's samples, and with which weights."""
+"""What one update of RL learns from: which rows of a round's samples, with which weights, and demonstrations beside."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from chainlift.learning import next_token, parallel
 from chainlift.learning.likelihood import log_probs
 from chainlift.learning.objective import sequence_weights
 from chainlift.learning.rollout import Rollout
@@ -15,10 +16,12 @@ from chainlift.models.model import Model
 from chainlift.models.protocol import split_prompts
 from chainlift.runs.checkpoint import TrainerState
 from chainlift.seeding import stream
+from chainlift.tasks import mixture
 
 if TYPE_CHECKING:
     from chainlift.stages.context import Context
     from chainlift.stages.rl import ReinforcementLearning
+    from chainlift.stages.stage import Place
 
 
 def row_weights(
@@ -62,3 +65,24 @@ def sample_logp(model: Model, rollout: Rollout, temperature: float) -> Tensor:
         prefix, last = split_prompts(rollout.prompts)
         cache = model.prefill(prefix)
         return log_probs(model, cache, last, rollout.responses, rollout.rows, temperature=temperature)
+
+
+def demonstrations_gradient(
+    context: Context, settings: ReinforcementLearning, place: Place, model: Model, state: TrainerState
+) -> dict[str, float | None]:
+    """{ntp_loss, ...} of fresh demonstrations, whose weighted gradient is added; {} where the weight is 0."""
+    if not settings.ntp_weight:
+        return {}
+    batch = mixture.draw(
+        context.task,
+        place.mixture,
+        settings.ntp_batch_size,
+        seed=context.recipe.seed,
+        name=f"{place.name}/ntp",
+        step=state.step,
+        share=state.step / settings.updates,
+    )
+    own = parallel.own_demonstrations(batch)
+    metrics = next_token.accumulate_gradient(model, own, "token_mean", whole=batch, coefficient=settings.ntp_weight)
+    state.tokens += batch.num_tokens
+    return {f"ntp_{name}": value for name, value in parallel.whole_metrics(metrics).items()}

@@ -60,6 +60,12 @@ class NextTokenPrediction(OptimizerSettings, Stage):
             return content | {"steps": STEPS}
         return content
 
+    @model_validator(mode="after")
+    def _has_one_length(self) -> NextTokenPrediction:
+        if self.steps is not None and self.match_tokens is not None:
+            raise ValueError("match_tokens decides how many steps there are; leave steps out")
+        return self
+
     @property
     def total_steps(self) -> int | None:
         """Updates; None where another stage's tokens decide."""
@@ -91,6 +97,7 @@ class NextTokenPrediction(OptimizerSettings, Stage):
 
         steps, min_tokens = self._length(context, place)
         before_average = averaging.first_averaged(steps, self.average_tail) - 1
+        averaging.swap(model, optimizer, state.step - before_average)  # as the checkpoint had it
         since = time.monotonic()
         with context.reporter.stage(place.title, state.step, steps):
             while state.step < steps or state.tokens < min_tokens:
@@ -122,7 +129,9 @@ class NextTokenPrediction(OptimizerSettings, Stage):
                 context.reporter.update(context.record(state, "update", metrics | moved))
                 stopping = context.stopping
                 if stopping or state.step % self.checkpoint_every == 0 or place.keeps(state.step):
+                    averaging.swap(model, optimizer, state.step - before_average)
                     since = context.keep(place, state, model, optimizer, since)
+                    averaging.swap(model, optimizer, state.step - before_average)
                 if stopping:
                     raise Interrupted
 

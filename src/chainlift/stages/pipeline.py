@@ -14,6 +14,7 @@ from chainlift.models import families
 from chainlift.reading import StrPath
 from chainlift.runs import environment, together
 from chainlift.runs.reporter import Reporter, Silent
+from chainlift.runs.store import RunFolder
 from chainlift.stages import cost, needs, sharing
 from chainlift.stages.context import Context, stop_on_signals
 from chainlift.stages.expectation import expectation
@@ -64,11 +65,12 @@ def run(
     context = Context(recipe, folder, reporter, device, shard=shard)
     with together.hold(folder, wait=wait):
         if processes.from_first(folder.done):
+            processes.first_says(lambda: _must_be_same(recipe, folder))
             reporter.say(f"{recipe.run_id} is done already")
             context.mirror_what_is_there()
         else:
             processes.first_says(lambda: folder.write_environment(environment.describe(device.type)))
-            expected = expectation(predicted(recipe), with_rl=recipe.first(ReinforcementLearning) is not None)
+            expected = expectation(predicted(recipe), with_rl=_has_predicted_rl(recipe))
             if expected is not None:
                 reporter.say(expected)
             if fresh:
@@ -110,6 +112,18 @@ def _begin(recipe: Recipe, reporter: Reporter, *, shard: bool = False) -> tuple[
     if (note := environment.device_note(recipe.device)) is not None:
         reporter.say(note)
     return device, reporter
+
+
+def _must_be_same(recipe: Recipe, folder: RunFolder) -> None:
+    """ValueError if a folder that a stage of a finished run started from has changed."""
+    for name in recipe.stages:
+        sharing.must_be_same(folder, name, recipe.stage_digest(name))
+
+
+def _has_predicted_rl(recipe: Recipe) -> bool:
+    """Whether theory predicts a stage of RL."""
+    known = predicted(recipe)["stages"]
+    return any(isinstance(stage, ReinforcementLearning) and name in known for name, stage in recipe.stages.items())
 
 
 def _size(stage: Stage) -> str:

@@ -98,7 +98,7 @@ class Recipe(BaseRecipe):
             try:
                 kind = kinds.find(content.get("kind"), info.context)
             except ValueError as error:
-                raise KeyedError(name, str(error)) from error
+                raise KeyedError(f"{name}.kind", str(error)) from error
             stages[name] = part(kind, content, info.context, key=name)
         return stages
 
@@ -120,6 +120,10 @@ class Recipe(BaseRecipe):
             raise ValueError("mixture.p_cot must be 0, as this task has no long demonstrations (task.chain is null)")
         return self
 
+    def identity(self) -> dict[str, Any]:
+        """Keys and values that identify the run, the stages with their order."""
+        return super().identity() | {"order": list(self.stages)}
+
     def setting(self, key: str) -> Any:
         """The value of a dotted key, which may begin with a stage's name."""
         name, _, rest = key.partition(".")
@@ -139,7 +143,7 @@ class Recipe(BaseRecipe):
     def prefix(self, name: str) -> Recipe:
         """The recipe of a stage and those that it builds on, without the others."""
         needed = chain.needed_for(self.stages, name)
-        stages = {one: stage for one, stage in self.stages.items() if one in needed}
+        stages = {one: chain.keeping(self.stages, one) for one in self.stages if one in needed}
         changes = {
             "name": f"shared-{name.replace('_', '-')}",
             "title": "stages that several runs share",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 from torch import Tensor
 
-from chainlift.learning import next_token, parallel, sharding
+from chainlift.learning import parallel, sharding
 from chainlift.learning.advantage import GROUP_KINDS
 from chainlift.learning.optimizer import Optimizer, OptimizerSettings, apply_gradients, make_optimizer
 from chainlift.learning.policy_update import PolicyBatch, accumulate_gradient
@@ -26,10 +26,9 @@ from chainlift.runs.checkpoint import TrainerState
 from chainlift.settings import NOT_HASHED
 from chainlift.stages.collect import collect, describe
 from chainlift.stages.failures import Interrupted
-from chainlift.stages.minibatch import minibatch_rows, row_weights, sample_logp
+from chainlift.stages.minibatch import demonstrations_gradient, minibatch_rows, row_weights, sample_logp
 from chainlift.stages.preflight import preflight
 from chainlift.stages.stage import Place, Stage
-from chainlift.tasks import mixture
 
 if TYPE_CHECKING:
     from chainlift.stages.context import Context
@@ -111,6 +110,8 @@ class ReinforcementLearning(OptimizerSettings, Stage):
     def _group_fits(self) -> ReinforcementLearning:
         if self.group_size < 2 and self.objective.advantage in GROUP_KINDS:
             raise ValueError(f"group_size must be at least 2 for advantage {self.objective.advantage}")
+        if self.group_size < 2 and self.dynamic_sampling:
+            raise ValueError("dynamic_sampling chooses groups with different rewards: group_size must be at least 2")
         if self.length_penalty and self.objective.advantage == "accept":
             raise ValueError(
                 "length_penalty changes nothing for advantage accept, which keeps what is right; leave it out"
@@ -137,6 +138,10 @@ class ReinforcementLearning(OptimizerSettings, Stage):
     def total_steps(self) -> int | None:
         """Updates of the stage."""
         return self.updates
+
+    def can_stop(self, step: int) -> bool:
+        """At the end of a round."""
+        return step % self.updates_a_round == 0 or step == self.updates
 
     def counts(self, state: TrainerState) -> dict[str, Any]:
         """Updates done, and responses sampled."""
@@ -225,7 +230,7 @@ class ReinforcementLearning(OptimizerSettings, Stage):
                     with sharding.whole(model):
                         with context.precision():
                             metrics = learner.accumulate_gradient(batch)
-                            demonstrated = _demonstrations_gradient(context, self, place, model, state)
+                            demonstrated = demonstrations_gradient(context, self, place, model, state)
                         parallel.sum_gradients(model)
                     metrics = parallel.whole_metrics(metrics)
                     metrics.pop("scored")
@@ -275,24 +280,3 @@ def _start_model(context: Context, settings: ReinforcementLearning, place: Place
     model = context.new_model()
     context.load_start(place, model)
     return model
-
-
-def _demonstrations_gradient(
-    context: Context, settings: ReinforcementLearning, place: Place, model: Model, state: TrainerState
-) -> dict[str, float | None]:
-    """{ntp_loss, ...} of fresh demonstrations, whose weighted gradient is added; {} where the weight is 0."""
-    if not settings.ntp_weight:
-        return {}
-    batch = mixture.draw(
-        context.task,
-        place.mixture,
-        settings.ntp_batch_size,
-        seed=context.recipe.seed,
-        name=f"{place.name}/ntp",
-        step=state.step,
-        share=state.step / settings.updates,
-    )
-    own = parallel.own_demonstrations(batch)
-    metrics = next_token.accumulate_gradient(model, own, "token_mean", whole=batch, coefficient=settings.ntp_weight)
-    state.tokens += batch.num_tokens
-    return {f"ntp_{name}": value for name, value in parallel.whole_metrics(metrics).items()}

@@ -11,6 +11,7 @@ row says of how many prompts.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,7 @@ def place_of(context: Context, name: str) -> Place:
     base = recipe.stages.get(other or "")
     return Place(
         name=name,
+        digest=processes.first_says(lambda: recipe.stage_digest(name)),
         stage=stage,
         start=_start(context, name, other, step),
         after=after,
@@ -54,9 +56,10 @@ def carry_out(context: Context, name: str, out: Path, *, fresh: bool = False) ->
     fresh: train it in any case, and share the new one. ValueError if a shared stage is damaged.
     """
     place, checkpoints = place_of(context, name), context.folder.checkpoints
-    digest = context.recipe.stage_digest(name)
+    digest = place.digest
     shared = _opened(context, name, folder_of(out, name, digest, context.recipe.seed), digest, fresh=fresh)
     inside = processes.first_says(lambda: checkpoint.latest(checkpoints, name))
+    processes.first_says(lambda: must_be_same(context.folder, name, digest))
     if inside is not None and processes.first_says(lambda: checkpoint.read_state(inside).finished):
         if not processes.first_says(lambda: shared.done):
             _share_late(context, place, shared, digest)
@@ -67,6 +70,8 @@ def carry_out(context: Context, name: str, out: Path, *, fresh: bool = False) ->
             context.reporter.say(f"{place.title}: taken from {shared.path}")
             _take(context, place, shared)
         else:
+            kept = processes.first_says(lambda: checkpoint.steps(shared.checkpoints, name) if shared.done else {})
+            place = replace(place, needed=place.needed | kept.keys())  # others may start from them
             place.stage.train(context, place)
             before = context.lengths_before(place)
             processes.first_says(lambda: _publish(context, place, shared, digest, before))
@@ -78,6 +83,13 @@ def _leave_out_later(context: Context, name: str) -> None:
     for later in reversed(names[names.index(name) + 1 :]):
         for own in checkpoint.steps(context.folder.checkpoints, later).values():
             durable.discard(own)
+
+
+def must_be_same(folder: RunFolder, name: str, digest: str) -> None:
+    """ValueError if the run folder holds the stage of another identity: a folder that it starts from has changed."""
+    newest = checkpoint.latest(folder.checkpoints, name)
+    if newest is not None and checkpoint.read_state(newest).identity not in ("", digest):
+        raise ValueError(f"{name}.start: what it starts from has changed since {folder.path} was made; use --fresh")
 
 
 def forget(recipe: Recipe, out: Path) -> None:
@@ -141,9 +153,12 @@ def _holds(shared: RunFolder, place: Place) -> bool:
         shared.must_have(state.lengths)
         for file in APPENDED:
             shared.rows(file)
+        about = reading.json_mapping(shared.path / "summary.json")
         _measured_by(shared)
     except ValueError as error:
         raise ValueError(f"a stage that runs share is damaged: {error}; train it again with --fresh") from error
+    if place.stage.keep == "all" and about.get("keep") != "all":
+        return False
     return {step for step in range(1, state.step) if place.keeps(step)} <= kept.keys()
 
 
@@ -152,7 +167,7 @@ def _publish(context: Context, place: Place, shared: RunFolder, digest: str, bef
 
     Whatever is there goes: a stage with fewer checkpoints, or what another run that was killed had begun to put there.
     """
-    shared.begin_again(context.recipe.prefix(place.name).model_dump(mode="json"), digest)
+    shared.clear(context.recipe.prefix(place.name).model_dump(mode="json"))
     folder = context.folder
     for file in APPENDED:
         shared.append(file, [row for row in folder.rows(file) if row["stage"] == place.name])
@@ -161,8 +176,8 @@ def _publish(context: Context, place: Place, shared: RunFolder, digest: str, bef
     for source in checkpoint.steps(folder.checkpoints, place.name).values():
         checkpoint.copy(source, shared.checkpoints / source.name, lambda n, file: n - before.get(file, 0))
     state = checkpoint.end(folder.checkpoints, place.name)
-    evaluate = context.recipe.evaluate.model_dump(mode="json")
-    shared.finish({"stage": place.name, **place.stage.counts(state), "evaluate": evaluate})
+    evaluate, keep = context.recipe.evaluate.model_dump(mode="json"), place.stage.model_dump(mode="json")["keep"]
+    shared.finish({"stage": place.name, **place.stage.counts(state), "evaluate": evaluate, "keep": keep})
 
 
 def _share_late(context: Context, place: Place, shared: RunFolder, digest: str) -> None:

@@ -91,11 +91,15 @@ class Stage(Settings):
         """(evaluations inside the stage, evaluations of the full number of prompts)."""
         return 0, 1
 
+    def can_stop(self, step: int) -> bool:
+        """Whether a checkpoint can be of this step."""
+        return True
+
     def keeps(self, step: int) -> bool:
         """Whether a checkpoint of this step stays, and is written for that reason."""
         if isinstance(self.keep, list):
             return step in self.keep
-        return isinstance(self.keep, KeepEvery) and step % self.keep.every == 0
+        return isinstance(self.keep, KeepEvery) and step % self.keep.every == 0 and self.can_stop(step)
 
 
 @dataclass(frozen=True)
@@ -104,6 +108,8 @@ class Place:
 
     name: str
     """The stage's name, which its records, checkpoints and random streams carry."""
+    digest: str
+    """What identifies its weights."""
     stage: Stage
     start: Path | None
     """The checkpoint that it begins with; None: fresh weights."""
