@@ -16,6 +16,7 @@ from chainlift.stages.dpo import DirectPreferenceOptimization, PairLearner, pair
 from tests.conftest import SMALL
 from tests.in_process import Ended, command
 from tests.stages.table import RESPONSES, REWARDS, Table, chances, every_response, token_logp
+from tests.stages.tiny_with import lifts_tiny, refused
 
 GROUP, BETA = 3, 0.7
 GROUPS = torch.tensor(list(itertools.product(range(len(RESPONSES)), repeat=GROUP)))
@@ -134,19 +135,11 @@ def test_a_run_begins_with_undecided_pairs_and_has_its_page() -> None:
     ],
 )
 def test_what_it_lacks_is_refused_in_one_line(change: str, told: str) -> None:
-    code, _, err = run(DPO, change)
-    assert code == 2
-    assert told in err
-    assert len(err.splitlines()) == 1
+    refused(run(DPO, change), told)
 
 
 @pytest.mark.slow
 def test_it_lifts_tiny() -> None:
     """Greedy answers are a coin flip after next-token prediction, and right after DPO."""
     stage = "stages.posttrain={kind: dpo, prompts: 64, group_size: 4, updates: 16, lr: 2e-3}"
-    code, out, err = command("run", "tiny", stage, "continued_pretrain=null", "threads=1", "--out", "runs", "--json")
-    assert code == 0, err
-    summary = json.loads(out.splitlines()[-1])
-    assert summary["pretrain"]["greedy_accuracy"] < 0.6
-    assert summary["posttrain"]["greedy_accuracy"] > 0.9
-    assert summary["posttrain"]["greedy_length_median"] == 8
+    lifts_tiny(stage)

@@ -24,6 +24,7 @@ from chainlift.tasks.running_sum import RunningSumSettings
 from tests.conftest import SMALL
 from tests.in_process import Ended, command
 from tests.stages.table import EOS, MASK, RESPONSES, REWARDS, STATES, Table, chances, every_response, token_logp
+from tests.stages.tiny_with import lifts_tiny, refused
 
 
 def true_values(logits: Tensor) -> Tensor:
@@ -208,19 +209,11 @@ def test_what_else_rl_has_goes_with_it() -> None:
     ],
 )
 def test_what_it_lacks_is_refused_in_one_line(change: str, told: str) -> None:
-    code, _, err = run(PPO, change)
-    assert code == 2
-    assert told in err
-    assert len(err.splitlines()) == 1
+    refused(run(PPO, change), told)
 
 
 @pytest.mark.slow
 def test_it_lifts_tiny() -> None:
     """Greedy answers are a coin flip after next-token prediction, and right after PPO."""
     stage = "stages.posttrain={kind: ppo, prompts: 256, updates: 16, updates_per_round: 1, lr: 2e-3}"
-    code, out, err = command("run", "tiny", stage, "continued_pretrain=null", "threads=1", "--out", "runs", "--json")
-    assert code == 0, err
-    summary = json.loads(out.splitlines()[-1])
-    assert summary["pretrain"]["greedy_accuracy"] < 0.6
-    assert summary["posttrain"]["greedy_accuracy"] > 0.9
-    assert summary["posttrain"]["greedy_length_median"] == 8
+    lifts_tiny(stage)

@@ -14,13 +14,16 @@ from chainlift.llm.models import LanguageModelSettings
 from chainlift.llm.problem import DataSettings
 from chainlift.llm.settings import FinetuneSettings, LlmPosttrainSettings
 from chainlift.llm.templates import TemplateSettings
-from chainlift.measure import occasions
 from chainlift.overrides import Kinds
 from chainlift.settings import NOT_HASHED
 from chainlift.stages import base_recipe as recipes
 from chainlift.stages.base_recipe import BaseRecipe
 
 KINDS: Kinds = {"data": lambda data: sources.settings_class(data.get("name"))}
+
+
+HOW = {"every", "max_tokens", "temperature"}
+"""Settings that decide what the measurements on the way are."""
 
 
 class LlmRecipe(BaseRecipe):
@@ -93,7 +96,20 @@ class LlmStage1Recipe(LlmRecipe):
 
     def identity(self) -> dict[str, Any]:
         """Keys and values that identify fine-tuning."""
-        return occasions.identity_of_stage_1(super().identity(), "finetune")
+        return _identity_of_finetuning(super().identity())
+
+
+def _identity_of_finetuning(content: dict[str, Any]) -> dict[str, Any]:
+    """What identifies fine-tuning among a recipe's keys and values.
+
+    How much is measured and how often a checkpoint is kept is left out. At which steps and how it is measured stays:
+    what was measured on the way cannot be measured again, as those weights are gone.
+    """
+    own = {key: value for key, value in content["finetune"].items() if key != "checkpoint_every"}
+    return content | {
+        "finetune": own,
+        "evaluate": {key: content["evaluate"][key] for key in HOW & content["evaluate"].keys()},
+    }
 
 
 def load(source: str, overrides: list[str] | None = None, *, seed: int | None = None) -> LlmRecipe:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import inspect
 import pkgutil
 from typing import Any
 
@@ -44,7 +45,7 @@ class KindRegistry(Registry[type[Stage]]):
 
 
 def _accept(found: Any) -> type[Stage]:
-    if not (isinstance(found, type) and issubclass(found, Stage) and found.train is not Stage.train):
+    if not (isinstance(found, type) and issubclass(found, Stage) and not inspect.isabstract(found)):
         raise ValueError("a subclass of Stage (chainlift.stages.stage) with a train of its own")
     return found
 

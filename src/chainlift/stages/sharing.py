@@ -11,6 +11,7 @@ row says of how many prompts.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,7 @@ def carry_out(context: Context, name: str, out: Path, *, fresh: bool = False) ->
             _share_late(context, place, shared, digest)
         return
     processes.first_says(lambda: _leave_out_later(context, name))
-    with together.hold(shared, wait=True, meanwhile=context.stop_if_asked):
+    with together.hold(shared, wait=True, meanwhile=_waiting(context, place)):
         if not fresh and processes.first_says(lambda: shared.done and _holds(shared, place)):
             context.reporter.say(f"{place.title}: taken from {shared.path}")
             _take(context, place, shared)
@@ -75,6 +76,20 @@ def carry_out(context: Context, name: str, out: Path, *, fresh: bool = False) ->
             place.stage.train(context, place)
             before = context.lengths_before(place)
             processes.first_says(lambda: _publish(context, place, shared, digest, before))
+
+
+def _waiting(context: Context, place: Place) -> Callable[[], None]:
+    """What is done again and again while another run trains the stage; it says so once."""
+    said = False
+
+    def check() -> None:
+        nonlocal said
+        if not said:
+            context.reporter.say(f"{place.title}: another run is training it; this one waits")
+        said = True
+        context.stop_if_asked()
+
+    return check
 
 
 def _leave_out_later(context: Context, name: str) -> None:
@@ -101,7 +116,7 @@ def forget(recipe: Recipe, out: Path) -> None:
         digest = recipe.stage_digest(name)
         shared = RunFolder(folder_of(out, name, digest, recipe.seed))
         if shared.done:  # else another run trains it right now, or none has
-            with shared.lock(wait=True):
+            with shared.lock(wait=False):
                 shared.begin_again(recipe.prefix(name).model_dump(mode="json"), digest)
 
 

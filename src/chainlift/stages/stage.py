@@ -6,6 +6,7 @@ name it by `kind` (stages/kinds.py).
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -67,9 +68,9 @@ class Stage(Settings):
         """Updates of the stage; None if only its start decides."""
         return None
 
+    @abstractmethod
     def train(self, context: Context, place: Place) -> None:
         """Carry the stage out from its newest checkpoint to its end, recording and keeping through `context`."""
-        raise NotImplementedError(f"{type(self).__name__} has no train(context, place)")
 
     def counts(self, state: TrainerState) -> dict[str, Any]:
         """What a summary says of how far the stage went."""
