@@ -159,7 +159,7 @@ def test_what_cannot_be_used_is_one_line_that_names_the_key(folder: Path, overri
     ("before", "after", "message"),
     [
         (".tril()", "", "logits depend on later tokens"),
-        ("def forward(self, tokens)", "def run(self, tokens)", "NotImplementedError: Module [Mixer] is missing the required"),
+        ("def forward(self, tokens)", "def run(self, tokens)", "NotImplementedError: Module [Mixer] is missing"),
         ("self.head(self.norm(x))", "self.norm(x)", "read gives logits of the shape (2, 9, 32), not (B, "),
         ("self.head(self.norm(x))", "self.head(x) / 0 * nothing", "NameError: name 'nothing' is not defined"),
         ("nn.Embedding(context, settings.width)", "nn.Embedding(3, settings.width)", "RuntimeError: "),

@@ -71,8 +71,8 @@ class Model(nn.Module):
         """What its matrix products depend on; None: its operations are not counted, and `bench` does not time it."""
         return None
 
-    # A family must define `forward(tokens)`: logits (B, S, V) of the next token at every position of tokens (B, S). None
-    # may depend on a later token.
+    # A family must define `forward(tokens)`: logits (B, S, V) of the next token at every position of tokens (B, S).
+    # None may depend on a later token.
 
     def initialise(self, generator: torch.Generator) -> Self:
         """Self, drawn from `generator`: embeddings N(0, 1), matrices N(0, 1/fan in), biases 0, the rest as constructed.
