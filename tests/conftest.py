@@ -16,6 +16,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ["HF_HUB_OFFLINE"] = "1"
 THREADS = torch.get_num_threads()
 COMMAND = Path(sys.executable).parent / "chainlift"
+GSM8K = Path(os.environ.get("CHAINLIFT_GSM8K", Path(__file__).parents[1].parent / "shared" / "data" / "gsm8k"))
 SMALL = """
 title: small
 task: {name: running_sum, d: 4}
@@ -69,3 +70,11 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = chainlift("run", file, "--out", folder / "runs", "--json")
     assert done.returncode == 0, done.stderr
     return folder / "runs" / json.loads(done.stdout.splitlines()[-1])["run_id"]
+
+
+@pytest.fixture(scope="session")
+def gsm8k_folder() -> str:
+    """The folder of the real GSM8K, where it is at hand."""
+    if not (GSM8K / "train.jsonl").exists():
+        pytest.skip(f"no GSM8K in {GSM8K}; set CHAINLIFT_GSM8K to its folder")
+    return str(GSM8K)

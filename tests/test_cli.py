@@ -10,7 +10,7 @@ from chainlift.stages import recipe as recipes
 from tests.conftest import chainlift
 
 COMMANDS = {
-    "llm",
+    "tasks",
     "recipes",
     "reproduce",
     "run",
@@ -41,7 +41,7 @@ def test_each_command_has_help(command: str) -> None:
 
 def test_recipes_are_listed_one_a_line() -> None:
     lines = chainlift("recipes").stdout.splitlines()
-    assert [line.split()[0] for line in lines] == [*recipes.shipped(), *recipes.shipped("llm")]
+    assert [line.split()[0] for line in lines] == list(recipes.shipped())
     assert {"headline", "tiny", "modulus", "multiplication-2"} <= set(recipes.shipped())
     assert all(len(line.split(maxsplit=1)[1]) > 20 for line in lines)
 

@@ -81,7 +81,9 @@ def test_a_task_as_a_data_set(written: Path) -> None:
 def test_problems_as_a_data_set(template: str, tmp_path: Path) -> None:
     folder = tmp_path / "set"
     sizes = ("--size", "300", "--test-size", "20")
-    done = chainlift("dataset", "llm-tiny", folder, f"template.template={template}", "template.marker=none", *sizes)
+    done = chainlift(
+        "dataset", "llm-tiny", folder, f"task.template.template={template}", "task.template.marker=none", *sizes
+    )
     assert done.returncode == 0, done.stderr
     demonstrations, train, test = (rows(folder, split) for split in ("demonstrations", "train", "test"))
     assert [len(split) for split in (demonstrations, train, test)] == [300, 300, 20]
@@ -117,7 +119,7 @@ def test_a_damaged_recipe_is_told_in_one_line(tmp_path: Path) -> None:
         for arguments in (
             ["evaluate", run],
             ["export", run, tmp_path / "x"],
-            ["llm", "evaluate", run],
+            ["sample", run],
             ["report", run],
         ):
             done = chainlift(*arguments)
@@ -135,7 +137,7 @@ def test_an_exported_model_has_a_card_with_what_was_measured(finished: Path, tmp
         low, high = summary[stage]["greedy_accuracy_ci95"]
         assert f"{summary[stage]['greedy_accuracy']:.3f} [{low:.3f}, {high:.3f}]" in card
     assert head(tmp_path / "model" / "README.md")["library_name"] == "transformers"
-    assert not list((tmp_path / "model").glob("trainer_state*"))
+    assert not list((tmp_path / "model").glob("state.json"))
 
 
 @pytest.mark.slow

@@ -4,7 +4,7 @@ import pytest
 
 from chainlift import overrides
 from chainlift.stages import recipe
-from chainlift.sweep import kinds
+from chainlift.stages import recipe as recipes
 
 
 @pytest.mark.parametrize(("text", "seeds"), [("0-4", [0, 1, 2, 3, 4]), ("3", [3]), ("0,2,5-6", [0, 2, 5, 6])])
@@ -40,7 +40,7 @@ def test_another_part_leaves_the_keys_of_the_files_own_part_behind(typed: list[s
     for one in typed:
         key, _, value = one.partition("=")
         assert str(found.setting(key)) == value
-    assert kinds.load("tiny", typed) == found
+    assert recipes.load("tiny", typed) == found
 
 
 def test_keys_that_both_parts_know_stay() -> None:
@@ -63,5 +63,5 @@ def test_a_typed_key_that_the_new_part_does_not_know_is_named(typed: list[str]) 
 
 
 def test_a_sweep_of_a_language_recipe_may_choose_another_source() -> None:
-    found = kinds.load("llm-tiny", ["data.name=gsm8k", "data.path=/somewhere"])
-    assert found.setting("data.name") == "gsm8k"
+    found = recipes.load("llm-tiny", ["task.name=gsm8k", "task.path=/somewhere"])
+    assert found.setting("task.name") == "gsm8k"

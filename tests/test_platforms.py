@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from chainlift.runs import environment
+from chainlift import launcher
 from chainlift.runs.store import RunFolder
 from chainlift.stages import recipe as recipes
 
@@ -103,11 +103,11 @@ def test_a_run_gets_by_without_the_modules_and_calls_of_posix(recipe: Path, tmp_
 
 
 def test_cores_are_counted_where_affinity_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(environment.os, "sched_getaffinity", raising=False)
-    monkeypatch.setattr(environment.os, "cpu_count", lambda: 5)
-    assert environment.cores() == 5
-    monkeypatch.setattr(environment.os, "cpu_count", lambda: None)
-    assert environment.cores() == 1
+    monkeypatch.delattr(launcher.os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(launcher.os, "cpu_count", lambda: 5)
+    assert launcher.cores() == 5
+    monkeypatch.setattr(launcher.os, "cpu_count", lambda: None)
+    assert launcher.cores() == 1
 
 
 def test_a_name_too_long_for_a_file_system_is_refused(tmp_path: Path) -> None:

@@ -5,8 +5,8 @@ import pytest
 from chainlift import yaml_text
 from chainlift.settings import Settings
 from chainlift.stages import recipe
+from chainlift.stages import recipe as recipes
 from chainlift.stages.ntp import NextTokenPrediction
-from chainlift.sweep import kinds
 
 
 def test_shipped_recipes_are_valid_and_have_a_title() -> None:
@@ -224,11 +224,11 @@ NUMBERS = [
     ("tiny", "pretrain.max_row_norm"),
     ("tiny", "continued_pretrain.token_ratio"),
     ("tiny", "mixture.p_cot"),
-    ("llm-tiny", "finetune.lr"),
+    ("llm-tiny", "pretrain.lr"),
     ("llm-tiny", "posttrain.kl"),
-    ("llm-tiny", "evaluate.temperature"),
+    ("llm-tiny", "posttrain.temperature"),
     ("llm-tiny", "mixture.p_cot"),
-    ("llm-tiny", "sampling_gib"),
+    ("llm-tiny", "model.sampling_gib"),
 ]
 
 
@@ -236,7 +236,7 @@ NUMBERS = [
 @pytest.mark.parametrize(("source", "key"), NUMBERS)
 def test_numbers_are_finite(source: str, key: str, value: str) -> None:
     with pytest.raises(ValueError, match=rf"{key}: .*(finite|greater|less)") as told:
-        kinds.load(source, [f"{key}={value}"])
+        recipes.load(source, [f"{key}={value}"])
     assert "\n" not in str(told.value)
 
 

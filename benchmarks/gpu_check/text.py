@@ -8,52 +8,52 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.gpu_check.record import Finding, Record
-from chainlift.llm import pipeline
-from chainlift.llm import recipe as recipes
-from chainlift.llm.context import LlmContext
-from chainlift.llm.recipe import LlmRecipe
 from chainlift.report.terminal import Reporter
+from chainlift.stages import pipeline
+from chainlift.stages import recipe as recipes
+from chainlift.stages.recipe import Recipe
+from chainlift.stages.trl.context import TextContext
 
 SHORTER = [
-    "data.train_size=20000",
-    "finetune.checkpoint_every=100000",
+    "task.train_size=20000",
+    "pretrain.checkpoint_every=100000",
     "evaluate.every=100000",
     "evaluate.every_rounds=100000",
     "evaluate.prompts=256",
+    "continued_pretrain=null",
     "posttrain.checkpoint_every=100000",
 ]
-LLM_TINY = ["finetune.steps=300", "posttrain.updates=8"]
+LLM_TINY = ["pretrain.steps=300", "posttrain.updates=8"]
 LLAMA = [
     "model.scratch.layers=12",
     "model.scratch.width=640",
     "model.scratch.heads=10",
     "model.scratch.mlp=1664",
-    "finetune.lr=1e-3",
-    "finetune.batch_size=128",
-    "finetune.rows_at_once=128",
-    "finetune.steps=150",
+    "pretrain.lr=1e-3",
+    "pretrain.batch_size=128",
+    "pretrain.micro_batch_size=128",
+    "pretrain.steps=150",
     "posttrain.lr=2e-5",
     "posttrain.updates=4",
 ]
 TINY = [
-    "data.train_size=40",
-    "data.test_size=8",
+    "task.train_size=40",
+    "task.test_size=8",
     "model.scratch.layers=1",
     "model.scratch.width=16",
     "model.scratch.heads=2",
     "model.scratch.mlp=16",
-    "finetune.steps=2",
-    "finetune.batch_size=4",
-    "finetune.rows_at_once=4",
-    "finetune.warmup=0",
+    "pretrain.steps=2",
+    "pretrain.batch_size=4",
+    "pretrain.micro_batch_size=4",
+    "pretrain.warmup=0",
     "posttrain.prompts=2",
     "posttrain.group_size=2",
     "posttrain.updates=1",
-    "posttrain.max_tokens=8",
-    "posttrain.rows_at_once=4",
+    "posttrain.micro_batch_size=4",
     "evaluate.prompts=4",
     "evaluate.during=4",
-    "evaluate.max_tokens=8",
+    "task.max_tokens=8",
 ]
 CASES = {
     "llm-tiny": (LLM_TINY, ["dtype=float32"], 40.0),
@@ -81,11 +81,9 @@ def trained(changes: list[str], out: Path) -> Finding:
     began = time.perf_counter()
     found, measuring = clocked(recipe, out)
     told: dict[str, Any] = {"wall_seconds": time.perf_counter() - began, "summary": found, "measuring": measuring}
-    scratch = recipe.model.scratch
+    scratch = recipe.setting("model.scratch")
     told["parameters"] = None if scratch is None else scratch.parameters
-    rl = recipe.posttrain
-    assert rl is not None
-    counts = {"pretrain": recipe.finetune.steps * recipe.finetune.batch_size, "posttrain": rl.updates * rl.rollouts}
+    counts = {"pretrain": found["pretrain"]["sequences"], "posttrain": found["posttrain"]["rollouts"]}
     parts = []
     for stage, count in counts.items():
         seconds = found[stage]["seconds"] - measuring.get(stage, 0.0)
@@ -98,18 +96,18 @@ def trained(changes: list[str], out: Path) -> Finding:
     return told, f"{(told['parameters'] or 0) / 1e6:.1f} M parameters, {recipe.dtype}: {'; '.join(parts)}"
 
 
-def clocked(recipe: LlmRecipe, out: Path) -> tuple[dict[str, Any], dict[str, float]]:
+def clocked(recipe: Recipe, out: Path) -> tuple[dict[str, Any], dict[str, float]]:
     """(summary of the run, seconds that each stage spent in measurements)."""
     spent: dict[str, float] = {}
-    usual = LlmContext.evaluate
+    usual = TextContext.evaluate
 
-    def timed(context: LlmContext, state: Any, *arguments: Any, **options: Any) -> None:
+    def timed(context: TextContext, state: Any, *arguments: Any, **options: Any) -> None:
         began = time.perf_counter()
         usual(context, state, *arguments, **options)
         spent[state.stage] = spent.get(state.stage, 0.0) + time.perf_counter() - began
 
-    setattr(LlmContext, "evaluate", timed)  # noqa: B010
+    setattr(TextContext, "evaluate", timed)  # noqa: B010
     try:
-        return pipeline.run(recipe, out, Reporter(quiet=True), with_page=False), spent
+        return pipeline.run(recipe, out, Reporter(quiet=True)).summary, spent
     finally:
-        setattr(LlmContext, "evaluate", usual)  # noqa: B010
+        setattr(TextContext, "evaluate", usual)  # noqa: B010

@@ -1,4 +1,4 @@
-"""Rank and number of processes from the environment, without importing PyTorch."""
+"""Rank, number of processes and cores of this one from its environment, without importing PyTorch."""
 
 from __future__ import annotations
 
@@ -28,3 +28,8 @@ def local_count() -> int:
 def is_first() -> bool:
     """Whether this process writes and speaks for all."""
     return rank() == 0
+
+
+def cores() -> int:
+    """CPU cores that this process may use: fewer than the machine has, in a container or a job of a cluster."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -29,16 +29,20 @@ threads: 1
 LANGUAGE = """
 title: golden
 seed: 0
-data:
-  {name: word_problems, train_size: 2, test_size: 4, min_steps: 1, max_steps: 1, max_number: 10}
-template: {marker: long}
+task:
+  {name: word_problems, train_size: 2, test_size: 4, min_steps: 1, max_steps: 1, max_number: 10, max_tokens: 8,
+   template: {marker: long}}
 mixture: {p_cot: 0.25}
-model: {path: null, scratch: {layers: 1, width: 16, heads: 2, mlp: 32, context: 128, vocabulary: 300}}
-finetune: {steps: 12, batch_size: 8, rows_at_once: 4, lr: 5e-2, warmup: 1, max_length: 128, checkpoint_every: 100}
-posttrain:
-  {algorithm: grpo, prompts: 4, group_size: 4, updates: 2, lr: 1e-2, schedule: constant, max_tokens: 8,
-   rows_at_once: 8, checkpoint_every: 100}
-evaluate: {prompts: 4, during: 4, every: 100, every_rounds: 100, max_tokens: 8}
+model:
+  {family: transformers, scratch: {layers: 1, width: 16, heads: 2, mlp: 32, context: 128, vocabulary: 300}}
+stages:
+  pretrain:
+    {kind: trl_sft, steps: 12, batch_size: 8, micro_batch_size: 4, lr: 5e-2, warmup: 1, max_length: 128,
+     checkpoint_every: 100}
+  posttrain:
+    {kind: trl_rl, algorithm: grpo, prompts: 4, group_size: 4, updates: 2, lr: 1e-2, schedule: constant,
+     micro_batch_size: 8, checkpoint_every: 100}
+evaluate: {prompts: 4, during: 4, every: 100, every_rounds: 100, pass_at_k_prompts: 0}
 device: cpu
 dtype: float32
 threads: 1
@@ -131,8 +135,8 @@ ALGORITHMS = {
 
 LANGUAGE_MODELS = {
     "language-grpo": "",
-    "language-dapo": "posttrain.algorithm=dapo template.marker=none",
-    "language-adapters": "model.lora.rank=8 finetune.lr=1e-2 posttrain=null",
+    "language-dapo": "posttrain.algorithm=dapo task.template.marker=none",
+    "language-adapters": "model.lora.rank=8 pretrain.lr=1e-2 posttrain=null",
 }
 LANGUAGE_ALGORITHMS = {
     "language-rloo": "posttrain.algorithm=rloo",
@@ -181,17 +185,17 @@ class Case(NamedTuple):
     """Those whose numbers are kept."""
 
 
-RUN, LANGUAGE_RUN = ("run",), ("llm", "posttrain")
+RUN = ("run",)
 EVERY_STAGE = ("pretrain", "posttrain", "continued_pretrain")
 ONLY_RL = ("posttrain",)  # stage 1 is that of gpt2, or of language-grpo
 CASES: dict[str, Case] = {
     **{name: Case(RUN, SMALL, text, EVERY_STAGE) for name, text in (MODELS | OPTIMIZERS | TASKS).items()},
     **{name: Case(RUN, SMALL, text, ONLY_RL) for name, text in ALGORITHMS.items()},
-    **{name: Case(LANGUAGE_RUN, LANGUAGE, text, EVERY_STAGE) for name, text in LANGUAGE_MODELS.items()},
-    **{name: Case(LANGUAGE_RUN, LANGUAGE, text, ONLY_RL) for name, text in LANGUAGE_ALGORITHMS.items()},
+    **{name: Case(RUN, LANGUAGE, text, EVERY_STAGE) for name, text in LANGUAGE_MODELS.items()},
+    **{name: Case(RUN, LANGUAGE, text, ONLY_RL) for name, text in LANGUAGE_ALGORITHMS.items()},
 }
 
 
 def is_language(case: str) -> bool:
     """Whether a case trains a language model."""
-    return CASES[case].verb == LANGUAGE_RUN
+    return CASES[case].recipe == LANGUAGE

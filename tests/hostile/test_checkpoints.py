@@ -157,8 +157,10 @@ def test_a_run_folder_with_a_link_for_a_checkpoint_is_not_exported(checkpoint: P
     assert not (checkpoint.parent / "out").exists()
 
 
-LANGUAGE = {"name": "l", "title": "t", "seed": 0, "data": {"name": "d"}, "mixture": {"p_cot": 0.1}, "model": {}}
-LANGUAGE["posttrain"] = {"algorithm": "grpo"}
+LANGUAGE = {
+    "name": "l", "title": "t", "seed": 0, "task": {"name": "d", "template": {}}, "mixture": {"p_cot": 0.1}, "model": {},
+    "stages": {"posttrain": {"kind": "trl_rl", "algorithm": "grpo"}},
+}  # fmt: skip
 
 
 UNFIT_TO_COPY = {

@@ -34,12 +34,12 @@ RECIPE: dict[str, Any] = {
 
 
 LANGUAGE = (
-    "data.train_size=50", "data.test_size=8", "data.min_steps=1", "data.max_steps=1", "data.max_number=10",
-    "model.scratch.layers=1", "model.scratch.width=8", "model.scratch.heads=1", "model.scratch.mlp=8",
-    "model.scratch.vocabulary=300", "finetune.steps=2", "finetune.batch_size=2", "finetune.rows_at_once=2",
-    "finetune.checkpoint_every=1", "evaluate.prompts=2", "evaluate.during=2", "evaluate.every=9",
-    "evaluate.max_tokens=3", "posttrain.prompts=2", "posttrain.group_size=2", "posttrain.rows_at_once=4",
-    "posttrain.updates=2", "posttrain.max_tokens=3", "posttrain.checkpoint_every=1", "evaluate.every_rounds=9",
+    "task.train_size=50", "task.test_size=8", "task.min_steps=1", "task.max_steps=1", "task.max_number=10",
+    "task.max_tokens=3", "model.scratch.layers=1", "model.scratch.width=8", "model.scratch.heads=1",
+    "model.scratch.mlp=8", "model.scratch.vocabulary=300", "pretrain.steps=2", "pretrain.batch_size=2",
+    "pretrain.micro_batch_size=2", "pretrain.checkpoint_every=1", "evaluate.prompts=2", "evaluate.during=2",
+    "evaluate.every=9", "posttrain.prompts=2", "posttrain.group_size=2", "posttrain.micro_batch_size=4",
+    "posttrain.updates=2", "posttrain.checkpoint_every=1", "evaluate.every_rounds=9",
     "device=cpu", "threads=1",
 )  # fmt: skip
 
@@ -82,10 +82,8 @@ def otherwise(out: Path) -> None:
 
 
 def language(out: Path) -> None:
-    """Fine-tuning and RL of a tiny language model, by TRL."""
-    from chainlift.llm import pipeline, recipe
-
-    pipeline.run(recipe.load("llm-tiny", list(LANGUAGE)), out, Reporter(quiet=True), with_page=False)
+    """Fine-tuning, RL and the baseline of a tiny language model, by TRL."""
+    pipeline.run(recipes.load("llm-tiny", list(LANGUAGE)), out, Reporter(quiet=True))
 
 
 @dataclass(frozen=True)

@@ -149,9 +149,10 @@ def test_the_card_recommends_no_code_from_elsewhere(tmp_path: Path) -> None:
     model, task = make("running_sum")
     (tmp_path / "m").mkdir()
     hub.save(model, task, tmp_path / "m")
-    recipe = {"name": "x; rm -rf ~", "title": "a\n# b `c`", "seed": 0, "mixture": {"p_cot": 0.1}, "data": {"name": "z"}}
+    recipe = {"name": "x; rm -rf ~", "title": "a\n# b `c`", "seed": 0, "mixture": {"p_cot": 0.1}}
+    recipe |= {"task": {"name": "z", "template": {}}, "stages": {"posttrain": {"kind": "trl_rl"}}}
     text = model_card.card("m", "posttrain-3", recipe, None, None)
-    assert "chainlift llm evaluate . --recipe RECIPE" in text
+    assert "chainlift evaluate . --recipe RECIPE" in text
     assert "\n# b" not in text
     text = model_card.card("m", "posttrain-3", {}, None, task)
     assert "`chainlift evaluate .` measures it" in text
@@ -161,9 +162,10 @@ def test_the_card_recommends_no_code_from_elsewhere(tmp_path: Path) -> None:
 
 def test_texts_on_the_card_stay_in_their_line_and_in_their_code() -> None:
     hostile = "a`b``c\x1b[2J\u202ed"
-    recipe = {"name": hostile, "title": hostile, "seed": 0, "mixture": {"p_cot": 0.1}, "data": {"name": "``"}}
+    recipe = {"name": hostile, "title": hostile, "seed": 0, "mixture": {"p_cot": 0.1}}
+    recipe |= {"task": {"name": "``", "template": {}}, "stages": {}}
     text = model_card.card("m", "posttrain-3", recipe | {"model": {"path": ""}}, None, None)
     assert r"Recipe ``` a`b``c\x1b[2J\u202ed ``` (a'b''c\x1b[2J\u202ed), seed 0" in text
     assert "It began as ` `, whose" in text
-    assert "Data: ``` `` ```." in text
+    assert "Problems: ``` `` ```." in text
     assert text == visible(text, lines=True)

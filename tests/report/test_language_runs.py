@@ -9,13 +9,13 @@ import pytest
 import yaml
 from rich.console import Console
 
-from chainlift.llm import recipe as recipes
 from chainlift.report import page, results_data, results_page
 from chainlift.report.about import about, chance, learner
 from chainlift.report.record import read
 from chainlift.report.terminal import evaluation_table, summary_table
 from chainlift.runs import course
 from chainlift.runs.progress import Watcher
+from chainlift.stages import recipe as recipes
 
 QUESTION = "Anna has 3 <b>boxes</b>.\nHow many?"
 TOKENS = [" Let", " us", " see.", " 3", "\n", "####", " 3"]
@@ -47,7 +47,7 @@ def stage(accuracy: float, long: float, length: float) -> dict[str, Any]:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A finished run."""
-    chosen = recipes.load("llm-tiny")
+    chosen = recipes.load("llm-tiny", ["continued_pretrain=null"])
     path = tmp_path / chosen.run_id
     path.mkdir()
     (path / "recipe.yaml").write_text(yaml.safe_dump(chosen.model_dump(mode="json")), encoding="utf-8")
@@ -126,21 +126,21 @@ def test_tables_in_the_terminal(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "told"),
+    ("task", "told"),
     [
         ({"name": "gsm8k"}, "GSM8K"),
         ({"name": "math"}, "MATH"),
         ({"name": "word_problems", "min_steps": 1, "max_steps": 1}, "of 1 step."),
     ],
 )
-def test_what_is_asked(data: dict[str, Any], told: str) -> None:
-    recipe = {"data": data, "model": {"path": "x/y", "lora": {"rank": 4}}}
+def test_what_is_asked(task: dict[str, Any], told: str) -> None:
+    recipe = {"task": task | {"template": {}}, "model": {"path": "x/y", "lora": {"rank": 4}}}
     assert told in about(recipe)
     assert chance(recipe, None) == 0.0
     assert learner(recipe) == "The pretrained model x/y, by low-rank adapters,"
 
 
 def test_a_damaged_recipe_is_named(folder: Path) -> None:
-    (folder / "recipe.yaml").write_text("name: x\nmixture: {}\ndata: {}\n", encoding="utf-8")
+    (folder / "recipe.yaml").write_text("name: x\nmixture: {}\ntask: {template: {}}\nstages: {}\n", encoding="utf-8")
     with pytest.raises(ValueError, match=r"recipe.yaml is damaged: it lacks model"):
         read(folder)

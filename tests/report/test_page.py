@@ -163,7 +163,7 @@ def test_bars_of_the_two_modes_do_not_cover_each_other(finished: Path) -> None:
         ("rollouts.jsonl", b'{"stage": "pretrain"}\n', "rollouts.jsonl, line 1, is damaged: it lacks kind"),
         ("summary.json", b"[]", "summary.json is damaged: it must hold keys and values (it holds [])"),
         ("recipe.yaml", b"", "recipe.yaml is damaged: it must hold keys and values (it holds None)"),
-        ("recipe.yaml", b"name: x\n", "recipe.yaml is damaged: it lacks task, mixture, stages"),
+        ("recipe.yaml", b"name: x\n", "recipe.yaml is damaged: it lacks task, mixture, model, stages"),
     ],
 )
 def test_well_formed_nonsense_is_named(file: str, content: bytes, told: str, finished: Path, tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     assert work(plan([bad], out)[0]) == "failed"
     working = [start(out, *short, "pretrain.steps=100000", f"seed={seed}") for seed in (1, 2)]
     for seed in (1, 2):
-        while not list(out.glob(f"tiny-*-s{seed}/checkpoints/pretrain-*/trainer_state.json")):
+        while not list(out.glob(f"tiny-*-s{seed}/checkpoints/pretrain-*/state.json")):
             assert all(one.poll() is None for one in working)
             time.sleep(0.05)
     working[0].kill()

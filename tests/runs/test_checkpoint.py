@@ -63,9 +63,7 @@ def test_a_half_written_folder_is_no_checkpoint(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {"pretrain-5"}
 
 
-@pytest.mark.parametrize(
-    "name", ["model.safetensors", "trainer_state.safetensors", "trainer_state.json", "config.json"]
-)
+@pytest.mark.parametrize("name", ["model.safetensors", "optimizer.safetensors", "state.json", "config.json"])
 def test_damage_is_named(name: str, tmp_path: Path) -> None:
     model, optimizer = make()
     step(model, optimizer, 0)
@@ -87,7 +85,7 @@ def test_a_changed_byte_in_any_file_is_found_and_named(tmp_path: Path) -> None:
     step(model, optimizer, 0)
     folder = checkpoint.save(tmp_path, TrainerState("pretrain", step=1), model, TASK, optimizer)
     files = sorted(folder.iterdir())
-    assert {"model.safetensors", "trainer_state.safetensors", "trainer_state.json", "tokenizer.json"} < {
+    assert {"model.safetensors", "optimizer.safetensors", "state.json", "tokenizer.json"} < {
         file.name for file in files
     }
     for file in files:

@@ -23,6 +23,6 @@ def test_a_file_without_a_kind_of_its_name_makes_none(name: str) -> None:
 
 def test_a_misspelled_kind_names_the_nearest() -> None:
     with pytest.raises(
-        ValueError, match=r"kind of stage 'rll' is not known, did you mean 'rl'.*known: .*ntp, .*rl, or package"
+        ValueError, match=r"kind of stage 'rll' is not known, did you mean 'rl'.*known: .*ntp, .*rl, .*or package"
     ):
         kinds.find("rll")

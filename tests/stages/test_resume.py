@@ -15,7 +15,7 @@ COMPARED = (
     "metrics.jsonl",
     "rollouts.jsonl",
     "checkpoints/*/model.safetensors",
-    "checkpoints/*/trainer_state.safetensors",
+    "checkpoints/*/optimizer.safetensors",
 )
 VARIANTS = {
     "grpo": [],

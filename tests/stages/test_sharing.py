@@ -117,8 +117,8 @@ def test_runs_share_every_stage_in_which_they_agree(tmp_path: Path, monkeypatch:
 
 DAMAGE = {
     "weights": "checkpoints/pretrain-4/model.safetensors",
-    "averages": "checkpoints/pretrain-4/trainer_state.safetensors",
-    "state": "checkpoints/pretrain-4/trainer_state.json",
+    "averages": "checkpoints/pretrain-4/optimizer.safetensors",
+    "state": "checkpoints/pretrain-4/state.json",
     "checksums": "checkpoints/pretrain-4/checksums.json",
     "summary": "summary.json",
     "marker": ".identity",

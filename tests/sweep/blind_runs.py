@@ -9,13 +9,12 @@ from chainlift.runs import course
 from chainlift.stages.prediction import predicted
 from chainlift.stages.recipe import Recipe
 from chainlift.sweep.grid import Finished
-from chainlift.sweep.kinds import AnyRecipe
 from chainlift.theory import closed_forms, noisy_chain
 
 Change = Callable[[Recipe, dict[str, Any]], None]
 
 
-def blind(recipes: Sequence[AnyRecipe], change: Change = lambda recipe, summary: None) -> list[Finished]:
+def blind(recipes: Sequence[Recipe], change: Change = lambda recipe, summary: None) -> list[Finished]:
     """A run of each recipe that measured exactly what is predicted; `change` may spoil its summary."""
     found = []
     for recipe in recipes:

@@ -5,16 +5,16 @@ from pathlib import Path
 
 from chainlift.measure.finding import Finding
 from chainlift.report.terminal import Reporter
+from chainlift.stages.recipe import Recipe
 from chainlift.sweep import reproduce as reproducing
 from chainlift.sweep.claims import Claim, Outcome, by_seed
 from chainlift.sweep.grid import Finished, cross
-from chainlift.sweep.kinds import AnyRecipe
 from chainlift.sweep.launchers import Options
 
 SMALL = ("task.d=6", "pretrain.steps=300", "evaluate.every=300", "evaluate.prompts=256")
 
 
-def runs(seeds: Sequence[int], quick: bool = False) -> list[AnyRecipe]:
+def runs(seeds: Sequence[int], quick: bool = False) -> list[Recipe]:
     return cross("linear-ntp", {"mixture.p_cot": [0.2, 0.5]}, seeds, *SMALL)
 
 

@@ -12,11 +12,11 @@ import pytest
 from chainlift.measure.finding import Finding
 from chainlift.report.claim_table import markdown
 from chainlift.report.terminal import Reporter
+from chainlift.stages.recipe import Recipe
 from chainlift.sweep import claims, registry
 from chainlift.sweep import reproduce as reproducing
 from chainlift.sweep.claims import Outcome
 from chainlift.sweep.grid import Finished, cross
-from chainlift.sweep.kinds import AnyRecipe
 from chainlift.sweep.launchers import Options
 from tests.conftest import chainlift
 from tests.sweep.small_claim import CLAIM, check, reproduce
@@ -102,7 +102,7 @@ def test_a_shipped_claim_is_checked_whole_at_its_quick_size(tmp_path: Path) -> N
 
 @pytest.mark.slow
 def test_a_claim_whose_runs_fail_claims_nothing(tmp_path: Path) -> None:
-    def broken(seeds: Sequence[int], quick: bool = False) -> list[AnyRecipe]:
+    def broken(seeds: Sequence[int], quick: bool = False) -> list[Recipe]:
         return cross("tiny", {"pretrain.lr": [1e-3, 1e12]}, seeds, *TINY, "pretrain.clip_norm=1e12", "posttrain=null")
 
     options, told = Options(workers=2, threads=1), list[Outcome]()

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from chainlift.llm import recipe as recipes
 from chainlift.measure.finding import Finding, verdict
+from chainlift.stages import recipe as recipes
 from chainlift.sweep import language_claim, registry
 from chainlift.sweep.grid import Finished
 from chainlift.sweep.status import costs
@@ -30,11 +30,19 @@ class Made(Finished):
         ]
 
 
-def judged(before: dict[str, float] | None = None, after: dict[str, float] | None = None) -> list[Finding]:
+def judged(
+    before: dict[str, float] | None = None,
+    after: dict[str, float] | None = None,
+    baseline: dict[str, float] | None = None,
+) -> list[Finding]:
     """Two calm seeds and one that is changed."""
     finished: list[Finished] = []
     for seed, one, other in ((0, {}, {}), (1, {}, {}), (2, before or {}, after or {})):
-        summary = {"pretrain": BEFORE | one, "posttrain": AFTER | other}
+        summary = {
+            "pretrain": BEFORE | one,
+            "posttrain": AFTER | other,
+            "continued_pretrain": BEFORE | (baseline or {}),
+        }
         finished.append(Made(recipes.load("llm-tiny", seed=seed), summary, Path()))
     return language_claim.check(finished)
 
@@ -42,7 +50,7 @@ def judged(before: dict[str, float] | None = None, after: dict[str, float] | Non
 def test_it_holds_where_rl_lifts() -> None:
     found = judged()
     assert verdict(found) == "holds"
-    assert sum(finding.holds is not None for finding in found) == 4
+    assert sum(finding.holds is not None for finding in found) == 5
     course = [one for one in found if one.quantity == "greedy accuracy during RL"]
     assert [(one.x, one.mean) for one in course] == [(0, pytest.approx(0.2)), (30, pytest.approx(0.7))]
 

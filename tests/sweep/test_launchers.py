@@ -153,4 +153,4 @@ def test_ctrl_c_in_a_terminal_leaves_a_checkpoint_of_the_step_that_was_reached(t
     finally:
         driver.kill()
     assert (output, errors) == ("False\n", "")
-    assert len(list((tmp_path / "runs").glob("tiny-*/checkpoints/pretrain-*/trainer_state.json"))) == 1
+    assert len(list((tmp_path / "runs").glob("tiny-*/checkpoints/pretrain-*/state.json"))) == 1

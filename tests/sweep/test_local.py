@@ -98,7 +98,7 @@ def test_a_killed_worker_begins_again_and_ends_with_the_same_numbers(tmp_path: P
 
     def kill() -> None:
         folder = killed / jobs[0].run_id / "checkpoints"
-        while not list(folder.glob("pretrain-*/trainer_state.json")):
+        while not list(folder.glob("pretrain-*/state.json")):
             time.sleep(0.05)
         victims.extend(workers_of(os.getpid()))
         os.kill(victims[0], signal.SIGKILL)
@@ -145,7 +145,7 @@ def test_workers_end_when_their_driver_is_killed(tmp_path: Path) -> None:
     script.write_text(DRIVER, encoding="utf-8")
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), *sys.path])}
     driver = subprocess.Popen([sys.executable, script, tmp_path / "runs"], env=environment)
-    while not list((tmp_path / "runs").glob("tiny-*/checkpoints/pretrain-*/trainer_state.json")):
+    while not list((tmp_path / "runs").glob("tiny-*/checkpoints/pretrain-*/state.json")):
         assert driver.poll() is None
         time.sleep(0.05)
     (worker,) = workers_of(driver.pid)

@@ -42,7 +42,7 @@ def test_a_lost_nodes_runs_are_begun_again_and_end_with_the_same_numbers(
         killed: list[bool] = []
 
         def kill() -> None:
-            while len(list(lost.glob("tiny-*/checkpoints/pretrain-*/trainer_state.json"))) < 2:
+            while len(list(lost.glob("tiny-*/checkpoints/pretrain-*/state.json"))) < 2:
                 time.sleep(0.05)
             cluster.remove_node(second, allow_graceful=False)
             killed.append(True)

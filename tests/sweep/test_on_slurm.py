@@ -27,7 +27,7 @@ def same(one: Path, other: Path) -> bool:
 
 def working(out: Path) -> int:
     """The process that has kept a checkpoint of a stage 1 under `out`, once there is one."""
-    while not list(out.glob("tiny-*/checkpoints/pretrain-*/trainer_state.json")):
+    while not list(out.glob("tiny-*/checkpoints/pretrain-*/state.json")):
         time.sleep(0.05)
     found = subprocess.run(["pgrep", "-f", f"submitit.core._submit {out}/slurm"], capture_output=True, text=True)
     return int(found.stdout.split()[0])

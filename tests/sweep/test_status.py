@@ -33,7 +33,7 @@ def test_costs_are_measured_with_the_threads_that_a_run_will_have(
 ) -> None:
     seen: list[int] = []
     cost = Cost({"pretrain": 1.0, "posttrain": 1.0}, 1.0)
-    monkeypatch.setattr(status.kinds, "estimate", lambda one: seen.append(torch.get_num_threads()) or cost)
+    monkeypatch.setattr(status.cost, "estimate", lambda one: seen.append(torch.get_num_threads()) or cost)
     chosen = [*axes.expand("tiny", SMALL, (0,)), *axes.expand("tiny", [*SMALL, "threads=3"], (0,))]
     before = torch.get_num_threads()
     status.costs(chosen, tmp_path, Reporter(quiet=True), threads=2)

@@ -93,7 +93,7 @@ def test_killed_with_its_workers_and_run_again_it_ends_with_the_same_numbers(tmp
     long = "pretrain.steps=300"
     assert sweep(calm, long, *grid).returncode == 0
     driver = start(killed, long, *grid)
-    wait_for(killed, "shared-pretrain-*/checkpoints/pretrain-*/trainer_state.json", 2, driver)
+    wait_for(killed, "shared-pretrain-*/checkpoints/pretrain-*/state.json", 2, driver)
     os.kill(workers_of(driver.pid)[0], signal.SIGKILL)
     wait_for(killed, "tiny-*/recipe.yaml", 1, driver)
     workers = workers_of(driver.pid)
@@ -118,7 +118,7 @@ def test_killed_with_its_workers_and_run_again_it_ends_with_the_same_numbers(tmp
 @pytest.mark.slow
 def test_ctrl_c_keeps_checkpoints_and_says_how_to_go_on(tmp_path: Path) -> None:
     driver = start(tmp_path, "pretrain.steps=100000", RATES)
-    wait_for(tmp_path, "shared-pretrain-*/checkpoints/pretrain-*/trainer_state.json", 1, driver)
+    wait_for(tmp_path, "shared-pretrain-*/checkpoints/pretrain-*/state.json", 1, driver)
     driver.send_signal(signal.SIGINT)
     _, told = driver.communicate(timeout=60)
     assert driver.returncode == 130

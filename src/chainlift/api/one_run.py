@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
     from chainlift.models.model import Model
+    from chainlift.models.pretrained.loading import LanguageModel
     from chainlift.tasks.base import Task
+    from chainlift.text.task import TextTask
 
 
 class StoredRecipe(dict[str, Any]):
@@ -79,23 +81,23 @@ class Run:
         """The checkpoints that are kept, as `stage@step`, in the order of the run."""
         return list(self._checkpoints())
 
-    def model(self, at: str | None = None) -> Model:
-        """The model of a checkpoint, on the best device.
+    def model(self, at: str | None = None) -> Model | LanguageModel:
+        """The model of a checkpoint, on the best device; of a task of text (model, tokenizer), of transformers.
 
         at: `stage@step`, or `stage` for its last one; None: the last one of the run, baselines left aside.
         """
         from chainlift.stages import inspect
 
-        return inspect.load(self._checkpoint(at), trust=self.trust)[0]
+        return inspect.model_of(self._checkpoint(at), trust=self.trust)
 
     @property
-    def task(self) -> Task:
+    def task(self) -> Task | TextTask:
         """What the run learns."""
         from chainlift.stages import recipe as recipes
         from chainlift.tasks import registry
 
         stored = self.recipe
-        return registry.build(recipes.build(dict(stored), stored.said()).task)
+        return registry.make(recipes.build(dict(stored), stored.said()).task)
 
     def sample(
         self,
@@ -119,13 +121,14 @@ class Run:
         self,
         *changes: str,
         at: str | None = None,
-        prompts: int = 4096,
+        prompts: int | None = None,
         temperature: float = 1.0,
         seed: int = 0,
     ) -> dict[str, Any]:
         """{greedy, sampled, ...} of a checkpoint on prompts that no run has drawn for this.
 
-        changes: `key=value` of the task, such as `d=60` for longer prompts.
+        changes: `key=value` of the task, such as `d=60` for longer prompts. prompts: None: 4096, of a language model as
+        many as its recipe measures.
         """
         from chainlift.stages import inspect
 

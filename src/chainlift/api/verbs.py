@@ -22,9 +22,9 @@ from chainlift.settings import suggest
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-    from chainlift.sweep.kinds import AnyRecipe
+    from chainlift.stages.recipe import Recipe
 
-    Source = StrPath | Mapping[str, Any] | AnyRecipe
+    Source = StrPath | Mapping[str, Any] | Recipe
     """A shipped recipe's name, a YAML file, keys and values, or a recipe."""
 
 
@@ -45,20 +45,13 @@ def run(
     same call goes on from there.
     """
     chosen = recipe(source, *overrides, seed=seed, trust=trust)
-    from chainlift.llm.recipe import LlmRecipe
     from chainlift.report import last_page
     from chainlift.report.terminal import Reporter
+    from chainlift.stages import pipeline
 
     reporter, out = Reporter(quiet=quiet), Path(out)
     with _ctrl_c():
-        if isinstance(chosen, LlmRecipe):
-            from chainlift.llm import pipeline as llm_pipeline
-
-            llm_pipeline.run(chosen, out, reporter, fresh=fresh, with_page=page)
-        else:
-            from chainlift.stages import pipeline
-
-            pipeline.run(chosen, out, reporter, fresh=fresh, page=last_page.written if page else None)
+        pipeline.run(chosen, out, reporter, fresh=fresh, page=last_page.written if page else None)
     return Run(out / chosen.run_id, trust=True)  # the code that it names has just been run
 
 
@@ -86,25 +79,20 @@ def runs(out: StrPath = "runs") -> DataFrame:
     return frame.of_runs(sorted(found, key=lambda one: one.run_id), Path(out))
 
 
-def recipe(source: Source, *overrides: str, seed: int | None = None, trust: bool = False) -> AnyRecipe:
+def recipe(source: Source, *overrides: str, seed: int | None = None, trust: bool = False) -> Recipe:
     """The recipe of a shipped name, a YAML file, keys and values or another recipe, with dotted overrides.
 
     ValueError in one line names the key that is wrong. trust: import the code that a file, or an opened run's recipe,
     names.
     """
-    from chainlift.llm import recipe as llm_recipes
-    from chainlift.overrides import overridden
     from chainlift.stages import recipe as recipes
-    from chainlift.sweep import kinds
 
     if isinstance(source, str | os.PathLike):
-        return kinds.load(source, list(overrides), seed=seed, trust=trust)
+        return recipes.load(source, list(overrides), seed=seed, trust=trust)
     said = source.said(overrides, trust=trust) if isinstance(source, StoredRecipe) else None
-    built = kinds.build(dict(source), said) if isinstance(source, Mapping) else source
+    built = recipes.build(dict(source), said) if isinstance(source, Mapping) else source
     changes = [*overrides, *([] if seed is None else [f"seed={seed}"])]
-    if isinstance(built, recipes.Recipe):
-        return recipes.override(built, changes)
-    return llm_recipes.build(overridden(built.model_dump(), changes))
+    return recipes.override(built, changes)
 
 
 def sweep(
@@ -132,9 +120,10 @@ def sweep(
     from chainlift.report import frame
     from chainlift.report.terminal import Reporter
     from chainlift.runs.progress import Watcher
+    from chainlift.stages import pipeline
     from chainlift.stages.failures import RunsFailed
     from chainlift.sweep import axes as grids
-    from chainlift.sweep import grid, kinds
+    from chainlift.sweep import grid
     from chainlift.sweep.launchers import Options
 
     frame.need_pandas()
@@ -150,7 +139,7 @@ def sweep(
     with _ctrl_c():
         if any(REGISTERED & set(texts(one.model_dump())) for one in chosen):
             for one in chosen:
-                kinds.run(one, out, reporter)
+                pipeline.run(one, out, reporter, wait=True)
         elif failed := grid.run_all(chosen, out, reporter, options, retry=retry):
             raise RunsFailed(grid.complaint(failed, len(chosen), out))
     found = {one.run_id: one for one in Watcher(out).look()}

@@ -9,7 +9,7 @@ from chainlift.bench.stages_measured import next_token_stage, rl_stage
 from chainlift.models import families, hub
 from chainlift.references import Trust
 from chainlift.report.terminal import Reporter
-from chainlift.runs import checkpoint
+from chainlift.runs import checkpoint, course
 from chainlift.runs.store import RunFolder
 from chainlift.seeding import stream
 from chainlift.stages import pipeline
@@ -35,7 +35,7 @@ def of_run(run: Path, *, trust: bool = False) -> States:
     if not (run / "recipe.yaml").is_file():
         raise ValueError(f"--run: {run} is no run folder")
     content = RunFolder(run).recipe()
-    if recipes.is_llm(content):
+    if course.is_text(content):
         raise ValueError(f"--run: {run} is a language model's run")
     recipe = recipes.build(content, Trust.of(run / "recipe.yaml", None, trust))
     check(recipe)

@@ -8,7 +8,7 @@ import sys
 import typer
 
 from chainlift import memory
-from chainlift.cli import benchmark, interop, language, one_run, sweeps  # noqa: F401 (their commands)
+from chainlift.cli import benchmark, interop, one_run, sweeps, tasks  # noqa: F401 (their commands)
 from chainlift.cli.app import app
 
 

@@ -35,7 +35,7 @@ Out = Annotated[Path, typer.Option("--out", help="Folder that holds the run fold
 Trust = Annotated[
     bool, typer.Option("--trust", help="Import the code (module:name) that the recipe's or checkpoint's file names.")
 ]
-TOGETHER = ("run", "llm", "env")
+TOGETHER = ("run", "evaluate", "env")
 
 
 @app.callback()
@@ -45,4 +45,4 @@ def _together(context: typer.Context) -> None:
 
     command = context.invoked_subcommand
     if launcher.launched() > 1 and command not in TOGETHER:
-        raise ValueError(f"{command} is no work for several processes: torchrun and accelerate are for run and llm")
+        raise ValueError(f"{command} is no work for several processes: torchrun and accelerate are for run, evaluate")

@@ -42,16 +42,9 @@ def dataset(
     trust: Trust = False,
 ) -> None:
     """Write a recipe's data as a Hugging Face data set with its reward and a card, for TRL, verl and others."""
-    from chainlift.interop import dataset as stage
-    from chainlift.llm.recipe import LlmRecipe
-    from chainlift.sweep import kinds
+    from chainlift.interop import dataset
+    from chainlift.stages import recipe as recipes
 
-    recipe = kinds.load(source, overrides, trust=trust)
-    if isinstance(recipe, LlmRecipe):
-        from chainlift.llm.dataset import of_problems
-
-        data = of_problems(recipe, size, test_size)
-    else:
-        data = stage.of_task(recipe, size or 10_000, test_size or 1_000)
-    stage.write(data, folder)
+    recipe = recipes.load(source, overrides, trust=trust)
+    dataset.write(dataset.of_recipe(recipe, size, test_size), folder)
     print(folder)

@@ -12,17 +12,24 @@ from chainlift.cli.app import LAST_SEED, MOST, MOST_STEPS, Json, Out, Trust, app
 from chainlift.report.console import console, print_json, say
 
 ALGORITHM_HELP = "Of the reference curve: an algorithm's name, such as star or grpo; a wrong one is answered with all."
-Checkpoint = Annotated[Path, typer.Argument(help="A checkpoint folder, or a run folder (its last checkpoint).")]
+Checkpoint = Annotated[
+    Path,
+    typer.Argument(
+        help="A checkpoint folder, or a run folder (its last checkpoint). With --recipe also a folder or hub name that "
+        "transformers opens."
+    ),
+]
+OfText = Annotated[
+    str | None, typer.Option("--recipe", help="Problems and grader, for a language model that no run here has made.")
+]
 
 
 @app.command()
 def recipes() -> None:
-    """List the shipped recipes, one line each; those named llm-... are for `chainlift llm`."""
-    from chainlift.llm import recipe as language
+    """List the shipped recipes, one line each; those named llm-... train language models (extra llm)."""
     from chainlift.stages import recipe
 
     found = {name: recipe.load(name).title for name in recipe.shipped()}
-    found |= {name: language.load(name).title for name in recipe.shipped("llm")}
     width = max(map(len, found))
     for name, title in found.items():
         say(f"{name:{width}s}  {title}")
@@ -134,17 +141,38 @@ def evaluate(
         list[str] | None,
         typer.Argument(metavar="[KEY=VALUE]...", help="Settings of the task to change, such as d=60: longer prompts."),
     ] = None,
-    prompts: Annotated[int, typer.Option(min=1, max=MOST, help="How many prompts.")] = 4096,
+    prompts: Annotated[
+        int | None,
+        typer.Option(min=1, max=MOST, help="How many; default: 4096, or what a language model's recipe measures."),
+    ] = None,
     temperature: Annotated[float, typer.Option(min=0.01, callback=finite, help="Of the sampled half.")] = 1.0,
     seed: Annotated[int, typer.Option(min=0, max=LAST_SEED, help="Which prompts and samples.")] = 0,
+    recipe: OfText = None,
+    split: Annotated[str, typer.Option(help="Of a language model's problems: test or train.")] = "test",
+    pass_at_k: Annotated[
+        int | None, typer.Option(min=1, max=MOST_STEPS, help="Of a language model: samples of each problem for pass@k.")
+    ] = None,
     trust: Trust = False,
     as_json: Json = False,
 ) -> None:
     """Measure a checkpoint, greedy and sampled, on held-out prompts where its task has such."""
+    from chainlift import processes
     from chainlift.report.terminal import evaluation_table
     from chainlift.stages import inspect
 
-    table = inspect.evaluate(target, prompts, temperature=temperature, seed=seed, changes=changes, trust=trust)
+    table = inspect.evaluate(
+        target,
+        prompts,
+        temperature=temperature,
+        seed=seed,
+        changes=changes,
+        recipe=recipe,
+        split=split,
+        pass_at_k=pass_at_k,
+        trust=trust,
+    )
+    if not processes.is_first():
+        return
     if as_json:
         print_json(table)
     else:
@@ -154,11 +182,14 @@ def evaluate(
 @app.command()
 def sample(
     target: Checkpoint,
-    prompt: Annotated[str | None, typer.Argument(help="The prompt's digits; default: one is drawn.")] = None,
+    prompt: Annotated[
+        str | None, typer.Argument(help="The prompt's digits, or a question in words; default: one is drawn.")
+    ] = None,
     greedy: Annotated[bool, typer.Option("--greedy", help="The most likely tokens instead of sampled ones.")] = False,
     count: Annotated[int, typer.Option("-n", min=1, max=MOST, help="How many responses.")] = 4,
     temperature: Annotated[float, typer.Option(min=0.01, callback=finite, help="Of sampling.")] = 1.0,
     seed: Annotated[int, typer.Option(min=0, max=LAST_SEED, help="Which samples, and which prompt.")] = 0,
+    recipe: OfText = None,
     trust: Trust = False,
     as_json: Json = False,
 ) -> None:
@@ -166,7 +197,8 @@ def sample(
     from chainlift.report.terminal import response_lines
     from chainlift.stages import inspect
 
-    found = inspect.sample(target, prompt, greedy=greedy, count=count, temperature=temperature, seed=seed, trust=trust)
+    options: dict[str, Any] = {"temperature": temperature, "seed": seed, "recipe": recipe, "trust": trust}
+    found = inspect.sample(target, prompt, greedy=greedy, count=count, **options)
     if as_json:
         print_json(found)
     else:

@@ -22,11 +22,12 @@ from chainlift.interop.new_folder import new_folder
 from chainlift.reading import StrPath
 from chainlift.seeding import stream
 from chainlift.stages.recipe import Recipe
-from chainlift.stages.rl import ReinforcementLearning
 from chainlift.tasks import mixture, registry
 from chainlift.tasks.base import Task, held_out, output_mask
-
-Text = str | list[dict[str, str]]
+from chainlift.text import demonstrations
+from chainlift.text import task as text_tasks
+from chainlift.text.task import limited
+from chainlift.text.templates import Text
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,55 @@ class DataSet:
     """Lines of the card."""
 
 
-def of_task(recipe: Recipe, size: int, test_size: int) -> DataSet:
-    """Fresh demonstrations and prompts of a small recipe, by streams of its seed that no run uses."""
+def of_recipe(recipe: Recipe, size: int | None = None, test_size: int | None = None) -> DataSet:
+    """The data of a recipe: of a task of text its problems, of one of symbols fresh demonstrations and prompts.
+
+    size, test_size: at most so many training and test prompts; None: all problems, or 10,000 and 1,000.
+    """
+    if recipe.is_text:
+        return _of_problems(recipe, size, test_size)
+    return _of_symbols(recipe, size or 10_000, test_size or 1_000)
+
+
+def _of_problems(recipe: Recipe, size: int | None, test_size: int | None) -> DataSet:
+    """The mixture as a run of the recipe draws it, and the problems with their answers."""
+    task, settings = text_tasks.of(recipe.task), recipe.task.model_dump(mode="json")
+    train, test = limited(task.problems[0], size), limited(task.problems[1], test_size)
+    mark, p_cot = settings["template"]["answer_mark"], recipe.mixture.last
+    rows = demonstrations.rows(task, train, p_cot, seed=recipe.seed)
+    return DataSet(
+        name=recipe.name,
+        title=recipe.title or recipe.name,
+        demonstrations=[dict(row) for row in rows],
+        problems={
+            split: [(task.prompt(problem), problem.answer) for problem in problems]
+            for split, problems in (("train", train), ("test", test))
+        },
+        reward=_made_reward(recipe, settings),
+        about=[
+            f"Source: `{json.dumps(settings)}`; p_cot {p_cot:g}; seed {recipe.seed}. The source's licence is the "
+            "data's.",
+            f"The reward is 1 for an answer behind `{mark}` (or in a box, or the last number) that equals `answer`, "
+            f"by the grader `{settings['grader']}`, else 0. One that was cut off behind a right answer counts as "
+            "right.",
+        ],
+    )
+
+
+def _made_reward(recipe: Recipe, settings: dict[str, Any]) -> str:
+    """Python that makes the reward."""
+    made = f"TextReward({settings!r}, {_reward_name(recipe)!r})"
+    return f"from chainlift.learning.text_reward import TextReward\n\nreward = {made}"
+
+
+def _reward_name(recipe: Recipe) -> str:
+    """The reward of the recipe's first RL."""
+    rewards = (getattr(stage, "reward", None) for stage in recipe.stages.values())
+    return next((name for name in rewards if name is not None), "end_to_end")
+
+
+def _of_symbols(recipe: Recipe, size: int, test_size: int) -> DataSet:
+    """Fresh demonstrations and prompts, by streams of the recipe's seed that no run uses."""
     task, seed = registry.build(recipe.task), recipe.seed
     drawn = mixture.draw(task, recipe.mixture, size, seed=seed, name="dataset/demonstrations", step=0)
     rows = [
@@ -63,8 +111,6 @@ def of_task(recipe: Recipe, size: int, test_size: int) -> DataSet:
         "train": task.prompts(size, stream(seed, "dataset/train")),
         "test": held_out(task).prompts(test_size, stream(seed, "dataset/test")),
     }
-    rl = recipe.first(ReinforcementLearning)
-    reward = rl[1].reward if rl is not None else "end_to_end"
     settings = recipe.task.model_dump(mode="json")
     shown = {task.vocabulary.decode(prompt) for prompt in splits["train"]}
     repeated = sum(task.vocabulary.decode(prompt) in shown for prompt in splits["test"])
@@ -79,13 +125,13 @@ def of_task(recipe: Recipe, size: int, test_size: int) -> DataSet:
             ]
             for split, prompts in splits.items()
         },
-        reward="from chainlift.learning.text_reward import TextReward\n\n"
-        f"reward = TextReward({settings!r}, {reward!r})",
+        reward=_made_reward(recipe, settings),
         about=[
             f"Task: `{json.dumps(settings)}`; p_cot {recipe.mixture.p_cot}; seed {seed}. Tokens: "
             f"`{' '.join(task.vocabulary.tokens)}`; `chainlift export` writes a tokenizer for them.",
             f"A response has at most {task.long_length} tokens and the end of the sequence: generate at most "
-            f"{task.long_length + 1}. `answer` is the short form; the reward ({reward}) reads the prompt.",
+            f"{task.long_length + 1}. `answer` is the short form; the reward ({_reward_name(recipe)}) reads the "
+            "prompt.",
             f"{repeated:,} of the {test_size:,} test prompts occur in train.parquet.",
         ],
     )

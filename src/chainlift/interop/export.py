@@ -16,9 +16,9 @@ from chainlift.interop import model_card
 from chainlift.interop.new_folder import new_folder
 from chainlift.models import checksums, hub, weight_files
 from chainlift.reading import StrPath
+from chainlift.runs import course
 from chainlift.runs.store import RunFolder
 from chainlift.stages import inspect
-from chainlift.stages import recipe as recipes
 from chainlift.visible import name_of
 
 CARD = "README.md"
@@ -51,7 +51,7 @@ def export(target: StrPath, folder: StrPath, *, trust: bool = False) -> None:
     run = next((one for one in (target, source.parent.parent) if (one / "recipe.yaml").is_file()), None)
     content = {} if run is None else RunFolder(run).recipe()
     summary = RunFolder(run).summary() if run is not None and (run / "summary.json").is_file() else None
-    if recipes.is_llm(content):
+    if course.is_text(content):
         files = _language_files(source)
         text = model_card.card(name_of(folder), name_of(source), content, summary, None)
         with new_folder(folder):

@@ -65,8 +65,8 @@ def _origin(checkpoint: str, recipe: dict[str, Any]) -> str:
         origin += f"p_cot {recipe['mixture']['p_cot']}."
     if base is not None:
         origin += f" It began as {_code(base)}, whose licence holds."
-    if recipe.get("data"):
-        origin += f" Data: {_code(recipe['data']['name'])}."
+    if course.is_text(recipe):
+        origin += f" Problems: {_code(recipe['task']['name'])}."
     return origin
 
 
@@ -130,7 +130,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 model, tokenizer = AutoModelForCausalLM.from_pretrained("."), AutoTokenizer.from_pretrained(".")
 ```
 
-`chainlift llm evaluate . --recipe {known}` measures it, also after transformers or TRL have trained it further."""
+`chainlift evaluate . --recipe {known}` measures it, also after transformers or TRL have trained it further."""
 
 
 def _line(text: Any) -> str:

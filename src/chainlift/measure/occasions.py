@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from chainlift.settings import Settings
 
-
-def at_the_end(settings: Settings) -> dict[str, Any]:
-    """The settings that decide what is measured at a stage's end."""
-    content = settings.model_dump()
+def at_the_end(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Of keys and values that say how a run measures, those that decide what is measured at a stage's end."""
     left = {"during", "every", "every_rounds"}
     if not content["pass_at_k_prompts"]:
         left.add("pass_at_k_samples")

@@ -14,17 +14,21 @@ from typing import Any
 from chainlift.models.contract import complaint
 from chainlift.models.linear import LinearModel
 from chainlift.models.model import Model
+from chainlift.models.pretrained.family import Pretrained
 from chainlift.models.shapes import shapes_only
 from chainlift.models.transformer import Transformer
 from chainlift.references import Trust
 from chainlift.registry import Registry
 from chainlift.settings import Settings
 from chainlift.tasks.base import Task
+from chainlift.text.task import TextTask
 
 DEFAULT = "gpt2"
 
 
-def _accept(found: Any) -> type[Model]:
+def _accept(found: Any) -> type[Model] | type[Pretrained]:
+    if found is Pretrained:
+        return Pretrained
     if not (isinstance(found, type) and issubclass(found, Model)):
         raise ValueError("a subclass of chainlift.models.model.Model")
     settings = getattr(found, "Settings", None)
@@ -35,10 +39,11 @@ def _accept(found: Any) -> type[Model]:
     return found
 
 
-FAMILIES: Registry[type[Model]] = Registry("family", "chainlift.families", _accept)
+FAMILIES: Registry[type[Model] | type[Pretrained]] = Registry("family", "chainlift.families", _accept)
 FAMILIES.register("gpt2", Transformer, shipped=True)
 FAMILIES.register("mistral", Transformer, shipped=True)
 FAMILIES.register("linear", LinearModel, shipped=True)
+FAMILIES.register("transformers", Pretrained, shipped=True)
 
 
 def settings_class(content: dict[str, Any], trust: Trust | None = None) -> type[Settings]:
@@ -50,8 +55,11 @@ def settings_class(content: dict[str, Any], trust: Trust | None = None) -> type[
 
 
 def family_of(settings: Settings) -> type[Model]:
-    """The family that some settings belong to."""
-    return FAMILIES.find(name_of(settings))
+    """The family that some settings belong to, of models that read symbols; ValueError where it is another."""
+    family = FAMILIES.find(name_of(settings))
+    if not issubclass(family, Model):
+        raise ValueError(f"family {name_of(settings)!r} reads text, and this needs a model of symbols")
+    return family
 
 
 def name_of(settings: Settings) -> str:
@@ -59,9 +67,20 @@ def name_of(settings: Settings) -> str:
     return str(getattr(settings, "family", None))
 
 
-def check(settings: Settings, task: Task) -> None:
+def check(settings: Settings, task: Task | TextTask) -> None:
     """ValueError in one line if the model cannot learn the task, or if its family does not fulfil the protocol."""
-    family = family_of(settings)
+    name, task_name = name_of(settings), getattr(task.settings, "name", None)
+    family = FAMILIES.find(name)
+    if isinstance(task, TextTask):
+        if not issubclass(family, Pretrained):
+            raise ValueError(
+                f"family {name!r} reads symbols, and task {task_name!r} is text; choose model.family=transformers"
+            )
+        return
+    if issubclass(family, Pretrained):
+        raise ValueError(
+            f"family {name!r} reads text, and task {task_name!r} has symbols; choose model.family={DEFAULT}"
+        )
     family.check(settings, task)
     if FAMILIES.is_shipped(name_of(settings)):
         return

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from chainlift.runs import course
+
 OPTIONS = {
     "sparse": "only {sparse} of the {d} positions count, always the same ones, which the learner must find",
     "leap": "a chain shows every {leap}. step only, and the last",
@@ -21,9 +23,9 @@ LEARNERS = {"gpt2": "A small transformer", "mistral": "A small transformer", "li
 
 def about(recipe: dict[str, Any]) -> str:
     """Sentences on what is asked and what a long response shows."""
-    if "data" in recipe:
-        return _problems(recipe["data"])
     task = recipe["task"]
+    if course.is_text(recipe):
+        return _problems(task)
     told = {
         "running_sum": _running_sum,
         "permutation": _permutation,
@@ -35,7 +37,7 @@ def about(recipe: dict[str, Any]) -> str:
 
 def chance(recipe: dict[str, Any], summary: dict[str, Any] | None) -> float:
     """Accuracy of a blind guess: what the summary holds, or 1 / modulus for runs older than that entry."""
-    if "data" in recipe:
+    if course.is_text(recipe):
         return 0.0
     found = None if summary is None else summary["theory"].get("chance")
     return 1 / recipe["task"].get("modulus", 2) if found is None else found
@@ -44,7 +46,7 @@ def chance(recipe: dict[str, Any], summary: dict[str, Any] | None) -> float:
 def learner(recipe: dict[str, Any]) -> str:
     """Who learns, as the subject of a sentence."""
     model = recipe["model"]
-    if "data" not in recipe:
+    if not course.is_text(recipe):
         family = model.get("family", "gpt2")
         return LEARNERS.get(family, f"A small model of the family {family}")
     scratch = model.get("scratch")
@@ -53,11 +55,11 @@ def learner(recipe: dict[str, Any]) -> str:
     return f"A Llama of {scratch['layers']} layers and width {scratch['width']}, from scratch,"
 
 
-def _problems(data: dict[str, Any]) -> str:
+def _problems(task: dict[str, Any]) -> str:
     named = {"gsm8k": "a word problem of GSM8K", "math": "a problem of MATH"}
-    asked = named.get(data["name"])
+    asked = named.get(task["name"])
     if asked is None:
-        low, high = data.get("min_steps"), data.get("max_steps")
+        low, high = task.get("min_steps"), task.get("max_steps")
         steps = f"{low} to {high} steps" if low != high else f"{low} step{'s' if low != 1 else ''}"
         asked = f"a generated word problem of {steps}"
     return (

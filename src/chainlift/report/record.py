@@ -29,7 +29,7 @@ class Record:
     @property
     def is_text(self) -> bool:
         """Whether responses are texts, of a language model, and no rows of symbols."""
-        return "data" in self.recipe
+        return course.is_text(self.recipe)
 
     @property
     def stages(self) -> list[StageView]:
@@ -63,12 +63,11 @@ class Record:
 def read(folder: Path) -> Record:
     """The record in a run folder; ValueError in one line if it is none, or names the file that is damaged."""
     recipe_file, recipe = visible(str(folder / "recipe.yaml")), RunFolder(folder).recipe()
-    is_text = "data" in recipe
-    parts = ("data", "mixture", "model") if is_text else ("task", "mixture", "stages")
+    parts = ("task", "mixture", "model", "stages")
     _need(recipe, ("name", *parts), recipe_file)
     for key in parts:
         reading.mapping(recipe[key], f"{recipe_file}, key {key},")
-    for name, stage in ({} if is_text else recipe["stages"]).items():
+    for name, stage in recipe["stages"].items():
         reading.mapping(stage, f"{recipe_file}, key stages.{name},")
     summary = folder / "summary.json"
     environment = folder / "environment.json"

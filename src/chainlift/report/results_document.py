@@ -16,6 +16,7 @@ from chainlift.report.about import chance
 from chainlift.report.prompt_words import prompt_words
 from chainlift.report.sentence import headline
 from chainlift.report.summary_markdown import summary_markdown
+from chainlift.stages.base_recipe import shipped
 
 KEYS = (
     "claim",
@@ -143,16 +144,21 @@ def _row(one: dict[str, Any], *, linked: bool) -> str:
     return "| " + " | ".join(map(str, cells)) + " |"
 
 
+def _command(recipe: dict[str, Any]) -> str:
+    """The command that made a run of a shipped recipe, as far as the run's stages tell."""
+    file = shipped().get(recipe["name"])
+    stages = {} if file is None else reading.yaml_mapping(file).get("stages", {})
+    left_out = [f"{name}=null" for name in stages if name not in recipe["stages"]]
+    return " ".join(["chainlift run", recipe["name"], *left_out])
+
+
 def _single(recipe: dict[str, Any], summary: dict[str, Any], where: dict[str, Any], picture: Path) -> str:
     """One run's part of the document."""
-    command = "run"
-    if "data" in recipe:
-        command = "llm posttrain" if recipe["posttrain"] else "llm finetune"
     seconds = sum(summary[stage]["seconds"] for stage in summary["stages"])
     parts = [
         f"### {recipe['name']}: seed {recipe['seed']}",
         recipe["title"],
-        f"    chainlift {command} {recipe['name']}",
+        f"    {_command(recipe)}",
         f"Run `{summary['run_id']}`, made with {_machine(where)}. It trained for {seconds / 60:.0f} minutes. "
         f"At each point {prompt_words(summary, summary[next(iter(summary['stages']))]['prompts'])}.",
         headline(summary, chance(recipe, summary)),

@@ -18,6 +18,7 @@ from chainlift.report.console import console, plain
 from chainlift.report.names import measured_in
 from chainlift.report.prompt_words import prompt_words
 from chainlift.runs import course
+from chainlift.runs.shapes import OF_FORMS
 from chainlift.tasks.base import EOS
 from chainlift.visible import visible
 
@@ -153,16 +154,6 @@ def cell(measured: dict[str, Any], key: str) -> str:
     return f"{measured[key]:.3f} [{interval[0]:.3f}, {interval[1]:.3f}]"
 
 
-OF_FORMS = (
-    "long_accuracy",
-    "short_accuracy",
-    "length_mean_right",
-    "length_mean_wrong",
-    "long_share_right",
-    "long_share_wrong",
-)
-
-
 def evaluation_table(measured: dict[str, Any]) -> Table:
     """An evaluation, greedy beside sampled, with 95 % intervals."""
     prompts = prompt_words(measured, measured["greedy"]["n"])
@@ -200,12 +191,21 @@ def _quantity(measured: dict[str, Any], name: str) -> str:
     return f"{measured[name]:g}" if name.startswith("length") else cell(measured, name)
 
 
+def _verdict(response: dict[str, Any]) -> str:
+    """What is said of a response, which is ungraded where nobody knows the answer."""
+    if not response["finished"]:
+        return "unfinished"
+    return {True: "right", False: "wrong", None: "ungraded"}[response["answer"]]
+
+
 def response_lines(found: list[dict[str, Any]]) -> list[Text]:
     """Sampled responses as coloured tokens (right green, wrong red, EOS dim) with their probabilities underneath."""
     lines = []
     for response in found:
-        verdict = "right" if response["answer"] else "wrong" if response["finished"] else "unfinished"
-        lines.append(plain(f"{response['prompt']}  ->  {verdict}, length {response['length']}", "bold"))
+        lines.append(plain(f"{response['prompt']}  ->  {_verdict(response)}, length {response['length']}", "bold"))
+        if "text" in response:
+            lines += [plain(f"  {line}") for line in response["text"].strip().splitlines()]
+            continue
         tokens, chances = Text("  "), Text("  ", style="dim")
         triples = zip(response["response"], response["probabilities"], response["token_right"], strict=True)
         for raw, probability, right in triples:

@@ -1,8 +1,8 @@
 """Checkpoints: the model's folder (models/hub.py) with the trainer's state beside it; atomic, exact, nothing pickled.
 
     checkpoints/<stage>-<step>/   model.safetensors config.json tokenizer.json ...   the model
-                                  trainer_state.safetensors                          the optimizer's; a value head
-                                  trainer_state.json                                 TrainerState
+                                  optimizer.safetensors                              the optimizer's; a value head
+                                  state.json                                         TrainerState
                                   checksums.json                                     of all of these
 
 A folder is written under another name and then renamed (durable.py), so that one that carries its name is whole. There
@@ -29,7 +29,7 @@ from chainlift.models.model import Model
 from chainlift.runs import durable
 from chainlift.tasks.base import Task
 
-STATE = "trainer_state.json"
+STATE = "state.json"
 ITSELF = "itself"  # under which a parameter is kept that is not the model's
 
 
@@ -82,14 +82,19 @@ def save(
     def write(folder: Path) -> None:
         hub.save(model, task, folder)
         if optimizer is not None:
-            tensors.write(averages, folder / "trainer_state.safetensors")
+            tensors.write(averages, folder / "optimizer.safetensors")
         write_state(folder, state)
 
     durable.write_folder(target, write)
-    for step, other in steps(checkpoints, state.stage).items():
-        if other != target and not stays(step):
-            durable.discard(other)
+    prune(checkpoints, state, stays)
     return target
+
+
+def prune(checkpoints: Path, state: TrainerState, stays: Callable[[int], bool]) -> None:
+    """Remove a stage's checkpoints whose step does not stay, but that of `state`, which has just been written."""
+    for step, other in steps(checkpoints, state.stage).items():
+        if step != state.step and not stays(step):
+            durable.discard(other)
 
 
 def copy(source: Path, target: Path, length: Callable[[int, str], int]) -> Path:
@@ -101,7 +106,8 @@ def copy(source: Path, target: Path, length: Callable[[int, str], int]) -> Path:
 
     def fill(folder: Path) -> None:
         for file in source.iterdir():  # one by one: copytree would tell of a full disk in an error without a number
-            shutil.copyfile(file, folder / file.name)
+            copy_one = shutil.copytree if file.is_dir() else shutil.copyfile  # sharded weights of TRL lie in folders
+            copy_one(file, folder / file.name)
         state = read_state(folder)
         lengths = {file: length(bytes_, file) for file, bytes_ in state.lengths.items()}
         write_state(folder, replace(state, lengths=lengths))
@@ -133,21 +139,18 @@ def end(checkpoints: Path, stage: str) -> TrainerState:
     return state
 
 
-def read_state(folder: Path, name: str = STATE) -> TrainerState:
-    """The trainer's state in a checkpoint folder; ValueError names the file if it is missing or damaged.
-
-    name: of the file, another one where a library keeps a `trainer_state.json` of its own.
-    """
-    file = folder / name
+def read_state(folder: Path) -> TrainerState:
+    """The trainer's state in a checkpoint folder; ValueError names the file if it is missing or damaged."""
+    file = folder / STATE
     try:
         return reading.checked(reading.json_mapping(file), TrainerState, str(file))
     except ValueError as error:
         raise ValueError(f"{error}; use --fresh to begin again") from error
 
 
-def write_state(folder: Path, state: TrainerState, name: str = STATE) -> None:
+def write_state(folder: Path, state: TrainerState) -> None:
     """Write the trainer's state into a folder that becomes a checkpoint."""
-    (folder / name).write_text(json.dumps(asdict(state), indent=2) + "\n", encoding="utf-8")
+    (folder / STATE).write_text(json.dumps(asdict(state), indent=2) + "\n", encoding="utf-8")
 
 
 def restore(folder: Path, model: Model, optimizer: Optimizer | None) -> TrainerState:
@@ -175,7 +178,7 @@ def _read(
     state = read_state(folder)
     averages: dict[str, Tensor] = {}
     if optimizer is not None:
-        file = folder / "trainer_state.safetensors"
+        file = folder / "optimizer.safetensors"
         try:
             averages = tensors.read(file)
         except (OSError, ValueError, SafetensorError) as error:

@@ -42,9 +42,14 @@ class StageView:
         return f"baseline: {self.title}" if self.is_baseline else f"after {self.title}"
 
 
+def is_text(recipe: Mapping[str, Any]) -> bool:
+    """Whether a recipe on record has a task of text: its problems are written by a template."""
+    return isinstance(task := recipe.get("task"), Mapping) and "template" in task
+
+
 def of_recipe(recipe: Mapping[str, Any]) -> list[StageView]:
     """The stages of a recipe on record; ValueError if it is damaged."""
-    found = _of_language_model(recipe) if "data" in recipe else _stages(recipe)
+    found = _stages(recipe)
     names = {stage.name for stage in found}
     count = Counter(stage.title for stage in found)
     return [
@@ -85,16 +90,6 @@ def _stages(recipe: Mapping[str, Any]) -> list[StageView]:
         start, _, at = start.partition("@") if isinstance(start, str) else (None, "", "")
         step = int(at) if at.isdecimal() else None
         found.append(StageView(name, title, str(settings.get("unit") or "sequences"), start, matched, settings, step))
-    return found
-
-
-def _of_language_model(recipe: Mapping[str, Any]) -> list[StageView]:
-    settings = _checked("finetune", recipe.get("finetune") or {})
-    found = [StageView("pretrain", "fine-tuning", "demonstrations", None, None, settings)]
-    if recipe.get("posttrain"):
-        settings = _checked("posttrain", recipe["posttrain"])
-        title = "reinforcement learning"
-        found.append(StageView("posttrain", title, "sampled responses", "pretrain", None, settings))
     return found
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
@@ -13,6 +12,7 @@ import torch
 
 import chainlift
 from chainlift import processes
+from chainlift.launcher import cores
 
 PACKAGES = ("torch", "numpy", "pydantic", "safetensors", "transformers", "trl")
 
@@ -34,11 +34,6 @@ def describe(device: str | None = None) -> dict[str, Any]:
         "processes": processes.count(),
         "packages": {name: _version(name) for name in PACKAGES},
     }
-
-
-def cores() -> int:
-    """CPU cores that this process may use: fewer than the machine has, in a container or a job of a cluster."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def pick_device(name: str) -> str:

@@ -12,9 +12,19 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 from chainlift import reading
 
-MEASURED = ("greedy_", "sampled_", "exact_", "decision_")
+MEASURED = ("greedy_", "sampled_", "exact_", "decision_", "opened_", "opening_")
 """How the names of what was measured begin, in a stage's summary."""
 Limits = Annotated[list[float], Len(2, 2)]
+
+OF_FORMS = (
+    "long_accuracy",
+    "short_accuracy",
+    "length_mean_right",
+    "length_mean_wrong",
+    "long_share_right",
+    "long_share_wrong",
+)
+"""What is measured of answers in words beside the rest."""
 
 
 class Shape(BaseModel):

@@ -197,13 +197,6 @@ class RunFolder:
             raise ValueError(f"{error}; use --fresh to begin again") from error
         return found
 
-    def take_records(self, other: RunFolder, change: Callable[[str, list[dict[str, Any]]], None]) -> None:
-        """Begin the appended files with those of another run folder; `change` may change the rows of a file's name."""
-        for file in APPENDED:
-            rows = other.rows(file)
-            change(file, rows)
-            write_file(self.path / file, _lines(rows))
-
     def write_environment(self, environment: dict[str, Any]) -> None:
         """Write environment.json."""
         write_file(self.path / "environment.json", json.dumps(environment, indent=2) + "\n")

@@ -82,15 +82,10 @@ def part(kind: type[AnyPart], content: dict[str, Any], trust: Trust | None = Non
         raise PartError(kind, error, key) from error
 
 
-def shipped(kind: str = "") -> dict[str, Path]:
-    """Name and file of each shipped recipe; kind `llm`: of those for language models."""
-    folder = Path(str(resources.files("chainlift"))) / "recipes" / kind
+def shipped() -> dict[str, Path]:
+    """Name and file of each shipped recipe."""
+    folder = Path(str(resources.files("chainlift"))) / "recipes"
     return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
-
-
-def is_llm(content: dict[str, Any]) -> bool:
-    """Whether keys and values are meant for a language model, which has data, while a small engine has a task."""
-    return "data" in content and "task" not in content
 
 
 def in_stages(content: dict[str, Any], overrides: list[str]) -> list[str]:
@@ -142,6 +137,14 @@ def validated(kind: type[AnyRecipe], content: dict[str, Any], trust: Trust | Non
     except ValidationError as error:
         stages = content.get("stages")
         raise ValueError(_one_line(error, kind, stages=list(stages) if isinstance(stages, dict) else [])) from error
+
+
+def part_alone(kind: type[AnyPart], content: dict[str, Any], key: str) -> AnyPart:
+    """The settings of a part without the rest of a recipe; ValueError in one line that names the key below `key`."""
+    try:
+        return part(kind, content)
+    except PartError as error:
+        raise ValueError(_one_line(error.error, kind, key)) from error
 
 
 def _one_line(error: ValidationError, kind: type[Settings], above: str = "", stages: Sequence[str] = ()) -> str:

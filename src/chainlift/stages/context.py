@@ -1,14 +1,12 @@
-"""What every stage of a run is given, and the way it records, stops and goes on."""
+"""What a stage of our own engine is given: a task of symbols, its models, and how they are kept and measured."""
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -21,66 +19,20 @@ from chainlift.models import families
 from chainlift.models.model import Model
 from chainlift.runs import checkpoint
 from chainlift.runs.checkpoint import TrainerState
-from chainlift.runs.reporter import Reporter
-from chainlift.runs.store import RunFolder
-from chainlift.runs.track import Mirror, is_whole
 from chainlift.seeding import stream
-from chainlift.stages.failures import Interrupted
+from chainlift.stages.run_context import SHOWN_RESPONSES, RunContext
 from chainlift.stages.stage import Place
 from chainlift.tasks import registry as tasks
 from chainlift.tasks.base import Task, held_out
 
-if TYPE_CHECKING:
-    from chainlift.stages.recipe import Recipe
-
-SHOWN_RESPONSES = 8  # kept in rollouts.jsonl of each mode and occasion
-
 
 @dataclass
-class Context:
-    """A recipe about to run: its task, device, folder and reporter."""
-
-    recipe: Recipe
-    folder: RunFolder
-    reporter: Reporter
-    device: torch.device
-    stop: threading.Event = field(default_factory=threading.Event)
-    shard: bool = False
-    """Divide the model's weights between the processes that work together."""
+class Context(RunContext):
+    """A recipe of symbols about to run: its task, device, folder and reporter."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         self.task: Task = tasks.build(self.recipe.task)
-        self.mirror: Mirror | None = None
-
-    @contextmanager
-    def mirrored(self) -> Iterator[None]:
-        """Mirror what is recorded to the tracker that the recipe names, if any."""
-        if self.recipe.track is not None and processes.is_first():
-            config = self.recipe.model_dump(mode="json")
-            self.mirror = Mirror(self.folder, self.recipe.track, config, self.reporter.say)
-        try:
-            yield
-            if self.mirror is not None:
-                self.mirror.update()  # what no checkpoint of this run followed: records that it took over
-        finally:
-            if self.mirror is not None:
-                self.mirror.close()
-
-    def mirror_new_rows(self) -> None:
-        """Mirror what has been recorded since, to the tracker that is open, if any."""
-        if self.mirror is not None:
-            self.mirror.update()
-
-    def mirror_what_is_there(self) -> None:
-        """Mirror the record of a finished run, as far as it has not been, to the tracker that the recipe names."""
-        name = self.recipe.track
-        if name is None or not processes.is_first():
-            return
-        if is_whole(self.folder, name):
-            self.reporter.say(f"{name} has all of it already")
-            return
-        with self.mirrored():
-            self.reporter.say(f"its record goes to {name}")
 
     def new_model(self) -> Model:
         """A freshly initialised model on the device, its weights from the stream `model`."""
@@ -111,26 +63,22 @@ class Context:
         except ValueError as error:
             raise ValueError(f"{place.name}.start: {error}") from error
 
+    def opened(self, folder: Path) -> Model:
+        """The model of a checkpoint of this run's, on the device."""
+        model = self.new_model()
+        checkpoint.restore(folder, model, None)
+        return model
+
     def begin(self, place: Place, model: Model, optimizer: Optimizer) -> TrainerState:
         """The state to go on from: the stage's newest checkpoint, or a new state that follows the records before it.
 
         Model and optimizer are filled from the stage's checkpoint; the folder's files are cut back to what the state
         knows.
         """
-        newest = processes.first_says(lambda: checkpoint.latest(self.folder.checkpoints, place.name))
+        state, newest = self.go_on(place)
         if newest is not None:
-            state = checkpoint.restore(newest, model, optimizer)
-        else:
-            state = TrainerState(place.name, lengths=self.lengths_before(place), identity=place.digest)
-        # Behind a finished stage may stand the records of the next one.
-        if not state.finished and processes.is_first():
-            self.folder.rewind(state.lengths)
+            checkpoint.restore(newest, model, optimizer)
         return state
-
-    def lengths_before(self, place: Place) -> dict[str, int]:
-        """Bytes of the folder's appended files where the stage's own records begin."""
-        after = place.after
-        return {} if after is None else processes.first_says(lambda: checkpoint.read_state(after).lengths)
 
     def keep(self, place: Place, state: TrainerState, model: Model, optimizer: Optimizer, since: float) -> float:
         """The time now, after writing a checkpoint; `since`: when the state's seconds were last brought up to date."""
@@ -142,15 +90,10 @@ class Context:
         self.mirror_new_rows()
         return now
 
-    def record(self, state: TrainerState, kind: str, metrics: dict[str, Any]) -> dict[str, Any]:
-        """The row just appended to metrics.jsonl."""
-        row = state.row(kind, metrics)
-        if processes.is_first():
-            self.folder.append("metrics.jsonl", [row])
-        return row
-
-    def measured(self, state: TrainerState, model: Model, *, final: bool, show: bool) -> dict[str, Any]:
-        """The row of a measurement, not recorded; `show` takes the full number of prompts."""
+    def measured(
+        self, state: TrainerState, model: Model, *, final: bool, show: bool
+    ) -> dict[str, list[dict[str, Any]]]:
+        """A measurement's row for metrics.jsonl, and with `show` responses for rollouts.jsonl; nothing is recorded."""
         settings = self.recipe.evaluate
         with sharding.whole(model), self.precision():
             table = measure(
@@ -163,24 +106,18 @@ class Context:
                 pass_at_k_prompts=settings.pass_at_k_prompts if final else 0,
                 pass_at_k_samples=settings.pass_at_k_samples,
             )
-        return state.row("evaluation", {"final": final, **table})
+        row = state.row("evaluation", {"final": final, **table})
+        return {"metrics.jsonl": [row], "rollouts.jsonl": self._shown(state, model) if show else []}
 
-    def evaluate(self, state: TrainerState, model: Model, *, final: bool, show: bool) -> None:
-        """Measure the model on evaluation prompts and record it; `show` takes the full number of prompts.
-
-        It also keeps responses to a few prompts, the same at every occasion: before and after stand side by side.
-        """
-        row = self.measured(state, model, final=final, show=show)
-        if processes.is_first():
-            self.folder.append("metrics.jsonl", [row])
-        if show:
-            seed = self.recipe.seed
-            prompts = held_out(self.task).prompts(SHOWN_RESPONSES, stream(seed, "shown/prompts"))
-            for mode, generator in (("greedy", None), ("sampled", stream(seed, "shown/samples"))):
-                with sharding.whole(model), self.precision():
-                    found = answer(model, self.task, prompts, generator=generator)
-                self.record_responses(state, "evaluation", mode, found)
-        self.reporter.evaluation(row)
+    def _shown(self, state: TrainerState, model: Model) -> list[dict[str, Any]]:
+        """Responses to a few prompts, greedy and sampled."""
+        seed, rows = self.recipe.seed, []
+        prompts = held_out(self.task).prompts(SHOWN_RESPONSES, stream(seed, "shown/prompts"))
+        for mode, generator in (("greedy", None), ("sampled", stream(seed, "shown/samples"))):
+            with sharding.whole(model), self.precision():
+                answers = answer(model, self.task, prompts, generator=generator)
+            rows += self._responses(state, "evaluation", mode, answers)
+        return rows
 
     def record_responses(
         self,
@@ -195,37 +132,13 @@ class Context:
         """Append the first responses to rollouts.jsonl."""
         if not processes.is_first():
             return
+        rows = self._responses(state, kind, mode, answers, rewards=rewards, advantages=advantages)
+        self.folder.append("rollouts.jsonl", rows)
+
+    def _responses(
+        self, state: TrainerState, kind: str, mode: str, answers: Answers, **columns: torch.Tensor | None
+    ) -> list[dict[str, Any]]:
+        """The rows of rollouts.jsonl of the first responses."""
         rows = list(range(min(SHOWN_RESPONSES, len(answers.rollout.rows))))
-        found = records(self.task, answers, rows, rewards=rewards, advantages=advantages)
         where = {"stage": state.stage, "step": state.step, "kind": kind, "mode": mode}
-        self.folder.append("rollouts.jsonl", [where | record for record in found])
-
-    @property
-    def stopping(self) -> bool:
-        """Whether the user has pressed Ctrl-C; all processes that work together agree, and must all ask."""
-        return processes.any_of_all(self.stop.is_set())
-
-    def stop_if_asked(self) -> None:
-        """Raise Interrupted once the user has pressed Ctrl-C; for all processes at once, as above."""
-        if self.stopping:
-            raise Interrupted
-
-
-@contextmanager
-def stop_on_signals(stop: threading.Event) -> Iterator[None]:
-    """Turn the first Ctrl-C (or SIGTERM) into a request to stop after the step; a second Ctrl-C ends at once."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def ask(number: int, _frame: Any) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
-        stop.set()
-
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        return [where | record for record in records(self.task, answers, rows, **columns)]

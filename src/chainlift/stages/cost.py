@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from chainlift.runs import environment
 from chainlift.stages import needs
@@ -38,14 +39,24 @@ class Cost:
 def estimate(recipe: Recipe) -> Cost:
     """The cost of a run on this machine; takes a few updates of each stage."""
     needs.check(recipe, environment.pick_device(recipe.device))
-    stopwatch, evaluate = Stopwatch(recipe), recipe.evaluate
+    stopwatch, evaluate = _stopwatch(recipe), recipe.evaluate
     inside, whole = 0, 0
     for stage in recipe.stages.values():
         some, ends = stage.num_evaluations(evaluate)
         inside, whole = inside + some, whole + ends
     responses = 2 * (inside * evaluate.during + whole * evaluate.prompts)  # greedy and sampled
+    responses += len(recipe.stages) * evaluate.pass_at_k_prompts * evaluate.pass_at_k_samples
     seconds = {name: stage.seconds(stopwatch) for name, stage in recipe.stages.items()}
     return Cost(seconds, responses * stopwatch.decoded_response())
+
+
+def _stopwatch(recipe: Recipe) -> Any:
+    """What times the steps of the recipe's kinds of stage."""
+    if recipe.is_text:
+        from chainlift.stages.trl.timing import TextStopwatch
+
+        return TextStopwatch(recipe)
+    return Stopwatch(recipe)
 
 
 def told(seconds: float) -> str:

@@ -10,7 +10,7 @@ def expectation(theory: dict[str, Any], *, with_rl: bool) -> str | None:
 
     with_rl: the run goes on with reinforcement learning.
     """
-    if theory["greedy"] is None:
+    if theory["greedy"] is None or theory["greedy_accuracy"] is None:
         return None
     side = "above" if theory["greedy"] == "long" else "not above"
     text = (

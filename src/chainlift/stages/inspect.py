@@ -9,30 +9,28 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from chainlift import memory
+from chainlift import memory, processes, reading
 from chainlift.measure.evaluate import answer, measure
 from chainlift.measure.samples import records
 from chainlift.models import hub
 from chainlift.models.model import Model
+from chainlift.models.pretrained.loading import LanguageModel
 from chainlift.reading import StrPath
+from chainlift.references import Trust
 from chainlift.runs import checkpoint, course, environment
 from chainlift.runs.store import RunFolder
 from chainlift.seeding import stream
 from chainlift.stages import needs
 from chainlift.stages import recipe as recipes
+from chainlift.stages.recipe import Recipe
 from chainlift.tasks import registry
 from chainlift.tasks.base import Task, held_out
 from chainlift.tasks.freshness import freshness
 
+PROMPTS = 4096
+"""Prompts that a model of symbols is measured on where nothing else is said."""
+
 Found = TypeVar("Found")
-
-
-def find(target: StrPath) -> Path:
-    """The checkpoint folder of the small engine that `target` is or holds; ValueError if there is none."""
-    target = Path(target)
-    if (target / "recipe.yaml").is_file() and recipes.is_llm(RunFolder(target).recipe()):
-        raise ValueError(f"{target} is a language model's run: chainlift llm evaluate {target}")
-    return newest(target)
 
 
 def newest(target: StrPath) -> Path:
@@ -50,20 +48,57 @@ def newest(target: StrPath) -> Path:
     raise ValueError(f"{target} is neither a checkpoint nor a run folder with one")
 
 
+def text_recipe(
+    target: StrPath, source: str | None = None, changes: list[str] | None = None, *, trust: bool = False
+) -> Recipe | None:
+    """The recipe to look at a language model by: `source`, or that of its run; None if it is a model of symbols.
+
+    changes: `key=value` of the task. ValueError where `source` is no recipe of text, or is missing for a package.
+    """
+    overrides = [f"task.{change}" for change in changes or []]
+    if source is not None:
+        recipe = recipes.load(source, overrides, trust=trust)
+        if not recipe.is_text:
+            raise ValueError(f"--recipe: {source} has no task of text; a model of symbols knows its task")
+        return recipe
+    target = Path(target)
+    run = next((folder for folder in (target, target.parent.parent) if (folder / "recipe.yaml").is_file()), None)
+    if run is None and str(target).startswith("package:"):
+        raise ValueError(f"{target} is in no run folder, so say by --recipe on which problems it is to be measured")
+    if run is None or not course.is_text(content := RunFolder(run).recipe()):
+        return None
+    return recipes.override(recipes.build(content, Trust.of(run / "recipe.yaml", None, trust)), overrides)
+
+
 def evaluate(
     target: StrPath,
-    num_prompts: int,
+    num_prompts: int | None = None,
     *,
     temperature: float,
     seed: int,
     changes: list[str] | None = None,
+    recipe: str | None = None,
+    split: str = "test",
+    pass_at_k: int | None = None,
     trust: bool = False,
 ) -> dict[str, Any]:
     """{greedy, sampled} of a checkpoint on prompts of streams that no run uses, and how fresh those are.
 
-    changes: `key=value` of the task, for prompts that it was not trained on, such as longer ones. trust: import the
-    code that the checkpoint names.
+    num_prompts: None: PROMPTS, of a language model as many as its recipe measures. changes: `key=value` of the task,
+    for prompts that it was not trained on, such as longer ones. recipe, split, pass_at_k: of a language model, as
+    trl/inspect.py has them. trust: import the code that the checkpoint names.
     """
+    of_text = text_recipe(target, recipe, changes, trust=trust)
+    if of_text is not None:
+        from chainlift.stages.trl import inspect
+
+        where = _model_of_text(target)
+        options: dict[str, Any] = {"temperature": temperature, "seed": seed, "split": split, "pass_at_k": pass_at_k}
+        return _numbers(inspect.evaluate(where, of_text, prompts=num_prompts, **options), target)
+    if split != "test" or pass_at_k is not None:
+        raise ValueError("--split and --pass-at-k are of language models")
+    num_prompts = PROMPTS if num_prompts is None else num_prompts
+    processes.join(torch.device(environment.own_device("auto")))
     model, task = load(target, trust=trust)
     if changes:
         task = _changed(model, task, changes)
@@ -78,7 +113,7 @@ def evaluate(
         temperature=temperature,
         pass_at_k_prompts=min(num_prompts, 256),
     )
-    return _numbers({"checkpoint": str(find(target)), **freshness(task, None).as_dict(), **table}, target)
+    return _numbers({"checkpoint": str(newest(target)), **freshness(task, None).as_dict(), **table}, target)
 
 
 def sample(
@@ -89,12 +124,19 @@ def sample(
     count: int,
     temperature: float,
     seed: int,
+    recipe: str | None = None,
     trust: bool = False,
 ) -> list[dict[str, Any]]:
     """`count` responses (1 if greedy) to a prompt in text, or to one that is drawn; ValueError if it does not fit.
 
-    trust: import the code that the checkpoint names.
+    recipe: of a language model that is in no run folder. trust: import the code that the checkpoint names.
     """
+    of_text = text_recipe(target, recipe, trust=trust)
+    if of_text is not None:
+        from chainlift.stages.trl import inspect
+
+        where, options = _model_of_text(target), {"greedy": greedy, "count": count}
+        return inspect.sample(where, of_text, prompt, temperature=temperature, seed=seed, **options)
     model, task = load(target, trust=trust)
     tokens = (
         held_out(task).prompts(1, stream(seed, "sample-command/prompt")) if prompt is None else _encode(task, prompt)
@@ -111,6 +153,11 @@ def sample(
     return _numbers(records(task, answers, list(range(len(answers.rollout.rows)))), target)
 
 
+def _model_of_text(target: StrPath) -> str:
+    """The folder, package or hub name of a language model; of a run folder, its last checkpoint."""
+    return str(newest(target) if (Path(target) / "recipe.yaml").is_file() else target)
+
+
 def _numbers(found: Found, target: StrPath) -> Found:
     """What was measured; ValueError if a NaN or an infinity is in it, as of weights that are far too large."""
     try:
@@ -121,12 +168,32 @@ def _numbers(found: Found, target: StrPath) -> Found:
 
 
 def load(target: StrPath, *, trust: bool = False) -> tuple[Model, Task]:
-    """(model, task) of a checkpoint, on the best device; ValueError if it is none or damaged.
+    """(model, task) of a checkpoint of symbols, on the best device; ValueError if it is none or damaged.
 
     trust: import the code that the checkpoint names.
     """
-    model, task = hub.load(find(target), trust=trust)
-    return model.to(torch.device(environment.pick_device("auto"))), task
+    folder = newest(target)
+    if _is_of_transformers(folder):
+        raise ValueError(f"{folder} holds a language model; say by --recipe which problems it is for")
+    model, task = hub.load(folder, trust=trust)
+    return model.to(torch.device(environment.own_device("auto"))), task
+
+
+def model_of(target: StrPath, *, trust: bool = False) -> Model | LanguageModel:
+    """The model of a checkpoint on the best device: ours, or that of transformers with its tokenizer."""
+    of_text = text_recipe(target, trust=trust)
+    if of_text is None:
+        return load(target, trust=trust)[0]
+    from chainlift.stages.trl import inspect
+
+    return inspect.load(_model_of_text(target), of_text)
+
+
+def _is_of_transformers(folder: Path) -> bool:
+    """Whether a folder holds a model of transformers that does not say which task of symbols it is for."""
+    file = folder / "config.json"
+    config = reading.json_mapping(file) if file.is_file() else {}
+    return "architectures" in config and "chainlift" not in config
 
 
 def _changed(model: Model, task: Task, changes: list[str]) -> Task:

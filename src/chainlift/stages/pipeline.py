@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,12 @@ from chainlift.runs import environment, together
 from chainlift.runs.reporter import Reporter, Silent
 from chainlift.runs.store import RunFolder
 from chainlift.stages import cost, needs, sharing
-from chainlift.stages.context import Context, stop_on_signals
+from chainlift.stages.context import Context
 from chainlift.stages.expectation import expectation
 from chainlift.stages.prediction import predicted
 from chainlift.stages.recipe import Recipe
 from chainlift.stages.rl import ReinforcementLearning
+from chainlift.stages.run_context import RunContext, stop_on_signals
 from chainlift.stages.stage import Stage
 from chainlift.stages.summary import summarise
 from chainlift.tasks import registry as tasks
@@ -62,8 +64,8 @@ def run(
     out = Path(out)
     device, reporter = _begin(recipe, reporter, shard=shard)
     folder = together.opened(out / recipe.run_id, recipe.model_dump(mode="json"), recipe.digest, fresh=fresh)
-    context = Context(recipe, folder, reporter, device, shard=shard)
-    with together.hold(folder, wait=wait):
+    context = _context(recipe, folder, reporter, device, shard=shard)
+    with _held(context, wait=wait), closing(context):
         if processes.from_first(folder.done):
             processes.first_says(lambda: _must_be_same(recipe, folder))
             reporter.say(f"{recipe.run_id} is done already")
@@ -83,24 +85,52 @@ def run(
     return Result(folder.path, processes.first_says(folder.summary), report)
 
 
+@contextmanager
+def _held(context: RunContext, *, wait: bool) -> Iterator[None]:
+    """Hold the run's folder; Ctrl-C ends the waiting for it as it ends a stage, by Interrupted."""
+    with ExitStack() as held:
+        with stop_on_signals(context.stop):
+            held.enter_context(together.hold(context.folder, wait=wait, meanwhile=context.stop_if_asked))
+        yield
+
+
 def plan(recipe: Recipe, out: Path) -> str:
     """What a run would compute, as YAML: the resolved recipe, then comments with its size, time and folder."""
+    lines = _plan_of_text(recipe) if recipe.is_text else _plan_of_symbols(recipe)
+    return "\n".join(
+        [
+            yaml_text.dump(recipe.model_dump(mode="json")).rstrip(),
+            *(f"# {name}: {_size(stage)}; {_shared_as(recipe, name)}" for name, stage in recipe.stages.items()),
+            *(f"# {line}" for line in lines),
+            f"# folder: {out / recipe.run_id}",
+        ]
+    )
+
+
+def _plan_of_symbols(recipe: Recipe) -> list[str]:
     needs.check(recipe, environment.pick_device(recipe.device))
-    task = tasks.build(recipe.task)
-    model = families.build(recipe.model, task)
-    lines = [
-        yaml_text.dump(recipe.model_dump(mode="json")).rstrip(),
-        f"# model: {model.describe()}",
-        *(f"# {name}: {_size(stage)}; {_shared_as(recipe, name)}" for name, stage in recipe.stages.items()),
-    ]
-    lines.append(f"# time here, from a few timed updates: {cost.estimate(recipe)}")
-    lines.append(f"# folder: {out / recipe.run_id}")
-    return "\n".join(lines)
+    model = families.build(recipe.model, tasks.build(recipe.task))
+    return [f"model: {model.describe()}", f"time here, from a few timed updates: {cost.estimate(recipe)}"]
+
+
+def _plan_of_text(recipe: Recipe) -> list[str]:
+    from chainlift.stages.trl import plan
+
+    return plan.lines(recipe)
+
+
+def _context(recipe: Recipe, folder: RunFolder, reporter: Reporter, device: torch.device, *, shard: bool) -> RunContext:
+    """What the recipe's stages are given."""
+    if recipe.is_text:
+        from chainlift.stages.trl.context import TextContext
+
+        return TextContext(recipe, folder, reporter, device, shard=shard)
+    return Context(recipe, folder, reporter, device, shard=shard)
 
 
 def _begin(recipe: Recipe, reporter: Reporter, *, shard: bool = False) -> tuple[torch.device, Reporter]:
     """(device, reporter) of this process, which may be one of several that were launched together."""
-    device = torch.device(environment.own_device(recipe.device))
+    device = _device(recipe)
     needs.check(recipe, device.type)
     environment.use_threads(recipe.threads)
     if recipe.compile:
@@ -112,6 +142,16 @@ def _begin(recipe: Recipe, reporter: Reporter, *, shard: bool = False) -> tuple[
     if (note := environment.device_note(recipe.device)) is not None:
         reporter.say(note)
     return device, reporter
+
+
+def _device(recipe: Recipe) -> torch.device:
+    """Where this process computes; ValueError if that is not there."""
+    try:
+        return torch.device(environment.own_device(recipe.device))
+    except ValueError as error:
+        if not recipe.is_text:
+            raise
+        raise ValueError(f"{error}; --dry-run shows what it would cost on GPUs") from error
 
 
 def _must_be_same(recipe: Recipe, folder: RunFolder) -> None:

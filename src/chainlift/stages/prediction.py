@@ -29,6 +29,8 @@ def predicted(recipe: Recipe) -> dict[str, Any]:
     stages of the recipe these are, with their own predictions. Of a schedule the last value counts, as the minimiser of
     the loss is that of the last demonstrations.
     """
+    if recipe.is_text:
+        return _of_text(recipe)
     learner = _learner(recipe)
     if learner is None:
         return _unknown() | {"stages": {}}
@@ -39,6 +41,28 @@ def predicted(recipe: Recipe) -> dict[str, Any]:
     if rl_name is not None:
         stages[rl_name] = found["rl"]
     return found | {"stages": stages}
+
+
+def _of_text(recipe: Recipe) -> dict[str, Any]:
+    """Predictions for a language model, of stages that are fine-tuned from the recipe's own model.
+
+    Both forms open differently, so the form is chosen at the first token (docs/theory.md, "A marker"): greedy answers
+    are short below p_cot = 1/2, and up to 1/(1 + q) where the long form opens with its likeliest word q of the time.
+    Accuracies depend on what the model knows, before RL and after it; calibration does not.
+    """
+    threshold = closed_forms.threshold(2, marker=True)
+    first = next(iter(recipe.stages))
+    p = recipe.mixture_of(first).last
+    is_tuned = getattr(recipe.stages[first], "max_length", None) is not None
+    known = {"sampled_long_share": p} if is_tuned and recipe.stages[first].start is None else {}
+    short = "short" if known and p < threshold else None
+    return _unknown() | {
+        "threshold": threshold,
+        "greedy": short,
+        "greedy_long_share": 0.0 if short else None,
+        **known,
+        "stages": {first: known} | {name: {} for name in recipe.stages if name != first},
+    }
 
 
 def _learner(recipe: Recipe) -> tuple[str, NextTokenPrediction] | None:

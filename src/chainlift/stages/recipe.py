@@ -9,7 +9,6 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import Field, SerializeAsAny, ValidationInfo, field_validator, model_validator
 
-from chainlift.learning import reward as rewards
 from chainlift.measure.evaluate import EvaluateSettings
 from chainlift.models import checksums, families
 from chainlift.models.blocks import ModelSettings
@@ -26,7 +25,6 @@ from chainlift.stages.base_recipe import (
     KeyedError,
     content_of,
     in_stages,
-    is_llm,
     part,
     shipped,
     validated,
@@ -37,6 +35,7 @@ from chainlift.tasks import registry as tasks
 from chainlift.tasks.base import has_chains
 from chainlift.tasks.mixture import MixtureSettings
 from chainlift.tasks.running_sum import RunningSumSettings
+from chainlift.text.task import is_text
 
 AnyStage = TypeVar("AnyStage", bound=Stage)
 
@@ -109,13 +108,16 @@ class Recipe(BaseRecipe):
 
     @model_validator(mode="after")
     def _model_fits_task(self) -> Recipe:
-        task = tasks.build(self.task)
-        families.check(self.model, task)
-        for stage in self.stages.values():
-            if getattr(stage, "optimizer", "") == "muon":
-                families.check_muon(self.model, task)
-            if (reward := getattr(stage, "reward", None)) is not None:
-                rewards.check(reward, task)
+        task = tasks.make(self.task)
+        try:
+            families.check(self.model, task)
+        except ValueError as error:
+            raise KeyedError("model", str(error)) from error
+        for name, stage in self.stages.items():
+            try:
+                stage.check(self, task)
+            except ValueError as error:
+                raise KeyedError(name, str(error)) from error
         if any(self.mixture_of(name).largest > 0 for name in self.stages) and not has_chains(task):
             raise ValueError("mixture.p_cot must be 0, as this task has no long demonstrations (task.chain is null)")
         return self
@@ -152,6 +154,11 @@ class Recipe(BaseRecipe):
         return Recipe.model_construct(**(dict(self) | changes))
 
     @property
+    def is_text(self) -> bool:
+        """Whether the task is one of text, which language models learn."""
+        return is_text(self.task)
+
+    @property
     def prefixes(self) -> list[Recipe]:
         """The recipes of what other stages of this one build on, shortest first: other runs may share them."""
         found = [self.prefix(name) for name in chain.built_on(self.stages)]
@@ -178,8 +185,13 @@ class Recipe(BaseRecipe):
             "mixture": self.mixture_of(name).identity(),
             "start": begins,
             "match_tokens": None if matched is None else self.stage_digest(matched),
-            **{key: whole[key] for key in ("task", "model", "seed", "dtype", "compile", "threads")},
+            **{key: whole[key] for key in ("seed", "dtype", "compile", "threads")},
+            **{key: _without(whole[key], stage.measuring_keys(key)) for key in ("task", "model")},
         }
+
+
+def _without(content: dict[str, Any], keys: frozenset[str]) -> dict[str, Any]:
+    return {key: value for key, value in content.items() if key not in keys}
 
 
 def _weights_digest(folder: str, key: str) -> str:
@@ -197,7 +209,7 @@ def load(
     said = Trust.of(str(source), overrides, trust)
     content = content_of(
         str(source),
-        {**shipped(), **shipped("llm")},
+        shipped(),
         overrides,
         seed=seed,
         kinds={
@@ -206,8 +218,6 @@ def load(
         },
         stage_kind=lambda stage: kinds.find(stage.get("kind"), said),
     )
-    if is_llm(content):
-        raise ValueError(f"{source} is a recipe for language models: chainlift llm posttrain {source}")
     return build(content, said)
 
 

@@ -24,14 +24,14 @@ from chainlift.runs import checkpoint, durable, environment, together
 from chainlift.runs.lock import InUse
 from chainlift.runs.store import APPENDED, RunFolder
 from chainlift.stages import chain
-from chainlift.stages.context import Context
 from chainlift.stages.recipe import Recipe
+from chainlift.stages.run_context import RunContext
 from chainlift.stages.stage import Place
 
 FOLDER = "stages"
 
 
-def place_of(context: Context, name: str) -> Place:
+def place_of(context: RunContext, name: str) -> Place:
     """Where in the context's run a stage is carried out; ValueError if a checkpoint that it starts from is missing."""
     recipe, checkpoints = context.recipe, context.folder.checkpoints
     stage, names = recipe.stages[name], list(recipe.stages)
@@ -51,7 +51,7 @@ def place_of(context: Context, name: str) -> Place:
     )
 
 
-def carry_out(context: Context, name: str, out: Path, *, fresh: bool = False) -> None:
+def carry_out(context: RunContext, name: str, out: Path, *, fresh: bool = False) -> None:
     """Bring a stage to its end inside the run folder; trained only if no run under `out` has trained it.
 
     fresh: train it in any case, and share the new one. ValueError if a shared stage is damaged.
@@ -78,7 +78,7 @@ def carry_out(context: Context, name: str, out: Path, *, fresh: bool = False) ->
             processes.first_says(lambda: _publish(context, place, shared, digest, before))
 
 
-def _waiting(context: Context, place: Place) -> Callable[[], None]:
+def _waiting(context: RunContext, place: Place) -> Callable[[], None]:
     """What is done again and again while another run trains the stage; it says so once."""
     said = False
 
@@ -92,7 +92,7 @@ def _waiting(context: Context, place: Place) -> Callable[[], None]:
     return check
 
 
-def _leave_out_later(context: Context, name: str) -> None:
+def _leave_out_later(context: RunContext, name: str) -> None:
     """Take away checkpoints of later stages: where this one's is lost, their records, behind its own, are cut off."""
     names = list(context.recipe.stages)
     for later in reversed(names[names.index(name) + 1 :]):
@@ -120,12 +120,19 @@ def forget(recipe: Recipe, out: Path) -> None:
                 shared.begin_again(recipe.prefix(name).model_dump(mode="json"), digest)
 
 
+def is_there(prefix: Recipe, out: Path) -> bool:
+    """Whether the last stage of a recipe of first stages, which runs share, is trained under `out`."""
+    name = next(reversed(prefix.stages))
+    shared = folder_of(out, name, prefix.stage_digest(name), prefix.seed)
+    return RunFolder(out / prefix.run_id).done or RunFolder(shared).done
+
+
 def folder_of(out: Path, name: str, digest: str, seed: int) -> Path:
     """Where a stage is shared."""
     return out / FOLDER / f"{name}-{digest}-s{seed}"
 
 
-def _start(context: Context, name: str, other: str | None, step: int | None) -> Path | None:
+def _start(context: RunContext, name: str, other: str | None, step: int | None) -> Path | None:
     """The checkpoint folder that a stage starts from."""
     if other is None:
         return None
@@ -143,7 +150,7 @@ def _optimizer(stage: Any) -> str | None:
     return getattr(stage, "optimizer", None)
 
 
-def _opened(context: Context, name: str, path: Path, digest: str, *, fresh: bool) -> RunFolder:
+def _opened(context: RunContext, name: str, path: Path, digest: str, *, fresh: bool) -> RunFolder:
     """The folder of a shared stage; fresh: emptied if it cannot be used."""
     content = context.recipe.prefix(name).model_dump(mode="json")
 
@@ -177,7 +184,7 @@ def _holds(shared: RunFolder, place: Place) -> bool:
     return {step for step in range(1, state.step) if place.keeps(step)} <= kept.keys()
 
 
-def _publish(context: Context, place: Place, shared: RunFolder, digest: str, before: dict[str, int]) -> None:
+def _publish(context: RunContext, place: Place, shared: RunFolder, digest: str, before: dict[str, int]) -> None:
     """Put a finished stage where other runs look for it: its records, its checkpoints, and last the marker DONE.
 
     Whatever is there goes: a stage with fewer checkpoints, or what another run that was killed had begun to put there.
@@ -191,11 +198,11 @@ def _publish(context: Context, place: Place, shared: RunFolder, digest: str, bef
     for source in checkpoint.steps(folder.checkpoints, place.name).values():
         checkpoint.copy(source, shared.checkpoints / source.name, lambda n, file: n - before.get(file, 0))
     state = checkpoint.end(folder.checkpoints, place.name)
-    evaluate, keep = context.recipe.evaluate.model_dump(mode="json"), place.stage.model_dump(mode="json")["keep"]
-    shared.finish({"stage": place.name, **place.stage.counts(state), "evaluate": evaluate, "keep": keep})
+    measures, keep = _measures(context.recipe, place), place.stage.model_dump(mode="json")["keep"]
+    shared.finish({"stage": place.name, **place.stage.counts(state), "evaluate": measures, "keep": keep})
 
 
-def _share_late(context: Context, place: Place, shared: RunFolder, digest: str) -> None:
+def _share_late(context: RunContext, place: Place, shared: RunFolder, digest: str) -> None:
     """Share what a run had finished when it was killed, unless another run is at work on that stage."""
     before = context.lengths_before(place)
 
@@ -210,7 +217,7 @@ def _share_late(context: Context, place: Place, shared: RunFolder, digest: str) 
         return
 
 
-def _take(context: Context, place: Place, shared: RunFolder) -> None:
+def _take(context: RunContext, place: Place, shared: RunFolder) -> None:
     """Copy a shared stage into the run folder: its records, and last its final checkpoint."""
     folder, end = context.folder, _measured_again(context, place, shared)
     before = context.lengths_before(place)
@@ -222,8 +229,8 @@ def _take(context: Context, place: Place, shared: RunFolder) -> None:
         folder.rewind(before)
         for file in APPENDED:
             rows = shared.rows(file)
-            if end is not None and file == "metrics.jsonl":
-                rows = [*(row for row in rows if not _is_end(row, last)), end]
+            if end is not None:
+                rows = [*(row for row in rows if not _is_end(row, last)), *end[file]]
             folder.append(file, rows)
         now = folder.lengths()
         for step, source in checkpoint.steps(shared.checkpoints, place.name).items():
@@ -237,9 +244,11 @@ def _take(context: Context, place: Place, shared: RunFolder) -> None:
     context.mirror_new_rows()
 
 
-def _measured_again(context: Context, place: Place, shared: RunFolder) -> dict[str, Any] | None:
-    """The row of a measurement at the stage's end by this run's own settings; None if the shared one is that."""
-    wanted = context.recipe.evaluate
+def _measured_again(context: RunContext, place: Place, shared: RunFolder) -> dict[str, list[dict[str, Any]]] | None:
+    """The rows of each file from a measurement at the stage's end by this run's own settings; None if the shared one is
+    that.
+    """
+    wanted = _measures(context.recipe, place)
 
     def newest() -> Path | None:
         same = at_the_end(_measured_by(shared)) == at_the_end(wanted)
@@ -248,20 +257,35 @@ def _measured_again(context: Context, place: Place, shared: RunFolder) -> dict[s
     folder = processes.first_says(newest)
     if folder is None:
         return None
-    model = context.new_model()
-    state = checkpoint.restore(folder, model, None)
-    context.reporter.say(f"{place.title}: measured again, on {wanted.prompts} prompts")
+    model, state = context.opened(folder), processes.first_says(lambda: checkpoint.read_state(folder))
+    context.reporter.say(f"{place.title}: measured again, on {context.recipe.evaluate.prompts} prompts")
     return context.measured(state, model, final=True, show=True)
 
 
-def _measured_by(shared: RunFolder) -> EvaluateSettings:
+def _measures(recipe: Recipe, place: Place) -> dict[str, Any]:
+    """How a run measures a stage: its evaluation settings, and what of task and model decides measurements and no
+    weights.
+    """
+    whole = recipe.identity()
+    own = {
+        f"{part}.{key}": whole[part][key]
+        for part in ("task", "model")
+        for key in sorted(place.stage.measuring_keys(part) & whole[part].keys())
+    }
+    return recipe.evaluate.model_dump(mode="json") | own
+
+
+def _measured_by(shared: RunFolder) -> dict[str, Any]:
     """How the run measured that trained a shared stage; ValueError if its file is damaged."""
     file = shared.path / "summary.json"
     try:
-        return EvaluateSettings(**reading.json_mapping(file)["evaluate"])
+        content = dict(reading.json_mapping(file)["evaluate"])
+        EvaluateSettings(**{key: value for key, value in content.items() if "." not in key})
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{file} is damaged") from error
+    return content
 
 
 def _is_end(row: dict[str, Any], step: int) -> bool:
-    return row["kind"] == "evaluation" and row["step"] == step and bool(row.get("final"))
+    """Whether a row of either file is of the measurement at a stage's end; rows of responses have no `final`."""
+    return row["kind"] == "evaluation" and row["step"] == step and bool(row.get("final", True))

@@ -13,14 +13,17 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, field_validator
 
+from chainlift.learning import reward as rewards
+from chainlift.models import families
 from chainlift.runs.checkpoint import TrainerState
 from chainlift.settings import NOT_HASHED, Settings
+from chainlift.tasks.base import Task
 from chainlift.tasks.mixture import MixtureSettings
+from chainlift.text.task import TextTask
 
 if TYPE_CHECKING:
     from chainlift.measure.evaluate import EvaluateSettings
-    from chainlift.stages.context import Context
-    from chainlift.stages.timing import Stopwatch
+    from chainlift.stages.recipe import Recipe
 
 
 class KeepEvery(Settings):
@@ -68,8 +71,21 @@ class Stage(Settings):
         """Updates of the stage; None if only its start decides."""
         return None
 
+    def check(self, recipe: Recipe, task: Task | TextTask) -> None:
+        """ValueError in one line if the stage cannot learn the recipe's task; by default, if that is one of text."""
+        if isinstance(task, TextTask):
+            raise ValueError(f"kind {self.kind!r} learns tasks of symbols; of text it is trl_sft or trl_rl")
+        if getattr(self, "optimizer", "") == "muon":
+            families.check_muon(recipe.model, task)
+        if (reward := getattr(self, "reward", None)) is not None:
+            rewards.check(reward, task)
+
+    def measuring_keys(self, part: str) -> frozenset[str]:
+        """Keys of a part of the recipe, `task` or `model`, that decide how it is measured and not its weights."""
+        return frozenset()
+
     @abstractmethod
-    def train(self, context: Context, place: Place) -> None:
+    def train(self, context: Any, place: Place) -> None:
         """Carry the stage out from its newest checkpoint to its end, recording and keeping through `context`."""
 
     def counts(self, state: TrainerState) -> dict[str, Any]:
@@ -84,8 +100,8 @@ class Stage(Settings):
         """{settings that decide it: rows of tokens that an update holds at least}."""
         return {}
 
-    def seconds(self, stopwatch: Stopwatch) -> float | None:
-        """Seconds that its steps take here, from a few timed ones; None if the kind has no estimate."""
+    def seconds(self, stopwatch: Any) -> float | None:
+        """Seconds that its steps take here, from a few timed ones (timing.py, trl/timing.py); None: no estimate."""
         return None
 
     def num_evaluations(self, evaluate: EvaluateSettings) -> tuple[int, int]:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from chainlift.runs import checkpoint, course
+from chainlift.runs.shapes import OF_FORMS
 from chainlift.runs.store import RunFolder
 from chainlift.stages import chain
 from chainlift.stages.prediction import predicted
 from chainlift.stages.recipe import Recipe
 from chainlift.tasks import registry as tasks
-from chainlift.tasks.freshness import freshness
+from chainlift.tasks.base import Task
+from chainlift.tasks.freshness import Freshness, freshness
+from chainlift.text.task import TextTask
 
 SHARED = (
     "accuracy",
@@ -23,8 +26,8 @@ SHARED = (
     "digit_accuracy",
 )
 MODES = {
-    "greedy": SHARED,
-    "sampled": (*SHARED, "pass_at_k"),
+    "greedy": (*SHARED, *OF_FORMS),
+    "sampled": (*SHARED, *OF_FORMS, "pass_at_k"),
     "exact": ("n", "enumerated", "accuracy", "long_share", "chain_exactness", "long_share_sem"),
     "decision": (
         "first",
@@ -35,6 +38,8 @@ MODES = {
         "go_on_log_odds",
         "go_on_elsewhere_log_odds",
     ),
+    "opened": ("accuracy",),
+    "opening": ("probability",),
 }
 
 
@@ -50,10 +55,17 @@ def summarise(recipe: Recipe, folder: RunFolder) -> dict[str, Any]:
         drawn[name] = stage.prompts_drawn(state)
         counts = {"tokens": state.tokens, "seconds": round(state.seconds, 1), "prompts": final[-1]["greedy"]["n"]}
         summary[name] = {"kind": stage.kind} | stage.counts(state) | counts | measured(final[-1])
-    task = tasks.build(recipe.task)
-    summary |= freshness(task, _drawn(recipe, drawn)).as_dict()
+    task = tasks.make(recipe.task)
+    summary |= _freshness(task, _drawn(recipe, drawn))
     summary["theory"] = predicted(recipe) | {"chance": task.chance}
     return summary
+
+
+def _freshness(task: Task | TextTask, drawn: int) -> dict[str, Any]:
+    """How fresh the measured prompts are; of published problems only a look at the data tells (`chainlift tasks`)."""
+    if isinstance(task, TextTask):
+        return Freshness(True, None, 0.0).as_dict() if task.is_held_out else {}
+    return freshness(task, drawn).as_dict()
 
 
 def _drawn(recipe: Recipe, drawn: dict[str, int]) -> int:

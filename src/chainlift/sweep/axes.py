@@ -7,8 +7,8 @@ import math
 import re
 from collections.abc import Callable, Sequence
 
-from chainlift.sweep import kinds
-from chainlift.sweep.kinds import AnyRecipe
+from chainlift.stages import recipe as recipes
+from chainlift.stages.recipe import Recipe
 
 LONGEST_RANGE = 10_000
 MOST_CELLS = 100_000
@@ -30,7 +30,7 @@ def parse(text: str) -> tuple[str, list[str]]:
 
 def expand(
     source: str, texts: Sequence[str], seeds: Sequence[int], *, zipped: bool = False, trust: bool = False
-) -> list[AnyRecipe]:
+) -> list[Recipe]:
     """The recipes of a grid, seeds slowest, without doubles.
 
     zipped: the axes of more than one value go side by side, as columns of a table do, instead of every combination.
@@ -38,8 +38,8 @@ def expand(
     ValueError in one line that names the key, also where zipped axes differ in length.
     """
 
-    def load(overrides: list[str], seed: int) -> AnyRecipe:
-        return kinds.load(source, overrides, seed=seed, trust=trust)
+    def load(overrides: list[str], seed: int) -> Recipe:
+        return recipes.load(source, overrides, seed=seed, trust=trust)
 
     return combined([parse(text) for text in texts], seeds, load, zipped=zipped)
 
@@ -47,10 +47,10 @@ def expand(
 def combined(
     axes: Sequence[tuple[str, list[str]]],
     seeds: Sequence[int],
-    load: Callable[[list[str], int], AnyRecipe],
+    load: Callable[[list[str], int], Recipe],
     *,
     zipped: bool = False,
-) -> list[AnyRecipe]:
+) -> list[Recipe]:
     """The recipes that `load` makes of a grid's overrides and seeds: of axes (key, values), as `expand` says."""
     keys = [key for key, _ in axes]
     if "seed" in keys:

@@ -21,9 +21,8 @@ from chainlift.report.claim_table import markdown
 from chainlift.report.picture import Picture, plain
 from chainlift.runs import environment
 from chainlift.runs.durable import write_file
-from chainlift.sweep import kinds
+from chainlift.stages.recipe import Recipe
 from chainlift.sweep.grid import Finished
-from chainlift.sweep.kinds import AnyRecipe
 
 QUICK_STAGE_1 = (
     "model.family=mistral", "model.width=64", "pretrain.batch_size=128", "pretrain.optimizer=muon", "pretrain.lr=3e-3",
@@ -36,7 +35,7 @@ QUICK_STAGE_1 = (
 class Runs(Protocol):
     """The recipes that a claim needs."""
 
-    def __call__(self, seeds: Sequence[int], quick: bool = False) -> list[AnyRecipe]:
+    def __call__(self, seeds: Sequence[int], quick: bool = False) -> list[Recipe]:
         """For some seeds; `quick`: smaller ones of the same shape."""
         ...
 
@@ -142,7 +141,7 @@ def _seconds(finished: list[Finished]) -> dict[str, float]:
     for run in finished:
         seconds = {name: run.summary[name]["seconds"] for name in run.summary["stages"]}
         spent.append(sum(seconds.values()))
-        each |= {kinds.stage_key(run.recipe, name): value for name, value in seconds.items()}
+        each |= {(name, run.recipe.stage_digest(name), run.recipe.seed): value for name, value in seconds.items()}
     return {"median": statistics.median(spent), "most": max(spent), "all": sum(each.values())}
 
 

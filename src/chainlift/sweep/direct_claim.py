@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from chainlift.measure.finding import Finding
+from chainlift.stages.recipe import Recipe
 from chainlift.sweep.claims import Claim, after, by_seed
 from chainlift.sweep.grid import Finished, cross
-from chainlift.sweep.kinds import AnyRecipe
 
 DIGITS = (2, 3, 4, 5, 6, 8, 10, 15, 20, 30)
 QUICK_DIGITS, QUICK = (3, 15), ("pretrain.steps=200", "evaluate.every=200", "model.width=32")
@@ -24,7 +24,7 @@ ONLY_SHORT = (
 )
 
 
-def runs(seeds: Sequence[int], quick: bool = False) -> list[AnyRecipe]:
+def runs(seeds: Sequence[int], quick: bool = False) -> list[Recipe]:
     """The model of `tiny` on 384,000 short demonstrations, over d."""
     if quick:
         return cross("tiny", {"task.d": QUICK_DIGITS}, seeds, *ONLY_SHORT, *QUICK)

@@ -11,10 +11,11 @@ from typing import Any
 
 from chainlift.report.terminal import Reporter
 from chainlift.runs.store import RunFolder, read_rows
+from chainlift.stages import recipe as recipes
 from chainlift.stages.failures import Interrupted
-from chainlift.sweep import jobs, kinds, launchers
+from chainlift.stages.recipe import Recipe
+from chainlift.sweep import jobs, launchers
 from chainlift.sweep.jobs import Job, Status
-from chainlift.sweep.kinds import AnyRecipe
 from chainlift.sweep.launchers import Options
 
 
@@ -22,7 +23,7 @@ from chainlift.sweep.launchers import Options
 class Finished:
     """A finished run: its recipe, its summary and where the rest of its record is."""
 
-    recipe: AnyRecipe
+    recipe: Recipe
     summary: dict[str, Any]
     folder: Path
 
@@ -32,25 +33,25 @@ class Finished:
         return [row for row in rows if row["stage"] == stage and row["kind"] == "evaluation"]
 
 
-def cross(source: str, settings: Mapping[str, Sequence[object]], seeds: Sequence[int], *fixed: str) -> list[AnyRecipe]:
+def cross(source: str, settings: Mapping[str, Sequence[object]], seeds: Sequence[int], *fixed: str) -> list[Recipe]:
     """The recipes of every combination of `settings` (dotted key: values), for every seed; `fixed` are overrides of
     all. Seeds vary slowest, so that a first seed is whole before the second begins.
     """
     keys = list(settings)
     return [
-        kinds.load(source, [*fixed, *(f"{key}={value}" for key, value in zip(keys, values, strict=True))], seed=seed)
+        recipes.load(source, [*fixed, *(f"{key}={value}" for key, value in zip(keys, values, strict=True))], seed=seed)
         for seed in seeds
         for values in itertools.product(*settings.values())
     ]
 
 
-def finished(recipe: AnyRecipe, out: Path) -> Finished | None:
+def finished(recipe: Recipe, out: Path) -> Finished | None:
     """The finished run of a recipe under `out`, None if it is not done."""
     folder = RunFolder(out / recipe.run_id)
     return Finished(recipe, folder.summary(), folder.path) if folder.done else None
 
 
-def wanted(chosen: Sequence[AnyRecipe], out: Path, *, retry: bool) -> list[AnyRecipe]:
+def wanted(chosen: Sequence[Recipe], out: Path, *, retry: bool) -> list[Recipe]:
     """The recipes whose runs are done, begun or missing; those that failed earlier, too, with `retry`."""
     return [one for one in chosen if retry or RunFolder(out / one.run_id).failure is None]
 
@@ -67,7 +68,7 @@ def complaint(undone: Sequence[str], of: int, out: Path) -> str:
 
 
 def run_all(
-    chosen: Sequence[AnyRecipe], out: Path, reporter: Reporter, options: Options, *, retry: bool = True
+    chosen: Sequence[Recipe], out: Path, reporter: Reporter, options: Options, *, retry: bool = True
 ) -> list[str]:
     """The run_ids of those recipes whose runs failed; all others are done under `out` when this returns.
 

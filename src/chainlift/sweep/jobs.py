@@ -17,9 +17,10 @@ from typing import Any, Literal
 
 from chainlift.report.terminal import Reporter
 from chainlift.runs.store import RunFolder
+from chainlift.stages import recipe as recipes
+from chainlift.stages import sharing
 from chainlift.stages.failures import Interrupted, explain
-from chainlift.sweep import kinds
-from chainlift.sweep.kinds import AnyRecipe
+from chainlift.stages.recipe import Recipe
 
 LAST_LINES = 20
 SEEN_SECONDS = 60.0  # until a file written on another node is seen here, through a network file system's cache
@@ -54,7 +55,7 @@ Tell = Callable[[Job, Status, float], None]
 """Who hears of each job's end: (job, how it ended, seconds that it took)."""
 
 
-def plan(chosen: Sequence[AnyRecipe], out: Path) -> list[Job]:
+def plan(chosen: Sequence[Recipe], out: Path) -> list[Job]:
     """The jobs that recipes need: one each that is not done, and before them first stages that two or more share."""
     out = out.absolute()  # other processes, on other machines, stand elsewhere
     missing = [one for one in chosen if not RunFolder(out / one.run_id).done]
@@ -64,7 +65,7 @@ def plan(chosen: Sequence[AnyRecipe], out: Path) -> list[Job]:
     for one in missing:
         after, wave = None, 0
         for prefix in one.prefixes:
-            if count[prefix.run_id] > 1 and not kinds.is_there(prefix, out):
+            if count[prefix.run_id] > 1 and not sharing.is_there(prefix, out):
                 own = Job(prefix.run_id, prefix.model_dump(), str(out), after=after, wave=wave, is_shared=True)
                 first.setdefault(prefix.run_id, own)
                 after, wave = prefix.run_id, wave + 1
@@ -81,13 +82,15 @@ def work(job: Job, *, threads: int | None = None) -> Status:
     """`done`, or `failed` with the reason in the folder's FAILED, or `stopped` after a signal; raises nothing else."""
     import torch
 
+    from chainlift.stages import pipeline
+
     if threads is not None:
         torch.set_num_threads(threads)
     try:
-        recipe = kinds.build(job.content)
+        recipe = recipes.build(job.content)
         job.folder.forget_failure()
         _must_have_what_is_shared(job)
-        kinds.run(recipe, Path(job.out), Reporter(quiet=True))
+        pipeline.run(recipe, Path(job.out), Reporter(quiet=True), wait=True)
     except Interrupted:
         return "stopped"
     except Exception as error:

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from chainlift.measure.finding import Finding
+from chainlift.stages.recipe import Recipe
 from chainlift.sweep.claims import Claim, after
 from chainlift.sweep.grid import Finished, cross
-from chainlift.sweep.kinds import AnyRecipe
 
 QUICK = (
-    "data.max_steps=2", "data.max_number=10", "finetune.steps=600", "posttrain.updates=10", "evaluate.prompts=256",
+    "task.max_steps=2", "task.max_number=10", "pretrain.steps=600", "posttrain.updates=10", "evaluate.prompts=256",
 )  # fmt: skip
 OPENING = 0.03  # allowed of the opening's probability; the share of long training demonstrations is p_cot within .0074
 GAIN = 0.1  # with no effect, a seed gains as much by chance once in 10,000 times at 512 problems
 
 
-def runs(seeds: Sequence[int], quick: bool = False) -> list[AnyRecipe]:
+def runs(seeds: Sequence[int], quick: bool = False) -> list[Recipe]:
     """The recipe `llm-tiny`."""
     return cross("llm-tiny", {}, seeds, *(QUICK if quick else ()))
 
@@ -37,6 +37,8 @@ def check(finished: list[Finished]) -> list[Finding]:
         ("sampled accuracy of long answers after fine-tuning", "pretrain", "sampled_long_accuracy", None, 0.0),
         ("greedy accuracy of answers made long, after fine-tuning", "pretrain", "opened_accuracy", None, 0.0),
         ("greedy length after fine-tuning, tokens", "pretrain", "greedy_length_mean", None, 0.0),
+        ("greedy long share if fine-tuning goes on instead", "continued_pretrain", "greedy_long_share", 0.0, 0.02),
+        ("greedy accuracy if fine-tuning goes on instead", "continued_pretrain", "greedy_accuracy", None, 0.0),
         ("greedy long share after RL", "posttrain", "greedy_long_share", 1.0, 0.05),
         ("greedy accuracy after RL", "posttrain", "greedy_accuracy", None, 0.0),
         ("sampled accuracy after RL", "posttrain", "sampled_accuracy", None, 0.0),

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Literal, get_args
 
-from chainlift.runs.environment import cores
+from chainlift.launcher import cores
 from chainlift.settings import suggest
 from chainlift.sweep import local, on_ray, on_slurm
 from chainlift.sweep.jobs import Job, Tell

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from functools import partial
 
 from chainlift.measure.finding import Finding
+from chainlift.stages.recipe import Recipe
 from chainlift.sweep.claims import QUICK_STAGE_1, Claim, after, by_seed
 from chainlift.sweep.grid import Finished, cross
-from chainlift.sweep.kinds import AnyRecipe
 from chainlift.sweep.over_p import by_quantity, over_p
 from chainlift.theory import noisy_chain
 
@@ -33,7 +33,7 @@ QUICK_MULTIPLICATION = (
 )  # fmt: skip
 
 
-def noisy_runs(seeds: Sequence[int], quick: bool = False) -> list[AnyRecipe]:
+def noisy_runs(seeds: Sequence[int], quick: bool = False) -> list[Recipe]:
     """The recipe `noisy-chain` over noise and both rewards."""
     noise, fixed = (QUICK_NOISE, QUICK_NOISY) if quick else (NOISE, ())
     return cross("noisy-chain", {"task.noise": noise, "posttrain.reward": REWARDS}, seeds, *fixed)
@@ -59,7 +59,7 @@ def check_noisy(finished: list[Finished]) -> list[Finding]:
     return found
 
 
-def rare_runs(seeds: Sequence[int], quick: bool = False) -> list[AnyRecipe]:
+def rare_runs(seeds: Sequence[int], quick: bool = False) -> list[Recipe]:
     """The recipe `rare-long` over p_cot down to 0, and at the rarest with a longer stage 1."""
     if quick:
         return cross("rare-long", {"mixture.p_cot": QUICK_RARE_P}, seeds, *QUICK_RARE)
@@ -88,7 +88,7 @@ def check_rare(finished: list[Finished]) -> list[Finding]:
     return by_quantity(found)
 
 
-def multiplication_runs(seeds: Sequence[int], quick: bool = False) -> list[AnyRecipe]:
+def multiplication_runs(seeds: Sequence[int], quick: bool = False) -> list[Recipe]:
     """The recipes multiplication-2 and multiplication-3."""
     if quick:
         return cross("multiplication-2", {}, seeds, *QUICK_MULTIPLICATION)

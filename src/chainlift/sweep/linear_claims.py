@@ -7,9 +7,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from chainlift.measure.finding import Finding
+from chainlift.stages.recipe import Recipe
 from chainlift.sweep.claims import Claim
 from chainlift.sweep.grid import Finished, cross
-from chainlift.sweep.kinds import AnyRecipe
 from chainlift.sweep.over_p import P, over_p, threshold
 from chainlift.theory import closed_forms, linear_model
 
@@ -25,7 +25,7 @@ NEAR = 0.12
 with their slower learning, do not weigh on it."""
 
 
-def ntp_runs(seeds: Sequence[int], quick: bool = False) -> list[AnyRecipe]:
+def ntp_runs(seeds: Sequence[int], quick: bool = False) -> list[Recipe]:
     """linear-ntp over p_cot."""
     if quick:
         return cross("linear-ntp", {P: QUICK_NTP_P}, seeds, *QUICK_NTP)
@@ -55,7 +55,7 @@ def check_ntp(finished: list[Finished]) -> list[Finding]:
     ]
 
 
-def degree_runs(seeds: Sequence[int], quick: bool = False) -> list[AnyRecipe]:
+def degree_runs(seeds: Sequence[int], quick: bool = False) -> list[Recipe]:
     """linear-degree over p_cot around 1/2; and with degree 2, at p_cot .42."""
     shares, fixed = (QUICK_DEGREE_P, QUICK_DEGREE) if quick else (DEGREE_P, ())
     first = cross("linear-degree", {P: shares}, seeds, *fixed)

@@ -7,9 +7,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from chainlift.measure.finding import Finding
+from chainlift.stages.recipe import Recipe
 from chainlift.sweep.claims import QUICK_STAGE_1, Claim, after, by_seed
 from chainlift.sweep.grid import Finished, cross
-from chainlift.sweep.kinds import AnyRecipe
 from chainlift.sweep.over_p import GO_ON, P, by_quantity, is_share, over_p, threshold
 from chainlift.sweep.parity_pictures import NEAR, lifts_pictures, stalls_pictures, threshold_pictures
 from chainlift.theory import closed_forms
@@ -30,7 +30,7 @@ SOON = 20
 """Updates within which RL is claimed to lift."""
 
 
-def stalls_runs(seeds: Sequence[int], quick: bool = False) -> list[AnyRecipe]:
+def stalls_runs(seeds: Sequence[int], quick: bool = False) -> list[Recipe]:
     """The recipe `ntp-stalls`: a million demonstrations."""
     return cross("ntp-stalls", {}, seeds, *(QUICK_STALLS if quick else ()))
 
@@ -66,7 +66,7 @@ def check_stalls(finished: list[Finished]) -> list[Finding]:
     return found
 
 
-def lifts_runs(seeds: Sequence[int], quick: bool = False) -> list[AnyRecipe]:
+def lifts_runs(seeds: Sequence[int], quick: bool = False) -> list[Recipe]:
     """The recipe `headline`."""
     return cross("headline", {}, seeds, *(QUICK_HEADLINE if quick else ()))
 
@@ -99,7 +99,7 @@ def check_lifts(finished: list[Finished]) -> list[Finding]:
     return found
 
 
-def threshold_runs(seeds: Sequence[int], quick: bool = False) -> list[AnyRecipe]:
+def threshold_runs(seeds: Sequence[int], quick: bool = False) -> list[Recipe]:
     """The recipe `threshold` over p_cot."""
     if quick:
         return cross("threshold", {P: QUICK_SHARES}, seeds, *QUICK_THRESHOLD)
@@ -128,7 +128,7 @@ def _far_from(threshold: float, below: float, above: float) -> Callable[[float],
     return predicted
 
 
-def capacity_runs(seeds: Sequence[int], quick: bool = False) -> list[AnyRecipe]:
+def capacity_runs(seeds: Sequence[int], quick: bool = False) -> list[Recipe]:
     """The recipe `capacity` over layers and width."""
     layers, widths, fixed = (QUICK_LAYERS, QUICK_WIDTHS, QUICK_CAPACITY) if quick else (LAYERS, WIDTHS, ())
     return cross("capacity", {"model.layers": layers, "model.width": widths}, seeds, *fixed)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from chainlift.measure.finding import Finding
+from chainlift.stages.recipe import Recipe
 from chainlift.sweep.claims import QUICK_STAGE_1, Claim, after, by_seed
 from chainlift.sweep.grid import Finished, cross
-from chainlift.sweep.kinds import AnyRecipe
 from chainlift.sweep.over_p import by_quantity, is_share
 from chainlift.sweep.posttrain_pictures import REWARDS, SETTING, algorithms_pictures, switch_pictures
 
@@ -32,7 +32,7 @@ HARD = ("star", "end_to_end", 1.5)
 SWITCH = "pretrain.steps"
 
 
-def algorithms_runs(seeds: Sequence[int], quick: bool = False) -> list[AnyRecipe]:
+def algorithms_runs(seeds: Sequence[int], quick: bool = False) -> list[Recipe]:
     """The recipe `algorithms` over algorithm, reward and temperature."""
     temperatures, fixed = (QUICK_TEMPERATURES, QUICK_ALGORITHMS) if quick else (TEMPERATURES, ())
     grid = {"posttrain.reward": REWARDS, "posttrain.temperature": temperatures}
@@ -62,7 +62,7 @@ def check_algorithms(finished: list[Finished]) -> list[Finding]:
     return by_quantity(found)
 
 
-def switch_runs(seeds: Sequence[int], quick: bool = False) -> list[AnyRecipe]:
+def switch_runs(seeds: Sequence[int], quick: bool = False) -> list[Recipe]:
     """The recipe `switch-time` over the length of stage 1."""
     if quick:
         return cross("switch-time", {SWITCH: QUICK_STEPS}, seeds, *QUICK_SWITCH)

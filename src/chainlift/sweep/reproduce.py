@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from chainlift.report.terminal import Reporter
+from chainlift.stages.recipe import Recipe
 from chainlift.sweep import claims, grid
 from chainlift.sweep.claims import Claim, Outcome
 from chainlift.sweep.grid import Finished
-from chainlift.sweep.kinds import AnyRecipe
 from chainlift.sweep.launchers import Options
 from chainlift.visible import one_line
 
@@ -60,13 +60,13 @@ def reproduce(
 
 def needed(
     chosen: Sequence[Claim], *, seeds: Sequence[int] | None = None, quick: bool = False
-) -> dict[str, list[AnyRecipe]]:
+) -> dict[str, list[Recipe]]:
     """The recipes that each claim needs, by its name; ValueError for fewer than two seeds."""
     if seeds is not None and len(set(seeds)) < 2:
         raise ValueError("--seeds: a claim needs at least two seeds, as its intervals are over seeds")
     return {claim.name: claim.runs(seeds or claim.seeds[: QUICK_SEEDS if quick else None], quick) for claim in chosen}
 
 
-def all_of(wanted: Mapping[str, Sequence[AnyRecipe]]) -> list[AnyRecipe]:
+def all_of(wanted: Mapping[str, Sequence[Recipe]]) -> list[Recipe]:
     """The recipes of all claims, each once, as claims share runs."""
     return list({one.run_id: one for recipes in wanted.values() for one in recipes}.values())

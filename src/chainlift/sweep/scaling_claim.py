@@ -13,9 +13,9 @@ from collections.abc import Callable, Sequence
 
 from chainlift.measure.finding import Finding
 from chainlift.measure.statistics import power_law
+from chainlift.stages.recipe import Recipe
 from chainlift.sweep.claims import Claim, by_seed
 from chainlift.sweep.grid import Finished, cross
-from chainlift.sweep.kinds import AnyRecipe
 
 DIGITS = (10, 30, 100, 300, 1000)
 P_AT_DIGITS = 0.25
@@ -39,7 +39,7 @@ def ladder(d: int, p: float) -> list[int]:
     return [FIRST_RUNG * 2**rung for rung in range(top + 1)]
 
 
-def scaling_runs(seeds: Sequence[int], quick: bool = False) -> list[AnyRecipe]:
+def scaling_runs(seeds: Sequence[int], quick: bool = False) -> list[Recipe]:
     """The ladders over d at one p_cot and over p_cot at one d."""
     digits, shares = (QUICK_DIGITS, QUICK_P_COT) if quick else (DIGITS, P_COT)
     points = dict.fromkeys([*((d, P_AT_DIGITS) for d in digits), *((DIGITS_AT_P, p) for p in shares)])

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from chainlift.measure.finding import Finding
+from chainlift.stages.recipe import Recipe
 from chainlift.sweep.claims import QUICK_STAGE_1, Claim, first_long
 from chainlift.sweep.grid import Finished, cross
-from chainlift.sweep.kinds import AnyRecipe
 from chainlift.theory import star
 
 LINEAR_P = (0.1, 0.05, 0.02)
@@ -25,7 +25,7 @@ Rounds = list[list[dict[str, Any]]]
 """Evaluations seed by seed, round by round."""
 
 
-def linear_runs(seeds: Sequence[int], quick: bool = False) -> list[AnyRecipe]:
+def linear_runs(seeds: Sequence[int], quick: bool = False) -> list[Recipe]:
     """linear-star over p_cot."""
     if quick:
         return cross("linear-star", {"mixture.p_cot": QUICK_LINEAR_P}, seeds, *QUICK_LINEAR)
@@ -44,7 +44,7 @@ def check_linear(finished: list[Finished]) -> list[Finding]:
     return found
 
 
-def recursion_runs(seeds: Sequence[int], quick: bool = False) -> list[AnyRecipe]:
+def recursion_runs(seeds: Sequence[int], quick: bool = False) -> list[Recipe]:
     """star-recursion as it is."""
     return cross("star-recursion", {}, seeds, *(QUICK_RECURSION if quick else ()))
 

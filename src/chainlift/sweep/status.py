@@ -14,9 +14,9 @@ import torch
 from chainlift.report.terminal import Reporter
 from chainlift.runs import course
 from chainlift.runs.store import RunFolder
+from chainlift.stages import cost, sharing
 from chainlift.stages.cost import told
-from chainlift.sweep import kinds
-from chainlift.sweep.kinds import AnyRecipe
+from chainlift.stages.recipe import Recipe
 from chainlift.sweep.waiting import counted
 from chainlift.visible import one_line
 
@@ -38,7 +38,7 @@ class Row:
     """The run_id of the first stages, shared with others, that are under way and that this run waits for."""
 
 
-def rows(chosen: Sequence[AnyRecipe], out: Path) -> list[Row]:
+def rows(chosen: Sequence[Recipe], out: Path) -> list[Row]:
     """A row for each run of a sweep, in order, with the settings in which the runs differ."""
     flat = [_written(_flat(one.model_dump(mode="json"))) for one in chosen]
     keys = list(dict.fromkeys(key for one in flat for key in one))
@@ -75,7 +75,7 @@ def table(found: Sequence[Row]) -> list[str]:
     return [*lines, total]
 
 
-def costs(chosen: Sequence[AnyRecipe], out: Path, reporter: Reporter, *, threads: int) -> dict[str, float]:
+def costs(chosen: Sequence[Recipe], out: Path, reporter: Reporter, *, threads: int) -> dict[str, float]:
     """{run_id: expected seconds} of the runs that are not done, on one worker of this machine with so many threads.
 
     What several runs share is counted with the first of them. Times are those of a few timed updates of each
@@ -90,11 +90,11 @@ def costs(chosen: Sequence[AnyRecipe], out: Path, reporter: Reporter, *, threads
                 continue
             torch.set_num_threads(one.threads or threads)
             started = time.monotonic()
-            expected = kinds.estimate(one)
+            expected = cost.estimate(one)
             if time.monotonic() - started > NOTICED:
                 reporter.say(f"  {number}/{len(chosen)}  timed a few updates of {one.run_id}")
-            shared = {name: prefix for prefix in one.prefixes for name in kinds.stages_of(prefix)}
-            there = {name for name, prefix in shared.items() if prefix.run_id in paid or kinds.is_there(prefix, out)}
+            shared = {name: prefix for prefix in one.prefixes for name in prefix.stages}
+            there = {name for name, prefix in shared.items() if prefix.run_id in paid or sharing.is_there(prefix, out)}
             found[one.run_id] = expected.without(there)
             paid.update(prefix.run_id for prefix in one.prefixes)
         return found
@@ -107,7 +107,7 @@ def cost_lines(expected: Mapping[str, float], out: Path) -> list[str]:
     return [f"{out / run_id}  about {told(seconds)}" for run_id, seconds in expected.items()]
 
 
-def claim_cost_lines(wanted: Mapping[str, Sequence[AnyRecipe]], expected: Mapping[str, float], out: Path) -> list[str]:
+def claim_cost_lines(wanted: Mapping[str, Sequence[Recipe]], expected: Mapping[str, float], out: Path) -> list[str]:
     """For each claim a line, then one for each run of `expected` that it needs and no claim before it has listed."""
     lines, listed = [], set[str]()
     for name, recipes in wanted.items():
@@ -145,7 +145,7 @@ def _state(folder: RunFolder) -> tuple[State, str]:
     return ("begun" if (folder.path / "recipe.yaml").exists() else "missing"), ""
 
 
-def _shared(one: AnyRecipe, out: Path) -> str | None:
+def _shared(one: Recipe, out: Path) -> str | None:
     """The run_id of the shared first stages of a recipe, if they are begun and not done."""
     for prefix in reversed(one.prefixes):
         folder = RunFolder(out / prefix.run_id)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from chainlift.measure.finding import Finding
+from chainlift.stages.recipe import Recipe
 from chainlift.sweep.claims import QUICK_STAGE_1, Claim
 from chainlift.sweep.grid import Finished, cross
-from chainlift.sweep.kinds import AnyRecipe
 from chainlift.sweep.over_p import FIRST_LEAD, GO_ON, P, by_quantity, over_p, threshold
 from chainlift.theory import closed_forms
 
@@ -26,7 +26,7 @@ QUICK = (*QUICK_STAGE_1, "pretrain.steps=280", "evaluate.every=280")
 QUICK_LEAP = (*QUICK_STAGE_1, "pretrain.steps=280", "evaluate.every=280")
 
 
-def modulus_runs(seeds: Sequence[int], quick: bool = False) -> list[AnyRecipe]:
+def modulus_runs(seeds: Sequence[int], quick: bool = False) -> list[Recipe]:
     """The recipe `modulus` over K, and over p_cot around each K's threshold."""
     chosen = []
     for modulus in QUICK_MODULI if quick else MODULI:
@@ -54,7 +54,7 @@ def check_modulus(finished: list[Finished]) -> list[Finding]:
     return by_quantity(found)
 
 
-def marker_runs(seeds: Sequence[int], quick: bool = False) -> list[AnyRecipe]:
+def marker_runs(seeds: Sequence[int], quick: bool = False) -> list[Recipe]:
     """The recipe `marker` with each choice of markers, over p_cot around the predicted threshold."""
     shares, fixed = (QUICK_MARKED_P, QUICK) if quick else (MARKED_P, ())
     without = cross("modulus", {P: shares["none"]}, seeds, "task.modulus=2", *fixed)  # shared with that claim
@@ -82,7 +82,7 @@ def check_marker(finished: list[Finished]) -> list[Finding]:
     return by_quantity(found)
 
 
-def leap_runs(seeds: Sequence[int], quick: bool = False) -> list[AnyRecipe]:
+def leap_runs(seeds: Sequence[int], quick: bool = False) -> list[Recipe]:
     """The recipe `leap` over p_cot."""
     return cross("leap", {P: QUICK_LEAP_P}, seeds, *QUICK_LEAP) if quick else cross("leap", {P: LEAP_P}, seeds)
 

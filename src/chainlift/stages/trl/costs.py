@@ -1,0 +1,74 @@
+"""What a recipe would cost before it runs, by arithmetic that is shown: tokens, GPU-hours, memory, disk.
+
+Nothing is timed, since the machine that plans is seldom the one that runs. Source of the counts: 6 floating-point
+operations a parameter and trained token, 2 a generated or scored one (Kaplan et al. 2020, arXiv 2001.08361, table 1),
+attention's own part left out, which is small at these lengths. Memory and disk: memory_plan.py.
+"""
+
+from __future__ import annotations
+
+from chainlift.models.pretrained import rounding
+from chainlift.models.pretrained.family import PretrainedSettings
+from chainlift.models.pretrained.sizes import ModelSize
+from chainlift.stages.recipe import Recipe
+from chainlift.stages.trl.lengths import Lengths
+from chainlift.stages.trl.memory_plan import MemoryPlan
+from chainlift.stages.trl.stage import TrlStage
+from chainlift.stages.trl.work import GPU_FLOPS, Work
+from chainlift.text.task import is_text
+
+GPU_NAME = "A100-80GB"
+
+
+def plan(recipe: Recipe, size: ModelSize, lengths: Lengths, *, measured: str) -> list[str]:
+    """Lines of text: sizes, then each stage's tokens, operations and GPU-hours, then memory a device, and the disk.
+
+    measured: where the lengths come from.
+    """
+    memory, model = MemoryPlan(recipe, size, lengths), recipe.model
+    assert isinstance(model, PretrainedSettings)
+    p = recipe.mixture.mean
+    completion = p * lengths.long + (1 - p) * lengths.short
+    works = [(name, work) for name in recipe.stages for work in _works(recipe, name, lengths)]
+    hours = sum(work.hours(size.parameters) for _, work in works)
+    return [
+        f"model: {_amount(size.parameters)} parameters, {_amount(memory.trained)} trained"
+        + (f" (adapters of rank {model.lora.rank})" if model.lora is not None else ""),
+        f"tokens a demonstration: prompt {lengths.prompt:.0f} + completion {completion:.0f} "
+        f"(short {lengths.short:.0f}, long {lengths.long:.0f}, p_cot {p:g}; {measured})",
+        *(work.line(name, size.parameters) for name, work in works),
+        f"sum: about {hours:.2g} hours of one {GPU_NAME} ({GPU_FLOPS / 1e12:.0f} TFLOP/s; "
+        f"{Work.TRAIN_SHARE:.0%} of it in training, {Work.GENERATE_SHARE:.0%} in sampling; evaluations come on top)",
+        *memory.lines(),
+        *_rounded_away(recipe, model),
+    ]
+
+
+def _works(recipe: Recipe, name: str, lengths: Lengths) -> list[Work]:
+    """What a stage computes; one that matches another's tokens as many as that one processes."""
+    stage = recipe.stages[name]
+    assert isinstance(stage, TrlStage)
+    assert is_text(recipe.task)
+    matched = getattr(stage, "match_tokens", None)
+    tokens = None
+    if matched is not None:
+        of_other = [work.tokens for work in _works(recipe, matched, lengths) if work.is_training]
+        tokens = sum(of_other) * getattr(stage, "token_ratio", 1.0)
+    return stage.work(lengths, recipe.mixture_of(name), recipe.task.max_tokens, tokens)
+
+
+def _rounded_away(recipe: Recipe, model: PretrainedSettings) -> list[str]:
+    """How many bfloat16 weights the rates cannot change, if all weights are trained in that form."""
+    if model.weights != "bfloat16" or model.lora is not None:
+        return []
+    rates = {f"{name}.lr": float(getattr(stage, "lr", 0.0)) for name, stage in recipe.stages.items()}
+    return [
+        f"model.weights=bfloat16: of weights with a standard deviation of {rounding.TYPICAL_SD} a step of {key}={lr:g} "
+        f"changes {rounding.changeable_share_of_normal(lr):.2%}"
+        for key, lr in rates.items()
+    ]
+
+
+def _amount(count: int) -> str:
+    """A number of parameters for people."""
+    return f"{count / 1e9:.3g} billion" if count >= 1e9 else f"{count / 1e6:.3g} million"

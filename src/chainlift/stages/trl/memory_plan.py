@@ -1,0 +1,151 @@
+"""What a recipe would take of a device's memory and of the disk, by arithmetic that is shown.
+
+Weights, gradients and AdamW's two averages are counted by the bytes of their numbers (Rajbhandari et al. 2020, arXiv
+1910.02054, section 3.1); what a pass forward keeps for the pass backward by KEPT; what sampling holds by
+sampling_memory.py. TRL computes logits a few tokens at a time, so that an update holds next to none.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from chainlift.models.pretrained.family import PretrainedSettings
+from chainlift.models.pretrained.sampling_memory import GIB, row_bytes
+from chainlift.models.pretrained.sizes import ModelSize
+from chainlift.stages.recipe import Recipe
+from chainlift.stages.trl.lengths import Lengths
+from chainlift.stages.trl.stage import TrlStage
+from chainlift.text.task import is_text
+
+GPU_GIB = 80
+USABLE = 0.92  # of it; the rest goes to fragments and buffers
+KEPT = {"float32": (16, 16, 24), "autocast": (10, 8, 24), "bfloat16": (12, 8, 12)}
+"""Bytes that a block of transformers' Llama keeps of a token, for each unit of its width, of its MLP's, of its keys'.
+
+Counted in transformers 5.24; tests/stages/trl/test_memory_plan.py counts again.
+"""
+
+
+@dataclass(frozen=True)
+class Phase:
+    """What a device holds in one part of a run, in bytes by name."""
+
+    name: str
+    states: dict[str, float]
+    """Of weights and optimizer, which several devices can divide."""
+    own: dict[str, float]
+    """Of the rows that one device works on."""
+
+    def line(self) -> str:
+        """For people."""
+        parts = {key: value for key, value in (self.states | self.own).items() if value}
+        told = " + ".join(f"{key} {value / GIB:.3g}" for key, value in parts.items())
+        return f"memory, {self.name}: {told} = {sum(parts.values()) / GIB:.3g} GiB"
+
+    def fits(self, devices: int) -> bool:
+        """Whether so many devices of GPU_GIB that divide the states have room."""
+        return sum(self.states.values()) / devices + sum(self.own.values()) <= USABLE * GPU_GIB * GIB
+
+
+class MemoryPlan:
+    """The parts of a recipe's run, with what a device holds in each; stages say theirs through it."""
+
+    def __init__(self, recipe: Recipe, size: ModelSize, lengths: Lengths) -> None:
+        assert isinstance(recipe.model, PretrainedSettings)
+        assert is_text(recipe.task)
+        self.recipe, self.size, self.lengths = recipe, size, lengths
+        self.settings, self.max_tokens = recipe.model, recipe.task.max_tokens
+
+    @property
+    def trained(self) -> int:
+        """Parameters that are trained."""
+        return self.size.parameters if self.settings.lora is None else self.size.adapters(self.settings.lora)
+
+    def lines(self) -> list[str]:
+        """Memory of each part of a run, on how many devices it fits, and the disk that it takes at most."""
+        phases = self.phases()
+        devices = 1
+        while not all(phase.fits(devices) for phase in phases) and devices < 1024:
+            devices *= 2
+        fits = all(phase.fits(devices) for phase in phases)
+        needed = f"so it takes {devices} device{'s' if devices > 1 else ''} of {GPU_GIB} GB, states sharded"
+        never = f"so it fits no number of devices of {GPU_GIB} GB: take a smaller micro_batch_size"
+        return [*(phase.line() for phase in phases), needed if fits else never, self._disk()]
+
+    def phases(self) -> list[Phase]:
+        """The parts of a run that may need the most memory: of each stage, and of evaluations."""
+        phases = []
+        for name, stage in self.recipe.stages.items():
+            assert isinstance(stage, TrlStage)
+            phases += stage.memory(name, self)
+        return [*phases, self.sampling("evaluation", self.settings.sampling_rows)]
+
+    def update(self, name: str, stage: TrlStage, most: int, tokens: float, *, reference: bool = False) -> Phase:
+        """An update of at most so many rows of `tokens` each; reference: beside a second copy of the model."""
+        rows = min(stage.micro_batch_size, most)
+        key = f"activations of {rows} x {tokens:.0f} tokens"
+        kept = self.activation_bytes(rows * tokens, checkpointing=stage.gradient_checkpointing)
+        return Phase(name, self._states(with_gradients=True, reference=reference), {key: kept})
+
+    def sampling(self, name: str, rows: int, *, reference: bool = False) -> Phase:
+        """Responses to prompts of mean length, so many at once unless `sampling_gib` holds fewer."""
+        weights = getattr(torch, self.settings.weights)
+        tokens = self.lengths.prompt + self.max_tokens
+        row = row_bytes(self.size.config, round(tokens), weights, bfloat16=self.recipe.dtype == "bfloat16")
+        rows = max(1, min(rows, int(self.settings.sampling_gib * GIB // row)))
+        states = self._states(with_gradients=False, reference=reference)
+        return Phase(name, states, {f"cache and logits of {rows} x {tokens:.0f} tokens": float(rows * row)})
+
+    def activation_bytes(self, tokens: float, *, checkpointing: bool) -> float:
+        """What a pass over so many tokens keeps for the pass backward."""
+        config = self.size.config
+        width, layers = config.hidden_size, config.num_hidden_layers
+        heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+        head = getattr(config, "head_dim", None) or width // config.num_attention_heads
+        autocast = self.recipe.dtype == "bfloat16" and self._weight_bytes == 4
+        of_width, of_mlp, of_keys = KEPT["autocast" if autocast else self.settings.weights]
+        block = of_width * width + of_mlp * self.size.mlp + of_keys * heads * head
+        if checkpointing:
+            return tokens * (layers * width * self._weight_bytes + block)  # each block's input, and one block whole
+        return tokens * layers * block
+
+    @property
+    def _weight_bytes(self) -> int:
+        return getattr(torch, self.settings.weights).itemsize
+
+    @property
+    def _trained_bytes(self) -> int:
+        """Bytes of a trained number, of its gradient and of its averages: adapters are float32."""
+        return 4 if self.settings.lora is not None else self._weight_bytes
+
+    def _states(self, *, with_gradients: bool, reference: bool = False) -> dict[str, float]:
+        """Bytes of the model and its optimizer."""
+        count, each = self.trained, self._trained_bytes
+        states = {"weights": float(self.size.parameters * self._weight_bytes)}
+        if self.settings.lora is not None:
+            states["adapters"] = float(count * each)
+        if self.recipe.dtype == "bfloat16" and self._weight_bytes == 4:
+            # Autocast holds on to it while a pass goes on.
+            states["their bfloat16 copy"] = float(self.size.parameters * 2)
+        states["AdamW"] = float(2 * count * each)
+        if with_gradients:
+            states["gradients"] = float(count * each)
+        if reference and self.settings.lora is None:
+            states["reference model"] = float(self.size.parameters * self._weight_bytes)
+        return states
+
+    def _disk(self) -> str:
+        """What lies on the disk at most: two checkpoints of a trainer while one is written, and two copies of each
+        finished stage's model, the run's own and the shared one.
+        """
+        model = self.size.parameters * self._weight_bytes
+        weights = model if self.settings.lora is None else self.trained * self._trained_bytes
+        checkpoint = weights + 2 * self.trained * self._trained_bytes
+        stages = len(self.recipe.stages)
+        most = max(2 * model * (stages - 1) + 2 * checkpoint, 2 * model * stages)
+        return (
+            f"disk: checkpoints of {checkpoint / 1e9:.3g} GB, two while one is written, models of "
+            f"{model / 1e9:.3g} GB, two of each stage, at most {most / 1e9:.3g} GB together"
+        )

@@ -1,0 +1,39 @@
+"""What --dry-run says of a recipe on language models: its cost by arithmetic, its time here, how several GPUs begin."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+
+from chainlift.models.pretrained import sizes
+from chainlift.models.pretrained.family import PretrainedSettings
+from chainlift.stages import cost
+from chainlift.stages.recipe import Recipe
+from chainlift.stages.trl import costs
+from chainlift.stages.trl.lengths import mean_lengths
+from chainlift.text import task as text_tasks
+
+TIMED = 5e8  # parameters; a few updates of more are not for a look on a laptop
+
+
+def lines(recipe: Recipe) -> list[str]:
+    """Lines of text; no model is loaded or downloaded for them, but a small one for this machine is timed."""
+    assert isinstance(recipe.model, PretrainedSettings)
+    task = text_tasks.of(recipe.task)
+    lengths, measured = mean_lengths(task, recipe.model, task.problems[0])
+    size = sizes.size(recipe.model)
+    planned = costs.plan(recipe, size, lengths, measured=measured)
+    if recipe.device == "cuda":
+        planned += _launch(recipe)
+    elif size.parameters < TIMED:
+        planned.append(f"time here, from a few timed updates: {cost.estimate(recipe)}")
+    return planned
+
+
+def _launch(recipe: Recipe) -> list[str]:
+    """How the run is begun on several GPUs of one machine."""
+    folder = Path(str(resources.files("chainlift"))) / "recipes" / "launch"
+    return [
+        f"on N GPUs: accelerate launch --config_file {folder}/fsdp.yaml --num_processes N -m chainlift run "
+        f"{recipe.name} ...; beside it ddp.yaml, for a model that fits one GPU, and zero3.yaml"
+    ]

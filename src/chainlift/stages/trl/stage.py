@@ -1,0 +1,74 @@
+"""What the two kinds of stage that TRL carries out have in common: their optimizer's settings, and what they refuse."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import Field
+
+from chainlift.settings import NOT_HASHED
+from chainlift.stages import chain
+from chainlift.stages.stage import Stage
+from chainlift.tasks.base import Task
+from chainlift.tasks.mixture import MixtureSettings
+from chainlift.text.task import TextTask
+
+if TYPE_CHECKING:
+    from chainlift.stages.recipe import Recipe
+    from chainlift.stages.trl.lengths import Lengths
+    from chainlift.stages.trl.memory_plan import MemoryPlan, Phase
+    from chainlift.stages.trl.work import Work
+
+TEST = frozenset({"test_limit", "test_size"})
+"""Keys of tasks that choose test problems only."""
+
+
+class TrlStage(Stage):
+    """A stage that a trainer of TRL carries out, by AdamW."""
+
+    lr: float = Field(default=2e-5, gt=0)
+    """Peak learning rate."""
+    schedule: Literal["constant", "linear", "cosine"] = "cosine"
+    """How the rate decays to zero at the last update."""
+    warmup: int = Field(default=0, ge=0)
+    """Updates of linear warm-up."""
+    weight_decay: float = Field(default=0.0, ge=0)
+    """AdamW's, on matrices."""
+    max_grad_norm: float = Field(default=1.0, gt=0)
+    """Largest global gradient norm."""
+    micro_batch_size: int = Field(default=16, ge=1)
+    """Sequences of a forward and backward pass on one device: bounds the memory, gradients are summed up."""
+    gradient_checkpointing: bool = False
+    """Recompute activations in the backward pass: less memory, more time."""
+    checkpoint_every: int = Field(default=100, ge=1, json_schema_extra=NOT_HASHED)
+    """Updates between two checkpoints from which an interrupted run goes on."""
+
+    IGNORES: ClassVar[Mapping[str, frozenset[str]]] = {"task": TEST, "model": frozenset({"download", "shape"})}
+    """By part of the recipe, the keys that decide none of the stage's weights."""
+
+    def check(self, recipe: Recipe, task: Task | TextTask) -> None:
+        """ValueError in one line if the recipe's task is not one of text, or if adapters would have to be kept."""
+        if not isinstance(task, TextTask):
+            raise ValueError(f"kind {self.kind!r} learns tasks of text; of symbols it is ntp or rl")
+        if recipe.compile:
+            raise ValueError("compile is of our own engine; leave it out")
+        starts_inside = chain.split(self.start, recipe.stages)[1] is not None
+        if getattr(recipe.model, "lora", None) is not None and (self.keep != "last" or starts_inside):
+            raise ValueError(
+                "checkpoints inside a stage hold adapters alone (model.lora), from which nothing can start: leave keep "
+                "out, and start from the ends of stages"
+            )
+
+    @abstractmethod
+    def work(self, lengths: Lengths, mixture: MixtureSettings, max_tokens: int, tokens: float | None) -> list[Work]:
+        """What the stage computes; tokens: as many demonstration tokens as that, where another stage decides."""
+
+    @abstractmethod
+    def memory(self, name: str, plan: MemoryPlan) -> list[Phase]:
+        """What a device holds in the parts of the stage, which is called `name`."""
+
+    def measuring_keys(self, part: str) -> frozenset[str]:
+        """Keys of a part of the recipe that decide measurements of the stage and not its weights."""
+        return self.IGNORES.get(part, frozenset())

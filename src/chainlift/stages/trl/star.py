@@ -1,0 +1,254 @@
+"""STaR: sample, keep what is right, fine-tune on it, again; TRL has no trainer of it.
+
+Every round is a fresh SFTTrainer with a fresh optimizer. After a round its model is kept, so that a run which was ended
+goes on from the last whole round. Adapters go on from round to round, like the weights of a model without them; with
+`restart` both begin anew.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import os
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from chainlift import processes
+from chainlift.learning.advantage import is_right
+from chainlift.learning.reward import score
+from chainlift.measure.text import GradedResponse, round_metrics, verdict_of
+from chainlift.models.pretrained.generation import prompt_text
+from chainlift.models.pretrained.loading import LanguageModel
+from chainlift.runs import checkpoint, durable
+from chainlift.runs.checkpoint import TrainerState
+from chainlift.seeding import derive, stream
+from chainlift.stages.stage import Place
+from chainlift.stages.trl import pinned, training
+from chainlift.stages.trl.context import TextContext
+from chainlift.stages.trl.preflight import preflight
+
+if TYPE_CHECKING:
+    from chainlift.stages.trl_rl import TextReinforcementLearning
+
+
+def train(context: TextContext, place: Place, stage: TextReinforcementLearning) -> None:
+    """Rounds up to `updates` updates, from the newest whole round on.
+
+    ValueError where weights are divided between processes, which keep a round's model whole here.
+    """
+    _needs_whole_weights(place.name)
+    state, begun = training.begin(context, place)
+    if state.finished:
+        return
+    every_rounds = context.recipe.evaluate.every_rounds
+    model, tokenizer = _model_at(context, place, begun)
+    context.check_rounding(model, stage.lr, f"{place.name}.lr")
+    since = time.monotonic()
+    with context.reporter.stage(place.title, state.step, stage.updates):
+        if state.step == 0:
+            preflight(context, state, LanguageModel(model, tokenizer), stage)
+            context.evaluate(state, LanguageModel(model, tokenizer), final=False, show=True)
+        while state.step < stage.updates:
+            # Measured before a round, so that the round before it, and its rows, are kept.
+            if state.step and state.step % every_rounds == 0:
+                context.evaluate(state, LanguageModel(model, tokenizer), final=False, show=False)
+            responses = sample_round(context, place, stage, LanguageModel(model, tokenizer), state.round)
+            kept, round_row = _judge(responses, stage)
+            if stage.restart:
+                del model
+                training.free()
+                model, tokenizer = _model_at(context, place, None)
+            model, logs = _updates(context, place, stage, model, tokenizer, kept, state)
+            state.round += 1
+            state.sequences += len(responses)
+            state.tokens += _num_tokens(context, responses, tokenizer)
+            for update in logs:
+                state.step += 1
+                state.tokens += int(update.pop("num_tokens"))
+                row = context.record(state, "update", {"round": state.round, **round_row, **update})
+                context.reporter.update(row)
+            state.seconds += time.monotonic() - since
+            since = time.monotonic()
+            if state.step < stage.updates:
+                processes.first_says(functools.partial(_keep_round, context, place, state, model, tokenizer))
+                context.stop_if_asked()
+        context.evaluate(state, LanguageModel(model, tokenizer), final=True, show=True)
+        state.seconds += time.monotonic() - since
+        processes.first_says(lambda: _finish(context, place, state, model, tokenizer))
+
+
+def _needs_whole_weights(name: str) -> None:
+    for kind, file in (("FSDP", "fsdp.yaml"), ("DEEPSPEED", "zero3.yaml")):
+        if os.environ.get(f"ACCELERATE_USE_{kind}", "").lower() == "true":
+            raise ValueError(
+                f"{name}.algorithm=star keeps the whole model on each device: launch it with ddp.yaml, not {file}"
+            )
+
+
+def _model_at(context: TextContext, place: Place, begun: Path | None) -> LanguageModel:
+    """The model on the device, of the stage's start or of the round `begun`, which holds adapters alone if any."""
+    adapters = training.lora(context)
+    if adapters is None and begun is not None:
+        return context.opened(begun)
+    model, tokenizer = context.start(place)
+    if adapters is not None:
+        from peft import PeftModel, get_peft_model
+
+        if begun is not None:
+            model = PeftModel.from_pretrained(model, str(begun), is_trainable=True)
+        else:
+            with torch.random.fork_rng(devices=[]):
+                training.seed_adapters(context, place)
+                model = get_peft_model(model, adapters)
+    return LanguageModel(model.to(context.device), tokenizer)
+
+
+def _judge(
+    responses: list[GradedResponse], stage: TextReinforcementLearning
+) -> tuple[list[GradedResponse], dict[str, float]]:
+    """(the responses that earn more than half a reward, what the samples say of the policy before the updates)."""
+    verdict = verdict_of(responses)
+    rewards = score(verdict, stage.reward)
+    kept = [response for response, right in zip(responses, is_right(rewards).tolist(), strict=True) if right]
+    probabilities = [p for graded in responses for p in graded.response.probabilities]
+    # Of a sampled token the entropy's unbiased estimate is minus its logarithm.
+    entropy = -sum(math.log(max(p, 1e-12)) for p in probabilities) / max(len(probabilities), 1)
+    return kept, {
+        "reward_mean": float(rewards.double().mean()),
+        "accuracy": float(verdict.answer.double().mean()),
+        "kept_share": len(kept) / len(responses),
+        **round_metrics(verdict, rewards, stage.group_size),
+        "entropy": entropy,
+        "clip_fraction": 0.0,
+    }
+
+
+def sample_round(
+    context: TextContext, place: Place, stage: TextReinforcementLearning, model: LanguageModel, number: int
+) -> list[GradedResponse]:
+    """The graded samples of round `number`, `group_size` for each of its problems."""
+    from chainlift.stages.trl_rl import problems_of_round
+
+    seed, problems = context.recipe.seed, context.task.problems[0]
+    chosen = problems_of_round(problems, stage.prompts, seed=seed, stage=place.name, number=number)
+    return context.evaluator(model).answer(
+        [problem for problem in chosen for _ in range(stage.group_size)],
+        temperature=stage.temperature,
+        seed=seed,
+        name=f"llm/{place.name}/samples/{number}",
+    )
+
+
+def _updates(
+    context: TextContext,
+    place: Place,
+    stage: TextReinforcementLearning,
+    model: Any,
+    tokenizer: Any,
+    kept: list[GradedResponse],
+    state: TrainerState,
+) -> tuple[Any, list[dict[str, float]]]:
+    """(the model, what was logged of each update) after a round's fit on what was kept."""
+    updates = min(stage.updates_per_round, stage.updates - state.step)
+    if not kept:
+        return model, [{"loss": 0.0, "grad_norm": 0.0, "lr": 0.0, "num_tokens": 0.0} for _ in range(updates)]
+    logs = _fit(context, place, stage, model, tokenizer, kept, updates, state.round + 1)
+    training.free()  # the round's optimizer
+    context.stop_if_asked()  # a fit that was ended early is done again
+    return model, logs
+
+
+def _fit(
+    context: TextContext,
+    place: Place,
+    stage: TextReinforcementLearning,
+    model: Any,
+    tokenizer: Any,
+    kept: list[GradedResponse],
+    updates: int,
+    number: int,
+) -> list[dict[str, float]]:
+    """What was logged of each update; an update takes its part of a round's size from shuffles of what was kept."""
+    from datasets import Dataset
+    from transformers import PrinterCallback
+    from trl.trainer.sft_config import SFTConfig
+    from trl.trainer.sft_trainer import SFTTrainer
+
+    seed, batch_size = context.recipe.seed, max(stage.rollouts // stage.updates_per_round, 1)
+    rows: list[GradedResponse] = []
+    epoch = 0
+    while len(rows) < updates * batch_size:
+        draws = stream(seed, "llm/star/shuffle", number, epoch)
+        rows += [kept[i] for i in torch.randperm(len(kept), generator=draws).tolist()]
+        epoch += 1
+    demonstrations = [_demonstration(context, graded) for graded in rows[: updates * batch_size]]
+    fitting = {"micro_batch_size": _divisor(batch_size, stage.micro_batch_size)}
+    place_of_fit = replace(place, stage=stage.model_copy(update=fitting))
+    arguments = training.arguments(context, place_of_fit, batch_size=batch_size, steps=updates)
+    arguments |= {"save_strategy": "no", "seed": derive(seed, "llm/star", number) % 2**31}
+    trainer = SFTTrainer(
+        model=model,
+        args=SFTConfig(**arguments, **pinned.SFT),
+        train_dataset=Dataset.from_list(demonstrations),
+        processing_class=tokenizer,
+        callbacks=[training.Stopper(context)],
+    )
+    trainer.remove_callback(PrinterCallback)
+    trainer.train()
+    logged = [row for row in trainer.state.log_history if "grad_norm" in row]
+    tokens = [0, *(row["num_tokens"] for row in logged)]  # the trainer's sum so far
+    return [
+        {"loss": row["loss"], "grad_norm": row["grad_norm"], "lr": row["learning_rate"], "num_tokens": now - before}
+        for row, before, now in zip(logged, tokens, tokens[1:], strict=False)
+    ]
+
+
+def _num_tokens(context: TextContext, responses: list[GradedResponse], tokenizer: Any) -> int:
+    """Prompt and output tokens of a round's samples, ends of sequence among them."""
+    texts = [prompt_text(context.task.prompt(graded.problem), tokenizer) for graded in responses]
+    of_prompts = sum(len(ids) for ids in tokenizer(texts)["input_ids"])
+    return of_prompts + sum(graded.response.length + graded.is_finished for graded in responses)
+
+
+def _demonstration(context: TextContext, graded: GradedResponse) -> dict[str, Any]:
+    """A kept sample as a demonstration."""
+    asked, text = context.task.prompt(graded.problem), graded.response.text
+    return {
+        "prompt": asked,
+        "completion": text if isinstance(asked, str) else [{"role": "assistant", "content": text.strip()}],
+    }
+
+
+def _divisor(size: int, most: int) -> int:
+    """The largest number up to `most` that divides `size`."""
+    return next(number for number in range(min(size, most), 0, -1) if size % number == 0)
+
+
+def _keep_round(context: TextContext, place: Place, state: TrainerState, model: Any, tokenizer: Any) -> None:
+    """Keep a round's model, of one with adapters these alone."""
+    checkpoints = context.folder.checkpoints
+    state.lengths = context.folder.lengths()
+
+    def fill(folder: Path) -> None:
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        checkpoint.write_state(folder, state)
+
+    durable.write_folder(checkpoints / f"{state.stage}-{state.step}", fill)
+    checkpoint.prune(checkpoints, state, place.stays)
+    context.mirror_new_rows()
+
+
+def _finish(context: TextContext, place: Place, state: TrainerState, model: Any, tokenizer: Any) -> None:
+    """The stage's last checkpoint, adapters put into its weights."""
+    checkpoints = context.folder.checkpoints
+    temporary = checkpoints / f"{durable.TEMPORARY}{state.stage}-{state.step}"
+    durable.clean_up(checkpoints)
+    whole = model if training.lora(context) is None else model.merge_and_unload()
+    whole.save_pretrained(temporary)
+    tokenizer.save_pretrained(temporary)
+    training.end(context, place, state, temporary)

@@ -1,0 +1,96 @@
+"""What TRL's trainers do differently here: they keep whole checkpoints durably, and sample in parts that fit a memory.
+
+Both are mixed into a trainer's class by `made`. They replace methods of one minor release of TRL and transformers,
+which pyproject.toml holds on to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from chainlift import processes
+from chainlift.models.pretrained.sampling_memory import rows_that_fit
+from chainlift.runs import checkpoint, durable
+from chainlift.runs.checkpoint import TrainerState
+
+
+def made(kind: Any, state: Callable[[], TrainerState], stays: Callable[[int], bool], **given: Any) -> Any:
+    """A trainer of TRL's class `kind`.
+
+    state: of the stage at this moment, which goes into its checkpoints; stays: whether one of a step outlives the next.
+    """
+    from transformers import PrinterCallback
+
+    trainer = type(kind.__name__, (_Keeps, _SamplesInParts, kind), {})(**given)
+    trainer.current_state, trainer.stays = state, stays
+    trainer.remove_callback(PrinterCallback)
+    return trainer
+
+
+class _Keeps:
+    """Writes checkpoints as `<stage>-<step>` (runs/checkpoint.py): under another name first, durably, then renamed."""
+
+    args: Any
+    state: Any
+    current_state: Callable[[], TrainerState]
+    stays: Callable[[int], bool]
+    saved_step = 0
+    """The step of the last checkpoint that this process has written."""
+
+    def keep(self) -> None:
+        """Write a checkpoint of this moment."""
+        self._save_checkpoint(None, None)
+
+    def create_model_card(self, *args: Any, **options: Any) -> None:
+        """TRL would write one beside the checkpoints; `chainlift export` writes ours."""
+
+    def _get_output_dir(self, trial: Any) -> str:
+        """Where transformers writes `checkpoint-N`."""
+        return str(self._workshop)
+
+    @property
+    def _workshop(self) -> Path:
+        return Path(self.args.output_dir) / f"{durable.TEMPORARY}writing"
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        checkpoints = Path(self.args.output_dir)
+        processes.first_says(lambda: durable.clean_up(checkpoints))
+        super()._save_checkpoint(model, trial)  # pyright: ignore[reportAttributeAccessIssue]
+        processes.wait_for_all()
+        processes.first_says(lambda: self._put_in_place(checkpoints))
+        self.saved_step = self.state.global_step
+
+    def _put_in_place(self, checkpoints: Path) -> None:
+        state = self.current_state()
+        target = checkpoints / f"{state.stage}-{state.step}"
+        temporary = checkpoints / f"{durable.TEMPORARY}{target.name}"
+        (self._workshop / f"checkpoint-{self.state.global_step}").rename(temporary)
+        (temporary / "training_args.bin").unlink(missing_ok=True)  # a pickle that nothing here reads
+        checkpoint.write_state(temporary, state)
+        durable.put_in_place(temporary, target)
+        self._workshop.rmdir()
+        checkpoint.prune(checkpoints, state, self.stays)
+
+
+class _SamplesInParts:
+    """Samples a round's responses a part at a time; all processes have equally many rows, and so equally many parts."""
+
+    model: Any
+    use_vllm: bool
+    sampled_tokens = 0
+    """Most tokens of prompt and response together."""
+    sampling_gib = 8.0
+    """Memory that the cache and the logits of a part may take."""
+
+    def _generate_single_turn(self, prompt_ids: list[Any], *rest: Any) -> Any:
+        generate: Any = super()._generate_single_turn  # pyright: ignore[reportAttributeAccessIssue]
+        if self.use_vllm:
+            return generate(prompt_ids, *rest)
+        bfloat16 = self.args.bf16  # pyright: ignore[reportAttributeAccessIssue]
+        rows = rows_that_fit(self.model, self.sampled_tokens, self.sampling_gib, bfloat16=bfloat16)
+        parts = [generate(prompt_ids[start : start + rows], *rest) for start in range(0, len(prompt_ids), rows)]
+        if isinstance(parts[0], tuple):  # GRPO gives log-probabilities beside the tokens, None without vLLM
+            return [row for ids, _ in parts for row in ids], None
+        return [row for ids in parts for row in ids]

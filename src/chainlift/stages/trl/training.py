@@ -1,0 +1,257 @@
+"""TRL's trainers under our record: what is passed to all of them, and the callback through which they report."""
+
+from __future__ import annotations
+
+import gc
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import TrainerCallback
+
+from chainlift import processes
+from chainlift.models import checksums
+from chainlift.models.pretrained.loading import LanguageModel
+from chainlift.runs import checkpoint, durable
+from chainlift.runs.checkpoint import TrainerState
+from chainlift.seeding import derive
+from chainlift.stages.failures import Interrupted
+from chainlift.stages.stage import Place
+from chainlift.stages.trl import pinned
+from chainlift.stages.trl.context import TextContext
+from chainlift.stages.trl.stage import TrlStage
+
+Metrics = Callable[[dict[str, float]], dict[str, float]]
+"""From what a trainer logs of an update to what is recorded of it."""
+
+
+def arguments(context: TextContext, place: Place, *, batch_size: int, steps: int) -> dict[str, Any]:
+    """What TRL's configurations of all trainers are given."""
+    stage = place.stage
+    assert isinstance(stage, TrlStage)
+    count = processes.count()
+    rows = min(stage.micro_batch_size, batch_size)
+    if batch_size % (rows * count):
+        raise ValueError(
+            f"{batch_size} sequences an update are not divided by {count} processes times micro_batch_size {rows}"
+        )
+    return {
+        **pinned.OPTIMIZER,
+        "output_dir": str(context.folder.checkpoints),
+        "max_steps": steps,
+        "per_device_train_batch_size": rows,
+        "gradient_accumulation_steps": batch_size // (rows * count),
+        "learning_rate": stage.lr,
+        "lr_scheduler_type": stage.schedule,
+        "warmup_steps": stage.warmup,
+        "weight_decay": stage.weight_decay,
+        "max_grad_norm": stage.max_grad_norm,
+        "gradient_checkpointing": stage.gradient_checkpointing,
+        "logging_steps": 1,
+        "save_strategy": "steps",
+        "save_steps": stage.checkpoint_every,
+        "save_total_limit": None,  # older checkpoints are removed once the newest stands
+        "ddp_find_unused_parameters": False,
+        "report_to": "none",
+        "disable_tqdm": True,
+        "use_cpu": context.device.type == "cpu",
+        "bf16": context.recipe.dtype == "bfloat16",
+        "seed": derive(context.recipe.seed, f"llm/{place.name}") % 2**31,
+        "dataloader_num_workers": 0,
+        "dataloader_pin_memory": context.device.type != "cpu",
+    }
+
+
+def begin(context: TextContext, place: Place) -> tuple[TrainerState, Path | None]:
+    """(the state to go on from, the checkpoint that it stands in); ValueError names a damaged file."""
+    free()  # the model of the stage before, before this one opens its own
+    processes.first_says(lambda: durable.clean_up(context.folder.checkpoints))
+    state, newest = context.go_on(place)
+    if newest is not None and not state.finished:
+        processes.first_says(lambda: checksums.check(newest))
+    return state, newest
+
+
+def run(trainer: Any, recorder: Recorder, begun: Path | None, steps: int) -> None:
+    """Train up to `steps`, from the checkpoint `begun` if there is one; Interrupted, after a checkpoint, when asked."""
+    try:
+        trainer.train(resume_from_checkpoint=None if begun is None else str(begun))
+    except Interrupted:  # in a measurement between two updates
+        if trainer.state.global_step > max(trainer.saved_step, recorder.begun):
+            trainer.keep()
+        raise
+    if recorder.stopped and trainer.state.global_step < steps:
+        raise Interrupted
+
+
+class Stopper(TrainerCallback):
+    """Ends a training when the run is asked to stop."""
+
+    def __init__(self, context: TextContext) -> None:
+        self.context = context
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **given: Any) -> Any:
+        """End it after an update."""
+        if self.context.stopping:
+            control.should_training_stop = True
+        return control
+
+
+class Recorder(TrainerCallback):
+    """Writes down a trainer's updates, measures now and then, keeps our state in checkpoints, and stops when asked."""
+
+    def __init__(
+        self,
+        context: TextContext,
+        place: Place,
+        state: TrainerState,
+        tokenizer: Any,
+        *,
+        every: int,
+        sequences: int,
+        metrics: Metrics,
+        show_start: bool = False,
+        counts_anew: bool = False,
+    ) -> None:
+        """every: updates between two measurements; sequences: of an update; metrics: what is recorded of one.
+
+        show_start: measure the start on the full number of problems. counts_anew: a trainer that goes on does not count
+        the tokens of earlier processes.
+        """
+        self._tokens_before = state.tokens if counts_anew else 0
+        self.context, self.place, self.state, self.tokenizer = context, place, state, tokenizer
+        self.every, self.sequences, self.metrics, self.show_start = every, sequences, metrics, show_start
+        self._since = time.monotonic()
+        self.begun = state.step
+        """The step that this process began at."""
+        self.stopped = False
+        """Whether the stage was asked to stop; all processes agree."""
+        self._measured = 0  # the last step at which this process measured
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+        """Measure the model that the stage begins with."""
+        self._since = time.monotonic()
+        if self.state.step == 0:
+            self._measure(given["model"], show=self.show_start)
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **given: Any) -> None:
+        """Record an update."""
+        if logs is None or "grad_norm" not in logs or not state.is_world_process_zero:
+            return
+        if not math.isfinite(logs["loss"]) or not math.isfinite(logs["grad_norm"]):
+            raise FloatingPointError(
+                f"loss {logs['loss']}, gradient norm {logs['grad_norm']} at update {state.global_step}"
+            )
+        self.state.tokens = self._tokens_before + int(logs["num_tokens"])
+        self.state.step = state.global_step
+        self.state.sequences = state.global_step * self.sequences
+        row = self.context.record(self.state, "update", self.metrics(logs))
+        self.context.reporter.update(row)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **given: Any) -> Any:
+        """Keep a checkpoint that others start from; stop, with a checkpoint, when asked."""
+        self.state.step = state.global_step
+        self.stopped = self.context.stopping
+        if self.stopped:
+            control.should_training_stop = True
+        if self.stopped or self.place.keeps(state.global_step):
+            control.should_save = True
+        control.should_log = True
+        return control
+
+    def on_save(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+        """Bring what was recorded to the tracker."""
+        self.context.mirror_new_rows()
+
+    def current_state(self) -> TrainerState:
+        """Our state as it goes into a checkpoint."""
+        now = time.monotonic()
+        self.state.seconds += now - self._since
+        self._since = now
+        self.state.lengths = self.context.folder.lengths()
+        return self.state
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+        """Measured before an update, so that the rows of the update before it, and its checkpoint, are written."""
+        step = state.global_step
+        if step > 0 and step % self.every == 0 and step != self._measured:
+            self._measure(given["model"], show=False)
+
+    def _measure(self, model: Any, *, show: bool) -> None:
+        self._measured = self.state.step
+        self.context.evaluate(self.state, LanguageModel(model, self.tokenizer), final=False, show=show)
+
+
+def finish(context: TextContext, place: Place, recorder: Recorder, trainer: Any) -> None:
+    """Measure the trained model and write the stage's last checkpoint, a folder that transformers opens.
+
+    Adapters are put into the weights of the model that the stage started with.
+    """
+    context.evaluate(recorder.state, LanguageModel(trainer.model, recorder.tokenizer), final=True, show=True)
+    checkpoints, state = context.folder.checkpoints, recorder.state
+    temporary = checkpoints / f"{durable.TEMPORARY}{state.stage}-{state.step}"
+    processes.first_says(lambda: durable.clean_up(checkpoints))
+    trainer.save_model(str(temporary))  # by all processes together, which may hold a part of the weights each
+    processes.wait_for_all()
+
+    def put_in_place() -> None:
+        if (temporary / "adapter_config.json").exists():
+            _merge(temporary, context.start(place).model)
+        (temporary / "training_args.bin").unlink(missing_ok=True)  # a pickle that nothing here reads
+        end(context, place, recorder.current_state(), temporary)
+
+    processes.first_says(put_in_place)
+
+
+def end(context: TextContext, place: Place, state: TrainerState, temporary: Path) -> None:
+    """Give a finished stage's folder its state, then its name, and bring its records to the tracker."""
+    checkpoints = context.folder.checkpoints
+    state.finished = True
+    state.lengths = context.folder.lengths()
+    checkpoint.write_state(temporary, state)
+    durable.put_in_place(temporary, checkpoints / f"{state.stage}-{state.step}")
+    checkpoint.prune(checkpoints, state, place.stays)
+    context.mirror_new_rows()
+
+
+def _merge(folder: Path, base: Any) -> None:
+    """Replace a folder's adapters by the whole model with them in its weights."""
+    from peft import PeftModel
+
+    merged = PeftModel.from_pretrained(base, str(folder)).merge_and_unload()
+    for file in folder.glob("adapter_*"):
+        file.unlink()
+    merged.save_pretrained(folder)
+
+
+def lora(context: TextContext) -> Any:
+    """peft's configuration of adapters, None if all weights are trained; ValueError without the package."""
+    settings = context.settings.lora
+    if settings is None:
+        return None
+    try:
+        from peft import LoraConfig
+    except ImportError as error:
+        raise ValueError("model.lora needs peft: pip install 'chainlift[llm]'") from error
+    return LoraConfig(
+        r=settings.rank,
+        lora_alpha=settings.alpha,  # pyright: ignore[reportArgumentType] (a float does as well)
+        lora_dropout=settings.dropout,
+        target_modules="all-linear",
+        task_type="CAUSAL_LM",
+    )
+
+
+def seed_adapters(context: TextContext, place: Place) -> None:
+    """Make the adapters that a trainer is about to create a function of the recipe's seed; TRL seeds what follows."""
+    torch.manual_seed(derive(context.recipe.seed, f"llm/{place.name}/adapters"))
+
+
+def free() -> None:
+    """Give back the memory of models and optimizers that nothing uses any more: trainers hold theirs in cycles."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

@@ -1,0 +1,269 @@
+"""Reinforcement learning on a language model: GRPO and its kin and RLOO by TRL's trainers, STaR in rounds of SFT."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from pydantic import Field, ValidationInfo, field_validator, model_validator
+
+from chainlift import processes
+from chainlift.learning.reward import REWARDS, try_on
+from chainlift.measure.evaluate import EvaluateSettings
+from chainlift.models.pretrained.generation import longest_prompt
+from chainlift.runs.checkpoint import TrainerState
+from chainlift.seeding import stream
+from chainlift.settings import NOT_HASHED
+from chainlift.stages.stage import Place
+from chainlift.stages.trl.stage import TrlStage
+from chainlift.stages.trl.work import Work
+from chainlift.tasks.base import Task
+from chainlift.tasks.mixture import MixtureSettings
+from chainlift.text.problem import Problem
+from chainlift.text.task import TextTask
+from chainlift.text.verdict import as_verdict
+
+if TYPE_CHECKING:
+    from chainlift.stages.recipe import Recipe
+    from chainlift.stages.trl.context import TextContext
+    from chainlift.stages.trl.lengths import Lengths
+    from chainlift.stages.trl.memory_plan import MemoryPlan, Phase
+    from chainlift.stages.trl.timing import TextStopwatch
+
+OF_CHAINS = ("chain", "steps")
+"""Shipped rewards that look at what stands before the answer."""
+Algorithm = Literal["star", "rloo", "grpo", "dr_grpo", "dapo"]
+
+
+class TextReinforcementLearning(TrlStage):
+    """Rounds of sampling, grading and updating a language model."""
+
+    title: str = Field(default="reinforcement learning", json_schema_extra=NOT_HASHED)
+    unit: str = Field(default="sampled responses", json_schema_extra=NOT_HASHED)
+
+    kind: str = "trl_rl"
+    algorithm: Algorithm = "grpo"
+    """grpo, dr_grpo, dapo (without dynamic sampling) and rloo are TRL's; star samples, keeps what is right, fits it."""
+    reward: str = "end_to_end"
+    """One of learning/reward.py, or one's own: `module:name`. `end_to_end`: 1 for a finished response with the right
+    answer; a verdict on text tells of no steps."""
+    prompts: int = Field(default=16, ge=1)
+    """P: problems of a round."""
+    group_size: int = Field(default=8, ge=1)
+    """G: samples of a problem; at least 2 but for star."""
+    updates: int = Field(default=60, ge=1)
+    """Optimizer updates in all."""
+    updates_per_round: int = Field(default=8, ge=1)
+    """star: updates of a round, on what it kept; the others make one update of each round."""
+    restart: bool = False
+    """star: begin every round's fit from the model that RL began with, as Zelikman et al. do, instead of going on."""
+    temperature: float = Field(default=1.0, gt=0)
+    """Of sampling, and of scoring."""
+    kl: float = Field(default=0.0, ge=0)
+    """Coefficient of KL(policy || start model); star has none."""
+    engine: Literal["transformers", "vllm"] = "transformers"
+    """Who generates; vllm needs a GPU and the package vllm."""
+    vllm_memory: float = Field(default=0.3, gt=0, lt=1)
+    """Share of the GPU's memory that vllm takes for its copy of the weights and its cache."""
+
+    @field_validator("reward")
+    @classmethod
+    def _reward_is_known(cls, value: str, info: ValidationInfo) -> str:
+        REWARDS.find(value, info.context)
+        return value
+
+    @model_validator(mode="after")
+    def _fits(self) -> TextReinforcementLearning:
+        if self.algorithm != "star" and self.group_size < 2:
+            raise ValueError(f"group_size must be at least 2 for {self.algorithm}, which compares samples of a problem")
+        if self.algorithm == "star" and self.kl:
+            raise ValueError("kl has no place in star, which fits samples")
+        if self.algorithm == "star" and self.engine == "vllm":
+            raise ValueError("engine vllm goes with TRL's algorithms; star generates with transformers")
+        if self.rollouts % min(self.micro_batch_size, self.rollouts):
+            raise ValueError(f"prompts times group_size ({self.rollouts}) must be a multiple of micro_batch_size")
+        return self
+
+    @property
+    def rollouts(self) -> int:
+        """Samples of a round."""
+        return self.prompts * self.group_size
+
+    @property
+    def updates_a_round(self) -> int:
+        """Updates from one round's samples."""
+        return self.updates_per_round if self.algorithm == "star" else 1
+
+    @property
+    def num_rounds(self) -> int:
+        """Rounds of sampling."""
+        return -(-self.updates // self.updates_a_round)
+
+    @property
+    def total_steps(self) -> int | None:
+        """Updates of the stage."""
+        return self.updates
+
+    def can_stop(self, step: int) -> bool:
+        """At the end of a round."""
+        return step % self.updates_a_round == 0 or step == self.updates
+
+    def counts(self, state: TrainerState) -> dict[str, Any]:
+        """Updates done, and responses sampled."""
+        return {"algorithm": self.algorithm, "updates": state.step, "rollouts": state.sequences}
+
+    def prompts_drawn(self, state: TrainerState) -> int:
+        """One for each group of samples."""
+        return state.sequences // self.group_size
+
+    def check(self, recipe: Recipe, task: Task | TextTask) -> None:
+        """ValueError in one line if the recipe's task is not for this stage, or the reward does not work on text."""
+        super().check(recipe, task)
+        if self.reward in OF_CHAINS:
+            raise ValueError(f"reward {self.reward!r} judges the steps of a chain, which no grader of text reads")
+        try_on(self.reward, as_verdict([True, False], [True, False], [True, True], [3, 1]))
+
+    def seconds(self, stopwatch: TextStopwatch) -> float | None:
+        """At most, as every response is taken to be long."""
+        sampled = self.num_rounds * self.rollouts * stopwatch.decoded_response()
+        return sampled + self.updates * self.rollouts / self.updates_a_round * stopwatch.sampled_sequence(self)
+
+    def num_evaluations(self, evaluate: EvaluateSettings) -> tuple[int, int]:
+        """One every `evaluate.every_rounds` updates, with full numbers of problems at both ends."""
+        return (self.updates - 1) // evaluate.every_rounds, 2
+
+    def work(self, lengths: Lengths, mixture: MixtureSettings, max_tokens: int, tokens: float | None) -> list[Work]:
+        """Sampling; updates with the passes for old log-probabilities and, where kl is on, for the start model's."""
+        samples, response = self.num_rounds * self.rollouts, min(lengths.long, max_tokens)
+        return [
+            Work("sampling", samples * response, 2, is_training=False),
+            Work("updates", samples * (lengths.prompt + response), 8 if self.kl == 0 else 10),
+        ]
+
+    def memory(self, name: str, plan: MemoryPlan) -> list[Phase]:
+        """A round's samples, unless vllm holds them elsewhere, and updates on them."""
+        reference, phases = bool(self.kl), []
+        if self.engine == "transformers":
+            rows = plan.settings.sampling_rows if self.algorithm == "star" else self.rollouts
+            phases.append(plan.sampling(f"{name}, sampling", rows, reference=reference))
+        tokens = plan.lengths.prompt + plan.max_tokens
+        return [*phases, plan.update(f"{name}, updates", self, self.rollouts, tokens, reference=reference)]
+
+    def train(self, context: TextContext, place: Place) -> None:
+        """The stage, from its newest checkpoint on."""
+        from chainlift.stages.trl import reward, star, training
+
+        if self.algorithm == "star":
+            star.train(context, place, self)
+            return
+        state, begun = training.begin(context, place)
+        if state.finished:
+            return
+        model, tokenizer = context.start(place)
+        context.check_rounding(model, self.lr, f"{place.name}.lr")
+        recorder = training.Recorder(
+            context,
+            place,
+            state,
+            tokenizer,
+            every=context.recipe.evaluate.every_rounds,
+            sequences=self.rollouts,
+            metrics=reward.metrics,
+            show_start=True,
+        )
+        with context.reporter.stage(place.title, state.step, self.updates):
+            if begun is None:
+                _preflight(context, place, self, model, tokenizer, state)
+            trainer = _trainer(context, place, self, model, tokenizer, recorder)
+            training.run(trainer, recorder, begun, self.updates)
+            training.finish(context, place, recorder, trainer)
+
+
+def _preflight(
+    context: TextContext, place: Place, stage: TextReinforcementLearning, model: Any, tokenizer: Any, state: Any
+) -> None:
+    from chainlift.models.pretrained.loading import LanguageModel
+    from chainlift.stages.trl.preflight import preflight
+
+    preflight(context, state, LanguageModel(model.to(context.device), tokenizer), stage)
+
+
+def problems_of_round(problems: Sequence[Problem], count: int, *, seed: int, stage: str, number: int) -> list[Problem]:
+    """The problems of round `number`: a walk through all of them, each pass in an order of its own stream."""
+    chosen: list[Problem] = []
+    place = number * count
+    while len(chosen) < count:
+        epoch, at = divmod(place + len(chosen), len(problems))
+        order = torch.randperm(len(problems), generator=stream(seed, f"llm/{stage}/order", epoch)).tolist()
+        chosen += [problems[i] for i in order[at : at + count - len(chosen)]]
+    return chosen
+
+
+def _trainer(
+    context: TextContext,
+    place: Place,
+    stage: TextReinforcementLearning,
+    model: Any,
+    tokenizer: Any,
+    recorder: Any,
+) -> Any:
+    """GRPOTrainer or RLOOTrainer, one update for each round of samples."""
+    from datasets import Dataset
+    from trl.trainer.grpo_config import GRPOConfig
+    from trl.trainer.grpo_trainer import GRPOTrainer
+    from trl.trainer.rloo_config import RLOOConfig
+    from trl.trainer.rloo_trainer import RLOOTrainer
+
+    from chainlift.stages.trl import reward, trainers, training
+
+    task, seed = context.task, context.recipe.seed
+    chosen = [
+        problem
+        for number in range(stage.updates)
+        for problem in problems_of_round(task.problems[0], stage.prompts, seed=seed, stage=place.name, number=number)
+    ]
+    rows = [{"prompt": task.prompt(problem), "answer": problem.answer} for problem in chosen]
+    longest = longest_prompt([row["prompt"] for row in rows], tokenizer)
+    kind: Any = RLOOTrainer if stage.algorithm == "rloo" else GRPOTrainer
+    config: Any = RLOOConfig if stage.algorithm == "rloo" else GRPOConfig
+    training.seed_adapters(context, place)
+    trainer = trainers.made(
+        kind,
+        recorder.current_state,
+        place.stays,
+        model=model,
+        reward_funcs=[reward.Reward(context, stage, tokenizer.eos_token_id)],
+        args=config(**arguments(context, place, stage, longest)),
+        train_dataset=Dataset.from_list(rows),
+        processing_class=tokenizer,
+        peft_config=training.lora(context),
+        callbacks=[recorder],
+    )
+    trainer.sampled_tokens = longest + task.settings.max_tokens
+    trainer.sampling_gib = context.settings.sampling_gib
+    return trainer
+
+
+def arguments(context: TextContext, place: Place, stage: TextReinforcementLearning, longest: int) -> dict[str, Any]:
+    """What TRL's configuration of the algorithm is given; longest: tokens of the longest prompt."""
+    from chainlift.stages.trl import pinned, training
+
+    if stage.prompts % processes.count():
+        raise ValueError(
+            f"{place.name}.prompts {stage.prompts} must be a multiple of the {processes.count()} processes"
+        )
+    common = training.arguments(context, place, batch_size=stage.rollouts, steps=stage.updates)
+    max_tokens = context.task.settings.max_tokens
+    return {
+        **common,
+        **pinned.ALGORITHMS[stage.algorithm],
+        "num_generations": stage.group_size,
+        "max_completion_length": max_tokens,
+        "temperature": stage.temperature,
+        "beta": stage.kl,
+        "steps_per_generation": common["gradient_accumulation_steps"],  # one round of samples for each update
+        "use_vllm": stage.engine == "vllm",
+        "vllm_max_model_length": longest + max_tokens,
+        "vllm_gpu_memory_utilization": stage.vllm_memory,
+    }

@@ -1,0 +1,234 @@
+"""Supervised fine-tuning on the mixture of long and short completions, carried out by TRL's SFTTrainer."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import Field, model_validator
+
+from chainlift import processes
+from chainlift.measure.evaluate import EvaluateSettings
+from chainlift.models.pretrained.family import PretrainedSettings
+from chainlift.models.pretrained.generation import prompt_text
+from chainlift.runs import checkpoint
+from chainlift.settings import NOT_HASHED
+from chainlift.stages.stage import Place
+from chainlift.stages.trl.stage import TEST, TrlStage
+from chainlift.stages.trl.work import Work
+from chainlift.tasks.base import Task
+from chainlift.tasks.mixture import MixtureSettings
+from chainlift.text import demonstrations
+from chainlift.text.demonstrations import Row
+from chainlift.text.problem import Problem
+from chainlift.text.task import TextTask
+from chainlift.text.templates import content
+
+if TYPE_CHECKING:
+    from chainlift.stages.recipe import Recipe
+    from chainlift.stages.trl.context import TextContext
+    from chainlift.stages.trl.lengths import Lengths
+    from chainlift.stages.trl.memory_plan import MemoryPlan, Phase
+    from chainlift.stages.trl.timing import TextStopwatch
+
+STEPS = 500
+"""Updates of a stage that says nothing else."""
+TOKENIZED = 4096  # problems at once
+
+
+class SupervisedFinetuning(TrlStage):
+    """Next-token prediction on worked solutions and bare answers, the loss on completions only."""
+
+    IGNORES: ClassVar = {
+        "task": TEST | {"grader", "max_tokens"},
+        "model": TrlStage.IGNORES["model"] | {"sampling_rows", "sampling_gib"},
+    }
+
+    title: str = Field(default="fine-tuning", json_schema_extra=NOT_HASHED)
+    unit: str = Field(default="demonstrations", json_schema_extra=NOT_HASHED)
+
+    kind: str = "trl_sft"
+    steps: int | None = Field(default=None, ge=1)
+    """Number of updates; null: STEPS, or as many as match_tokens needs."""
+    batch_size: int = Field(default=64, ge=1)
+    """Demonstrations an update, over all devices."""
+    max_length: int = Field(default=512, ge=8)
+    """Tokens of prompt and completion; longer demonstrations are left out, and the run says how many."""
+    redraw: bool = False
+    """Whether a problem's form is drawn anew in every epoch, instead of once for all of them."""
+    match_tokens: str | None = None
+    """Go on until as many tokens are processed as this earlier stage processed: the baseline of that stage. What such a
+    stage does not set is as in the stage that it starts from."""
+    token_ratio: float = Field(default=1.0, gt=0)
+    """Times these tokens."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_a_length(cls, settings: Any) -> Any:
+        if isinstance(settings, dict) and settings.get("steps") is None and settings.get("match_tokens") is None:
+            return settings | {"steps": STEPS}
+        return settings
+
+    @model_validator(mode="after")
+    def _fits(self) -> SupervisedFinetuning:
+        if self.steps is not None and self.match_tokens is not None:
+            raise ValueError("match_tokens decides how many steps there are; leave steps out")
+        rows = min(self.micro_batch_size, self.batch_size)
+        if self.batch_size % rows:
+            raise ValueError(f"batch_size {self.batch_size} must be a multiple of micro_batch_size {rows}")
+        return self
+
+    @property
+    def total_steps(self) -> int | None:
+        """Updates; None where another stage's tokens decide."""
+        return None if self.match_tokens is not None else self.steps
+
+    def check(self, recipe: Recipe, task: Task | TextTask) -> None:
+        """ValueError in one line if the recipe's task or model is not for this stage."""
+        super().check(recipe, task)
+        scratch = recipe.model.scratch if isinstance(recipe.model, PretrainedSettings) else None
+        if scratch is not None and self.max_length > scratch.context:
+            raise ValueError(f"max_length {self.max_length} is more than model.scratch.context {scratch.context}")
+
+    def seconds(self, stopwatch: TextStopwatch) -> float | None:
+        """Demonstrations times the time of one."""
+        if self.total_steps is None:
+            return None
+        return self.total_steps * self.batch_size * stopwatch.demonstration(self)
+
+    def num_evaluations(self, evaluate: EvaluateSettings) -> tuple[int, int]:
+        """One at the start and every `evaluate.every` steps, and one at the end."""
+        return (0 if self.total_steps is None else 1 + self.total_steps // evaluate.every), 1
+
+    def work(self, lengths: Lengths, mixture: MixtureSettings, max_tokens: int, tokens: float | None) -> list[Work]:
+        """A pass forward and backward over every demonstration."""
+        if tokens is None:
+            completion = mixture.mean * lengths.long + (1 - mixture.mean) * lengths.short
+            tokens = (self.steps or 0) * self.batch_size * (lengths.prompt + completion)
+        return [Work("", tokens, 6)]
+
+    def memory(self, name: str, plan: MemoryPlan) -> list[Phase]:
+        """Updates; demonstrations are at most max_length long, and one of the longest comes some time."""
+        return [plan.update(name, self, self.batch_size, self.max_length)]
+
+    def train(self, context: TextContext, place: Place) -> None:
+        """The stage, from its newest checkpoint on."""
+        from chainlift.stages.trl import training
+
+        state, begun = training.begin(context, place)
+        if state.finished:
+            return
+        model, tokenizer = context.start(place)
+        context.check_rounding(model, self.lr, f"{place.name}.lr")
+        rows = _rows(context, place, self, tokenizer)
+        steps = len(rows) // self.batch_size
+        recorder = training.Recorder(
+            context,
+            place,
+            state,
+            tokenizer,
+            every=context.recipe.evaluate.every,
+            sequences=self.batch_size,
+            metrics=lambda logs: {"loss": logs["loss"], "grad_norm": logs["grad_norm"], "lr": logs["learning_rate"]},
+            counts_anew=True,
+        )
+        with context.reporter.stage(place.title, state.step, steps):
+            trainer = _trainer(context, place, self, model, tokenizer, rows, recorder)
+            training.run(trainer, recorder, begun, steps)
+            training.finish(context, place, recorder, trainer)
+
+
+def _rows(context: TextContext, place: Place, stage: SupervisedFinetuning, tokenizer: Any) -> list[Row]:
+    """The demonstrations of all updates, in order.
+
+    Those that are longer than `max_length` are left out, and the run says how many.
+    """
+    task, problems, size = context.task, context.task.problems[0], stage.batch_size
+    counts, needed = _token_counts(task, problems, tokenizer), _needed_tokens(context, stage)
+    rows: list[Row] = []
+    tokens = seen = 0
+    shuffled = _shuffled(len(problems), seed=context.recipe.seed, redraw=stage.redraw)
+    for seen, (index, uniform) in enumerate(shuffled):
+        in_updates = len(rows) // size * size
+        done = tokens / needed if needed else in_updates / ((stage.steps or 1) * size)
+        if done >= 1 and len(rows) == in_updates:
+            break
+        if seen == len(problems) and not rows:
+            raise ValueError(f"{place.name}.max_length: no demonstration has {stage.max_length} tokens or fewer")
+        long = uniform < place.mixture.at(min(done, 1.0))
+        if counts[index][long] <= stage.max_length:
+            rows.append(demonstrations.row(task, problems[index], long=long))
+            tokens += counts[index][long]
+    if seen > len(rows):
+        context.reporter.say(
+            f"{seen - len(rows)} of {seen} demonstrations have more than {place.name}.max_length = {stage.max_length} "
+            "tokens and are left out"
+        )
+    return rows
+
+
+def _shuffled(size: int, *, seed: int, redraw: bool) -> Iterator[tuple[int, float]]:
+    """(number of a problem, its uniform number), epoch after epoch, each in an order of its own."""
+    uniforms: list[float] = []
+    for epoch in itertools.count():
+        if epoch == 0 or redraw:
+            of_epoch = epoch if redraw else None
+            uniforms = [demonstrations.uniform(index, seed=seed, epoch=of_epoch) for index in range(size)]
+        for index in demonstrations.order(size, seed=seed, epoch=epoch):
+            yield index, uniforms[index]
+
+
+def _needed_tokens(context: TextContext, stage: SupervisedFinetuning) -> float | None:
+    """Prompt and output tokens that the stage processes at least; None where its number of steps is known."""
+    if stage.match_tokens is None:
+        return None
+    checkpoints, other = context.folder.checkpoints, stage.match_tokens
+    return processes.first_says(lambda: checkpoint.end(checkpoints, other)).tokens * stage.token_ratio
+
+
+def _token_counts(task: TextTask, problems: Sequence[Problem], tokenizer: Any) -> list[tuple[int, int]]:
+    """(tokens of the short form, of the long form) of each problem, with its prompt and the end of sequence."""
+    counts: list[list[int]] = []
+    for long in (False, True):
+        texts = (
+            prompt_text(task.prompt(problem), tokenizer) + content(task.completion(problem, long=long))
+            for problem in problems
+        )
+        of_form: list[int] = []
+        while chunk := list(itertools.islice(texts, TOKENIZED)):
+            of_form += [len(ids) + 1 for ids in tokenizer(chunk)["input_ids"]]
+        counts.append(of_form)
+    return list(zip(*counts, strict=True))
+
+
+def _trainer(
+    context: TextContext,
+    place: Place,
+    stage: SupervisedFinetuning,
+    model: Any,
+    tokenizer: Any,
+    rows: list[Row],
+    recorder: Any,
+) -> Any:
+    """SFTTrainer over rows in their order, the loss on completions only."""
+    from datasets import Dataset
+    from trl.trainer.sft_config import SFTConfig
+    from trl.trainer.sft_trainer import SFTTrainer
+
+    from chainlift.stages.trl import pinned, trainers, training
+
+    steps = len(rows) // stage.batch_size
+    arguments = training.arguments(context, place, batch_size=stage.batch_size, steps=steps)
+    training.seed_adapters(context, place)
+    return trainers.made(
+        SFTTrainer,
+        recorder.current_state,
+        place.stays,
+        model=model,
+        args=SFTConfig(**arguments, **pinned.SFT),
+        train_dataset=Dataset.from_list([{key: row[key] for key in ("prompt", "completion")} for row in rows]),
+        processing_class=tokenizer,
+        peft_config=training.lora(context),
+        callbacks=[recorder],
+    )

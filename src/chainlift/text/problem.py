@@ -1,0 +1,33 @@
+"""A problem in words with its worked solution and its answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+ANSWER_MARK = "####"
+"""What stands before the final answer; the mark that GSM8K uses."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One problem; ValueError where a text is empty or the answer has several lines."""
+
+    question: str
+    solution: str
+    """The worked solution without the line that repeats the answer."""
+    answer: str
+    """The final answer as the data set writes it, on one line."""
+    steps: int | None = None
+    """Lines of the solution, where each of them is one step."""
+
+    def __post_init__(self) -> None:
+        for name in ("question", "solution", "answer"):
+            if not getattr(self, name).strip():
+                raise ValueError(f"the {name} is empty")
+        if "\n" in self.answer:
+            raise ValueError(f"the answer {self.answer!r} has more than one line")
+
+
+Splits = tuple[Sequence[Problem], Sequence[Problem]]
+"""Training and test problems."""

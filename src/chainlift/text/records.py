@@ -1,0 +1,117 @@
+"""Records of a data set, from local files or, only when the user asks for it, from the Hugging Face hub.
+
+Each record comes with its place (file and line), so that whatever is wrong with it can be named.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from chainlift import reading
+
+Record = tuple[str, dict[str, Any]]
+"""Where a record stands, and the record."""
+
+
+def read_json_lines(path: Path, form: str) -> Iterator[Record]:
+    """The records of a file with one JSON object a line; blank lines are skipped.
+
+    form: what the file is expected to hold, for messages. ValueError if it cannot be read, is empty or damaged.
+    """
+    empty = True
+    with _readable(path, form), io.TextIOWrapper(_opened(path, form), encoding="utf-8-sig") as lines:
+        # Iterating ends lines at \n alone. str.splitlines would also cut at U+2028, which a GSM8K text contains.
+        for number, line in enumerate(lines, start=1):
+            if line.strip():
+                empty = False
+                yield _parsed(f"{path}, line {number}", line, form)
+    if empty:
+        raise ValueError(f"{path} is empty; expected {form}")
+
+
+def read_json(path: Path, form: str) -> Record:
+    """The one record of a JSON file; ValueError if it cannot be read or is damaged."""
+    with _readable(path, form), _opened(path, form) as handle:
+        text = handle.read().decode("utf-8-sig")
+    return _parsed(str(path), text, form)
+
+
+def from_hub(hub: str, config: str, split: str) -> Iterator[Record]:
+    """The records of a data set on the hub, downloaded unless they are in the local cache.
+
+    ValueError in one line if the package `datasets` is missing or the data set cannot be had. Call it only where the
+    user has asked for a download.
+    """
+    try:
+        from datasets import load_dataset
+    except ImportError as error:
+        raise ValueError("a download needs the package datasets: pip install 'chainlift[llm]'") from error
+    try:
+        rows: Iterable[Any] = load_dataset(hub, config, split=split)
+    except Exception as error:  # no network, offline mode, no such data set: each layer below has errors of its own
+        told = " ".join(str(error).split())[:300]
+        raise ValueError(
+            f"cannot download {hub} ({config}, {split}): {type(error).__name__}: {told}; set task.path to a local copy"
+        ) from error
+    for number, row in enumerate(rows, start=1):
+        yield f"{hub} {config} {split}, row {number}", dict(row)
+
+
+def no_source(name: str, hub: str, files: str) -> ValueError:
+    """The error of a data set with neither a path nor the permission to download it; it says both ways out."""
+    return ValueError(
+        f"{name}: no data; set task.path to a folder with {files}, or task.download=true to fetch {hub} from the hub"
+    )
+
+
+def texts(place: str, record: dict[str, Any], keys: tuple[str, ...], form: str) -> list[str]:
+    """The values of `keys` in a record; ValueError names the place and the key that is missing or no text."""
+    for key in keys:
+        if not isinstance(record.get(key), str):
+            found = f"is {record[key]!r}, not a text" if key in record else "is missing"
+            raise ValueError(f"{place}: the key {key!r} {found}; expected {form}")
+    return [record[key] for key in keys]
+
+
+@contextmanager
+def at(place: str) -> Iterator[None]:
+    """Put the place before the message of a ValueError raised inside."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{place}: {error}") from error
+
+
+def _parsed(place: str, text: str, form: str) -> Record:
+    """The JSON object in a text."""
+    try:
+        found = json.loads(text)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise ValueError(f"{place}: no valid JSON ({error}); expected {form}") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"{place}: not a JSON object; expected {form}")
+    return place, found
+
+
+def _opened(path: Path, form: str) -> io.BufferedReader:
+    """A file of a data set, which must be a regular one."""
+    try:
+        return reading.opened(path)
+    except ValueError as error:
+        raise ValueError(f"{error}; expected {form}") from error
+
+
+@contextmanager
+def _readable(path: Path, form: str) -> Iterator[None]:
+    """Turn errors of reading a file into one line."""
+    try:
+        yield
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}; expected {form}") from error
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not UTF-8 text; expected {form}") from error

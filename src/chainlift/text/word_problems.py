@@ -1,0 +1,110 @@
+"""Generated word problems with worked solutions, graded by their number of steps.
+
+A hash of the question (or of its numbers alone) decides whether a problem belongs to the test split; each split redraws
+until the hash is on its side. So no question is in both splits, whatever the seeds and however many are drawn. Problem
+i comes from a stream of its own and does not depend on how many are drawn. Within a split questions may repeat: small
+bounds allow few different ones.
+"""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from chainlift.seeding import derive
+from chainlift.tasks.registry import TASKS
+from chainlift.text import word_stories
+from chainlift.text.problem import Problem, Splits
+from chainlift.text.task import TextTask, TextTaskSettings
+
+Split = Literal["train", "test"]
+TRIES = 10_000
+WHOLE = 2**63  # derive gives numbers below it
+
+
+class WordProblemSettings(TextTaskSettings):
+    """How many problems there are, and how hard they are."""
+
+    name: Literal["word_problems"] = "word_problems"
+    seed: int = Field(default=0, ge=0)
+    """Of the problems; not the run's seed, so that runs of several seeds share their data as they do with real data."""
+    train_size: int = Field(default=8000, ge=1)
+    """Number of training problems."""
+    test_size: int = Field(default=1000, ge=1)
+    """Number of test problems."""
+    min_steps: int = Field(default=1, ge=1, le=6)
+    """Fewest steps of a solution; the number of steps is uniform between both bounds."""
+    max_steps: int = Field(default=4, ge=1, le=6)
+    """Most steps of a solution."""
+    max_number: int = Field(default=50, ge=10, le=100_000)
+    """The largest number in questions, solutions and answers."""
+    held_out: float = Field(default=0.2, gt=0, lt=1, strict=False)
+    """Share of all possible questions that belong to the test split."""
+    held_out_by: Literal["question", "numbers"] = "question"
+    """What is hashed: the question, or its numbers and operations alone, so that no test problem is a training problem
+    in other words."""
+
+    @model_validator(mode="after")
+    def _bounds_are_in_order(self) -> WordProblemSettings:
+        if self.min_steps > self.max_steps:
+            raise ValueError(f"min_steps ({self.min_steps}) must not be larger than max_steps ({self.max_steps})")
+        return self
+
+
+class WordProblems(TextTask):
+    """Generated word problems of known numbers of steps."""
+
+    Settings = WordProblemSettings
+    is_held_out = True
+
+    def load(self) -> Splits:
+        """Training and test problems: the first ones of each split, as many as its size and limit allow."""
+        settings: WordProblemSettings = self.settings
+        train, test = settings.train_limit, settings.test_limit
+        num_train = settings.train_size if train is None else min(train, settings.train_size)
+        num_test = settings.test_size if test is None else min(test, settings.test_size)
+        return (
+            [problem(settings, "train", i) for i in range(num_train)],
+            [problem(settings, "test", i) for i in range(num_test)],
+        )
+
+
+TASKS.register("word_problems", WordProblems, shipped=True)
+
+
+def problem(settings: WordProblemSettings, split: Split, index: int) -> Problem:
+    """Problem number `index` of a split, a function of the settings and these two alone.
+
+    ValueError where hardly any problem belongs to the split.
+    """
+    # Random is seeded from the named stream: a torch generator would cost more than the problem that it draws.
+    rng = Random(derive(settings.seed, f"word_problems/{split}", index))
+    steps = settings.min_steps + int(rng.random() * (settings.max_steps - settings.min_steps + 1))
+    for _ in range(TRIES):
+        story = word_stories.tell(rng, steps, settings.max_number)
+        if is_held_out(story, settings) == (split == "test"):
+            return Problem(story.question, "\n".join(story.lines), str(story.answer), steps)
+    raise ValueError(
+        f"task.held_out: no {split} problem of {steps} steps in {TRIES} draws at {settings.held_out}; "
+        "bring held_out nearer to 1/2, raise max_number, or hold out by question"
+    )
+
+
+def is_held_out(story: word_stories.Story, settings: WordProblemSettings) -> bool:
+    """Whether a story belongs to the test split; the seed has no part in it."""
+    hashed = story.question if settings.held_out_by == "question" else story.numbers
+    return derive(0, "word_problems/held_out/" + hashed) < settings.held_out * WHOLE
+
+
+def vocabulary(settings: WordProblemSettings, *, digits: bool = False) -> list[str]:
+    """The sorted words, numbers and signs that can occur in questions, solutions and answers.
+
+    digits: numbers as their ten digits, for tokenizers that split them, instead of one word a number.
+    `word_stories.words` cuts a text into these words.
+    """
+    found = word_stories.vocabulary(settings.max_number)
+    if digits:
+        found = sorted({word for word in found if not word.isdigit()} | set("0123456789"))
+    return found
