@@ -171,6 +171,7 @@ class TextReinforcementLearning(TrlStage):
             sequences=self.rollouts,
             metrics=reward.metrics,
             show_start=True,
+            passes=2,
         )
         with context.reporter.stage(place.title, state.step, self.updates):
             if begun is None:

@@ -148,7 +148,7 @@ def _rows(context: TextContext, place: Place, stage: SupervisedFinetuning, token
     counts, needed = _token_counts(task, problems, tokenizer), _needed_tokens(context, stage)
     rows: list[Row] = []
     tokens = seen = 0
-    shuffled = _shuffled(len(problems), seed=context.recipe.seed, redraw=stage.redraw)
+    shuffled = _shuffled(len(problems), seed=context.recipe.seed, stage=place.name, redraw=stage.redraw)
     for seen, (index, uniform) in enumerate(shuffled):
         in_updates = len(rows) // size * size
         done = tokens / needed if needed else in_updates / ((stage.steps or 1) * size)
@@ -168,14 +168,14 @@ def _rows(context: TextContext, place: Place, stage: SupervisedFinetuning, token
     return rows
 
 
-def _shuffled(size: int, *, seed: int, redraw: bool) -> Iterator[tuple[int, float]]:
+def _shuffled(size: int, *, seed: int, stage: str, redraw: bool) -> Iterator[tuple[int, float]]:
     """(number of a problem, its uniform number), epoch after epoch, each in an order of its own."""
     uniforms: list[float] = []
     for epoch in itertools.count():
         if epoch == 0 or redraw:
             of_epoch = epoch if redraw else None
             uniforms = [demonstrations.uniform(index, seed=seed, epoch=of_epoch) for index in range(size)]
-        for index in demonstrations.order(size, seed=seed, epoch=epoch):
+        for index in demonstrations.order(size, seed=seed, stage=stage, epoch=epoch):
             yield index, uniforms[index]
 
 

@@ -32,9 +32,9 @@ def uniform(index: int, *, seed: int, epoch: int | None = None) -> float:
     return float(torch.rand(1, generator=stream(seed, name, *indices), dtype=torch.float64))
 
 
-def order(size: int, *, seed: int, epoch: int) -> list[int]:
-    """The order of an epoch's problems."""
-    return torch.randperm(size, generator=stream(seed, "llm/finetune/order", epoch)).tolist()
+def order(size: int, *, seed: int, stage: str, epoch: int) -> list[int]:
+    """The order of an epoch's problems in a stage: one that goes on with another does not begin with the same ones."""
+    return torch.randperm(size, generator=stream(seed, f"llm/{stage}/order", epoch)).tolist()
 
 
 def row(task: TextTask, problem: Problem, *, long: bool) -> Row:

@@ -115,13 +115,15 @@ class Recorder(TrainerCallback):
         metrics: Metrics,
         show_start: bool = False,
         counts_anew: bool = False,
+        passes: int = 1,
     ) -> None:
         """every: updates between two measurements; sequences: of an update; metrics: what is recorded of one.
 
         show_start: measure the start on the full number of problems. counts_anew: a trainer that goes on does not count
-        the tokens of earlier processes.
+        the tokens of earlier processes. passes: how often a token that the trainer counts is processed; in RL it is
+        sampled, and learned from.
         """
-        self._tokens_before = state.tokens if counts_anew else 0
+        self._tokens_before, self._passes = state.tokens if counts_anew else 0, passes
         self.context, self.place, self.state, self.tokenizer = context, place, state, tokenizer
         self.every, self.sequences, self.metrics, self.show_start = every, sequences, metrics, show_start
         self._since = time.monotonic()
@@ -145,7 +147,7 @@ class Recorder(TrainerCallback):
             raise FloatingPointError(
                 f"loss {logs['loss']}, gradient norm {logs['grad_norm']} at update {state.global_step}"
             )
-        self.state.tokens = self._tokens_before + int(logs["num_tokens"])
+        self.state.tokens = self._tokens_before + self._passes * int(logs["num_tokens"])
         self.state.step = state.global_step
         self.state.sequences = state.global_step * self.sequences
         row = self.context.record(self.state, "update", self.metrics(logs))
