@@ -24,7 +24,7 @@ def task(**template: Any) -> WordProblems:
 def forms(p_cot: float, seed: int = 0, epoch: int = 0, *, redraw: bool = False) -> list[bool]:
     """Which problems are long in an epoch of fine-tuning, in their own order."""
     size = len(PROBLEMS)
-    shown = dict(islice(_shuffled(size, seed=seed, redraw=redraw), epoch * size, (epoch + 1) * size))
+    shown = dict(islice(_shuffled(size, seed=seed, stage="pretrain", redraw=redraw), epoch * size, (epoch + 1) * size))
     return [shown[index] < p_cot for index in range(size)]
 
 
@@ -78,3 +78,11 @@ def test_the_share_is_binomial(p_cot: float, redraw: bool) -> None:
     assert abs(found - mean) < 5 * math.sqrt(variance / 100)
     spread = sum((count - found) ** 2 for count in counts) / 99
     assert abs(spread - variance) < 5 * variance * math.sqrt(2 / 99) * 1.1
+
+
+def test_a_stage_that_goes_on_begins_with_other_problems_in_the_same_forms() -> None:
+    both = [
+        list(islice(_shuffled(60, seed=0, stage=name, redraw=False), 60)) for name in ("pretrain", "continued_pretrain")
+    ]
+    assert [index for index, _ in both[0]] != [index for index, _ in both[1]]
+    assert dict(both[0]) == dict(both[1])

@@ -16,11 +16,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from pandas import DataFrame
 
-    from chainlift.models.model import Model
-    from chainlift.models.pretrained.loading import LanguageModel
-    from chainlift.tasks.base import Task
-    from chainlift.text.task import TextTask
-
 
 class StoredRecipe(dict[str, Any]):
     """Keys and values of a run folder's recipe: code that they name is the folder's word, until the user trusts it."""
@@ -81,8 +76,8 @@ class Run:
         """The checkpoints that are kept, as `stage@step`, in the order of the run."""
         return list(self._checkpoints())
 
-    def model(self, at: str | None = None) -> Model | LanguageModel:
-        """The model of a checkpoint, on the best device; of a task of text (model, tokenizer), of transformers.
+    def model(self, at: str | None = None) -> Any:
+        """The model of a checkpoint on the best device: a Model or, of a task of text, a LanguageModel.
 
         at: `stage@step`, or `stage` for its last one; None: the last one of the run, baselines left aside.
         """
@@ -91,8 +86,8 @@ class Run:
         return inspect.model_of(self._checkpoint(at), trust=self.trust)
 
     @property
-    def task(self) -> Task | TextTask:
-        """What the run learns."""
+    def task(self) -> Any:
+        """What the run learns: a Task, or a TextTask."""
         from chainlift.stages import recipe as recipes
         from chainlift.tasks import registry
 

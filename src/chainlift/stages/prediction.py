@@ -9,6 +9,7 @@ from chainlift.stages import chain
 from chainlift.stages.ntp import NextTokenPrediction
 from chainlift.stages.recipe import Recipe
 from chainlift.stages.rl import ReinforcementLearning
+from chainlift.stages.trl_sft import SupervisedFinetuning
 from chainlift.tasks.multiplication import MultiplicationSettings
 from chainlift.tasks.permutation import PermutationSettings
 from chainlift.tasks.prefix_chain import PrefixChainSettings
@@ -44,25 +45,20 @@ def predicted(recipe: Recipe) -> dict[str, Any]:
 
 
 def _of_text(recipe: Recipe) -> dict[str, Any]:
-    """Predictions for a language model, of stages that are fine-tuned from the recipe's own model.
+    """Predictions for a language model, of the stage that fine-tunes the recipe's own model.
 
     Both forms open differently, so the form is chosen at the first token (docs/theory.md, "A marker"): greedy answers
     are short below p_cot = 1/2, and up to 1/(1 + q) where the long form opens with its likeliest word q of the time.
     Accuracies depend on what the model knows, before RL and after it; calibration does not.
     """
-    threshold = closed_forms.threshold(2, marker=True)
-    first = next(iter(recipe.stages))
-    p = recipe.mixture_of(first).last
-    is_tuned = getattr(recipe.stages[first], "max_length", None) is not None
-    known = {"sampled_long_share": p} if is_tuned and recipe.stages[first].start is None else {}
-    short = "short" if known and p < threshold else None
-    return _unknown() | {
-        "threshold": threshold,
-        "greedy": short,
-        "greedy_long_share": 0.0 if short else None,
-        **known,
-        "stages": {first: known} | {name: {} for name in recipe.stages if name != first},
-    }
+    threshold, tuned = closed_forms.threshold(2, marker=True), recipe.first(SupervisedFinetuning)
+    stages: dict[str, dict[str, Any]] = {name: {} for name in recipe.stages}
+    if tuned is None or tuned[1].start is not None:
+        return _unknown() | {"threshold": threshold, "stages": stages}
+    p = recipe.mixture_of(tuned[0]).last
+    stages[tuned[0]] = {"sampled_long_share": p}
+    short = {"greedy": "short", "greedy_long_share": 0.0} if p < threshold else {}
+    return _unknown() | {"threshold": threshold, "sampled_long_share": p, "stages": stages} | short
 
 
 def _learner(recipe: Recipe) -> tuple[str, NextTokenPrediction] | None:
