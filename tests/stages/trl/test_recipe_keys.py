@@ -46,7 +46,7 @@ def test_an_unknown_source_is_named_with_the_known_ones() -> None:
         (["posttrain.algorithm=star", "posttrain.engine=vllm"], r"posttrain: engine vllm goes with TRL's algorithms"),
         (["posttrain.micro_batch_size=100"], r"posttrain: prompts times group_size \(256\) must be a multiple"),
         (["posttrain.reward=end_to_edn"], r"posttrain\.reward: .*'end_to_edn' is not known, did you mean 'end_to_end'"),
-        (["model.lora.rank=2", "posttrain.keep=all"], r"posttrain: keep: checkpoints inside a stage hold adapters"),
+        (["model.lora.rank=2", "posttrain.keep=all"], r"posttrain: checkpoints inside a stage hold adapters alone"),
         (["task={name: running_sum}"], r"family 'transformers' reads text, and task 'running_sum' has symbols"),
         (["model={family: gpt2}"], r"family 'gpt2' reads symbols, and task 'word_problems' is text"),
         (["pretrain={kind: ntp}"], r"pretrain: kind 'ntp' learns tasks of symbols; of text it is trl_sft or trl_rl"),
