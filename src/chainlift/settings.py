@@ -14,6 +14,10 @@ NOT_HASHED: JsonDict = {"not_hashed": True}
 """For `Field(json_schema_extra=NOT_HASHED)`: a field that changes nothing of what is computed, and so is no part of
 what identifies a run or a stage."""
 
+ONLY_MEASURES: JsonDict = {"only_measures": True}
+"""For a field of a task that decides what is measured and nothing that is learned: stages whose runs differ in it are
+shared."""
+
 
 class Settings(BaseModel):
     """Frozen settings of one part of a recipe, every number finite; fields are documented under themselves."""

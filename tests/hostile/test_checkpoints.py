@@ -158,7 +158,8 @@ def test_a_run_folder_with_a_link_for_a_checkpoint_is_not_exported(checkpoint: P
 
 
 LANGUAGE = {
-    "name": "l", "title": "t", "seed": 0, "task": {"name": "d", "template": {}}, "mixture": {"p_cot": 0.1}, "model": {},
+    "name": "l", "title": "t", "seed": 0, "task": {"name": "d", "template": {}}, "mixture": {"p_cot": 0.1},
+    "model": {"family": "transformers"},
     "stages": {"posttrain": {"kind": "trl_rl", "algorithm": "grpo"}},
 }  # fmt: skip
 

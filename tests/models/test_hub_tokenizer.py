@@ -164,7 +164,7 @@ def test_texts_on_the_card_stay_in_their_line_and_in_their_code() -> None:
     hostile = "a`b``c\x1b[2J\u202ed"
     recipe = {"name": hostile, "title": hostile, "seed": 0, "mixture": {"p_cot": 0.1}}
     recipe |= {"task": {"name": "``", "template": {}}, "stages": {}}
-    text = model_card.card("m", "posttrain-3", recipe | {"model": {"path": ""}}, None, None)
+    text = model_card.card("m", "posttrain-3", recipe | {"model": {"family": "transformers", "path": ""}}, None, None)
     assert r"Recipe ``` a`b``c\x1b[2J\u202ed ``` (a'b''c\x1b[2J\u202ed), seed 0" in text
     assert "It began as ` `, whose" in text
     assert "Problems: ``` `` ```." in text

@@ -134,7 +134,7 @@ def test_tables_in_the_terminal(folder: Path) -> None:
     ],
 )
 def test_what_is_asked(task: dict[str, Any], told: str) -> None:
-    recipe = {"task": task | {"template": {}}, "model": {"path": "x/y", "lora": {"rank": 4}}}
+    recipe = {"task": task | {"template": {}}, "model": {"family": "transformers", "path": "x/y", "lora": {"rank": 4}}}
     assert told in about(recipe)
     assert chance(recipe, None) == 0.0
     assert learner(recipe) == "The pretrained model x/y, by low-rank adapters,"

@@ -1,5 +1,7 @@
 """Sources of problems are tasks by name, one's own among them; limits are nested; problems are complete."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -16,6 +18,7 @@ from chainlift.text.problem import Problem, Splits
 from chainlift.text.task import TextTask, TextTaskSettings, limited
 from chainlift.text.word_problems import WordProblemSettings
 
+SOME = [Problem("1?", "s", "1")]
 SOURCES = ("gsm8k", "math", "word_problems")
 
 
@@ -56,7 +59,7 @@ def test_sources_are_found_by_name(write_lines: Callable[..., Path]) -> None:
 
 def test_problems_are_loaded_once(monkeypatch: pytest.MonkeyPatch) -> None:
     loads: list[int] = []
-    monkeypatch.setattr(Own, "load", lambda self: loads.append(1) or ([], []))
+    monkeypatch.setattr(Own, "load", lambda self: loads.append(1) or (SOME, SOME))
     task = Own(OwnSettings())
     assert loads == []
     assert task.problems is task.problems
@@ -112,3 +115,40 @@ def test_limits_are_nested_and_keep_the_order() -> None:
 def test_problems_are_complete(texts: tuple[str, str, str]) -> None:
     with pytest.raises(ValueError, match=r"empty|more than one line"):
         Problem(*texts)
+
+
+class Unfinished(TextTask):
+    """A source that forgets to load."""
+
+    Settings = OwnSettings
+
+
+def test_a_source_without_load_is_refused_when_it_is_registered(own: None) -> None:
+    with pytest.raises(ValueError, match=r"it lacks load"):
+        TASKS.register("unfinished", Unfinished)
+
+
+@pytest.mark.parametrize(("splits", "told"), [(([], SOME), "no training problems"), ((SOME, []), "no test problems")])
+def test_a_source_without_problems_says_so(splits: Splits, told: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Own, "load", lambda self: splits)
+    with pytest.raises(ValueError, match=rf"task 'own' has {told}"):
+        Own(OwnSettings()).problems  # noqa: B018 (reading it loads)
+
+
+def test_names_of_shipped_sources_are_taken_before_any_of_them_is_imported() -> None:
+    code = """
+import sys
+from chainlift.tasks.registry import TASKS, settings_class
+assert {"gsm8k", "math", "word_problems"} <= set(TASKS.names()) and TASKS.is_shipped("math")
+assert "chainlift.text.gsm8k" not in sys.modules
+try:
+    TASKS.register("gsm8k", object)
+except ValueError as error:
+    print(error)
+print(settings_class("gsm8k").__name__)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == [
+        "task 'gsm8k' is shipped with chainlift; choose another name",
+        "Gsm8kSettings",
+    ]

@@ -173,20 +173,6 @@ def test_wrong_settings(wrong: dict[str, Any]) -> None:
         WordProblemSettings(**wrong)
 
 
-@pytest.mark.parametrize("digits", [False, True])
-def test_the_vocabulary_is_complete_and_no_larger(digits: bool) -> None:
-    chosen = WordProblemSettings(min_steps=1, max_steps=6, max_number=30)
-    found: set[str] = set()
-    for i in range(4000):
-        problem = word_problems.problem(chosen, "train", i)
-        found |= set(word_stories.words(f"{problem.question} {problem.solution} {problem.answer}"))
-    if digits:
-        found = {letter for word in found for letter in (word if word.isdigit() else [word])}
-    vocabulary = word_problems.vocabulary(chosen, digits=digits)
-    assert vocabulary == sorted(found)
-    assert len(vocabulary) < 160
-
-
 def test_constant_guesses_are_poor() -> None:
     """The best constant answer to 2,000 problems of one or two steps is right on fewer than 0.2 of them.
 

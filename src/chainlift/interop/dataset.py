@@ -74,9 +74,9 @@ def _of_problems(recipe: Recipe, size: int | None, test_size: int | None) -> Dat
         about=[
             f"Source: `{json.dumps(settings)}`; p_cot {p_cot:g}; seed {recipe.seed}. The source's licence is the "
             "data's.",
-            f"The reward is 1 for an answer behind `{mark}` (or in a box, or the last number) that equals `answer`, "
-            f"by the grader `{settings['grader']}`, else 0. One that was cut off behind a right answer counts as "
-            "right.",
+            f"The reward ({_reward_name(recipe)}) takes for right an answer behind `{mark}` (or in a box, or the last "
+            f"number) that equals `answer`, by the grader `{settings['grader']}`. One that was cut off behind a right "
+            "answer counts as right.",
         ],
     )
 
@@ -84,7 +84,7 @@ def _of_problems(recipe: Recipe, size: int | None, test_size: int | None) -> Dat
 def _made_reward(recipe: Recipe, settings: dict[str, Any]) -> str:
     """Python that makes the reward."""
     made = f"TextReward({settings!r}, {_reward_name(recipe)!r})"
-    return f"from chainlift.learning.text_reward import TextReward\n\nreward = {made}"
+    return f"from chainlift.interop.reward import TextReward\n\nreward = {made}"
 
 
 def _reward_name(recipe: Recipe) -> str:

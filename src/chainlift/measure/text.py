@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from chainlift import processes
 from chainlift.learning import advantage
 from chainlift.measure.evaluate import EvaluateSettings, describe
 from chainlift.measure.statistics import pass_at_k, wilson
@@ -86,9 +87,9 @@ class Evaluator:
             bfloat16=self.bfloat16,
             check=self.check,
         )
-        grades = self.grader.grade_all(
-            [response.text for response in responses], [problem.answer for problem in problems]
-        )
+        # By one process for all: a comparison that takes too long in one need not do so in another.
+        texts, answers = [response.text for response in responses], [problem.answer for problem in problems]
+        grades = processes.first_says(lambda: self.grader.grade_all(texts, answers))
         template = self.task.settings.template
         return [
             GradedResponse(problem, response, grade.is_right and response.finished, is_long(response.text, template))

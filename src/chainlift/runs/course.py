@@ -43,8 +43,8 @@ class StageView:
 
 
 def is_text(recipe: Mapping[str, Any]) -> bool:
-    """Whether a recipe on record has a task of text: its problems are written by a template."""
-    return isinstance(task := recipe.get("task"), Mapping) and "template" in task
+    """Whether a recipe on record is of a language model, which reads tasks of text."""
+    return isinstance(model := recipe.get("model"), Mapping) and model.get("family") == "transformers"
 
 
 def of_recipe(recipe: Mapping[str, Any]) -> list[StageView]:

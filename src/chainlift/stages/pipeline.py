@@ -12,6 +12,7 @@ import torch
 
 from chainlift import processes, yaml_text
 from chainlift.models import families
+from chainlift.models.pretrained import loading
 from chainlift.reading import StrPath
 from chainlift.runs import environment, together
 from chainlift.runs.reporter import Reporter, Silent
@@ -135,6 +136,10 @@ def _begin(recipe: Recipe, reporter: Reporter, *, shard: bool = False) -> tuple[
     environment.use_threads(recipe.threads)
     if recipe.compile:
         environment.check_compiler(device)
+    if recipe.is_text:
+        loading.need_extra()
+    if shard and recipe.is_text:
+        raise ValueError("--shard divides models of symbols; language models are divided by accelerate launch")
     processes.join(device)
     if shard and processes.count() == 1:
         raise ValueError("--shard divides a model between processes: start several of them with torchrun")

@@ -37,6 +37,9 @@ from chainlift.tasks.mixture import MixtureSettings
 from chainlift.tasks.running_sum import RunningSumSettings
 from chainlift.text.task import is_text
 
+BESIDE_WEIGHTS = ("config.json", "tokenizer.json", "tokenizer_config.json")
+"""What of a folder decides, beside its weights, what a model from it computes."""
+
 AnyStage = TypeVar("AnyStage", bound=Stage)
 
 
@@ -186,7 +189,7 @@ class Recipe(BaseRecipe):
             "start": begins,
             "match_tokens": None if matched is None else self.stage_digest(matched),
             **{key: whole[key] for key in ("seed", "dtype", "compile", "threads")},
-            **{key: _without(whole[key], stage.measuring_keys(key)) for key in ("task", "model")},
+            **{key: _without(whole[key], stage.measuring_keys(key, getattr(self, key))) for key in ("task", "model")},
         }
 
 
@@ -199,6 +202,7 @@ def _weights_digest(folder: str, key: str) -> str:
     files = [file for file in sorted(Path(folder).glob("*.safetensors")) if file.name.startswith("model")]
     if not files:
         raise ValueError(f"{key}: {folder} is no checkpoint: it has no model.safetensors")
+    files += [file for name in BESIDE_WEIGHTS if (file := Path(folder) / name).is_file()]
     return hashlib.sha256("".join(checksums.sha256(file) for file in files).encode()).hexdigest()
 
 

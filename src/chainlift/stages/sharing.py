@@ -270,7 +270,7 @@ def _measures(recipe: Recipe, place: Place) -> dict[str, Any]:
     own = {
         f"{part}.{key}": whole[part][key]
         for part in ("task", "model")
-        for key in sorted(place.stage.measuring_keys(part) & whole[part].keys())
+        for key in sorted(place.stage.measuring_keys(part, getattr(recipe, part)) & whole[part].keys())
     }
     return recipe.evaluate.model_dump(mode="json") | own
 

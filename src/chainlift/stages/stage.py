@@ -80,7 +80,7 @@ class Stage(Settings):
         if (reward := getattr(self, "reward", None)) is not None:
             rewards.check(reward, task)
 
-    def measuring_keys(self, part: str) -> frozenset[str]:
+    def measuring_keys(self, part: str, settings: Settings) -> frozenset[str]:
         """Keys of a part of the recipe, `task` or `model`, that decide how it is measured and not its weights."""
         return frozenset()
 

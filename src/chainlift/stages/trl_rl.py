@@ -14,10 +14,10 @@ from chainlift.measure.evaluate import EvaluateSettings
 from chainlift.models.pretrained.generation import longest_prompt
 from chainlift.runs.checkpoint import TrainerState
 from chainlift.seeding import stream
-from chainlift.settings import NOT_HASHED
+from chainlift.settings import NOT_HASHED, Settings
 from chainlift.stages.stage import Place
 from chainlift.stages.trl.stage import TrlStage
-from chainlift.stages.trl.work import Work
+from chainlift.stages.trl.work import NumTokens, Work
 from chainlift.tasks.base import Task
 from chainlift.tasks.mixture import MixtureSettings
 from chainlift.text.problem import Problem
@@ -130,15 +130,25 @@ class TextReinforcementLearning(TrlStage):
         return sampled + self.updates * self.rollouts / self.updates_a_round * stopwatch.sampled_sequence(self)
 
     def num_evaluations(self, evaluate: EvaluateSettings) -> tuple[int, int]:
-        """One every `evaluate.every_rounds` updates, with full numbers of problems at both ends."""
-        return (self.updates - 1) // evaluate.every_rounds, 2
+        """One every `evaluate.every_rounds` rounds, with full numbers of problems at both ends."""
+        return (self.num_rounds - 1) // evaluate.every_rounds, 2
 
-    def work(self, lengths: Lengths, mixture: MixtureSettings, max_tokens: int, tokens: float | None) -> list[Work]:
-        """Sampling; updates with the passes for old log-probabilities and, where kl is on, for the start model's."""
+    def measuring_keys(self, part: str, settings: Settings) -> frozenset[str]:
+        """Only STaR samples its rounds as measurements do."""
+        own = {"sampling_rows"} if part == "model" and self.algorithm != "star" else set[str]()
+        return super().measuring_keys(part, settings) | own
+
+    def num_tokens(self, lengths: Lengths, mixture: MixtureSettings, max_tokens: int) -> NumTokens:
+        """Of samples that are all long, and of the updates on them; STaR's updates make up a round's size together."""
         samples, response = self.num_rounds * self.rollouts, min(lengths.long, max_tokens)
+        trained = samples * (lengths.prompt + response)
+        return NumTokens(trained, generated=samples * response, prompts=samples * lengths.prompt)
+
+    def work(self, tokens: NumTokens) -> list[Work]:
+        """Sampling; updates with the passes for old log-probabilities and, where kl is on, for the start model's."""
         return [
-            Work("sampling", samples * response, 2, is_training=False),
-            Work("updates", samples * (lengths.prompt + response), 8 if self.kl == 0 else 10),
+            Work("sampling", tokens.generated, 2, is_training=False),
+            Work("updates", tokens.trained, 8 if self.kl == 0 else 10),
         ]
 
     def memory(self, name: str, plan: MemoryPlan) -> list[Phase]:
@@ -157,6 +167,7 @@ class TextReinforcementLearning(TrlStage):
         if self.algorithm == "star":
             star.train(context, place, self)
             return
+        arguments(context, place, self, longest=1)  # refuses what does not divide
         state, begun = training.begin(context, place)
         if state.finished:
             return

@@ -11,12 +11,12 @@ from pydantic import Field, model_validator
 from chainlift import processes
 from chainlift.measure.evaluate import EvaluateSettings
 from chainlift.models.pretrained.family import PretrainedSettings
-from chainlift.models.pretrained.generation import prompt_text
+from chainlift.models.pretrained.generation import num_tokens
 from chainlift.runs import checkpoint
 from chainlift.settings import NOT_HASHED
 from chainlift.stages.stage import Place
-from chainlift.stages.trl.stage import TEST, TrlStage
-from chainlift.stages.trl.work import Work
+from chainlift.stages.trl.stage import TrlStage
+from chainlift.stages.trl.work import NumTokens, Work
 from chainlift.tasks.base import Task
 from chainlift.tasks.mixture import MixtureSettings
 from chainlift.text import demonstrations
@@ -41,8 +41,8 @@ class SupervisedFinetuning(TrlStage):
     """Next-token prediction on worked solutions and bare answers, the loss on completions only."""
 
     IGNORES: ClassVar = {
-        "task": TEST | {"grader", "max_tokens"},
-        "model": TrlStage.IGNORES["model"] | {"sampling_rows", "sampling_gib"},
+        "task": frozenset({"grader", "max_tokens"}),
+        "model": frozenset({"sampling_rows", "sampling_gib"}),
     }
 
     title: str = Field(default="fine-tuning", json_schema_extra=NOT_HASHED)
@@ -101,12 +101,14 @@ class SupervisedFinetuning(TrlStage):
         """One at the start and every `evaluate.every` steps, and one at the end."""
         return (0 if self.total_steps is None else 1 + self.total_steps // evaluate.every), 1
 
-    def work(self, lengths: Lengths, mixture: MixtureSettings, max_tokens: int, tokens: float | None) -> list[Work]:
+    def num_tokens(self, lengths: Lengths, mixture: MixtureSettings, max_tokens: int) -> NumTokens:
+        """Of every demonstration."""
+        completion = mixture.mean * lengths.long + (1 - mixture.mean) * lengths.short
+        return NumTokens(trained=(self.steps or 0) * self.batch_size * (lengths.prompt + completion))
+
+    def work(self, tokens: NumTokens) -> list[Work]:
         """A pass forward and backward over every demonstration."""
-        if tokens is None:
-            completion = mixture.mean * lengths.long + (1 - mixture.mean) * lengths.short
-            tokens = (self.steps or 0) * self.batch_size * (lengths.prompt + completion)
-        return [Work("", tokens, 6)]
+        return [Work("", tokens.trained, 6)]
 
     def memory(self, name: str, plan: MemoryPlan) -> list[Phase]:
         """Updates; demonstrations are at most max_length long, and one of the longest comes some time."""
@@ -116,6 +118,7 @@ class SupervisedFinetuning(TrlStage):
         """The stage, from its newest checkpoint on."""
         from chainlift.stages.trl import training
 
+        training.arguments(context, place, batch_size=self.batch_size, steps=1)  # refuses what does not divide
         state, begun = training.begin(context, place)
         if state.finished:
             return
@@ -147,23 +150,29 @@ def _rows(context: TextContext, place: Place, stage: SupervisedFinetuning, token
     task, problems, size = context.task, context.task.problems[0], stage.batch_size
     counts, needed = _token_counts(task, problems, tokenizer), _needed_tokens(context, stage)
     rows: list[Row] = []
-    tokens = seen = 0
+    tokens = left_out = fruitless = 0
     shuffled = _shuffled(len(problems), seed=context.recipe.seed, stage=place.name, redraw=stage.redraw)
-    for seen, (index, uniform) in enumerate(shuffled):
+    for index, uniform in shuffled:
         in_updates = len(rows) // size * size
         done = tokens / needed if needed else in_updates / ((stage.steps or 1) * size)
         if done >= 1 and len(rows) == in_updates:
             break
-        if seen == len(problems) and not rows:
-            raise ValueError(f"{place.name}.max_length: no demonstration has {stage.max_length} tokens or fewer")
+        if fruitless == 2 * len(problems):  # two epochs: every problem came at least once since the last that fitted
+            raise ValueError(
+                f"{place.name}.max_length: no demonstration has {stage.max_length} tokens or fewer ({done:.0%} done)"
+            )
         long = uniform < place.mixture.at(min(done, 1.0))
         if counts[index][long] <= stage.max_length:
             rows.append(demonstrations.row(task, problems[index], long=long))
             tokens += counts[index][long]
-    if seen > len(rows):
+            fruitless = 0
+        else:
+            left_out += 1
+            fruitless += 1
+    if left_out:
         context.reporter.say(
-            f"{seen - len(rows)} of {seen} demonstrations have more than {place.name}.max_length = {stage.max_length} "
-            "tokens and are left out"
+            f"{left_out} of {len(rows) + left_out} demonstrations have more than {place.name}.max_length = "
+            f"{stage.max_length} tokens and are left out"
         )
     return rows
 
@@ -191,13 +200,12 @@ def _token_counts(task: TextTask, problems: Sequence[Problem], tokenizer: Any) -
     """(tokens of the short form, of the long form) of each problem, with its prompt and the end of sequence."""
     counts: list[list[int]] = []
     for long in (False, True):
-        texts = (
-            prompt_text(task.prompt(problem), tokenizer) + content(task.completion(problem, long=long))
-            for problem in problems
-        )
         of_form: list[int] = []
-        while chunk := list(itertools.islice(texts, TOKENIZED)):
-            of_form += [len(ids) + 1 for ids in tokenizer(chunk)["input_ids"]]
+        for start in range(0, len(problems), TOKENIZED):
+            chunk = problems[start : start + TOKENIZED]
+            prompts = [task.prompt(problem) for problem in chunk]
+            endings = [content(task.completion(problem, long=long)) for problem in chunk]
+            of_form += [count + 1 for count in num_tokens(prompts, tokenizer, endings)]
         counts.append(of_form)
     return list(zip(*counts, strict=True))
 

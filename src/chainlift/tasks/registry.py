@@ -6,6 +6,8 @@ part, before anything is trained.
 
 from __future__ import annotations
 
+import importlib
+import inspect
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -16,6 +18,12 @@ from chainlift.tasks.base import Task
 from chainlift.tasks.contract import complaint
 
 GROUP = "chainlift.tasks"
+OF_TEXT = {
+    "gsm8k": "chainlift.text.gsm8k",
+    "math": "chainlift.text.math_data",
+    "word_problems": "chainlift.text.word_problems",
+}
+"""{name: the module that registers it} of the shipped tasks of text."""
 
 
 class TaskKind(NamedTuple):
@@ -34,12 +42,38 @@ def _accept(found: Any) -> TaskKind:
     settings = getattr(found, "Settings", None)
     if not (isinstance(found, type) and isinstance(settings, type) and issubclass(settings, Settings)):
         raise ValueError("a class with an attribute Settings, a subclass of chainlift.settings.Settings")
+    if inspect.isabstract(found):
+        raise ValueError(f"a class without abstract methods (it lacks {', '.join(sorted(found.__abstractmethods__))})")
     if "name" not in settings.model_fields:
         raise ValueError("a class whose Settings have the field name")
     return TaskKind(settings, found)
 
 
-TASKS: Registry[TaskKind] = Registry("task", GROUP, _accept)
+class TaskRegistry(Registry[TaskKind]):
+    """The tasks by name; those of text, which stand to the right of this room, are imported when one is asked for."""
+
+    def names(self) -> list[str]:
+        """All names, sorted."""
+        return sorted({*super().names(), *OF_TEXT})
+
+    def is_shipped(self, name: str) -> bool:
+        """Whether the name is that of a task that comes with chainlift."""
+        return name in OF_TEXT or super().is_shipped(name)
+
+    def register(self, name: str, piece: Any, *, shipped: bool = False) -> None:
+        """Make a task known under `name`; ValueError if it is none, or if the name is that of a shipped one."""
+        if name in OF_TEXT and not shipped:
+            raise ValueError(f"{self.kind} {name!r} is shipped with chainlift; choose another name")
+        super().register(name, piece, shipped=shipped)
+
+    def _plug_in(self, name: str) -> None:
+        if name in OF_TEXT:
+            importlib.import_module(OF_TEXT[name])
+        else:
+            super()._plug_in(name)
+
+
+TASKS = TaskRegistry("task", GROUP, _accept)
 
 
 def settings_class(name: Any, trust: Trust | None = None) -> type[Settings]:

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, TypeGuard
 from pydantic import Field
 
 from chainlift.seeding import derive
-from chainlift.settings import Settings
+from chainlift.settings import ONLY_MEASURES, Settings
 from chainlift.tasks import registry
 from chainlift.text import templates
 from chainlift.text.grading import graders
@@ -35,7 +35,7 @@ class TextTaskSettings(Settings):
     """Longest response, in RL and in measurements; one that does not end by then is wrong."""
     train_limit: int | None = Field(default=None, ge=1)
     """At most so many training problems; null: all of them."""
-    test_limit: int | None = Field(default=None, ge=1)
+    test_limit: int | None = Field(default=None, ge=1, json_schema_extra=ONLY_MEASURES)
     """At most so many test problems; null: all of them."""
 
 
@@ -57,8 +57,12 @@ class TextTask(ABC):
 
     @functools.cached_property
     def problems(self) -> Splits:
-        """(training problems, test problems)."""
-        return self.load()
+        """(training problems, test problems), some of each; ValueError in one line where a source has none."""
+        splits = self.load()
+        for split, problems in zip(("training", "test"), splits, strict=True):
+            if not len(problems):
+                raise ValueError(f"task {getattr(self.settings, 'name', None)!r} has no {split} problems")
+        return splits
 
     def prompt(self, problem: Problem) -> Text:
         """The prompt of a problem: a text, or a list of messages."""

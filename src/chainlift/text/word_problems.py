@@ -14,6 +14,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from chainlift.seeding import derive
+from chainlift.settings import ONLY_MEASURES
 from chainlift.tasks.registry import TASKS
 from chainlift.text import word_stories
 from chainlift.text.problem import Problem, Splits
@@ -32,7 +33,7 @@ class WordProblemSettings(TextTaskSettings):
     """Of the problems; not the run's seed, so that runs of several seeds share their data as they do with real data."""
     train_size: int = Field(default=8000, ge=1)
     """Number of training problems."""
-    test_size: int = Field(default=1000, ge=1)
+    test_size: int = Field(default=1000, ge=1, json_schema_extra=ONLY_MEASURES)
     """Number of test problems."""
     min_steps: int = Field(default=1, ge=1, le=6)
     """Fewest steps of a solution; the number of steps is uniform between both bounds."""
@@ -96,15 +97,3 @@ def is_held_out(story: word_stories.Story, settings: WordProblemSettings) -> boo
     """Whether a story belongs to the test split; the seed has no part in it."""
     hashed = story.question if settings.held_out_by == "question" else story.numbers
     return derive(0, "word_problems/held_out/" + hashed) < settings.held_out * WHOLE
-
-
-def vocabulary(settings: WordProblemSettings, *, digits: bool = False) -> list[str]:
-    """The sorted words, numbers and signs that can occur in questions, solutions and answers.
-
-    digits: numbers as their ten digits, for tokenizers that split them, instead of one word a number.
-    `word_stories.words` cuts a text into these words.
-    """
-    found = word_stories.vocabulary(settings.max_number)
-    if digits:
-        found = sorted({word for word in found if not word.isdigit()} | set("0123456789"))
-    return found

@@ -7,11 +7,9 @@ for coins. Everything a story can say is in the tables of this file, so its voca
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
-from string import Formatter
 from typing import Literal, TypeVar
 
 Sign = Literal["+", "-", "*", "/"]
@@ -175,21 +173,6 @@ class _Draft:
             other = _pick(self.rng, PEOPLE)
         self.people.add(other)
         return other
-
-
-def words(text: str) -> list[str]:
-    """The words, whole numbers and signs of a text, one by one."""
-    return re.findall(r"\d+|[A-Za-z]+|[^\w\s]", text)
-
-
-def vocabulary(limit: int) -> list[str]:
-    """All that `words` can find in a story with numbers up to `limit`, sorted; numbers from 0 on are whole words."""
-    events = [text for event in (*EVENTS, BOXES) for text in (*event.tells, event.line)]
-    texts = [*events, BEGIN, *ASK, ASK_TOTAL, TOTAL, TWICE, TIMES]
-    literal = [piece for text in texts for piece, *_ in Formatter().parse(text)]
-    named = [*PEOPLE, *COIN, *(form for thing in THINGS for form in thing), *(event.sign for event in EVENTS)]
-    found = {word for text in (*literal, *named) for word in words(text)}
-    return sorted(found | set(map(str, range(limit + 1))))
 
 
 def _operands(sign: Sign, count: int, limit: int) -> Sequence[int]:

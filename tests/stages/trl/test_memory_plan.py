@@ -14,7 +14,7 @@ from chainlift.models.pretrained.sampling_memory import GIB
 from chainlift.models.pretrained.sizes import ModelSize
 from chainlift.stages import recipe as recipes
 from chainlift.stages.recipe import Recipe
-from chainlift.stages.trl import costs
+from chainlift.stages.trl import gpu_hours
 from chainlift.stages.trl.lengths import Lengths
 from chainlift.stages.trl.memory_plan import MemoryPlan
 from tests.stages.trl.small_text import small
@@ -131,7 +131,7 @@ def test_the_large_recipes_fit_what_they_say_and_sampling_is_bounded() -> None:
 
 
 def test_a_dry_run_counts_memory_logits_and_disk() -> None:
-    text = "\n".join(costs.plan(*shipped("llm-gsm8k-3b"), LENGTHS, measured="x"))
+    text = "\n".join(gpu_hours.plan(*shipped("llm-gsm8k-3b"), LENGTHS, measured="x"))
     disk = "checkpoints of 38.6 GB, two while one is written, models of 12.9 GB, two of each stage, at most 103 GB"
     assert f"{disk} together" in text
     for part in ("cache and logits of", "activations of", "gradients", "AdamW", "their bfloat16 copy"):
@@ -140,14 +140,14 @@ def test_a_dry_run_counts_memory_logits_and_disk() -> None:
 
 def test_a_dry_run_counts_adapters() -> None:
     chosen = shipped("llm-gsm8k-8b", "model.lora.rank=16", "model.weights=bfloat16")
-    text = "\n".join(costs.plan(*chosen, LENGTHS, measured="x"))
+    text = "\n".join(gpu_hours.plan(*chosen, LENGTHS, measured="x"))
     assert "8.03 billion parameters, 41.9 million trained (adapters of rank 16)" in text
     assert "checkpoints of 0.503 GB" in text  # float32 adapters with two averages each
     assert "so it takes 1 device of 80 GB" in text
 
 
 def test_a_dry_run_says_what_bfloat16_weights_round_away() -> None:
-    text = "\n".join(costs.plan(*shipped("llm-gsm8k-8b", "model.weights=bfloat16"), LENGTHS, measured="x"))
+    text = "\n".join(gpu_hours.plan(*shipped("llm-gsm8k-8b", "model.weights=bfloat16"), LENGTHS, measured="x"))
     assert "a step of posttrain.lr=1e-06 changes 1.95%" in text
 
 
@@ -158,3 +158,20 @@ def test_the_disk_of_a_small_run_is_what_is_counted(tmp_path: Path) -> None:
     model.save_pretrained(tmp_path)
     written = (tmp_path / "model.safetensors").stat().st_size
     assert written == pytest.approx(4 * size.parameters, rel=0.05)
+
+
+def test_the_baseline_is_planned_with_the_tokens_that_rl_processes() -> None:
+    """RL samples prompt and response, and learns from both: twice the tokens of its updates."""
+    lines = gpu_hours.plan(*shipped("llm-tiny"), LENGTHS, measured="x")
+    tokens = {line.partition(":")[0]: line for line in lines}
+    updates = float(tokens["posttrain, updates"].split(": ")[1].split(" tokens")[0])
+    baseline = float(tokens["continued_pretrain"].split(": ")[1].split(" tokens")[0])
+    assert baseline == pytest.approx(2 * updates, rel=0.01)
+
+
+def test_kept_checkpoints_are_on_the_disk() -> None:
+    plans = [shipped("llm-tiny"), shipped("llm-tiny", "pretrain.keep={every: 200}")]
+    disk = [gpu_hours.plan(*plan, LENGTHS, measured="x")[-1] for plan in plans]
+    most = [float(line.split("at most ")[1].split(" GB")[0]) for line in disk]
+    assert "7 kept checkpoints" in disk[1]
+    assert most[1] - most[0] == pytest.approx(7 * 2 * 3 * 4 * plans[0][1].parameters / 1e9, rel=0.02)

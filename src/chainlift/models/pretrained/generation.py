@@ -50,10 +50,17 @@ def prompt_text(prompt: Text, tokenizer: Any) -> str:
 
 def longest_prompt(prompts: Sequence[Text], tokenizer: Any) -> int:
     """Tokens of the longest of some prompts, 0 if there are none."""
-    texts = [prompt_text(one, tokenizer) for one in prompts]
+    return max(num_tokens(prompts, tokenizer), default=0)
+
+
+def num_tokens(prompts: Sequence[Text], tokenizer: Any, endings: Sequence[str] = ()) -> list[int]:
+    """Tokens of each prompt, with the text that follows it if there are `endings`."""
+    texts = [prompt_text(prompt, tokenizer) for prompt in prompts]
+    if endings:
+        texts = [text + ending for text, ending in zip(texts, endings, strict=True)]
     if not texts:
-        return 0
-    return max(len(ids) for ids in tokenizer(texts, add_special_tokens=_adds_special(prompts))["input_ids"])
+        return []
+    return [len(ids) for ids in tokenizer(texts, add_special_tokens=_adds_special(prompts))["input_ids"]]
 
 
 def respond(

@@ -30,9 +30,6 @@ class TextContext(RunContext):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.shard:
-            raise ValueError("--shard divides models of symbols; language models are divided by accelerate launch")
-        loading.need_extra()
         self.task: TextTask = text_tasks.of(self.recipe.task)
 
     @cached_property
@@ -72,7 +69,10 @@ class TextContext(RunContext):
     def _open(self, folder: Path) -> LanguageModel:
         if (folder / "adapter_config.json").exists():
             raise ValueError(f"{folder} holds adapters only; nothing can start from them")
-        return loading.open_folder(str(folder), weights=self.settings.weights)
+        try:
+            return loading.open_folder(str(folder), weights=self.settings.weights)
+        except ValueError as error:
+            raise ValueError(str(error).removeprefix("model.path: ")) from error
 
     def _texts(self) -> Iterator[str]:
         """Demonstrations of both forms, for the tokenizer of a model from scratch."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from chainlift.models.pretrained import loading
 from chainlift.models.pretrained.family import PretrainedSettings
-from chainlift.models.pretrained.generation import prompt_text
+from chainlift.models.pretrained.generation import num_tokens
 from chainlift.text.problem import Problem
 from chainlift.text.task import TextTask
 from chainlift.text.templates import content
@@ -38,8 +38,8 @@ def mean_lengths(task: TextTask, model: PretrainedSettings, problems: Sequence[P
         sizes = [sum(len(text.split()) for text in of) / len(of) * WORDS_TO_TOKENS for of in texts]
         told = f"{WORDS_TO_TOKENS} tokens a word, as the tokenizer is not at hand"
     else:
-        asked = [prompt_text(task.prompt(problem), tokenizer) for problem in some]
-        sizes = [sum(map(len, tokenizer(of)["input_ids"])) / len(of) for of in (asked, *texts[1:])]
+        prompts = num_tokens([task.prompt(problem) for problem in some], tokenizer)
+        sizes = [sum(prompts) / len(some), *(sum(num_tokens(of, tokenizer)) / len(of) for of in texts[1:])]
         told = f"counted in {len(some)} problems"
     return Lengths(sizes[0], sizes[1] + 1, sizes[2] + 1), told
 

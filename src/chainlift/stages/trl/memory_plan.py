@@ -14,6 +14,7 @@ import torch
 from chainlift.models.pretrained.family import PretrainedSettings
 from chainlift.models.pretrained.sampling_memory import GIB, row_bytes
 from chainlift.models.pretrained.sizes import ModelSize
+from chainlift.stages import chain
 from chainlift.stages.recipe import Recipe
 from chainlift.stages.trl.lengths import Lengths
 from chainlift.stages.trl.stage import TrlStage
@@ -78,8 +79,8 @@ class MemoryPlan:
         """The parts of a run that may need the most memory: of each stage, and of evaluations."""
         phases = []
         for name, stage in self.recipe.stages.items():
-            assert isinstance(stage, TrlStage)
-            phases += stage.memory(name, self)
+            if isinstance(stage, TrlStage):
+                phases += stage.memory(name, self)
         return [*phases, self.sampling("evaluation", self.settings.sampling_rows)]
 
     def update(self, name: str, stage: TrlStage, most: int, tokens: float, *, reference: bool = False) -> Phase:
@@ -136,16 +137,27 @@ class MemoryPlan:
             states["reference model"] = float(self.size.parameters * self._weight_bytes)
         return states
 
+    def _num_kept(self, name: str) -> int:
+        """Checkpoints inside of a stage that stay, beside its last one."""
+        stage = self.recipe.stages[name]
+        needed, total = chain.steps_needed(self.recipe.stages, name), stage.total_steps or 0
+        every = getattr(stage, "checkpoint_every", 1)
+        return sum(
+            step in needed or stage.keeps(step) or (stage.keep == "all" and step % every == 0)
+            for step in range(1, total)
+        )
+
     def _disk(self) -> str:
-        """What lies on the disk at most: two checkpoints of a trainer while one is written, and two copies of each
-        finished stage's model, the run's own and the shared one.
+        """What lies on the disk at most: two checkpoints of a trainer while one is written; the run's own copy and the
+        shared one of each finished stage's model, and of each checkpoint that is kept.
         """
         model = self.size.parameters * self._weight_bytes
         weights = model if self.settings.lora is None else self.trained * self._trained_bytes
         checkpoint = weights + 2 * self.trained * self._trained_bytes
-        stages = len(self.recipe.stages)
-        most = max(2 * model * (stages - 1) + 2 * checkpoint, 2 * model * stages)
+        stages, kept = len(self.recipe.stages), sum(map(self._num_kept, self.recipe.stages))
+        most = max(2 * model * (stages - 1) + 2 * checkpoint, 2 * model * stages) + 2 * kept * checkpoint
+        of_stages = "two of each stage" + (f" and of {kept} kept checkpoints" if kept else "")
         return (
             f"disk: checkpoints of {checkpoint / 1e9:.3g} GB, two while one is written, models of "
-            f"{model / 1e9:.3g} GB, two of each stage, at most {most / 1e9:.3g} GB together"
+            f"{model / 1e9:.3g} GB, {of_stages}, at most {most / 1e9:.3g} GB together"
         )

@@ -9,7 +9,7 @@ from chainlift.models.pretrained import sizes
 from chainlift.models.pretrained.family import PretrainedSettings
 from chainlift.stages import cost
 from chainlift.stages.recipe import Recipe
-from chainlift.stages.trl import costs
+from chainlift.stages.trl import gpu_hours
 from chainlift.stages.trl.lengths import mean_lengths
 from chainlift.text import task as text_tasks
 
@@ -22,7 +22,7 @@ def lines(recipe: Recipe) -> list[str]:
     task = text_tasks.of(recipe.task)
     lengths, measured = mean_lengths(task, recipe.model, task.problems[0])
     size = sizes.size(recipe.model)
-    planned = costs.plan(recipe, size, lengths, measured=measured)
+    planned = gpu_hours.plan(recipe, size, lengths, measured=measured)
     if recipe.device == "cuda":
         planned += _launch(recipe)
     elif size.parameters < TIMED:

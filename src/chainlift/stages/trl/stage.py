@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from chainlift.settings import NOT_HASHED
+from chainlift.settings import NOT_HASHED, ONLY_MEASURES, Settings
 from chainlift.stages import chain
 from chainlift.stages.stage import Stage
 from chainlift.tasks.base import Task
@@ -19,10 +19,7 @@ if TYPE_CHECKING:
     from chainlift.stages.recipe import Recipe
     from chainlift.stages.trl.lengths import Lengths
     from chainlift.stages.trl.memory_plan import MemoryPlan, Phase
-    from chainlift.stages.trl.work import Work
-
-TEST = frozenset({"test_limit", "test_size"})
-"""Keys of tasks that choose test problems only."""
+    from chainlift.stages.trl.work import NumTokens, Work
 
 
 class TrlStage(Stage):
@@ -45,8 +42,8 @@ class TrlStage(Stage):
     checkpoint_every: int = Field(default=100, ge=1, json_schema_extra=NOT_HASHED)
     """Updates between two checkpoints from which an interrupted run goes on."""
 
-    IGNORES: ClassVar[Mapping[str, frozenset[str]]] = {"task": TEST, "model": frozenset({"download", "shape"})}
-    """By part of the recipe, the keys that decide none of the stage's weights."""
+    IGNORES: ClassVar[Mapping[str, frozenset[str]]] = {}
+    """By part of the recipe, further keys that decide none of the stage's weights."""
 
     def check(self, recipe: Recipe, task: Task | TextTask) -> None:
         """ValueError in one line if the recipe's task is not one of text, or if adapters would have to be kept."""
@@ -62,13 +59,20 @@ class TrlStage(Stage):
             )
 
     @abstractmethod
-    def work(self, lengths: Lengths, mixture: MixtureSettings, max_tokens: int, tokens: float | None) -> list[Work]:
-        """What the stage computes; tokens: as many demonstration tokens as that, where another stage decides."""
+    def num_tokens(self, lengths: Lengths, mixture: MixtureSettings, max_tokens: int) -> NumTokens:
+        """How many tokens the stage will process, where it decides that itself."""
+
+    @abstractmethod
+    def work(self, tokens: NumTokens) -> list[Work]:
+        """What the stage computes on so many tokens."""
 
     @abstractmethod
     def memory(self, name: str, plan: MemoryPlan) -> list[Phase]:
         """What a device holds in the parts of the stage, which is called `name`."""
 
-    def measuring_keys(self, part: str) -> frozenset[str]:
+    def measuring_keys(self, part: str, settings: Settings) -> frozenset[str]:
         """Keys of a part of the recipe that decide measurements of the stage and not its weights."""
-        return self.IGNORES.get(part, frozenset())
+        fields = type(settings).model_fields.items()
+        return frozenset(key for key, field in fields if field.json_schema_extra == ONLY_MEASURES) | self.IGNORES.get(
+            part, frozenset()
+        )

@@ -21,7 +21,7 @@ from chainlift import processes
 from chainlift.learning.advantage import is_right
 from chainlift.learning.reward import score
 from chainlift.measure.text import GradedResponse, round_metrics, verdict_of
-from chainlift.models.pretrained.generation import prompt_text
+from chainlift.models.pretrained.generation import num_tokens
 from chainlift.models.pretrained.loading import LanguageModel
 from chainlift.runs import checkpoint, durable
 from chainlift.runs.checkpoint import TrainerState
@@ -41,6 +41,7 @@ def train(context: TextContext, place: Place, stage: TextReinforcementLearning) 
     ValueError where weights are divided between processes, which keep a round's model whole here.
     """
     _needs_whole_weights(place.name)
+    _place_of_fit(place, stage)
     state, begun = training.begin(context, place)
     if state.finished:
         return
@@ -54,7 +55,7 @@ def train(context: TextContext, place: Place, stage: TextReinforcementLearning) 
             context.evaluate(state, LanguageModel(model, tokenizer), final=False, show=True)
         while state.step < stage.updates:
             # Measured before a round, so that the round before it, and its rows, are kept.
-            if state.step and state.step % every_rounds == 0:
+            if state.step and state.round % every_rounds == 0:
                 context.evaluate(state, LanguageModel(model, tokenizer), final=False, show=False)
             responses = sample_round(context, place, stage, LanguageModel(model, tokenizer), state.round)
             kept, round_row = _judge(responses, stage)
@@ -73,8 +74,8 @@ def train(context: TextContext, place: Place, stage: TextReinforcementLearning) 
                 context.reporter.update(row)
             state.seconds += time.monotonic() - since
             since = time.monotonic()
+            processes.first_says(functools.partial(_keep_round, context, place, state, model, tokenizer))
             if state.step < stage.updates:
-                processes.first_says(functools.partial(_keep_round, context, place, state, model, tokenizer))
                 context.stop_if_asked()
         context.evaluate(state, LanguageModel(model, tokenizer), final=True, show=True)
         state.seconds += time.monotonic() - since
@@ -178,7 +179,7 @@ def _fit(
     from trl.trainer.sft_config import SFTConfig
     from trl.trainer.sft_trainer import SFTTrainer
 
-    seed, batch_size = context.recipe.seed, max(stage.rollouts // stage.updates_per_round, 1)
+    seed, batch_size = context.recipe.seed, _batch_size(stage)
     rows: list[GradedResponse] = []
     epoch = 0
     while len(rows) < updates * batch_size:
@@ -186,9 +187,7 @@ def _fit(
         rows += [kept[i] for i in torch.randperm(len(kept), generator=draws).tolist()]
         epoch += 1
     demonstrations = [_demonstration(context, graded) for graded in rows[: updates * batch_size]]
-    fitting = {"micro_batch_size": _divisor(batch_size, stage.micro_batch_size)}
-    place_of_fit = replace(place, stage=stage.model_copy(update=fitting))
-    arguments = training.arguments(context, place_of_fit, batch_size=batch_size, steps=updates)
+    arguments = training.arguments(context, _place_of_fit(place, stage), batch_size=batch_size, steps=updates)
     arguments |= {"save_strategy": "no", "seed": derive(seed, "llm/star", number) % 2**31}
     trainer = SFTTrainer(
         model=model,
@@ -200,6 +199,8 @@ def _fit(
     trainer.remove_callback(PrinterCallback)
     trainer.train()
     logged = [row for row in trainer.state.log_history if "grad_norm" in row]
+    for number, row in enumerate(logged, start=1):
+        training.check_finite(row, number)
     tokens = [0, *(row["num_tokens"] for row in logged)]  # the trainer's sum so far
     return [
         {"loss": row["loss"], "grad_norm": row["grad_norm"], "lr": row["learning_rate"], "num_tokens": now - before}
@@ -209,9 +210,8 @@ def _fit(
 
 def _num_tokens(context: TextContext, responses: list[GradedResponse], tokenizer: Any) -> int:
     """Prompt and output tokens of a round's samples, ends of sequence among them."""
-    texts = [prompt_text(context.task.prompt(graded.problem), tokenizer) for graded in responses]
-    of_prompts = sum(len(ids) for ids in tokenizer(texts)["input_ids"])
-    return of_prompts + sum(graded.response.length + graded.is_finished for graded in responses)
+    of_prompts = num_tokens([context.task.prompt(graded.problem) for graded in responses], tokenizer)
+    return sum(of_prompts) + sum(graded.response.length + graded.is_finished for graded in responses)
 
 
 def _demonstration(context: TextContext, graded: GradedResponse) -> dict[str, Any]:
@@ -221,6 +221,22 @@ def _demonstration(context: TextContext, graded: GradedResponse) -> dict[str, An
         "prompt": asked,
         "completion": text if isinstance(asked, str) else [{"role": "assistant", "content": text.strip()}],
     }
+
+
+def _batch_size(stage: TextReinforcementLearning) -> int:
+    """Demonstrations of an update: its part of a round's size."""
+    return max(stage.rollouts // stage.updates_per_round, 1)
+
+
+def _place_of_fit(place: Place, stage: TextReinforcementLearning) -> Place:
+    """The stage with a micro-batch that divides each process's part of an update; ValueError if it has none."""
+    size, count = _batch_size(stage), processes.count()
+    if size % count:
+        raise ValueError(
+            f"{place.name}.updates_per_round: an update of {size} samples is not divided by {count} processes"
+        )
+    rows = _divisor(size // count, stage.micro_batch_size)
+    return replace(place, stage=stage.model_copy(update={"micro_batch_size": rows}))
 
 
 def _divisor(size: int, most: int) -> int:

@@ -36,7 +36,8 @@ def arguments(context: TextContext, place: Place, *, batch_size: int, steps: int
     rows = min(stage.micro_batch_size, batch_size)
     if batch_size % (rows * count):
         raise ValueError(
-            f"{batch_size} sequences an update are not divided by {count} processes times micro_batch_size {rows}"
+            f"{place.name}.micro_batch_size: {batch_size} sequences an update are not divided by {count} processes "
+            f"times {rows}"
         )
     return {
         **pinned.OPTIMIZER,
@@ -85,6 +86,12 @@ def run(trainer: Any, recorder: Recorder, begun: Path | None, steps: int) -> Non
         raise
     if recorder.stopped and trainer.state.global_step < steps:
         raise Interrupted
+
+
+def check_finite(logs: dict[str, float], step: int) -> None:
+    """FloatingPointError where what a trainer logged of an update is not finite."""
+    if not math.isfinite(logs["loss"]) or not math.isfinite(logs["grad_norm"]):
+        raise FloatingPointError(f"loss {logs['loss']}, gradient norm {logs['grad_norm']} at update {step}")
 
 
 class Stopper(TrainerCallback):
@@ -141,12 +148,11 @@ class Recorder(TrainerCallback):
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **given: Any) -> None:
         """Record an update."""
-        if logs is None or "grad_norm" not in logs or not state.is_world_process_zero:
+        if logs is None or "grad_norm" not in logs:
             return
-        if not math.isfinite(logs["loss"]) or not math.isfinite(logs["grad_norm"]):
-            raise FloatingPointError(
-                f"loss {logs['loss']}, gradient norm {logs['grad_norm']} at update {state.global_step}"
-            )
+        check_finite(logs, state.global_step)  # by all processes, so that none waits for one that has given up
+        if not state.is_world_process_zero:
+            return
         self.state.tokens = self._tokens_before + self._passes * int(logs["num_tokens"])
         self.state.step = state.global_step
         self.state.sequences = state.global_step * self.sequences

@@ -10,6 +10,23 @@ GPU_FLOPS = 312e12
 
 
 @dataclass(frozen=True)
+class NumTokens:
+    """How many tokens a stage is expected to process."""
+
+    trained: float
+    """Prompt and output tokens that go through a pass forward and backward."""
+    generated: float = 0.0
+    """Output tokens that are sampled."""
+    prompts: float = 0.0
+    """Prompt tokens of what is sampled."""
+
+    @property
+    def processed(self) -> float:
+        """As a run counts them: sampled with their prompts, and trained."""
+        return self.trained + self.generated + self.prompts
+
+
+@dataclass(frozen=True)
 class Work:
     """A part of a stage."""
 

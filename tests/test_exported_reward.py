@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 import torch
 
+from chainlift.interop.reward import TextReward
 from chainlift.learning.reward import REWARDS
-from chainlift.learning.text_reward import TextReward
 from chainlift.seeding import stream
 from chainlift.tasks import registry
 from chainlift.tasks.base import Verdict

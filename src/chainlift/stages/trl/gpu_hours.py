@@ -14,7 +14,7 @@ from chainlift.stages.recipe import Recipe
 from chainlift.stages.trl.lengths import Lengths
 from chainlift.stages.trl.memory_plan import MemoryPlan
 from chainlift.stages.trl.stage import TrlStage
-from chainlift.stages.trl.work import GPU_FLOPS, Work
+from chainlift.stages.trl.work import GPU_FLOPS, NumTokens, Work
 from chainlift.text.task import is_text
 
 GPU_NAME = "A100-80GB"
@@ -29,7 +29,9 @@ def plan(recipe: Recipe, size: ModelSize, lengths: Lengths, *, measured: str) ->
     assert isinstance(model, PretrainedSettings)
     p = recipe.mixture.mean
     completion = p * lengths.long + (1 - p) * lengths.short
-    works = [(name, work) for name in recipe.stages for work in _works(recipe, name, lengths)]
+    counted = {name: stage for name, stage in recipe.stages.items() if isinstance(stage, TrlStage)}
+    works = [(name, work) for name, stage in counted.items() for work in stage.work(_num_tokens(recipe, name, lengths))]
+    others = [f"{name}: a kind of stage that nothing is counted of" for name in recipe.stages if name not in counted]
     hours = sum(work.hours(size.parameters) for _, work in works)
     return [
         f"model: {_amount(size.parameters)} parameters, {_amount(memory.trained)} trained"
@@ -37,6 +39,7 @@ def plan(recipe: Recipe, size: ModelSize, lengths: Lengths, *, measured: str) ->
         f"tokens a demonstration: prompt {lengths.prompt:.0f} + completion {completion:.0f} "
         f"(short {lengths.short:.0f}, long {lengths.long:.0f}, p_cot {p:g}; {measured})",
         *(work.line(name, size.parameters) for name, work in works),
+        *others,
         f"sum: about {hours:.2g} hours of one {GPU_NAME} ({GPU_FLOPS / 1e12:.0f} TFLOP/s; "
         f"{Work.TRAIN_SHARE:.0%} of it in training, {Work.GENERATE_SHARE:.0%} in sampling; evaluations come on top)",
         *memory.lines(),
@@ -44,17 +47,16 @@ def plan(recipe: Recipe, size: ModelSize, lengths: Lengths, *, measured: str) ->
     ]
 
 
-def _works(recipe: Recipe, name: str, lengths: Lengths) -> list[Work]:
-    """What a stage computes; one that matches another's tokens as many as that one processes."""
+def _num_tokens(recipe: Recipe, name: str, lengths: Lengths) -> NumTokens:
+    """Tokens that a stage processes; one that matches another's as many as that one, the baseline included."""
     stage = recipe.stages[name]
     assert isinstance(stage, TrlStage)
     assert is_text(recipe.task)
     matched = getattr(stage, "match_tokens", None)
-    tokens = None
-    if matched is not None:
-        of_other = [work.tokens for work in _works(recipe, matched, lengths) if work.is_training]
-        tokens = sum(of_other) * getattr(stage, "token_ratio", 1.0)
-    return stage.work(lengths, recipe.mixture_of(name), recipe.task.max_tokens, tokens)
+    if matched is None:
+        return stage.num_tokens(lengths, recipe.mixture_of(name), recipe.task.max_tokens)
+    of_other = _num_tokens(recipe, matched, lengths)
+    return NumTokens(trained=of_other.processed * getattr(stage, "token_ratio", 1.0))
 
 
 def _rounded_away(recipe: Recipe, model: PretrainedSettings) -> list[str]:
