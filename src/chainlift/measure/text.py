@@ -108,8 +108,8 @@ def measure(
     step: int,
     temperature: float = 1.0,
     with_more: bool = False,
-) -> tuple[dict[str, Any], dict[str, list[GradedResponse]]]:
-    """({greedy, sampled, grader}, the graded responses of each) on problems drawn by the stream `name` at `step`.
+) -> dict[str, Any]:
+    """{greedy, sampled, grader} on problems drawn by the stream `name` at `step`.
 
     with_more: pass@k if the settings ask for it, and where long forms have an opening of their own its probability as
     `opening`, and as `opened` greedy responses that are made to begin with it: what the model can do if it is not asked
@@ -118,12 +118,9 @@ def measure(
     chosen = draw(problems, num_problems, seed=seed, name=f"{name}/prompts", step=step)
     evaluator.grader.counts()  # what was graded before is no part of this
     table: dict[str, Any] = {}
-    responses: dict[str, list[GradedResponse]] = {}
     for mode, chosen_temperature in (("greedy", None), ("sampled", temperature)):
-        responses[mode] = evaluator.answer(
-            chosen, temperature=chosen_temperature, seed=seed, name=f"{name}/samples/{step}"
-        )
-        table[mode] = table_of(responses[mode])
+        responses = evaluator.answer(chosen, temperature=chosen_temperature, seed=seed, name=f"{name}/samples/{step}")
+        table[mode] = table_of(responses)
     table["sampled"]["temperature"] = temperature
     if with_more and settings.pass_at_k_prompts:
         asked = draw(problems, settings.pass_at_k_prompts, seed=seed, name=f"{name}/pass-at-k", step=step)
@@ -137,7 +134,7 @@ def measure(
         table["opened"] = {key: value for key, value in table_of(opened).items() if key in OPENED}
         table["opening"] = _opening(evaluator, chosen, opening, temperature)
     table["grader"] = evaluator.grader.counts()
-    return table, responses
+    return table
 
 
 def draw(problems: Sequence[Problem], count: int, *, seed: int, name: str, step: int) -> list[Problem]:

@@ -62,6 +62,14 @@ def test_the_baseline_processes_as_many_tokens_and_the_page_shows_it(whole: tupl
     }  # fmt: skip
 
 
+def test_responses_are_shown_to_the_same_problems_at_every_occasion(whole: tuple[dict[str, Any], RunFolder]) -> None:
+    shown: dict[tuple[str, int, str], list[str]] = {}
+    for row in whole[1].rows("rollouts.jsonl"):
+        shown.setdefault((row["stage"], row["step"], row["mode"]), []).append(row["prompt"])
+    assert {(stage, mode) for stage, _, mode in shown} >= {("pretrain", "greedy"), ("posttrain", "sampled")}
+    assert len({tuple(prompts) for prompts in shown.values()}) == 1
+
+
 def test_the_tracker_has_every_row(whole: tuple[dict[str, Any], RunFolder]) -> None:
     _, folder = whole
     assert track.is_whole(folder, "tensorboard")

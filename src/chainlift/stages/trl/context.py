@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from chainlift.measure.text import Evaluator, GradedResponse, measure
+from chainlift.measure.text import Evaluator, GradedResponse, draw, measure
 from chainlift.models.pretrained import loading, rounding
 from chainlift.models.pretrained.family import PretrainedSettings
 from chainlift.models.pretrained.loading import LanguageModel
@@ -102,9 +102,9 @@ class TextContext(RunContext):
         self, state: TrainerState, model: LanguageModel, *, final: bool, show: bool
     ) -> dict[str, list[dict[str, Any]]]:
         """A measurement's row for metrics.jsonl, and with `show` responses for rollouts.jsonl; nothing is recorded."""
-        settings = self.recipe.evaluate
-        table, responses = measure(
-            self.evaluator(model),
+        settings, evaluator = self.recipe.evaluate, self.evaluator(model)
+        table = measure(
+            evaluator,
             self.task.problems[1],
             settings,
             num_problems=settings.prompts if show else settings.during,
@@ -114,19 +114,18 @@ class TextContext(RunContext):
             with_more=final,
         )
         row = state.row("evaluation", {"final": final, **table})
-        shown = responses if show else {}
-        return {
-            "metrics.jsonl": [row],
-            "rollouts.jsonl": [
-                record for mode, graded in shown.items() for record in _records(state, "evaluation", mode, graded)
-            ],
-        }
+        return {"metrics.jsonl": [row], "rollouts.jsonl": self._shown(state, evaluator) if show else []}
 
-
-def _records(state: TrainerState, kind: str, mode: str, responses: Sequence[GradedResponse]) -> list[dict[str, Any]]:
-    """The rows of rollouts.jsonl of the first responses."""
-    where = {"stage": state.stage, "step": state.step, "kind": kind, "mode": mode}
-    return [where | record(graded) for graded in responses[:SHOWN_RESPONSES]]
+    def _shown(self, state: TrainerState, evaluator: Evaluator) -> list[dict[str, Any]]:
+        """Responses to a few problems, greedy and sampled."""
+        seed = self.recipe.seed
+        problems = draw(self.task.problems[1], SHOWN_RESPONSES, seed=seed, name="llm/shown/prompts", step=0)
+        records = []
+        for mode, temperature in (("greedy", None), ("sampled", 1.0)):
+            where = {"stage": state.stage, "step": state.step, "kind": "evaluation", "mode": mode}
+            responses = evaluator.answer(problems, temperature=temperature, seed=seed, name="llm/shown/samples")
+            records += [where | record(graded) for graded in responses]
+        return records
 
 
 def record(graded: GradedResponse) -> dict[str, Any]:

@@ -58,7 +58,7 @@ def evaluate(
     asked = {"pass_at_k_prompts": count if pass_at_k else 0, "pass_at_k_samples": pass_at_k or 1}
     evaluator = _evaluator(where, recipe, task)
     try:
-        table, _ = measure(
+        table = measure(
             evaluator,
             problems,
             recipe.evaluate.model_copy(update=asked),

@@ -183,12 +183,12 @@ def _fit(
     rows: list[GradedResponse] = []
     epoch = 0
     while len(rows) < updates * batch_size:
-        draws = stream(seed, "llm/star/shuffle", number, epoch)
+        draws = stream(seed, f"llm/{place.name}/shuffle", number, epoch)
         rows += [kept[i] for i in torch.randperm(len(kept), generator=draws).tolist()]
         epoch += 1
     demonstrations = [_demonstration(context, graded) for graded in rows[: updates * batch_size]]
     arguments = training.arguments(context, _place_of_fit(place, stage), batch_size=batch_size, steps=updates)
-    arguments |= {"save_strategy": "no", "seed": derive(seed, "llm/star", number) % 2**31}
+    arguments |= {"save_strategy": "no", "seed": derive(seed, f"llm/{place.name}/fit", number) % 2**31}
     trainer = SFTTrainer(
         model=model,
         args=SFTConfig(**arguments, **pinned.SFT),
