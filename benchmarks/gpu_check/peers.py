@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from benchmarks.gpu_check.headline import compared
 from benchmarks.gpu_check.record import Finding, Record
 from benchmarks.gpu_check.sizes import headline, larger
-from chainlift.bench import grid, peers, sizes, states, trl_peer
+from chainlift.bench import states, trl_peer
 from chainlift.bench.limit import matmul_rate
 from chainlift.bench.machine import DTYPES, Machine
 from chainlift.bench.ours import Engine, asked, product
-from chainlift.bench.peers import Generate
-from chainlift.bench.stages_measured import next_token_stage, rl_stage
+from chainlift.bench.stages_measured import rl_stage
+from chainlift.bench.states import States
+from chainlift.bench.suite import Suite
 from chainlift.bench.timing import Action, Case, Comparison, clocked
 from chainlift.stages.recipe import Recipe
 from chainlift.tasks import registry
-
-ACTIONS = ("stage1", "update", "decoding")
 
 
 def run(record: Record, work: Path) -> None:
@@ -31,18 +31,12 @@ def run(record: Record, work: Path) -> None:
     repeats = 1 if record.tiny else 3
     for name, recipe in recipes.items():
         for machine in machines:
-            for action, one in zip(ACTIONS, grid.comparisons(recipe, machine, peers=True), strict=True):
-                own = decoding(one, recipe, machine, compiled=False) if action == "decoding" else one
-                doing = partial(compared, own, machine, repeats)
-                record.measure(f"{action}, {name}, {machine.dtype}", doing, needs=8)
+            doing = partial(against_transformers, recipe, machine, work, repeats)
+            record.measure(f"stage1, {name}, {machine.dtype}", doing, needs=8)
     for name, recipe in recipes.items():
         for machine in machines:
             doing = partial(against_trl, recipe, machine, work, 1 if record.tiny or name != "headline" else 2)
             record.measure(f"TRL update, {name}, {machine.dtype}", doing, needs=12)
-    if record.device == "cuda":
-        one = list(grid.comparisons(recipes["headline"], machines[0], peers=True))[-1]
-        own = decoding(one, recipes["headline"], machines[0], compiled=True)
-        record.measure("decoding, headline, float32, compiled", partial(compared, own, machines[0], 2), needs=25)
 
 
 def rates(recipe: Recipe, machines: list[Machine]) -> Finding:
@@ -53,24 +47,14 @@ def rates(recipe: Recipe, machines: list[Machine]) -> Finding:
     return found, f"TFLOP/s of products of width {width} x {hidden}: {told}"
 
 
-def decoding(one: Comparison, recipe: Recipe, machine: Machine, *, compiled: bool) -> Comparison:
-    """The comparison of decoding with a peer that transformers compiles, or does not: compiling takes a minute."""
-    prompts = next_token_stage(recipe)[1].batch_size // grid.GROUP_SIZE
-    task = registry.build(recipe.task)
+def against_transformers(recipe: Recipe, machine: Machine, work: Path, repeats: int) -> Finding:
+    """An update of stage 1: ours and transformers'."""
 
-    def peer(folder: Path) -> Action:
-        generate = Generate(
-            peers.load(folder, machine, training=False),
-            machine,
-            task.vocabulary.eos,
-            task.long_length + 1,
-            compiled=compiled,
-        )
-        return lambda step: generate(asked(task, prompts, step), group_size=grid.GROUP_SIZE, to_the_end=True)
+    def doing(folder: Path, state: str) -> Finding:
+        (one,) = Suite(States(recipe, folder, None), machine, True, ("stage1",)).comparisons()
+        return compared(replace(one, state=state, cases=[one.cases[0], one.cases[-1]]), machine, repeats)
 
-    name = f"transformers generate, {'compiled' if compiled else 'not compiled'}"
-    cases = [one.cases[0], Case(name, "peer", sizes.with_new(recipe, peer))]
-    return Comparison(one.action, one.state, one.dtype, cases, one.product)
+    return with_state(recipe, work, doing)
 
 
 def against_trl(recipe: Recipe, machine: Machine, work: Path, repeats: int) -> Finding:

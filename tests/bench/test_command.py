@@ -11,15 +11,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from chainlift.bench import command, grid, suite
+from chainlift.bench import command, suite
 from chainlift.bench.command import Options, Report, _Turns
 from chainlift.bench.machine import Machine
 from chainlift.bench.progress import Steps
-from chainlift.bench.result import Result
 from chainlift.bench.states import States
 from chainlift.bench.suite import SAVINGS, Suite
-from chainlift.bench.tables import grid_tables
-from chainlift.bench.timing import in_turn
 from chainlift.cli import main
 from chainlift.models import savings
 from chainlift.stages import recipe as recipes
@@ -45,8 +42,6 @@ def test_everything_against_every_peer(finished: Path) -> None:
     found = {(one["action"], one["state"]): one for one in told["comparisons"]}
     assert set(found) == {
         ("stage1", ""),
-        ("stage1", "width 256"),
-        ("stage1", "64 sequences of each length"),
         *(
             (action, state)
             for action in ("rollout", "update", "update of RLOO", "evaluate")
@@ -59,14 +54,9 @@ def test_everything_against_every_peer(finished: Path) -> None:
         assert 0 < one["cases"][0]["utilisation"] < 1.5, (action, state)
         kinds = [case["kind"] for case in one["cases"]]
         assert kinds[0] == "ours"
-        assert kinds[-1] == ("size" if "length" in state else "peer")
-        assert kinds.count("saving") == (
-            0 if state in ("width 256", "64 sequences of each length") else _switched(action)
-        )
+        assert kinds[-1] == "peer"
+        assert kinds.count("saving") == _switched(action)
         assert all(case["ratio"]["median"] > 0 for case in one["cases"][1:])
-    lengths = found["stage1", "64 sequences of each length"]["cases"]
-    assert [case["name"] for case in lengths] == ["ours, d 50", "ours, d 400"]
-    assert all(case["utilisation"] and case["sequences_per_second"] for case in lengths)
 
 
 def _switched(action: str) -> int:
@@ -109,10 +99,8 @@ def test_the_engine_alone_with_its_memory(finished: Path) -> None:
         (["--device", "mps"], "device: mps is not timed; allowed: auto, cpu, cuda"),
         (["--run", "nowhere"], "--run: nowhere is no run folder"),
         (["tiny", "--run", "nowhere"], "--run has a recipe of its own: leave RECIPE and KEY=VALUE out"),
-        (["tiny", "--grid", "--only", "stage1"], "--only: --grid and --fit have actions of their own; leave it out"),
+        (["tiny", "--whole", "--only", "stage1"], "--whole runs everything; leave --run and --only out"),
         (["linear-ntp"], "model.family: linear is not timed; allowed: gpt2, mistral"),
-        (["multiplication-2", "--fit"], "task.d: unknown key; allowed: name, n, m, marker, held_out"),
-        (["multiplication-2", "--grid"], "task.d: unknown key; allowed: name, n, m, marker, held_out"),
         (
             ["tiny", "posttrain=null", "continued_pretrain=null"],
             "stages: tiny has no RL; --only stage1 measures it without",
@@ -145,7 +133,7 @@ def test_savings_that_are_switched_off_exist_and_all_are() -> None:
 
 def test_without_rl_stage_1_is_what_there_is(small: Recipe, folder: Path) -> None:
     found = list(Suite(States(small, folder, None), Machine(), peers=True).comparisons())
-    assert [one.action for one in found] == ["stage1"] * 3
+    assert [one.action for one in found] == ["stage1"]
 
 
 def test_the_recipe_needs_a_device_that_is_there(small: Recipe) -> None:
@@ -158,25 +146,14 @@ def test_the_recipe_needs_a_device_that_is_there(small: Recipe) -> None:
 
 
 def test_a_slow_moment_does_not_lower_the_limit(small: Recipe, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    rates = iter([1e9, 4e9, 2e9] * 3)
+    rates = iter([1e9, 4e9, 2e9])
     monkeypatch.setattr(command, "matmul_rate", lambda machine, width, hidden: next(rates))
     told: list[str] = []
     report = Report({}, "small", 2, None)
     turns = _Turns(2, Steps(Console(file=io.StringIO())), told.append)
     turns.of_suites([Suite(States(small, folder, None), Machine(), peers=False)], report, with_memory=False)
-    assert [one.rate for one in report.results] == [4e9] * 3
-    assert len(told) == 3
-
-
-def test_a_point_of_the_grid(small: Recipe) -> None:
-    (point,) = grid.points(small, (6,), (32,))
-    assert (point.setting("task.d"), point.setting("model.width"), point.setting("model.heads")) == (6, 32, 1)
-    assert point.setting("pretrain.batch_size") == grid.TOKENS // 13 // grid.GROUP_SIZE * grid.GROUP_SIZE
-    found = grid.comparisons(recipes.override(point, ["pretrain.batch_size=8"]), Machine(), peers=True)
-    results = [Result(comparison, in_turn(comparison.cases, 1), rate=1e12) for comparison in found]
-    assert [one.comparison.action for one in results] == list(grid.ACTIONS)
-    assert all(len(one.done) == 2 for one in results)
-    assert [table.row_count for table in grid_tables(results)] == [1]
+    assert [one.rate for one in report.results] == [4e9]
+    assert len(told) == 1
 
 
 def test_the_extra_has_every_peer_and_dev_has_the_extra() -> None:

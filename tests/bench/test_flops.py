@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from chainlift.bench import states, teacher_forced
+from chainlift.bench import states
 from chainlift.bench.flops import LEARNING, all_different, contexts, forward, products
 from chainlift.bench.machine import Machine
 from chainlift.bench.ours import Engine
@@ -98,8 +98,6 @@ def test_what_every_action_needs_is_below_what_torch_counts(small: Recipe, folde
         "rollout": engine.rollout(rl),
         "update": engine.update(rl, algorithm="grpo", coins=True),
         "evaluate": engine.evaluate(16),
-        "forced update": teacher_forced.update(engine, 6, 4),
-        "decoding": teacher_forced.decode(engine, 6, 4),
     }
     for name, action in actions.items():
         with FlopCounterMode(display=False) as counter:

@@ -54,8 +54,9 @@ def test_generate_counts_what_it_samples(small: Recipe, folder: Path) -> None:
         peers.load(folder, Machine(), training=False), Machine(), task.vocabulary.eos, task.long_length + 1
     )
     prompts = asked(task, 3, 1)
-    done = generate(prompts, group_size=2, to_the_end=True)
-    assert (done.work.sequences, done.work.tokens) == (6, 6 * (task.long_length + 1))
+    done = generate(prompts, group_size=2)
+    assert done.work.sequences == 6
+    assert 6 <= done.work.tokens <= 6 * (task.long_length + 1)
     assert 0 < generate(prompts, greedy=True).work.tokens <= 3 * (task.long_length + 1)
 
 

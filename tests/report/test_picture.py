@@ -12,7 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from chainlift.measure.finding import Finding
 from chainlift.report import picture_print
 from chainlift.report.claim_picture import findings_picture
-from chainlift.report.picture import Line, Lines, Map, Mark, Picture
+from chainlift.report.picture import Line, Lines, Map, Mark, Picture, SeedMean, mean_over_seeds
 
 SEEDS = (0, 1)
 
@@ -115,3 +115,17 @@ def test_what_is_drawn() -> None:
     assert {line.get_label() for line in lines.lines} >= {"predicted", "fitted", "measured", "here"}
     assert [text.get_text() for text in cells.texts] == ["0", "1", "2", "4"]
     assert [label.get_text() for label in cells.get_yticklabels()] == ["a", "b"]
+
+
+def test_means_over_the_seeds_that_have_a_value() -> None:
+    half = 4.3027 * 0.02 / math.sqrt(3)  # Student's t with 2 degrees of freedom; the sample's std is .02
+    found = mean_over_seeds([0.48, None, 0.50, math.nan, 0.52])
+    assert (found.n, found.mean) == (3, pytest.approx(0.5))
+    assert (found.low, found.high) == (pytest.approx(0.5 - half, abs=1e-6), pytest.approx(0.5 + half, abs=1e-6))
+    assert mean_over_seeds([None, 2.0]) == SeedMean(1, 2.0, None, None)
+    assert mean_over_seeds([None, math.nan]) == SeedMean(0, None, None, None)
+    assert mean_over_seeds([0.9, 1.0, 1.0], share=True).high == 1
+    factors = mean_over_seeds([10.0, 0.0, 1000.0], geometric=True)
+    assert (factors.n, factors.mean) == (2, pytest.approx(100))
+    assert factors.low is not None
+    assert 0 < factors.low < 10

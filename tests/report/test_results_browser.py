@@ -147,34 +147,29 @@ def test_seeds_and_lines_decide_what_is_drawn(tab: Page, index: Path) -> None:
     chart = "document.querySelector('.panels .chart')"
     star = f"{chart}.data.find(trace => trace.name === 'star')"
     values = [0.2, 0.22, 0.24, 0.3]  # of seeds 0, 1, 2 and 5 at p_cot .2
+    low, high = mean_interval(values)
 
-    def drawn(chosen: list[float]) -> None:
-        low, high = mean_interval(chosen)
-        mean = sum(chosen) / len(chosen)
-        assert tab.ask(f"{star}.y[1]") == pytest.approx(mean)
-        assert tab.ask(f"{star}.error_y.array[1]") == pytest.approx(high - mean, rel=1e-3)
-        assert tab.ask(f"{star}.error_y.arrayminus[1]") == pytest.approx(mean - low, rel=1e-3)
-        assert f"n = {len(chosen)} of 4 seeds" in tab.ask(f"{star}.hovertext[1]")
+    def mean_is_drawn() -> None:
+        assert tab.ask(f"{star}.y[1]") == pytest.approx(0.24)
+        assert tab.ask(f"{star}.error_y.array[1]") == pytest.approx(high - 0.24, rel=1e-3)
+        assert tab.ask(f"{star}.error_y.arrayminus[1]") == pytest.approx(0.24 - low, rel=1e-3)
+        assert "n = 4 of 4 seeds" in tab.ask(f"{star}.hovertext[1]")
 
-    drawn(values)
+    mean_is_drawn()
     assert tab.ask(f"{star}.x") == pytest.approx([0.097, 0.197, 0.397])  # beside the other line's, which are equal
-    tick(tab, "5")
-    drawn(values[:3])
-    tick(tab, "0")
-    drawn(values[1:3])
-    tick(tab, "1")
-    assert "no interval" in tab.ask(f"{star}.hovertext[1]")
-    assert tab.ask("document.querySelector('.picture [role=status]').textContent") == "One seed: no interval."
-    tick(tab, "2")
-    assert tab.ask(f"{star}.y.length") == 0
+    assert tab.ask("document.querySelector('.picture [role=status]').textContent").startswith("Means over 4 seeds")
+    traces = tab.ask(f"{chart}.data.length")
+    tick(tab, "5")  # its own values beside the means, which stay
+    assert tab.ask(f"{chart}.data.length") == traces + 2
+    assert tab.ask(f"{chart}.data[{chart}.data.indexOf({star}) - 1].y") == pytest.approx([0.2, 0.3, 0.5])
+    mean_is_drawn()
+    for seed in ("0", "1", "2"):
+        tick(tab, seed)
+    assert tab.ask(f"{chart}.data.length") == traces + 2 * 4
+    mean_is_drawn()
     for seed in ("0", "1", "2", "5"):
         tick(tab, seed)
-    drawn(values)
-
-    traces = tab.ask(f"{chart}.data.length")
-    tick(tab, "each seed")
-    assert tab.ask(f"{chart}.data.length") == traces + 2 * 4
-    tick(tab, "each seed")
+    assert tab.ask(f"{chart}.data.length") == traces
     tick(tab, "grpo")  # its prediction goes with it
     assert tab.ask(f"{star}.x") == [0.1, 0.2, 0.4]
     assert tab.ask(f"{chart}.data.length") == traces - 2
@@ -258,9 +253,10 @@ def test_keys_alone_reach_everything(tab: Page, index: Path) -> None:
 
 def test_keys_alone_choose_seeds(tab: Page, index: Path) -> None:
     visit_claim(tab, index, "holds-here")
+    traces = tab.ask("document.querySelector('.panels .chart').data.length")
     press_until(tab, f"{FOCUSED}.labels?.[0].textContent === '5'")
     tab.press("Space")
-    assert "Means over 3 of 4 seeds" in tab.ask("document.querySelector('.picture [role=status]').textContent")
+    assert tab.ask("document.querySelector('.panels .chart').data.length") == traces + 2
 
 
 def test_light_and_dark(tab: Page, index: Path) -> None:

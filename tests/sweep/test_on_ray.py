@@ -3,6 +3,7 @@
 import os
 import socket
 import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -103,20 +104,32 @@ def test_a_cluster_of_its_own_hears_this_machine_only_and_is_gone_afterwards(tmp
     assert not [line for line in left if "raylet" in line or "gcs_server" in line]
 
 
-@pytest.mark.slow  # one address is silent for five seconds
-def test_an_address_where_nothing_or_something_else_answers_is_one_line(tmp_path: Path) -> None:
+def test_an_address_where_nothing_listens_is_one_line(tmp_path: Path) -> None:
     started = time.monotonic()
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        for address, message in {
-            "127.0.0.1:1": r"no Ray cluster answers at 127\.0\.0\.1:1: Connection refused",
-            f"127.0.0.1:{silent.getsockname()[1]}": "it says nothing",
-            "nowhere.invalid:6379": "no Ray cluster answers at nowhere.invalid:6379",
-            "somewhere": "'somewhere' is no address; write HOST:PORT",
-        }.items():
-            with pytest.raises(ValueError, match=message) as found:
-                on_ray.run_jobs(grid(tmp_path), lambda *told: None, address=address)
-            assert "\n" not in str(found.value)
+    for address, message in {
+        "127.0.0.1:1": r"no Ray cluster answers at 127\.0\.0\.1:1: Connection refused",
+        "nowhere.invalid:6379": "no Ray cluster answers at nowhere.invalid:6379",
+        "somewhere": "'somewhere' is no address; write HOST:PORT",
+    }.items():
+        with pytest.raises(ValueError, match=message) as found:
+            on_ray.run_jobs(grid(tmp_path), lambda *told: None, address=address)
+        assert "\n" not in str(found.value)
     assert time.monotonic() - started < 20
+
+
+@pytest.mark.slow  # Ray tries for a quarter of a minute
+def test_an_address_where_something_else_listens_ends_with_rays_own_line(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        command = [sys.executable, "-m", "chainlift", "sweep", "tiny", "posttrain.lr=1e-4,2e-4", "--launcher", "ray"]
+        done = subprocess.run(
+            [*command, "--address", address], capture_output=True, text=True, cwd=tmp_path, timeout=90
+        )
+    assert done.returncode == 2
+    assert done.stdout == ""
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith(f"error: --address: no Ray cluster can be used at {address}: Failed to connect to Ray")
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.slow

@@ -11,8 +11,7 @@ from typing import Any
 
 import torch
 
-from chainlift.bench import grid, growth, memory, peers, states, whole
-from chainlift.bench.growth import Growth
+from chainlift.bench import memory, peers, states, whole
 from chainlift.bench.limit import matmul_rate
 from chainlift.bench.machine import DTYPES, Machine, pick_device
 from chainlift.bench.progress import Steps
@@ -46,8 +45,6 @@ class Options:
     repeats: int | None = None
     """null: 9, or 3 whole runs."""
     memory: bool = True
-    grid: bool = False
-    fit: bool = False
     whole: bool = False
     trust: bool = False
     """Import the code that the recipe's file, or the run's, names."""
@@ -57,21 +54,13 @@ class Options:
         recipe = self._recipe()
         states.check_family(recipe)
         if self.whole:
-            if self.grid or self.fit or self.run is not None or self.only != ACTIONS:
-                raise ValueError("--whole runs everything; leave --run, --only, --grid and --fit out")
+            if self.run is not None or self.only != ACTIONS:
+                raise ValueError("--whole runs everything; leave --run and --only out")
             if len(self.dtypes) > 1:
                 raise ValueError("--whole: --dtype both is not possible; run it once for each")
             whole.check(recipe)
-        elif not (self.grid or self.fit):
-            if set(self.only) != {"stage1"}:
-                states.check(recipe)
-        elif self.only != ACTIONS:
-            raise ValueError("--only: --grid and --fit have actions of their own; leave it out")
-        if self.grid:
-            grid.points(recipe)
-        if self.fit:
-            for axis in growth.AXES:
-                growth.comparison(recipe, axis, Machine())
+        elif set(self.only) != {"stage1"}:
+            states.check(recipe)
         return recipe
 
     @property
@@ -102,8 +91,6 @@ class Report:
     missing: str | None
     """Why there are no peers."""
     results: list[Result] = field(default_factory=list)
-    grid: list[Result] = field(default_factory=list)
-    growth: list[Growth] = field(default_factory=list)
     whole: Whole | None = None
 
     def as_dict(self) -> dict[str, Any]:
@@ -114,8 +101,6 @@ class Report:
             "repeats": self.repeats,
             "peers": self.missing is None,
             "comparisons": [one.as_dict() for one in self.results],
-            "grid": [one.as_dict() for one in self.grid],
-            "growth": [one.as_dict() for one in self.growth],
             "whole": None if self.whole is None else self.whole.as_dict(),
         }
 
@@ -162,14 +147,9 @@ def measure(options: Options, reporter: Reporter, tell: Tell) -> Report:
             )
             return report
         turns = _Turns(options.num_repeats, Steps(reporter.console), tell)
-        if options.grid:
-            turns.of_grid(recipe, machines, report)
-        if options.fit:
-            turns.of_growth(recipe, machines, report)
-        if not (options.grid or options.fit):
-            found = _states(options, recipe, reporter, Path(scratch))
-            suites = [Suite(found, machine, missing is None, options.only) for machine in machines]
-            turns.of_suites(suites, report, with_memory=options.memory)
+        found = _states(options, recipe, reporter, Path(scratch))
+        suites = [Suite(found, machine, missing is None, options.only) for machine in machines]
+        turns.of_suites(suites, report, with_memory=options.memory)
         return report
 
 
@@ -203,29 +183,6 @@ class _Turns:
                     self.steps.tick()
                 report.results.append(Result(comparison, done, added, rate))
                 self.tell("\n".join(report.results[-1].lines()))
-
-    def of_grid(self, recipe: Recipe, machines: list[Machine], report: Report) -> None:
-        """The sizes of the grid, one after the other."""
-        todo = [
-            (machine, comparison)
-            for machine in machines
-            for point in grid.points(recipe)
-            for comparison in grid.comparisons(point, machine, peers=report.missing is None)
-        ]
-        with self._shown(comparison for _, comparison in todo):
-            for machine, comparison in todo:
-                done, rate = self._take(comparison, machine)
-                report.grid.append(Result(comparison, done, rate=rate))
-                self.tell("\n".join(report.grid[-1].lines()))
-
-    def of_growth(self, recipe: Recipe, machines: list[Machine], report: Report) -> None:
-        """The exponents, one axis after the other."""
-        todo = [(machine, growth.comparison(recipe, axis, machine)) for machine in machines for axis in growth.AXES]
-        with self._shown(comparison for _, comparison in todo):
-            for machine, comparison in todo:
-                done, _ = self._take(comparison, machine)
-                report.growth.append(growth.grown(comparison, [done[case.name] for case in comparison.cases]))
-                self.tell(report.growth[-1].line)
 
     def _shown(self, comparisons: Iterable[Comparison], *, more: bool = False) -> AbstractContextManager[None]:
         """Progress through some comparisons; a process for the memory is taken for one step `more`."""

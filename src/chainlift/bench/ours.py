@@ -75,13 +75,8 @@ def joined(batch: MixtureBatch, eos: int) -> MixtureBatch:
     whole = Demonstrations(
         torch.cat([part.prompts for part in parts]), column("responses", eos), column("mask", 0).bool()
     )
-    return in_one_part(whole)
-
-
-def in_one_part(rows: Demonstrations) -> MixtureBatch:
-    """A batch that has these rows in one part, whatever their form."""
-    none = Demonstrations(rows.prompts[:0], rows.responses[:0], rows.mask[:0])
-    return MixtureBatch(short=none, long=rows)
+    none = Demonstrations(whole.prompts[:0], whole.responses[:0], whole.mask[:0])
+    return MixtureBatch(short=none, long=whole)
 
 
 class Engine:

@@ -99,28 +99,20 @@ class TrainingStep:
 class Generate:
     """`transformers.generate` with the static key-value cache; it stops when all rows have ended."""
 
-    def __init__(
-        self, model: Any, machine: Machine, eos: int, max_tokens: int, *, compiled: bool | None = None
-    ) -> None:
-        """compiled: transformers compiles its steps, which takes a minute; None: on a GPU, as it does by itself."""
+    def __init__(self, model: Any, machine: Machine, eos: int, max_tokens: int) -> None:
         self.model, self.machine = model, machine
         self.eos, self.max_tokens = eos, max_tokens
-        self.compiled = machine.device != "cpu" if compiled is None else compiled
 
-    def __call__(self, prompts: Tensor, *, group_size: int = 1, greedy: bool = False, to_the_end: bool = False) -> Done:
-        """`group_size` responses to each of prompts (P, T), at temperature 1 over the whole vocabulary or greedy.
-
-        to_the_end: no row ends before the longest allowed response has its last token.
-        """
+    def __call__(self, prompts: Tensor, *, group_size: int = 1, greedy: bool = False) -> Done:
+        """`group_size` responses to each of prompts (P, T), at temperature 1 over the whole vocabulary or greedy."""
         rows = prompts.repeat_interleave(group_size, dim=0).to(self.machine.device)
         started = self.machine.clock()
-        responses = self.responses(rows, greedy=greedy, to_the_end=to_the_end)
+        responses = self.responses(rows, greedy=greedy)
         seconds = self.machine.clock() - started
-        sampled = responses.numel() if to_the_end else int(output_mask(responses, self.eos).sum())
-        return Done(seconds, Work(len(rows), sampled))
+        return Done(seconds, Work(len(rows), int(output_mask(responses, self.eos).sum())))
 
     @torch.inference_mode()
-    def responses(self, rows: Tensor, *, greedy: bool = False, to_the_end: bool = False) -> Tensor:
+    def responses(self, rows: Tensor, *, greedy: bool = False) -> Tensor:
         """Responses (B, R) to rows (B, T), one each; what follows an end is filled up."""
         how = {"do_sample": False} if greedy else {"do_sample": True, "temperature": 1.0, "top_k": 0}
         with self.machine.autocast():
@@ -128,9 +120,8 @@ class Generate:
                 rows,
                 attention_mask=torch.ones_like(rows),
                 max_new_tokens=self.max_tokens,
-                min_new_tokens=self.max_tokens if to_the_end else 0,
                 cache_implementation="static",
-                disable_compile=not self.compiled,
+                disable_compile=self.machine.device == "cpu",
                 **how,
             )
         return found[:, rows.shape[1] :]

@@ -30,7 +30,7 @@ class Result:
         """The time that the necessary operations would take at the machine's rate, as a share of ours; None for cases
         that are not the engine as it is.
         """
-        if self.rate is None or case.kind not in ("ours", "size"):
+        if self.rate is None or case.kind != "ours":
             return None
         rate = per_second(self.done[case.name], "flops")
         return None if rate is None else rate / self.rate

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from chainlift.bench import peers, sizes, trl_peer
+from chainlift.bench import peers, trl_peer
 from chainlift.bench.machine import Machine
-from chainlift.bench.ours import Engine, asked, product
-from chainlift.bench.peers import Generate
+from chainlift.bench.ours import Engine, asked, drawn, product
+from chainlift.bench.peers import Generate, TrainingStep
 from chainlift.bench.stages_measured import rl_stage
 from chainlift.bench.states import States
 from chainlift.bench.timing import Action, Case, Comparison, Doing, Done, Work, clocked
@@ -51,7 +51,6 @@ class Suite:
         """In order; nothing is loaded before a case is made."""
         if "stage1" in self.only:
             yield self._comparison("stage1", "", self._stage_1())
-            yield from sizes.comparisons(self.states.recipe, self.machine, peers=self.peers)
         if self.states.late is None:
             return
         folders = {"early": self.states.early, "late": self.states.late}
@@ -115,7 +114,14 @@ class Suite:
         folder = self.states.early
         yield from self._ours("stage1", folder, lambda engine, without: engine.stage_1(without=without))
         if self.peers:
-            yield sizes.peer(self.states.recipe, self.machine, folder)
+            yield Case("transformers training step, padded", "peer", self._padded)
+
+    def _padded(self) -> Action:
+        """transformers' update on the same batches."""
+        recipe = self.states.recipe
+        task = registry.build(recipe.task)
+        step_on = TrainingStep(self.states.early, self.machine, task.vocabulary.eos)
+        return lambda step: step_on(drawn(recipe, task, step))
 
     def _rollout(self, folder: Path) -> Iterator[Case]:
         settings = self._rl

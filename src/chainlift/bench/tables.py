@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 
 from rich.table import Table
 
-from chainlift.bench.growth import Growth
 from chainlift.bench.result import Result, told_seconds
 from chainlift.bench.timing import Case, median_seconds, per_second
 from chainlift.bench.whole import OURS, WELD, Whole
@@ -50,39 +49,6 @@ def _cells(result: Result, case: Case) -> Iterator[str]:
         if used is None or rate is None or not result.rate
         else (f"{rate / 1e9:,.0f} of {result.rate / 1e9:,.0f}, {used:.0%}")
     )
-
-
-def grid_tables(results: Sequence[Result]) -> Iterator[Table]:
-    """One table a precision, sizes down, actions across."""
-    for dtype in dict.fromkeys(one.comparison.dtype for one in results):
-        own = {(one.comparison.state, one.comparison.action): one for one in results if one.comparison.dtype == dtype}
-        table = Table(
-            title=f"{dtype}: our time, of the machine's limit, transformers' time as a multiple of ours \\[least, most]"
-        )
-        table.add_column("size", no_wrap=True)
-        actions = list(dict.fromkeys(action for _, action in own))
-        for action in actions:
-            table.add_column(action, justify="right")
-        for size in dict.fromkeys(size for size, _ in own):
-            table.add_row(size, *(_grid_cell(own[size, action]) for action in actions))
-        yield table
-
-
-def _grid_cell(result: Result) -> str:
-    ours, used = result.comparison.cases[0], result.utilisation(result.comparison.cases[0])
-    told = [told_seconds(median_seconds(result.done[ours.name])), "" if used is None else f"{used:.0%}"]
-    found = result.ratio(result.comparison.cases[-1])
-    return ", ".join(part for part in (*told, "" if found is None else str(found)) if part)
-
-
-def growth_table(found: Sequence[Growth]) -> Table:
-    """How time grows with each size."""
-    table = Table("of", "values", "time at them", "exponent", title="time = a x^b, exponents b with 95 % intervals")
-    for one in found:
-        times = ", ".join(told_seconds(seconds) for seconds in one.seconds)
-        values = ", ".join(f"{value:g}" for value in one.values)
-        table.add_row(f"{one.quantity}, in {one.axis}", values, times, one.told)
-    return table
 
 
 def whole_table(whole: Whole) -> Table:

@@ -13,7 +13,7 @@ import torch
 from chainlift.bench.machine import Machine
 from chainlift.seeding import stream
 
-Kind = Literal["ours", "size", "saving", "peer"]
+Kind = Literal["ours", "saving", "peer"]
 """size: ours at another size, with a limit of its own; saving: ours without one."""
 
 

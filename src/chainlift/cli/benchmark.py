@@ -34,12 +34,6 @@ def bench(
         typer.Option(min=1, max=MOST_STEPS, help="Repetitions, after one that is not counted: 9; whole runs: 3."),
     ] = None,
     memory: Annotated[bool, typer.Option(help="Peak memory too, each case in a process of its own.")] = True,
-    grid: Annotated[
-        bool, typer.Option("--grid", help="Other lengths and widths instead: what does not depend on behaviour.")
-    ] = False,
-    fit: Annotated[
-        bool, typer.Option("--fit", help="How time grows with each size instead, as exponents of power laws.")
-    ] = False,
     whole: Annotated[
         bool, typer.Option("--whole", help="Whole runs instead, to the page, beside the recipe welded from TRL.")
     ] = False,
@@ -66,8 +60,6 @@ def bench(
         threads,
         repeats,
         memory,
-        grid,
-        fit,
         whole,
         trust,
     )
@@ -80,9 +72,5 @@ def bench(
         shown.width = tables.WIDTH
     if report.results:
         shown.print(tables.result_table(report.results, report.repeats))
-    for table in tables.grid_tables(report.grid):
-        shown.print(table)
-    if report.growth:
-        shown.print(tables.growth_table(report.growth))
     if report.whole:
         shown.print(tables.whole_table(report.whole))

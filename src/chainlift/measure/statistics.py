@@ -1,4 +1,4 @@
-"""Intervals, and the unbiased estimate of pass@k; numpy and the standard library only.
+"""Intervals, and the unbiased estimate of pass@k.
 
 A share of n independent prompts gets Wilson's interval, a mean over seeds Student's t.
 Each interval is two-sided and says nothing of what does not vary in its sample: one over prompts holds for one trained
@@ -52,27 +52,14 @@ def mean_interval(values: ArrayLike, level: float = 0.95, *, bounds: Interval = 
 def t_quantile(freedom: int, level: float = 0.95) -> float:
     """The t for which Student's t with `freedom` degrees of freedom lies in [-t, t] with probability `level`.
 
-    With theta = atan(t / sqrt(n)) that probability is a finite sum for every whole n (Abramowitz and Stegun 26.7.3-4):
-    n even: sin (1 + 1/2 cos^2 + (1 3)/(2 4) cos^4 + .. up to cos^(n-2)),
-    n odd: 2/pi (theta + sin (cos + 2/3 cos^3 + (2 4)/(3 5) cos^5 + .. up to cos^(n-2))).
-    All terms are positive, so nothing cancels. Inverted by bisection on theta in (0, pi/2).
+    scipy is imported here, so that whoever asks for a share's interval does not wait for it.
     """
     _check_level(level)
     if freedom < 1:
         raise ValueError(f"freedom is {freedom}; allowed: 1 and more")
-    odd = freedom % 2
-    ratios = np.arange(1 + odd, freedom - 2, 2) / np.arange(2 + odd, freedom - 1, 2)
-    coefficients = np.cumprod(np.concatenate([[1.0] if freedom > 1 else [], ratios]))
-    powers = odd + 2 * np.arange(len(coefficients))
+    from scipy.special import stdtrit
 
-    def inside(theta: float) -> float:
-        series = math.sin(theta) * float((coefficients * math.cos(theta) ** powers).sum())
-        return 2 / math.pi * (theta + series) if odd else series
-
-    low, high = 0.0, math.pi / 2
-    while low < (middle := (low + high) / 2) < high:
-        low, high = (middle, high) if inside(middle) < level else (low, middle)
-    return math.tan(middle) * math.sqrt(freedom)
+    return float(stdtrit(freedom, (1 + level) / 2))
 
 
 def power_law(x: ArrayLike, y: ArrayLike) -> float:

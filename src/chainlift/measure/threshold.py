@@ -58,24 +58,27 @@ def log_odds_crossing(p: ArrayLike, log_odds: ArrayLike) -> float:
 def flip_crossing(p: ArrayLike, long: ArrayLike) -> float:
     """The p at which a logistic fit over p (N,) gives greedy responses an even chance to be long, `long` (N,) 0 or 1.
 
-    Maximum likelihood by Newton's method with a tiny ridge; nan where all runs agree, as nothing flips then.
+    Maximum likelihood with a tiny ridge: the root of the gradient. nan where all runs agree, as nothing flips then.
     """
+    from scipy.optimize import root
+    from scipy.special import expit
+
     x, y = np.asarray(p, dtype=float), np.asarray(long, dtype=float)
     if y.min() == y.max():
         return float("nan")
-    centre, scale = x.mean(), x.std()
-    features = np.stack([np.ones_like(x), (x - centre) / scale], axis=1)
+    center, scale = x.mean(), x.std()
+    features = np.stack([np.ones_like(x), (x - center) / scale], axis=1)
     penalty = np.diag([0.0, RIDGE])
-    weights = np.zeros(2)
-    for _ in range(200):
-        chance = 1 / (1 + np.exp(-np.clip(features @ weights, -500, 500)))
-        gradient = features.T @ (y - chance) - penalty @ weights
-        hessian = (features * (chance * (1 - chance))[:, None]).T @ features + penalty
-        step = np.linalg.solve(hessian, gradient)
-        weights = weights + step * min(1.0, 2.0 / max(np.abs(step).max(), 1e-300))
-        if np.abs(step).max() < 1e-9:
-            break
-    return float(centre - scale * weights[0] / weights[1])
+
+    def gradient(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        return features.T @ (expit(features @ weights) - y) + penalty @ weights
+
+    def hessian(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        chance = expit(features @ weights)
+        return (features * (chance * (1 - chance))[:, None]).T @ features + penalty
+
+    offset, slope = root(gradient, np.zeros(2), jac=hessian, tol=1e-14).x
+    return float(center - scale * offset / slope)
 
 
 def flip_interval(
@@ -92,10 +95,8 @@ def flip_interval(
     nothing flips.
     """
     seeds = len(long)
-    found = []
-    for _ in range(resamples):
-        chosen = long[generator.integers(seeds, size=seeds)]
-        found.append(flip_crossing(np.tile(p, seeds), chosen.ravel()))
+    draws = generator.integers(seeds, size=(resamples, seeds))
+    found = [flip_crossing(np.tile(p, seeds), long[chosen].ravel()) for chosen in draws]
     if np.isnan(found).all():
         return float("nan"), float("nan")
     low, high = np.nanquantile(found, [(1 - level) / 2, (1 + level) / 2])

@@ -1,14 +1,17 @@
 """What a figure of a claim shows, as plain numbers: drawn on paper by picture_print.py, and on the page of results.
 
-A picture keeps every seed's own values, so that whoever looks at it may leave seeds and lines out; means and intervals
-are taken where it is drawn. Its table, a row a number, is the csv beside the figure.
+A picture keeps every seed's own values; both drawings take their means and intervals from `mean_over_seeds`. Its
+table, a row a number, is the csv beside the figure.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
+
+from chainlift.measure.statistics import mean_interval
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,36 @@ class Picture:
         The seed of what is predicted is empty.
         """
         return [row for panel in self.panels for row in _rows(panel, self.seeds)]
+
+
+@dataclass(frozen=True)
+class SeedMean:
+    """The mean of one place of a figure over its seeds, with the 95 % interval of Student's t."""
+
+    n: int
+    """Seeds that have a value there."""
+    mean: float | None
+    """None where no seed has one."""
+    low: float | None
+    """The interval's ends; None below two seeds."""
+    high: float | None
+
+
+def mean_over_seeds(values: Sequence[float | None], *, geometric: bool = False, share: bool = False) -> SeedMean:
+    """The mean over the seeds that have a value, None or not a number where one was not measured.
+
+    geometric: mean and interval are those of the logarithms, as in a claim's table; only values above 0 count.
+    share: the interval is cut to [0, 1].
+    """
+    measured = [v for v in values if v is not None and math.isfinite(v) and (v > 0 or not geometric)]
+    if not measured:
+        return SeedMean(0, None, None, None)
+    units, back = ([math.log(v) for v in measured], math.exp) if geometric else (measured, float)
+    mean = back(sum(units) / len(units))
+    if len(units) < 2:
+        return SeedMean(1, mean, None, None)
+    low, high = map(back, mean_interval(units))
+    return SeedMean(len(units), mean, max(low, 0.0) if share else low, min(high, 1.0) if share else high)
 
 
 def _rows(panel: Lines | Map, seeds: tuple[int, ...]) -> list[dict[str, Any]]:

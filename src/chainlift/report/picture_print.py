@@ -13,10 +13,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from chainlift.measure.statistics import mean_interval
 from chainlift.report.curves import SAMPLED, THEORY
 from chainlift.report.figures import save
-from chainlift.report.picture import Line, Lines, Map, Picture
+from chainlift.report.picture import Line, Lines, Map, Picture, mean_over_seeds
 
 COLOURS = (SAMPLED, "#0072B2", "#E69F00", "#56B4E9", "#000000", "#CC79A7", "#009E73")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
@@ -89,31 +88,28 @@ def _draw_lines(ax: Axes, panel: Lines) -> None:
 def _draw_measured(ax: Axes, line: Line, number: int, panel: Lines) -> None:
     """Mean and interval of each place, and the seeds' own values, faint."""
     colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
-    values = np.array(line.values, dtype=float)
-    means, low, high = _over_seeds(values, panel)
+    means, low, high = _over_seeds(line, panel)
     if panel.joined:
         dashes = DASHES[number % len(DASHES)]
         ax.plot(line.x, means, dashes, color=colour, label=line.name)
         ax.fill_between(line.x, low, high, color=colour, alpha=0.15, linewidth=0)
-        for row in values:
+        for row in line.values:
             ax.plot(line.x, row, color=colour, alpha=0.35, linewidth=0.7)
         return
     ax.errorbar(line.x, means, (means - low, high - means), fmt="none", color=colour, capsize=3)
     ax.plot(line.x, means, marker, color=colour, markersize=5, label=line.name)
-    for row in values:
+    for row in line.values:
         ax.plot(line.x, row, marker, color=colour, markersize=3, alpha=0.35)
 
 
-def _over_seeds(values: np.ndarray, panel: Lines) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _over_seeds(line: Line, panel: Lines) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(means, lower ends, upper ends) of Student's t intervals at each place; the mean itself where there is none."""
-    geometric, bounds = panel.log_y, (0.0, 1.0) if panel.share else (-np.inf, np.inf)
-    found = np.log(values) if geometric else values
-    means = found.mean(axis=0)
-    ends = np.stack([means, means])
-    for place in np.flatnonzero(np.isfinite(found).all(axis=0)):
-        if len(found) > 1:
-            ends[:, place] = mean_interval(found[:, place].tolist(), bounds=bounds)
-    return (np.exp(means), *np.exp(ends)) if geometric else (means, *ends)
+    places = [
+        mean_over_seeds(column, geometric=panel.log_y, share=panel.share) for column in zip(*line.values, strict=True)
+    ]
+    means = np.array([one.mean for one in places], dtype=float)
+    low, high = (np.array(ends, dtype=float) for ends in zip(*((one.low, one.high) for one in places), strict=True))
+    return means, np.where(np.isnan(low), means, low), np.where(np.isnan(high), means, high)
 
 
 def _draw_map(figure: Figure, ax: Axes, panel: Map) -> None:

@@ -1,6 +1,6 @@
-// A claim's figure: means over the seeds that the reader selects, with 95 % intervals, panel by panel.
+// A claim's figure: means over seeds with 95 % intervals, panel by panel, and the seeds that the reader selects.
 //
-// A picture is what chainlift/report/picture.py calls one. The checkboxes stand for a legend: the one that plotly draws
+// A picture is what chainlift/report/picture.py calls one; its means come with it. The checkboxes stand for a legend: the one that plotly draws
 // cannot be reached by keyboard. Colours are Okabe and Ito's; markers and dashes tell lines apart in grey, too.
 const COLOURS = ["#D55E00", "#0072B2", "#E69F00", "#56B4E9", "", "#CC79A7", "#009E73"];  // empty: the ink of the page
 const MARKERS = ["circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "x"];
@@ -25,19 +25,6 @@ function shown(number) {
   return Math.abs(number) >= 1000 ? Math.round(number).toLocaleString("en") : String(+number.toPrecision(4));
 }
 
-// {n, mean, low, high} of one place's values; low and high are null for a single one. On a logarithmic axis mean and
-// interval are those of the logarithms, as in the claim's table.
-function overSeeds(values, geometric, t95, share = false) {
-  const found = values.filter(v => v !== null && (!geometric || v > 0)).map(v => geometric ? Math.log(v) : v);
-  const n = found.length, back = v => geometric ? Math.exp(v) : v;
-  if (!n) return {n, mean: null, low: null, high: null};
-  const mean = found.reduce((a, b) => a + b) / n;
-  if (n < 2) return {n, mean: back(mean), low: null, high: null};
-  const half = t95[n] * Math.sqrt(found.reduce((sum, v) => sum + (v - mean) ** 2, 0) / (n - 1) / n);
-  const low = back(mean - half), high = back(mean + half);
-  return {n, mean: back(mean), low: share ? Math.max(low, 0) : low, high: share ? Math.min(high, 1) : high};
-}
-
 // The measured lines' names in the order of their first coming: their place gives colour, marker and dash in all panels.
 function lineNames(picture) {
   const lines = picture.panels.filter(panel => panel.kind === "lines").flatMap(panel => panel.lines);
@@ -51,10 +38,10 @@ function look(number) {
 }
 
 // A figure in `place`, with its controls; returns {redraw, purge}.
-function showPicture(place, picture, t95) {
+function showPicture(place, picture) {
   const names = lineNames(picture);
   const hasPredicted = picture.panels.some(panel => panel.kind === "lines" && panel.lines.some(line => line.predicted));
-  const chosen = {seeds: new Set(picture.seeds.keys()), lines: new Set(names), predicted: true, each: false};
+  const chosen = {seeds: new Set(), lines: new Set(names), predicted: true};
   const status = element("p", {className: "note"});
   status.setAttribute("role", "status");
   const panels = picture.panels.map(panel => ({panel, chart: element("div", {className: "chart"})}));
@@ -62,7 +49,7 @@ function showPicture(place, picture, t95) {
   const table = element("details", {ontoggle: () => listNumbers()}, element("summary", {}, "The numbers drawn"), numbers);
 
   const toggle = (set, key) => on => { on ? set.add(key) : set.delete(key); redraw(); };
-  const seeds = fieldset("Seeds", picture.seeds.map((seed, i) => checkbox(`${seed}`, true, toggle(chosen.seeds, i))));
+  const seeds = fieldset("Show seeds", picture.seeds.map((seed, i) => checkbox(`${seed}`, false, toggle(chosen.seeds, i))));
   const swatches = [];
   const lines = names.map((name, i) => {
     const swatch = element("span", {style: "display:inline-flex"});
@@ -74,17 +61,15 @@ function showPicture(place, picture, t95) {
     swatch.innerHTML = `<svg width="24" height="12" aria-hidden="true"><path d="M0 6h24" stroke="${THEORY}" stroke-width="2" stroke-dasharray="6 3"/></svg>`;
     lines.push(checkbox(PREDICTED, true, on => { chosen.predicted = on; redraw(); }, swatch));
   }
-  const show = fieldset("Show", [checkbox("each seed", false, on => { chosen.each = on; redraw(); })]);
-  const hasLines = lines.length > 0;
-  place.append(element("div", {className: "controls"}, ...(hasLines ? [fieldset("Lines", lines)] : []), seeds, ...(hasLines ? [show] : [])),
+  place.append(element("div", {className: "controls"}, ...(lines.length ? [fieldset("Lines", lines), seeds] : [])),
     status, element("div", {className: panels.length === 4 ? "panels four" : "panels"}, ...panels.map(({panel, chart}) =>
       element("figure", {}, element("figcaption", {}, panel.title), chart))), table);
 
   function redraw() {
     for (const paint of swatches) paint();
-    const n = chosen.seeds.size;
-    status.textContent = n === 0 ? "No seed is selected." : n === 1 ? "One seed: no interval." :
-      `Means over ${n} of ${picture.seeds.length} seeds with 95 % Student t intervals; point at one for its numbers.`
+    const n = picture.seeds.length;
+    status.textContent = n === 1 ? "One seed: no interval." :
+      `Means over ${n} seeds with 95 % Student t intervals; point at one for its numbers.`
       + (names.length > 1 ? " Lines that meet at a place are drawn side by side there." : "");
     for (const {panel, chart} of panels) {
       const {data, layout} = panel.kind === "map" ? map(panel) : curves(panel);
@@ -95,16 +80,13 @@ function showPicture(place, picture, t95) {
     listNumbers();
   }
 
-  const picked = values => values.filter((_, i) => chosen.seeds.has(i));
-  const at = (line, i) => overSeeds(picked(line.values).map(row => row[i]), line.geometric, t95, line.share);
-
   function hovered(name, x, place, values) {
     const told = [`<b>${safe(name)}</b>`, safe(x), `mean ${shown(place.mean)}`];
     told.push(place.low === null ? "no interval" : `95 %: ${shown(place.low)} to ${shown(place.high)}`, `n = ${place.n} of ${picture.seeds.length} seeds`);
-    if (chosen.seeds.size <= 10) told.push(...values);
+    if (picture.seeds.length <= 10) told.push(...values);
     return told.join("<br>");
   }
-  const bySeed = get => picture.seeds.map((seed, s) => chosen.seeds.has(s) ? `seed ${seed}: ${shown(get(s))}` : null).filter(told => told);
+  const bySeed = get => picture.seeds.map((seed, s) => `seed ${seed}: ${shown(get(s))}`);
 
   function curves(panel) {
     const data = [];
@@ -117,7 +99,7 @@ function showPicture(place, picture, t95) {
     }
     const lines = panel.lines.filter(line => !line.predicted && isShown(line));
     for (const line of lines) {
-      const told = {...line, geometric: panel.log_y, share: panel.share, drawnAt: sideBySide(panel, lines, line)};
+      const told = {...line, drawnAt: sideBySide(panel, lines, line)};
       data.push(...measured(panel, told, look(names.indexOf(line.name))));
     }
     return {data, layout: layout(panel)};
@@ -142,14 +124,14 @@ function showPicture(place, picture, t95) {
   }
 
   function measured(panel, line, {colour, marker, dash}) {
-    const places = line.x.map((x, i) => ({x, i, ...at(line, i)})).filter(place => place.mean !== null);
+    const places = line.x.map((x, i) => ({x, i, ...line.means[i]})).filter(place => place.mean !== null);
     const bounded = places.filter(place => place.low !== null), data = [];
     if (panel.joined && bounded.length > 1) data.push({
       x: [...bounded.map(one => one.x), ...bounded.map(one => one.x).reverse()],
       y: [...bounded.map(one => one.low), ...bounded.map(one => one.high).reverse()],
       fill: "toself", mode: "lines", line: {width: 0}, fillcolor: colour, opacity: .18, hoverinfo: "skip"});
-    if (chosen.each) for (const row of picked(line.values)) data.push({
-      x: line.drawnAt, y: row, mode: panel.joined ? "lines" : "markers", opacity: .45, hoverinfo: "skip",
+    for (const s of chosen.seeds) data.push({
+      x: line.drawnAt, y: line.values[s], mode: panel.joined ? "lines" : "markers", opacity: .45, hoverinfo: "skip",
       line: {color: colour, width: 1}, marker: {color: colour, symbol: marker, size: 5}});
     data.push({x: places.map(one => line.drawnAt[one.i]), y: places.map(one => one.mean), name: line.name,
       mode: !panel.joined ? "markers" : places.length > 30 ? "lines" : "lines+markers",
@@ -163,11 +145,9 @@ function showPicture(place, picture, t95) {
   }
 
   function map(panel) {
-    const at = (r, c) => overSeeds(picked(panel.values).map(rows => rows[r][c]), false, t95);
-    const cells = panel.rows.map((_, r) => panel.columns.map((_, c) => at(r, c)));
-    const text = cells.map((row, r) => row.map((cell, c) => hovered(panel.rows[r],
+    const text = panel.means.map((row, r) => row.map((cell, c) => hovered(panel.rows[r],
       `${panel.column_label} ${panel.columns[c]}`, cell, bySeed(s => panel.values[s][r][c]))));
-    return {data: [{type: "heatmap", z: cells.map(row => row.map(cell => cell.mean)), x: panel.columns, y: panel.rows,
+    return {data: [{type: "heatmap", z: panel.means.map(row => row.map(cell => cell.mean)), x: panel.columns, y: panel.rows,
       zmin: panel.range[0], zmax: panel.range[1], colorscale: "Cividis", xgap: 1, ygap: 1, hovertext: text,
       hovertemplate: "%{hovertext}<extra></extra>", texttemplate: panel.written ? (panel.range[1] <= 1 ? "%{z:.2f}" : "%{z:.3~r}") : undefined,
       colorbar: {title: {text: panel.unit === panel.title ? "" : safe(panel.unit), side: "right"}, thickness: 12, outlinewidth: 0}}],
@@ -213,9 +193,9 @@ function showPicture(place, picture, t95) {
     const rows = [];
     for (const {panel} of panels) {
       if (panel.kind === "map") panel.rows.forEach((row, r) => panel.columns.forEach((column, c) => rows.push([panel.title,
-        row, column, overSeeds(picked(panel.values).map(cells => cells[r][c]), false, t95)])));
+        row, column, panel.means[r][c]])));
       else for (const line of panel.lines.filter(isShown)) line.x.forEach((x, i) => rows.push([panel.title, line.name, shown(x),
-        line.predicted ? {n: "", mean: line.values[0][i], low: null, high: null} : at({...line, geometric: panel.log_y, share: panel.share}, i)]));
+        line.predicted ? {n: "", mean: line.values[0][i], low: null, high: null} : line.means[i]]));
     }
     const head = element("tr", {}, ...["panel", "line", "at", "mean", "95 %", "seeds"].map(name => element("th", {scope: "col"}, name)));
     const body = rows.map(([title, name, x, one]) => element("tr", {}, ...[title, name, x, shown(one.mean),

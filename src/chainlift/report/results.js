@@ -1,7 +1,6 @@
 // The page of results: what opens behind a link, the table of runs, and the theme. Drawing is in drawing.js and pictures.js.
 const byId = id => document.getElementById(id);
 const overview = byId("overview"), detail = byId("detail"), root = document.documentElement;
-const t95 = JSON.parse(byId("t95").textContent);
 const named = attribute => new Map([...document.querySelectorAll(`script[data-${attribute}]`)].map(one => [one.dataset[attribute], one]));
 const views = named("view"), values = named("values");
 
@@ -71,7 +70,7 @@ function showValues(name) {
   for (const picture of held.pictures ?? []) {
     const place = element("section", {className: "picture"}, element("h2", {}, held.pictures.length > 1 ? picture.title : "Figure"));
     detail.querySelector(".pictures").append(place);
-    drawn.push(showPicture(place, picture, t95));
+    drawn.push(showPicture(place, picture));
   }
 }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from chainlift.report import charts
 from chainlift.report.about import about, chance
 from chainlift.report.claim_table import cells
 from chainlift.report.page import table
+from chainlift.report.picture import mean_over_seeds
 from chainlift.report.record import Record, read
 from chainlift.report.results_document import seed_range
 from chainlift.report.sentence import headline, so_far
@@ -45,7 +46,7 @@ class ClaimView:
     quantities: list[dict[str, Any]] = field(default_factory=list)
     """{name, rows}; a row is a finding: {setting, note, cells, holds}."""
     pictures: list[dict[str, Any]] = field(default_factory=list)
-    """Picture.as_dict() of each figure."""
+    """Picture.as_dict() of each figure; its measured lines and its maps have `means`, a SeedMean each place."""
 
 
 @dataclass(frozen=True)
@@ -103,10 +104,33 @@ def claim(file: Path) -> ClaimView:
             num_runs=told["runs"],
             quick=bool(told["quick"]),
             quantities=[{"name": name, "rows": [row for _, row in group]} for name, group in pairs],
-            pictures=[rounded({key: one[key] for key in PICTURE}) for one in told["pictures"]],
+            pictures=[_picture(one) for one in told["pictures"]],
         )
     except UNREADABLE as error:
         return ClaimView(file.stem, "", f"cannot be read: {_told(error)}", "damaged")
+
+
+def _picture(told: dict[str, Any]) -> dict[str, Any]:
+    """A figure from its JSON, with the means and intervals over its seeds, so that the script computes none.
+
+    They keep all their digits: the script shows four, and rounding twice would change the last.
+    """
+    shown = rounded({key: told[key] for key in PICTURE})
+    return {**shown, "panels": [_panel(one) for one in shown["panels"]]}
+
+
+def _panel(panel: dict[str, Any]) -> dict[str, Any]:
+    if panel["kind"] == "map":
+        of_rows = zip(*panel["values"], strict=True)  # each row, as every seed has it
+        means = [[asdict(mean_over_seeds(cell)) for cell in zip(*row, strict=True)] for row in of_rows]
+        return {**panel, "means": means}
+    return {**panel, "lines": [line if line["predicted"] else _line(line, panel) for line in panel["lines"]]}
+
+
+def _line(line: dict[str, Any], panel: dict[str, Any]) -> dict[str, Any]:
+    columns = zip(*line["values"], strict=True)
+    means = [asdict(mean_over_seeds(one, geometric=panel["log_y"], share=panel["share"])) for one in columns]
+    return {**line, "means": means}
 
 
 def _finding(told: dict[str, Any]) -> Finding:

@@ -8,7 +8,6 @@ from typing import Any
 
 from plotly.offline import get_plotlyjs
 
-from chainlift.measure.statistics import t_quantile
 from chainlift.reading import StrPath
 from chainlift.report import page, results_data
 from chainlift.report.page import script, template
@@ -48,7 +47,6 @@ def write(folder: StrPath) -> Path:
 def render(folder: Path, claims: list[ClaimView], runs: list[RunView]) -> str:
     """The page as text."""
     shown = [run for run in runs if not run.is_shared]
-    most_seeds = max((len(picture["seeds"]) for claim in claims for picture in claim.pictures), default=2)
     return template("results.html.jinja").render(
         folder=name_of(folder.resolve()),
         claims=claims,
@@ -57,8 +55,6 @@ def render(folder: Path, claims: list[ClaimView], runs: list[RunView]) -> str:
         num_shared=len(runs) - len(shown),
         recipes=sorted({run.row["recipe"] for run in runs if run.row}),
         statuses=sorted({run.status for run in runs}),
-        # By the number of seeds that are left: the script takes intervals of those that the reader selects.
-        t95=json.dumps([None, None, *(round(t_quantile(n - 1), 5) for n in range(2, most_seeds + 1))]),
         embed=_embed,
         scripts="\n".join(map(script, SCRIPTS)),
         plotly=get_plotlyjs(),
