@@ -11,7 +11,7 @@ from chainlift.stages.recipe import Recipe
 
 Settings = Mapping[str, Sequence[object]]
 
-QUICK_STAGE_1 = (
+QUICK_SUMS = (
     "model.family=mistral", "model.width=64", "pretrain.batch_size=128", "pretrain.optimizer=muon", "pretrain.lr=3e-3",
     "pretrain.warmup=5", "pretrain.schedule=linear", "pretrain.hold=0.2", "pretrain.average_tail=1",
     "pretrain.average_window=15",
@@ -36,7 +36,7 @@ class Grid:
     fixed: tuple[str, ...] = ()
     """Overrides of all runs."""
     quick: tuple[str, ...] | None = ()
-    """Overrides of the smaller runs, besides; None: the grid has no smaller runs."""
+    """Overrides of the smaller runs, besides; None: there are none."""
     quick_settings: Settings | None = None
     """Of the smaller runs; None: the same."""
 
@@ -50,12 +50,6 @@ class Grid:
         return cross(self.source, settings, seeds, *self.fixed, *self.quick)
 
 
-@dataclass(frozen=True)
-class Grids:
+def each_of(*grids: Runs) -> Runs:
     """Several grids, one after the other."""
-
-    grids: tuple[Runs, ...]
-
-    def __call__(self, seeds: Sequence[int], quick: bool = False) -> list[Recipe]:
-        """The recipes for some seeds; `quick`: the smaller ones."""
-        return [recipe for grid in self.grids for recipe in grid(seeds, quick)]
+    return lambda seeds, quick=False: [recipe for grid in grids for recipe in grid(seeds, quick)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-import pkgutil
+from pathlib import Path
 
 from chainlift.claims.claim import Claim
 from chainlift.settings import suggest
@@ -14,11 +14,10 @@ HERE = __name__.rpartition(".")[0]
 def _shipped() -> dict[str, Claim]:
     """The claims in the folders beside this file, in their order."""
     claims: list[Claim] = []
-    for folder in pkgutil.iter_modules(importlib.import_module(HERE).__path__):
-        if folder.ispkg:
-            claim = importlib.import_module(f"{HERE}.{folder.name}.claim").CLAIM
-            assert claim.name == folder.name.replace("_", "-"), f"{claim.name} stands in the folder {folder.name}"
-            claims.append(claim)
+    for file in Path(__file__).parent.glob("*/claim.py"):
+        claim = importlib.import_module(f"{HERE}.{file.parent.name}.claim").CLAIM
+        assert claim.name == file.parent.name.replace("_", "-"), f"{claim.name} stands in {file.parent}"
+        claims.append(claim)
     return {claim.name: claim for claim in sorted(claims, key=lambda claim: (claim.order, claim.name))}
 
 

@@ -14,8 +14,8 @@ from chainlift.measure.finding import Finding
 from chainlift.measure.threshold import flip_crossing, flip_interval, log_odds_crossing
 from chainlift.stages.recipe import Recipe
 
-GO_ON = "decision_go_on_log_odds"
-FIRST_LEAD = "decision_first_lead_log_odds"
+GO_ON, FIRST_LEAD = "decision_go_on_log_odds", "decision_first_lead_log_odds"
+DECISIONS = {GO_ON: "going on", FIRST_LEAD: "the opening token"}
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,6 @@ class Threshold:
     """Of the prediction: the p_cot whose runs enter the fits."""
     key: str = GO_ON
     """The log-odds that decide."""
-    decision: str = "going on"
-    """What they decide."""
     series: str = ""
     where: Callable[[Recipe], bool] = lambda recipe: True
     """Which runs."""
@@ -50,7 +48,7 @@ class Threshold:
         low, high = flip_interval(p, flips, np.random.default_rng(0))
         fitted = flip_crossing(np.tile(p, len(flips)), flips.ravel())
         note = f"all seeds together, bootstrap over seeds [{low:.4f}, {high:.4f}]"
-        name, expected = f"threshold, from log-odds of {self.decision}", (self.predicted, self.allowed)
+        name, expected = f"threshold, from log-odds of {DECISIONS[self.key]}", (self.predicted, self.allowed)
         return [
             Finding(name, self.series, crossings, *expected),
             Finding("threshold, from greedy flips", self.series, (fitted,), *expected, note=note),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chainlift.claims.finished import Finished, after, by_seed, setting_of
+from chainlift.claims import Finished, after, by_seed, setting_of
 from chainlift.report.picture import Line, Lines, Map, Picture
 
 ALGORITHMS = ("star", "reinforce", "grpo")

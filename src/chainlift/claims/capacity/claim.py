@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from functools import partial
 
-from chainlift.claims.check import Axis, Check
-from chainlift.claims.claim import Claim
-from chainlift.claims.grid import QUICK_STAGE_1, Grid
+from chainlift.claims import QUICK_SUMS, Axis, Check, Claim, Grid
 
 SIZES = {"model.layers": (2, 4), "model.width": (128, 256)}
 QUICK_SIZES = {"model.layers": (2, 3), "model.width": (64,)}
-QUICK = ("task.d=12", *QUICK_STAGE_1, "pretrain.steps=280", "evaluate.every=70")
+QUICK = ("task.d=12", *QUICK_SUMS, "pretrain.steps=280", "evaluate.every=70")
 WIDTH = Axis("width", "{series}, width {x}", ("model.width",))
 _check = partial(Check, axis=WIDTH, series="layers {recipe.model.layers}")
 

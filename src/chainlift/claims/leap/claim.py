@@ -5,19 +5,14 @@ Such a learner is at chance below 1/3; above it the chain's own accuracy counts,
 
 from __future__ import annotations
 
-from chainlift.claims.check import P_COT, Check, P
-from chainlift.claims.claim import Claim
-from chainlift.claims.grid import Grid
+from chainlift.claims import P_COT, Check, Claim, Grid, P, Threshold
 from chainlift.claims.modulus.claim import ALLOWED, QUICK
-from chainlift.claims.threshold_fit import Threshold
 from chainlift.theory.closed_forms import threshold
-
-SHARES, QUICK_SHARES = (0.2, 0.28, 0.38, 0.45), (0.25, 0.42)
 
 CLAIM = Claim(
     "leap",
     "Chains that show every second step: below 1/3 next-token prediction stays at chance, like a blind learner",
-    Grid("leap", {P: SHARES}, quick=QUICK, quick_settings={P: QUICK_SHARES}),
+    Grid("leap", {P: (0.2, 0.28, 0.38, 0.45)}, (), QUICK, {P: (0.25, 0.42)}),
     (
         Threshold(threshold(2), ALLOWED * threshold(2)),
         Check("greedy accuracy", "greedy_accuracy", lambda at: 0.5 if at.x < 0.3 else None, 0.05, axis=P_COT),

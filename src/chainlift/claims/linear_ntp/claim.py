@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from functools import partial
 
-from chainlift.claims.check import P_COT, Check, P
-from chainlift.claims.claim import Claim
-from chainlift.claims.grid import Grid
-from chainlift.claims.threshold_fit import Threshold
+from chainlift.claims import GO_ON, P_COT, Check, Claim, Grid, P, Threshold
 from chainlift.stages.recipe import Recipe
-from chainlift.theory import closed_forms, linear_model
+from chainlift.theory.closed_forms import sampled_accuracy, threshold
+from chainlift.theory.linear_model import first_token_weight, go_on_log_odds
 
 SHARES = (0.0, 0.05, 0.1, 0.25, 0.3, 0.32, 0.33, 0.34, 0.35, 0.37, 0.45)
 QUICK_SHARES = (0.0, 0.25, 0.3, 0.35, 0.45)
@@ -24,13 +22,8 @@ def has_chains(recipe: Recipe) -> bool:
     return recipe.mixture.last > 0
 
 
-def has_none(recipe: Recipe) -> bool:
-    """The control p_cot = 0."""
-    return not has_chains(recipe)
-
-
 _check = partial(Check, axis=P_COT, where=has_chains)
-_control = partial(Check, axis=P_COT, where=has_none)
+_control = partial(Check, axis=P_COT, where=lambda recipe: not has_chains(recipe))
 
 # The mean log-odds of the decisions are the weights of x_1 and of bias + x_1 y_1: all others cancel over prompts.
 CLAIM = Claim(
@@ -39,17 +32,12 @@ CLAIM = Claim(
     "random on short ones; greedy flips at p_cot 1/3",
     Grid("linear-ntp", {P: SHARES}, quick=QUICK, quick_settings={P: QUICK_SHARES}),
     (
-        _check(
-            "log-odds of y_1 = x_1",
-            "decision_first_log_odds",
-            lambda at: linear_model.first_token_weight(at.x),
-            0.05,
-        ),
-        _check("log-odds of going on", "decision_go_on_log_odds", lambda at: linear_model.go_on_log_odds(at.x, 2), 0.1),
+        _check("log-odds of y_1 = x_1", "decision_first_log_odds", lambda at: first_token_weight(at.x), 0.05),
+        _check("log-odds of going on", GO_ON, lambda at: go_on_log_odds(at.x, 2), 0.1),
         _check("long share (exact)", "exact_long_share", lambda at: at.x, 0.01),
-        _check("sampled accuracy (exact)", "exact_accuracy", lambda at: closed_forms.sampled_accuracy(at.x, 2), 0.01),
+        _check("sampled accuracy (exact)", "exact_accuracy", lambda at: sampled_accuracy(at.x, 2), 0.01),
         _check("long responses that are gold", "exact_chain_exactness", 1.0, 0.05),
-        Threshold(closed_forms.threshold(2), 0.01, NEAR, where=has_chains),
+        Threshold(threshold(2), 0.01, NEAR, where=has_chains),
         _control("greedy accuracy", "greedy_accuracy", 0.5, 0.05),
         _control("exact accuracy", "exact_accuracy", 0.5, 0.05),
     ),

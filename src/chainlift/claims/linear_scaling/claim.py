@@ -10,8 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from chainlift.claims.claim import Claim
-from chainlift.claims.finished import Finished, cross
+from chainlift.claims import Claim, Finished, cross
 from chainlift.claims.linear_scaling.ladder import Needed, ladder, until_calibrated, until_right
 from chainlift.measure.finding import Finding
 from chainlift.measure.statistics import power_law

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-from chainlift.claims.finished import Finished, by_seed
+from chainlift.claims import Finished, by_seed
 
 FIRST_RUNG = 8
 """Updates of the shortest run."""

@@ -5,9 +5,7 @@ The prediction starts at p_cot, not at what next-token prediction was found to h
 
 from __future__ import annotations
 
-from chainlift.claims.check import Check, P
-from chainlift.claims.claim import Claim
-from chainlift.claims.grid import Grid
+from chainlift.claims import Check, Claim, Grid, P
 from chainlift.claims.star_rounds import ROUND, SERIES, ends, share_after
 
 QUICK = ("task.d=6", "pretrain.steps=3000", "posttrain.prompts=16384", "posttrain.updates=120")

@@ -6,10 +6,7 @@ error: of 512 samples of a calibrated model, one seed in three would be off by m
 
 from __future__ import annotations
 
-from chainlift.claims.check import RL_UPDATES, Check
-from chainlift.claims.claim import Claim
-from chainlift.claims.finished import Finished
-from chainlift.claims.grid import Grid
+from chainlift.claims import RL_UPDATES, Check, Claim, Finished, Grid
 
 QUICK = (
     "task.max_steps=2", "task.max_number=10", "pretrain.steps=600", "posttrain.updates=10", "evaluate.prompts=256",

@@ -8,11 +8,8 @@ from __future__ import annotations
 
 from functools import partial
 
-from chainlift.claims.check import P_COT, Check, P, having
-from chainlift.claims.claim import Claim
-from chainlift.claims.grid import Grid, Grids
+from chainlift.claims import FIRST_LEAD, GO_ON, P_COT, Check, Claim, Grid, P, Threshold, each_of, having
 from chainlift.claims.modulus.claim import ALLOWED, QUICK
-from chainlift.claims.threshold_fit import FIRST_LEAD, GO_ON, Threshold
 from chainlift.theory.closed_forms import threshold
 
 NEAR_THIRD, NEAR_HALF = (0.25, 0.3, 0.3667, 0.4167), (0.4, 0.46, 0.54, 0.6)
@@ -23,16 +20,9 @@ def _grid(source: str, shares: tuple[float, ...], quick_shares: tuple[float, ...
     return Grid(source, {P: shares}, (fixed,), QUICK, {P: quick_shares})
 
 
-def _threshold(marker: str, key: str, decision: str) -> Threshold:
-    at = threshold(2, marker=marker == "both")
-    return Threshold(
-        at,
-        ALLOWED * at,
-        key=key,
-        decision=decision,
-        series=f"marker {marker}",
-        where=having("task.marker", marker),
-    )
+def _threshold(marker: str, key: str) -> Threshold:
+    at, where = threshold(2, marker=marker == "both"), having("task.marker", marker)
+    return Threshold(at, ALLOWED * at, key=key, series=f"marker {marker}", where=where)
 
 
 _check = partial(Check, axis=P_COT, series="marker {recipe.task.marker}")
@@ -40,17 +30,15 @@ _check = partial(Check, axis=P_COT, series="marker {recipe.task.marker}")
 CLAIM = Claim(
     "marker",
     "A marker that opens both forms moves the threshold from 1/3 to 1/2; one on long forms alone leaves it",
-    Grids(
-        (
-            _grid("modulus", NEAR_THIRD, QUICK_THIRD, "task.modulus=2"),  # shared with that claim
-            _grid("marker", NEAR_THIRD, QUICK_THIRD, "task.marker=long"),
-            _grid("marker", NEAR_HALF, QUICK_HALF, "task.marker=both"),
-        )
+    each_of(
+        _grid("modulus", NEAR_THIRD, QUICK_THIRD, "task.modulus=2"),  # shared with that claim
+        _grid("marker", NEAR_THIRD, QUICK_THIRD, "task.marker=long"),
+        _grid("marker", NEAR_HALF, QUICK_HALF, "task.marker=both"),
     ),
     (
-        _threshold("none", GO_ON, "going on"),
-        _threshold("long", FIRST_LEAD, "the opening token"),
-        _threshold("both", FIRST_LEAD, "the opening token"),
+        _threshold("none", GO_ON),
+        _threshold("long", FIRST_LEAD),
+        _threshold("both", FIRST_LEAD),
         _check("greedy long share", "greedy_long_share"),
         _check("sampled long share", "sampled_long_share", lambda at: at.x, 0.04),
     ),

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from chainlift.claims.check import P_COT, Check, P, having
-from chainlift.claims.claim import Claim
-from chainlift.claims.grid import QUICK_STAGE_1, Grid, Grids
-from chainlift.claims.threshold_fit import Threshold
+from chainlift.claims import P_COT, QUICK_SUMS, Check, Claim, Grid, P, Threshold, each_of, having
 from chainlift.theory.closed_forms import threshold
 
 MODULI, QUICK_MODULI = (2, 3, 5, 7), (2, 3)
@@ -15,7 +12,7 @@ AROUND, QUICK_AROUND = (0.75, 0.9, 1.1, 1.25), (0.8, 1.2)
 """Times the predicted threshold: the p_cot at which it is measured."""
 ALLOWED = 0.1
 """Of the predicted threshold, by which each seed's may differ."""
-QUICK = (*QUICK_STAGE_1, "pretrain.steps=280", "evaluate.every=280")
+QUICK = (*QUICK_SUMS, "pretrain.steps=280", "evaluate.every=280")
 _check = partial(Check, axis=P_COT, series="K {recipe.task.modulus}")
 
 
@@ -29,7 +26,7 @@ def _grid(K: int) -> Grid:
 CLAIM = Claim(
     "modulus",
     "Sums modulo K: greedy responses become long at p_cot 1 / (K + 1); a third is parity's, the law is of mixtures",
-    Grids(tuple(map(_grid, MODULI))),
+    each_of(*map(_grid, MODULI)),
     (
         *(
             Threshold(threshold(K), ALLOWED * threshold(K), series=f"K {K}", where=having("task.modulus", K))

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from chainlift.claims.check import Axis, Check
-from chainlift.claims.claim import Claim
-from chainlift.claims.grid import Grid, Grids
+from chainlift.claims import Axis, Check, Claim, Grid, each_of
 
 QUICK = (
     "model.layers=2", "pretrain.batch_size=128", "pretrain.muon_lr=1e-2", "pretrain.lr=2e-3", "pretrain.steps=400",
@@ -17,7 +15,7 @@ _check = partial(Check, axis=Axis("digits", "n {x}", ("task.n",)))
 CLAIM = Claim(
     "multiplication",
     "Multiplication of n digits: short and poor after next-token prediction, long and right after RL",
-    Grids((Grid("multiplication-2", quick=QUICK), Grid("multiplication-3", quick=None))),
+    each_of(Grid("multiplication-2", quick=QUICK), Grid("multiplication-3", quick=None)),
     (
         _check("greedy accuracy after NTP", "greedy_accuracy"),
         _check("greedy long share after NTP", "greedy_long_share", 0.0, 0.1),

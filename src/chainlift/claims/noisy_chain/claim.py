@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from chainlift.claims.check import Axis, Check, Place, having
-from chainlift.claims.claim import Claim
-from chainlift.claims.grid import QUICK_STAGE_1, Grid
+from chainlift.claims import QUICK_SUMS, Axis, Check, Claim, Grid, Place, having
 from chainlift.theory.noisy_chain import chain_accuracy, star_next_share
 
 NOISE = (0.01, 0.035, 0.067, 0.11)
@@ -14,9 +12,10 @@ NOISE = (0.01, 0.035, 0.067, 0.11)
 QUICK_NOISE = (0.01, 0.11)
 REWARDS = {"posttrain.reward": ("chain", "end_to_end")}
 QUICK = (
-    *QUICK_STAGE_1, "pretrain.steps=280", "evaluate.every=280", "posttrain.prompts=3072", "posttrain.minibatches=4",
+    *QUICK_SUMS, "pretrain.steps=280", "evaluate.every=280", "posttrain.prompts=3072", "posttrain.minibatches=4",
 )  # fmt: skip
 _check = partial(Check, axis=Axis("noise", "{series} noise {x:g}", ("task.noise",)))
+_after_rl = partial(_check, stage="posttrain", series="{recipe.stages[posttrain].reward}")
 _chain = partial(_check, where=having("posttrain.reward", "chain"))
 
 
@@ -34,18 +33,7 @@ CLAIM = Claim(
     (
         _chain("sampled chains that are right", "sampled_chain_exactness", lambda at: chain_accuracy(at.d, at.x), 0.06),
         _chain("sampled long share after next-token prediction", "sampled_long_share", lambda at: at.p, 0.04),
-        *(
-            _check(
-                "sampled long share after a round of STaR",
-                "sampled_long_share",
-                share_after_a_round,
-                0.04,
-                "posttrain",
-                series=reward,
-                where=having("posttrain.reward", reward),
-            )
-            for reward in REWARDS["posttrain.reward"]
-        ),
+        _after_rl("sampled long share after a round of STaR", "sampled_long_share", share_after_a_round, 0.04),
         _chain("right chains after a round, chain reward", "sampled_chain_exactness", stage="posttrain"),
     ),
     order=150,

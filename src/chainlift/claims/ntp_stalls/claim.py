@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from chainlift.claims.check import Axis, Check
-from chainlift.claims.claim import Claim
-from chainlift.claims.grid import QUICK_STAGE_1, Grid
+from chainlift.claims import QUICK_SUMS, Axis, Check, Claim, Grid
 from chainlift.claims.ntp_stalls.figure import pictures
 from chainlift.theory.closed_forms import sampled_accuracy
 
@@ -14,7 +12,7 @@ CLAIM = Claim(
     "ntp-stalls",
     "p_cot = .25: next-token prediction alone stays at greedy accuracy 1/2 and length 1 however long it trains, "
     "while sampled responses are long with p_cot",
-    Grid("ntp-stalls", quick=("task.d=12", *QUICK_STAGE_1, "pretrain.steps=600")),
+    Grid("ntp-stalls", quick=("task.d=12", *QUICK_SUMS, "pretrain.steps=600")),
     (
         Check("greedy accuracy at the end", "greedy_accuracy", 0.5, 0.05),
         Check("greedy length (median) at the end", "greedy_length_median", 1.0),

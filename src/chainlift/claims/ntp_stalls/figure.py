@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from chainlift.claims import Finished
 from chainlift.claims.courses import accuracy_and_length
-from chainlift.claims.finished import Finished
 from chainlift.report.picture import Picture
 
 

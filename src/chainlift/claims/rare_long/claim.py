@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from functools import partial
 
-from chainlift.claims.check import P_COT, Check, P
-from chainlift.claims.claim import Claim
-from chainlift.claims.grid import QUICK_STAGE_1, Grid, Grids
+from chainlift.claims import P_COT, QUICK_SUMS, Check, Claim, Grid, P, each_of
 from chainlift.claims.linear_ntp.claim import has_chains
 
 SHARES = (0, 0.01, 0.02, 0.05, 0.1)
 RAREST, LONGER = 0.01, 3200
 """At this p_cot the recipe's 1,600 steps are too few for some seeds to have a chain at all; it is run for more, too."""
 QUICK_SHARES = (0, 0.1)
-QUICK = (*QUICK_STAGE_1, "pretrain.steps=300", "posttrain.updates=40", "posttrain.lr=5e-4")
+QUICK = (*QUICK_SUMS, "pretrain.steps=300", "posttrain.updates=40", "posttrain.lr=5e-4")
 GOLD = "sampled long responses that are gold, after"
 _after_ntp = partial(Check, axis=P_COT, series="{recipe.stages[pretrain].steps:,} steps")
 _after_rl = partial(_after_ntp, stage="posttrain")
@@ -21,11 +19,9 @@ _after_rl = partial(_after_ntp, stage="posttrain")
 CLAIM = Claim(
     "rare-long",
     "One long demonstration in a hundred is enough for RL to lift; without any it cannot",
-    Grids(
-        (
-            Grid("rare-long", {P: SHARES}, quick=QUICK, quick_settings={P: QUICK_SHARES}),
-            Grid("rare-long", {P: (RAREST,)}, (f"pretrain.steps={LONGER}",), None),
-        )
+    each_of(
+        Grid("rare-long", {P: SHARES}, quick=QUICK, quick_settings={P: QUICK_SHARES}),
+        Grid("rare-long", {P: (RAREST,)}, (f"pretrain.steps={LONGER}",), None),
     ),
     (
         _after_ntp("greedy accuracy after NTP", "greedy_accuracy", 0.5, 0.05),

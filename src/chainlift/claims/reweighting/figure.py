@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from pathlib import Path
 
-from chainlift.claims.finished import Finished
+from chainlift.claims import Finished
 from chainlift.report.picture import Line, Lines, Picture
 from chainlift.stages.before_after import BeforeAfter, before_after
 from chainlift.theory.groups import pass_at_k

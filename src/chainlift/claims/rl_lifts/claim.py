@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from chainlift.claims.check import RL_UPDATES, Check
-from chainlift.claims.claim import Claim
-from chainlift.claims.finished import Finished
-from chainlift.claims.grid import QUICK_STAGE_1, Grid
+from chainlift.claims import QUICK_SUMS, RL_UPDATES, Check, Claim, Finished, Grid, Place
 from chainlift.claims.rl_lifts.figure import pictures
 
 QUICK = (
-    "task.d=12", *QUICK_STAGE_1, "pretrain.steps=280", "posttrain.prompts=64", "posttrain.lr=5e-4",
+    "task.d=12", *QUICK_SUMS, "pretrain.steps=280", "posttrain.prompts=64", "posttrain.lr=5e-4",
     "evaluate.every=40",
 )  # fmt: skip
 RUNS = Grid("headline", quick=QUICK)
@@ -17,6 +14,11 @@ RUNS = Grid("headline", quick=QUICK)
 SOON = 20
 """Updates within which RL is claimed to lift."""
 SEEDS = tuple(range(10))
+
+
+def soon_right(at: Place) -> float | None:
+    """Right answers once RL has made some updates."""
+    return 1.0 if at.x >= SOON else None
 
 
 def samples_per_demonstration(run: Finished) -> float:
@@ -35,14 +37,7 @@ CLAIM = Claim(
         Check("greedy length after RL", "greedy_length_median", lambda at: float(at.d), 0.0, "posttrain"),
         Check("greedy accuracy where NTP went on instead", "greedy_accuracy", 0.5, 0.05, "continued_pretrain"),
         Check("greedy length where NTP went on instead", "greedy_length_median", 1.0, 0.0, "continued_pretrain"),
-        Check(
-            "greedy accuracy during RL",
-            "greedy.accuracy",
-            lambda at: 1.0 if at.x >= SOON else None,
-            0.01,
-            "posttrain",
-            axis=RL_UPDATES,
-        ),
+        Check("greedy accuracy during RL", "greedy.accuracy", soon_right, 0.01, "posttrain", axis=RL_UPDATES),
         Check("RL's samples as a share of NTP's demonstrations", samples_per_demonstration),
     ),
     seeds=SEEDS,

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from chainlift.claims import Finished
 from chainlift.claims.courses import accuracy_and_length
-from chainlift.claims.finished import Finished
 from chainlift.report.picture import Map, Mark, Picture
 
 

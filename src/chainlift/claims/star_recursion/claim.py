@@ -8,26 +8,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from chainlift.claims.check import Check
-from chainlift.claims.claim import Claim
-from chainlift.claims.finished import Finished
-from chainlift.claims.grid import QUICK_STAGE_1, Grid
+from chainlift.claims import QUICK_SUMS, Check, Claim, Finished, Grid
 from chainlift.claims.star_rounds import ROUND, SERIES, ends, share_after
 from chainlift.measure.finding import Finding
 
 QUICK = (
-    "mixture.p_cot=0.25", *QUICK_STAGE_1, "pretrain.steps=350", "posttrain.prompts=3072", "posttrain.updates=120",
+    "mixture.p_cot=0.25", *QUICK_SUMS, "pretrain.steps=350", "posttrain.prompts=3072", "posttrain.updates=120",
     "posttrain.minibatches=4",
 )  # fmt: skip
-SHARES = Check(
-    "sampled long share",
-    "sampled.long_share",
-    share_after,
-    stage="posttrain",
-    check="interval",
-    axis=ROUND,
-    series=SERIES,
-)
+SHARES = Check("sampled long share", "sampled.long_share", share_after, 0.0, "posttrain", "interval", ROUND, SERIES)
 
 
 def shares(finished: Sequence[Finished]) -> list[Finding]:

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 
-from chainlift.claims.check import Axis, Check, Place
-from chainlift.claims.claim import Claim
-from chainlift.claims.finished import Finished, by_seed
-from chainlift.claims.grid import QUICK_STAGE_1, Grid
+from chainlift.claims import QUICK_SUMS, Axis, Check, Claim, Finished, Grid, Place, by_seed
+from chainlift.claims.check import findings
 from chainlift.claims.switch_time.figure import pictures
 from chainlift.measure.finding import Finding
 
 SWITCH = "pretrain.steps"
 STEPS = (50, 100, 150, 175, 200, 400)
 QUICK_STEPS = (60, 250)
-QUICK = ("task.d=12", *QUICK_STAGE_1, "pretrain.schedule=constant", "posttrain.lr=5e-4", "posttrain.updates=30")
+QUICK = ("task.d=12", *QUICK_SUMS, "pretrain.schedule=constant", "posttrain.lr=5e-4", "posttrain.updates=30")
 LEARNED, NOT_LEARNED = 0.9, 0.1
 """Share of the long responses before RL that are gold: from the one on RL is predicted to make answers right, up to the
 other not to."""
 _check = partial(Check, axis=Axis("switch", "{x} updates", (SWITCH,)))
+_after = partial(_check, stage="posttrain")
 
 
 def gold(run: Finished) -> float:
@@ -40,14 +39,17 @@ def predicted_accuracy(finished: Sequence[Finished]) -> dict[int, float | None]:
 def after_rl(finished: Sequence[Finished]) -> list[Finding]:
     """What RL makes of each checkpoint."""
     right = predicted_accuracy(finished)
-    accuracy: Callable[[Place], float | None] = lambda at: right[at.x]  # noqa: E731
-    length: Callable[[Place], float | None] = lambda at: float(at.d) if right[at.x] == 1 else None  # noqa: E731
-    return [
-        *_check("greedy accuracy after RL", "greedy_accuracy", accuracy, 0.05, "posttrain")(finished),
-        *_check("sampled accuracy after RL", "sampled_accuracy", stage="posttrain")(finished),
-        *_check("greedy length after RL", "greedy_length_mean", length, 0.5, "posttrain")(finished),
-        *_check("sampled length after RL", "sampled_length_mean", stage="posttrain")(finished),
-    ]
+
+    def length(at: Place) -> float | None:
+        return float(at.d) if right[at.x] == 1 else None
+
+    rows = (
+        _after("greedy accuracy after RL", "greedy_accuracy", lambda at: right[at.x], 0.05),
+        _after("sampled accuracy after RL", "sampled_accuracy"),
+        _after("greedy length after RL", "greedy_length_mean", length, 0.5),
+        _after("sampled length after RL", "sampled_length_mean"),
+    )
+    return findings(rows, finished)
 
 
 CLAIM = Claim(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chainlift.claims.finished import Finished
+from chainlift.claims import Finished
 from chainlift.report.picture import Map, Picture
 
 

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from chainlift.claims.check import P_COT, Check, P, Place
-from chainlift.claims.claim import Claim
-from chainlift.claims.grid import QUICK_STAGE_1, Grid
+from chainlift.claims import GO_ON, P_COT, QUICK_SUMS, Check, Claim, Grid, P, Place, Threshold
 from chainlift.claims.threshold.figure import NEAR, pictures
-from chainlift.claims.threshold_fit import GO_ON, Threshold
 from chainlift.theory import closed_forms
 from chainlift.theory.linear_model import go_on_log_odds
 
 SHARES = (0.1, 0.2, 0.25, 0.29, 0.32, 0.35, 0.38, 0.42, 0.5, 0.7)
 QUICK_SHARES = (0.15, 0.26, 0.41, 0.5)
-QUICK = ("task.d=12", *QUICK_STAGE_1, "pretrain.steps=280", "evaluate.every=280")
+QUICK = ("task.d=12", *QUICK_SUMS, "pretrain.steps=280", "evaluate.every=280")
 THIRD = closed_forms.threshold(2)
 
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from chainlift.claims.check import P
-from chainlift.claims.finished import Finished, after, by_seed
-from chainlift.claims.threshold_fit import GO_ON
+from chainlift.claims import GO_ON, Finished, P, after, by_seed
 from chainlift.measure.threshold import log_odds_line
 from chainlift.report.picture import Line, Lines, Mark, Picture
 from chainlift.theory import closed_forms
