@@ -32,6 +32,7 @@ ORDER = [
     "stages",
     "report",
     "interop",
+    "claims",
     "sweep",
     "bench",
     "api",
@@ -93,7 +94,7 @@ def test_core_imports_no_extra(file: Path) -> None:
 
 
 def test_starting_and_looking_at_sweeps_imports_no_extra() -> None:
-    text = "import sys, chainlift.api, chainlift.cli, chainlift.sweep.registry, chainlift.stages.recipe; "
+    text = "import sys, chainlift.api, chainlift.cli, chainlift.claims.registry, chainlift.stages.recipe; "
     text += "print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True)
     assert not {name.partition(".")[0] for name in done.stdout.split()} & EXTRAS

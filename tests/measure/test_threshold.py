@@ -55,9 +55,9 @@ def test_findings_are_judged_by_every_seed_or_by_the_mean() -> None:
     assert near.holds
     far = Finding("share", "p .1", (0.07, 0.13), predicted=0.1, tolerance=0.02)
     assert far.holds is False
-    assert Finding("share", "p .1", (0.07, 0.13), predicted=0.1, tolerance=0.02, judged="mean").holds
-    assert Finding("share", "", (0.07, 0.12), predicted=0.1, judged="interval").holds
-    assert Finding("share", "", (0.07, 0.071), predicted=0.1, judged="interval").holds is False
+    assert Finding("share", "p .1", (0.07, 0.13), predicted=0.1, tolerance=0.02, check="mean").holds
+    assert Finding("share", "", (0.07, 0.12), predicted=0.1, check="interval").holds
+    assert Finding("share", "", (0.07, 0.071), predicted=0.1, check="interval").holds is False
     assert Finding("rounds", "", (math.inf, 3.0), predicted=3, tolerance=0).holds is False
     assert Finding("share", "", (0.1, math.nan), predicted=0.1, tolerance=1).holds is False
     factors = Finding("count", "", (10.0, 1000.0), geometric=True)

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from chainlift.measure.finding import Finding
+from chainlift.report.claim_outcome import Outcome, Seconds
 from chainlift.report.claim_picture import findings_picture
 from chainlift.report.picture import Line, Lines, Map, Mark, Picture
 from chainlift.report.terminal import Reporter
 from chainlift.stages import pipeline
 from chainlift.stages import recipe as recipes
-from chainlift.sweep.claims import Claim, Outcome
 from tests.browser import NAMES, Browser, Page
 
 FILES = ("recipe.yaml", "environment.json", "metrics.jsonl", "rollouts.jsonl", "summary.json", "DONE")
@@ -102,11 +102,11 @@ def write_claims(folder: Path) -> None:
     ]
     fine = [replace(one, tolerance=1.0) for one in checked]
     for name, findings in (("fails-here", checked), ("holds-here", fine), ("with-pictures", fine)):
-        claim = Claim(name, f"What {name} says", lambda seeds, quick=False: [], lambda runs: [])
-        drawn = picture() if name == "with-pictures" else findings_picture(name, claim.statement, SEEDS, findings)
+        statement = f"What {name} says"
+        drawn = picture() if name == "with-pictures" else findings_picture(name, statement, SEEDS, findings)
         assert drawn is not None
-        told = Outcome(claim, list(SEEDS), findings, 8, [drawn])
-        (folder / f"{name}.json").write_text(json.dumps(told.as_dict()), encoding="utf-8")
+        made = {"date": "2026-11-28", "seconds": Seconds(1, 1, 8), "made_on": [], "judged_on": {}}
+        Outcome(name, statement, list(SEEDS), 8, False, findings, [drawn], **made).write(folder / f"{name}.json")
     (folder / "torn.json").write_text('{"claim": ', encoding="utf-8")
 
 

@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 from chainlift.report import results_document
-from tests.sweep.small_claim import CLAIM, check, reproduce
+from tests.claims.small_claim import CHECK, CLAIM, reproduce
 
 ROOT = Path(__file__).parents[2]
 JUDGED = {
-    "claim": "headline", "statement": "it lifts", "verdict": "holds", "seeds": [0, 1], "runs": 2, "findings": [],
-    "pictures": [{"name": "headline"}], "date": "2026-11-28", "seconds": {"all": 2, "median": 1, "most": 1},
+    "claim": "headline", "statement": "it lifts", "seeds": [0, 1], "runs": 2, "quick": False, "findings": [],
+    "pictures": [{"name": "headline", "title": "it lifts", "seeds": [0, 1], "panels": []}],
+    "date": "2026-11-28", "seconds": {"all": 2, "median": 1, "most": 1},
     "made_on": [], "judged_on": {"commit": None, "chainlift": "0.1.0"},
 }  # fmt: skip
 
@@ -22,7 +23,9 @@ JUDGED = {
 def test_the_document_holds_every_claim_that_has_results(tmp_path: Path) -> None:
     reproduce(CLAIM, tmp_path)
     failing = replace(
-        CLAIM, name="wrong", check=lambda found: [replace(line, predicted=0.9, x=None) for line in check(found)]
+        CLAIM,
+        name="wrong",
+        checks=(lambda finished: [replace(line, predicted=0.9, x=None) for line in CHECK(finished)],),
     )
     reproduce(failing, tmp_path)
     document = tmp_path / "docs/results.md"

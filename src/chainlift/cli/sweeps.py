@@ -116,19 +116,19 @@ def reproduce(
 
     Without a name, list the claims. What is done already is not run again; tables and figures go to OUT/claims.
     """
+    from chainlift.claims import registry
     from chainlift.overrides import parse_seeds
     from chainlift.report import results_document
+    from chainlift.report.claim_outcome import Outcome
     from chainlift.report.claim_table import claim_lines
     from chainlift.report.terminal import Reporter
     from chainlift.stages.failures import RunsFailed
-    from chainlift.sweep import registry
     from chainlift.sweep import reproduce as claims
     from chainlift.sweep import status as progress
-    from chainlift.sweep.claims import Outcome
     from chainlift.sweep.launchers import Options
 
     options = Options(launcher, workers, threads, address, cpus, gpus, partition, minutes, memory)
-    chosen = [one for one in registry.CLAIMS.values() if not one.apart] if every else registry.named(names or [])
+    chosen = [claim for claim in registry.CLAIMS.values() if claim.in_all] if every else registry.named(names or [])
     numbers, reporter = parse_seeds(seeds) if seeds else None, Reporter()
     if not chosen:
         for claim in registry.CLAIMS.values():
@@ -146,8 +146,8 @@ def reproduce(
         if as_json:
             print_json(outcome.as_dict())
         else:
-            lines = [f"{outcome.claim.name}: {outcome.claim.statement}", *claim_lines(outcome.findings)]
-            say("\n".join([*lines, f"{outcome.claim.name}: {outcome.verdict}", ""]))
+            lines = [f"{outcome.claim}: {outcome.statement}", *claim_lines(outcome.findings)]
+            say("\n".join([*lines, f"{outcome.claim}: {outcome.verdict}", ""]))
 
     failed = claims.reproduce(chosen, out, reporter, options, seeds=numbers, quick=quick, tell=tell)
     if document is not None:

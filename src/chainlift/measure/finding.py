@@ -24,8 +24,8 @@ class Finding:
     predicted: float | None = None
     """None where nothing is predicted: the line is then a measurement and no check."""
     tolerance: float = 0.0
-    """The largest |value - predicted| that is allowed of what `judged` names."""
-    judged: Literal["each", "mean", "interval", "least"] = "each"
+    """The largest |value - predicted| that is allowed of what `check` names."""
+    check: Literal["each", "mean", "interval", "at_least"] = "each"
     """Every seed, the mean over seeds, whether the mean's 95 % interval holds the prediction, which is missed by chance
     once in twenty lines, or whether every seed has at least what is predicted."""
     note: str = ""
@@ -65,11 +65,11 @@ class Finding:
         """Whether the tolerance is kept; None where nothing is predicted. A value that is not finite fails."""
         if self.predicted is None or self.worst is None:
             return None
-        if self.judged == "least":
+        if self.check == "at_least":
             return bool(np.isfinite(self.values).all() and min(self.values) >= self.predicted)
-        if self.judged == "interval":
+        if self.check == "interval":
             return bool(self.ci95[0] <= self.predicted <= self.ci95[1])
-        return bool((self.worst if self.judged == "each" else abs(self.mean - self.predicted)) <= self.tolerance)
+        return bool((self.worst if self.check == "each" else abs(self.mean - self.predicted)) <= self.tolerance)
 
 
 def verdict(findings: Sequence[Finding]) -> str:

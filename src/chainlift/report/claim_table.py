@@ -40,9 +40,9 @@ def cells(finding: Finding) -> tuple[str, ...]:
     if finding.predicted is None:
         return "", measured, "", "", told
     worst = f"{finding.worst:.2g}" if len(finding.values) > 1 else ""
-    allowed = {"each": f"{finding.tolerance:.3g}", "mean": f"{finding.tolerance:.3g} mean", "interval": "inside"}
-    allowed["least"] = "at least"
-    return f"{finding.predicted:.4g}", measured, worst, allowed[finding.judged], told
+    near = f"{finding.tolerance:.3g}"
+    allowed = {"each": near, "mean": f"{near} mean", "interval": "inside", "at_least": "at least"}
+    return f"{finding.predicted:.4g}", measured, worst, allowed[finding.check], told
 
 
 def _number(value: float) -> str:

@@ -146,6 +146,31 @@ def _rows(panel: Lines | Map, seeds: tuple[int, ...]) -> list[dict[str, Any]]:
     ]
 
 
+def picture_of(content: dict[str, Any]) -> Picture:
+    """The picture of which `as_dict` made the content."""
+    panels = tuple(_panel(panel) for panel in content["panels"])
+    return Picture(content["name"], content["title"], tuple(content["seeds"]), panels)
+
+
+def _panel(content: dict[str, Any]) -> Lines | Map:
+    known = {key: _tuples(value) for key, value in content.items() if key != "kind"}
+    if content["kind"] == "map":
+        return Map(**{**known, "values": _measured(content["values"])})
+    lines = (Line(**{**line, "x": tuple(line["x"]), "values": _measured(line["values"])}) for line in content["lines"])
+    return Lines(**{**known, "lines": tuple(lines), "marks": tuple(Mark(**mark) for mark in content["marks"])})
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
+
+
+def _measured(value: Any) -> Any:
+    """Tuples of numbers, not a number for null."""
+    if isinstance(value, list):
+        return tuple(map(_measured, value))
+    return math.nan if value is None else value
+
+
 def plain(value: Any) -> Any:
     """The value with None for every number in it that is not finite."""
     if isinstance(value, dict):

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from chainlift import reading
 from chainlift.measure.finding import Finding
-from chainlift.report import charts
+from chainlift.report import charts, claim_outcome
 from chainlift.report.about import about, chance
 from chainlift.report.claim_table import cells
 from chainlift.report.page import table
-from chainlift.report.picture import mean_over_seeds
+from chainlift.report.picture import Picture, mean_over_seeds
 from chainlift.report.record import Record, read
 from chainlift.report.results_document import seed_range
 from chainlift.report.sentence import headline, so_far
@@ -25,7 +25,6 @@ from chainlift.visible import name_of, one_line
 SHOWN = 2  # sampled responses of a run on either side of RL
 DIGITS = 5  # of a measured number on the page: more than any interval asks for
 MEASURED = ("greedy_accuracy", "greedy_length_median", "sampled_accuracy", "sampled_long_share")
-PICTURE = ("name", "title", "seeds", "panels")  # keys of Picture.as_dict()
 # What a folder with parsable files that do not fit together raises somewhere on the way.
 UNREADABLE = (ValueError, OSError, LookupError, TypeError, AttributeError, ArithmeticError, RuntimeError)
 
@@ -90,32 +89,29 @@ def claims(folder: Path) -> list[ClaimView]:
 def claim(file: Path) -> ClaimView:
     """One claim; a damaged file gives one that says so."""
     try:
-        told = reading.json_mapping(file)
-        findings = [_finding(one) for one in told["findings"]]
-        rows = [_row(finding, one["holds"]) for finding, one in zip(findings, told["findings"], strict=True)]
-        pairs = groupby(zip(findings, rows, strict=True), key=lambda pair: pair[0].quantity)
-        state = str(told["verdict"]).split()[0]
+        outcome = claim_outcome.read(file)
+        quantities = groupby(outcome.findings, key=lambda line: line.quantity)
         return ClaimView(
-            name=f"quick/{file.stem}" if told["quick"] else file.stem,
-            statement=str(told["statement"]),
-            verdict=str(told["verdict"]),
-            state=state if state in ("holds", "fails") else "measured",
-            seeds=seed_range(told["seeds"]),
-            num_runs=told["runs"],
-            quick=bool(told["quick"]),
-            quantities=[{"name": name, "rows": [row for _, row in group]} for name, group in pairs],
-            pictures=[_picture(one) for one in told["pictures"]],
+            name=f"quick/{file.stem}" if outcome.quick else file.stem,
+            statement=outcome.statement,
+            verdict=outcome.verdict,
+            state=outcome.verdict.split()[0],
+            seeds=seed_range(outcome.seeds),
+            num_runs=outcome.runs,
+            quick=outcome.quick,
+            quantities=[{"name": name, "rows": [_row(line) for line in lines]} for name, lines in quantities],
+            pictures=[_picture(picture) for picture in outcome.pictures],
         )
     except UNREADABLE as error:
         return ClaimView(file.stem, "", f"cannot be read: {_told(error)}", "damaged")
 
 
-def _picture(told: dict[str, Any]) -> dict[str, Any]:
-    """A figure from its JSON, with the means and intervals over its seeds, so that the script computes none.
+def _picture(picture: Picture) -> dict[str, Any]:
+    """A figure, with the means and intervals over its seeds, so that the script computes none.
 
     They keep all their digits: the script shows four, and rounding twice would change the last.
     """
-    shown = rounded({key: told[key] for key in PICTURE})
+    shown = rounded(picture.as_dict())
     return {**shown, "panels": [_panel(one) for one in shown["panels"]]}
 
 
@@ -133,15 +129,8 @@ def _line(line: dict[str, Any], panel: dict[str, Any]) -> dict[str, Any]:
     return {**line, "means": means}
 
 
-def _finding(told: dict[str, Any]) -> Finding:
-    """A finding from its JSON, in which null stands for what is not finite."""
-    found: dict[str, Any] = {one.name: told[one.name] for one in fields(Finding) if one.name in told}
-    found["values"] = tuple(math.nan if value is None else value for value in told["values"])
-    return Finding(**found)
-
-
-def _row(finding: Finding, holds: bool | None) -> dict[str, Any]:
-    return {"setting": finding.setting, "note": finding.note, "cells": cells(finding)[:-1], "holds": holds}
+def _row(line: Finding) -> dict[str, Any]:
+    return {"setting": line.setting, "note": line.note, "cells": cells(line)[:-1], "holds": line.holds}
 
 
 def run(folder: Path) -> RunView:

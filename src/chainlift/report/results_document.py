@@ -11,26 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from chainlift import reading
-from chainlift.report import document_parts, page, record
+from chainlift.report import claim_outcome, document_parts, page, record
 from chainlift.report.about import chance
+from chainlift.report.claim_outcome import Outcome
 from chainlift.report.prompt_words import prompt_words
 from chainlift.report.sentence import headline
 from chainlift.report.summary_markdown import summary_markdown
 from chainlift.stages.base_recipe import shipped
 
-KEYS = (
-    "claim",
-    "statement",
-    "verdict",
-    "seeds",
-    "runs",
-    "findings",
-    "pictures",
-    "date",
-    "seconds",
-    "made_on",
-    "judged_on",
-)
 QUICK = """    chainlift reproduce --all --quick
 
 The same claims with small runs of the same shape, for a first look on a laptop.
@@ -39,10 +27,10 @@ The same claims with small runs of the same shape, for a first look on a laptop.
 
 
 @dataclass(frozen=True)
-class _Told:
+class _Files:
     """A claim's files."""
 
-    content: dict[str, Any]
+    outcome: Outcome
     table: str
     pictures: list[Path]
 
@@ -57,16 +45,16 @@ def write(document: Path, results: Path, names: Sequence[str]) -> list[str]:
     with _written(document), record.fitting(results):
         parts = document_parts.read(document)
         folder = _image_folder(document)
-        for told in whole:
-            name = told.content["claim"]
-            parts.rows[name] = _row(told.content, linked=True)
-            parts.sections[name] = _section(told, images(document))
-            for drawn in told.pictures:
+        for files in whole:
+            name = files.outcome.claim
+            parts.rows[name] = _row(files.outcome, linked=True)
+            parts.sections[name] = _section(files, images(document))
+            for drawn in files.pictures:
                 shutil.copyfile(drawn, folder / drawn.name)
         if quick:
             parts.quick = _quick(quick)
         document_parts.write(document, parts, names)
-    there = {told.content["claim"] for told in (*whole, *quick)}
+    there = {files.outcome.claim for files in (*whole, *quick)}
     return [name for name in names if name in there]
 
 
@@ -109,38 +97,30 @@ def _written(document: Path) -> Iterator[None]:
         raise ValueError(f"cannot write {document}: {error.strerror}") from error
 
 
-def _read(folder: Path, names: Sequence[str]) -> list[_Told]:
+def _read(folder: Path, names: Sequence[str]) -> list[_Files]:
     """The claims that a folder holds; ValueError in one line names a file that is damaged or of another version."""
     return [_claim(folder, name) for name in names if (folder / f"{name}.json").exists()]
 
 
-def _claim(folder: Path, name: str) -> _Told:
-    file = folder / f"{name}.json"
-    try:
-        content = reading.json_mapping(file)
-        missing = [key for key in KEYS if key not in content]
-        table = reading.text(folder / f"{name}.md")
-        pictures = [folder / f"{one['name']}.png" for one in content.get("pictures", [])]
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise ValueError(f"{file} is damaged; `chainlift reproduce {name}` writes it again") from error
-    if missing:
-        raise ValueError(f"{file} lacks {', '.join(missing)}; `chainlift reproduce {name}` writes it again")
-    return _Told(content, table, pictures)
+def _claim(folder: Path, name: str) -> _Files:
+    outcome = claim_outcome.read(folder / f"{name}.json")
+    pictures = [folder / f"{picture.name}.png" for picture in outcome.pictures]
+    return _Files(outcome, reading.text(folder / f"{name}.md"), pictures)
 
 
-def _quick(quick: list[_Told]) -> str:
+def _quick(quick: list[_Files]) -> str:
     """All claims at quick sizes."""
-    contents = [told.content for told in quick]
-    rows = "".join(_row(one, linked=False) + "\n" for one in contents)
-    text = f"{QUICK}{_circumstances(contents)}\n\n{document_parts.COLUMNS}{rows}\n"
-    return text + "\n".join(_lines(told, f"{told.content['claim']}: all") for told in quick)
+    outcomes = [files.outcome for files in quick]
+    rows = "".join(_row(outcome, linked=False) + "\n" for outcome in outcomes)
+    text = f"{QUICK}{_circumstances(outcomes)}\n\n{document_parts.COLUMNS}{rows}\n"
+    return text + "\n".join(_lines(files, f"{files.outcome.claim}: all") for files in quick)
 
 
-def _row(one: dict[str, Any], *, linked: bool) -> str:
+def _row(outcome: Outcome, *, linked: bool) -> str:
     """A claim's line in the table at the top."""
-    name = f"[{one['claim']}](#{_anchor(_title(one))})" if linked else one["claim"]
-    minutes = f"{one['seconds']['all'] / 60:.0f}"
-    cells = (name, one["statement"], one["verdict"], seed_range(one["seeds"]), one["runs"], minutes)
+    name = f"[{outcome.claim}](#{_anchor(_title(outcome))})" if linked else outcome.claim
+    minutes = f"{outcome.seconds.all / 60:.0f}"
+    cells = (name, outcome.statement, outcome.verdict, seed_range(outcome.seeds), outcome.runs, minutes)
     return "| " + " | ".join(map(str, cells)) + " |"
 
 
@@ -168,41 +148,38 @@ def _single(recipe: dict[str, Any], summary: dict[str, Any], where: dict[str, An
     return "\n\n".join(parts)
 
 
-def _section(told: _Told, folder: Path) -> str:
+def _section(files: _Files, folder: Path) -> str:
     """A claim's part of the document."""
-    one = told.content
+    outcome = files.outcome
     parts = [
-        f"## {_title(one)}",
-        f"{one['statement']}.",
-        f"    chainlift reproduce {one['claim']} --seeds {seed_range(one['seeds'])}",
-        _circumstances([one]),
+        f"## {_title(outcome)}",
+        f"{outcome.statement}.",
+        f"    chainlift reproduce {outcome.claim} --seeds {seed_range(outcome.seeds)}",
+        _circumstances([outcome]),
     ]
-    parts += [f"![{one['statement']}]({(folder / picture.name).as_posix()})" for picture in told.pictures]
-    return "\n\n".join([*parts, _lines(told, "All")])
+    parts += [f"![{outcome.statement}]({(folder / picture.name).as_posix()})" for picture in files.pictures]
+    return "\n\n".join([*parts, _lines(files, "All")])
 
 
-def _lines(told: _Told, title: str) -> str:
+def _lines(files: _Files, title: str) -> str:
     """Every finding, folded."""
-    summary = f"{title} {len(told.content['findings'])} lines"
-    return f"<details><summary>{summary}</summary>\n\n{told.table.strip()}\n\n</details>\n"
+    summary = f"{title} {len(files.outcome.findings)} lines"
+    return f"<details><summary>{summary}</summary>\n\n{files.table.strip()}\n\n</details>\n"
 
 
-def _circumstances(contents: list[dict[str, Any]]) -> str:
+def _circumstances(outcomes: list[Outcome]) -> str:
     """When, where and with what claims were measured, and how long their runs took."""
-    last = contents[-1]
+    last = outcomes[-1]
     counts = Counter[str]()
-    for one in contents:
-        for where in one["made_on"]:
+    for outcome in outcomes:
+        for where in outcome.made_on:
             counts[_machine(where)] += where["runs"]
     made = "; ".join(f"{text} ({count})" if len(counts) > 1 else text for text, count in counts.most_common())
-    judged = _commit(last["judged_on"])
-    told = f"{sum(one['runs'] for one in contents)} runs, made with {made}. Judged {last['date']} with {judged}."
-    seconds = [one["seconds"] for one in contents]
-    if len(seconds) == 1:
-        told += f" A run trained for {seconds[0]['median']:.0f} s (median), at most {seconds[0]['most']:.0f} s."
-    else:
-        told += f" The longest run trained for {max(one['most'] for one in seconds):.0f} s."
-    return told
+    num_runs = sum(outcome.runs for outcome in outcomes)
+    text = f"{num_runs} runs, made with {made}. Judged {last.date} with {_commit(last.judged_on)}."
+    if len(outcomes) == 1:
+        return f"{text} A run trained for {last.seconds.median:.0f} s (median), at most {last.seconds.most:.0f} s."
+    return f"{text} The longest run trained for {max(outcome.seconds.most for outcome in outcomes):.0f} s."
 
 
 def _machine(where: dict[str, Any]) -> str:
@@ -220,8 +197,8 @@ def _commit(where: dict[str, Any]) -> str:
     return f"{where['chainlift']} (commit {where['commit'][:7]}{changed})"
 
 
-def _title(one: dict[str, Any]) -> str:
-    return f"{one['claim']}: {one['verdict']}"
+def _title(outcome: Outcome) -> str:
+    return f"{outcome.claim}: {outcome.verdict}"
 
 
 def _anchor(title: str) -> str:

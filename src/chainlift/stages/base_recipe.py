@@ -83,9 +83,11 @@ def part(kind: type[AnyPart], content: dict[str, Any], trust: Trust | None = Non
 
 
 def shipped() -> dict[str, Path]:
-    """Name and file of each shipped recipe."""
-    folder = Path(str(resources.files("chainlift"))) / "recipes"
-    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+    """Name and file of each shipped recipe: those of all users, and those that serve one claim, called as the claim."""
+    chainlift = Path(str(resources.files("chainlift")))
+    files = {path.stem: path for path in (chainlift / "recipes").glob("*.yaml")}
+    files |= {path.parent.name.replace("_", "-"): path for path in (chainlift / "claims").glob("*/recipe.yaml")}
+    return dict(sorted(files.items()))
 
 
 def in_stages(content: dict[str, Any], overrides: list[str]) -> list[str]:
@@ -116,7 +118,7 @@ def content_of(
             f"no recipe {shown(source)}{suggest(source, known)}; known: {', '.join(known)}, or a .yaml file"
         )
     content = reading.yaml_mapping(path, verdict="is no recipe")
-    content.setdefault("name", path.stem)
+    content.setdefault("name", source if source in known else path.stem)
     stages = content.get("stages")
     if stage_kind is not None and isinstance(stages, dict):
         kinds = {**(kinds or {}), **{f"stages.{name}": stage_kind for name in stages}}

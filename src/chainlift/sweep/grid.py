@@ -1,54 +1,18 @@
-"""Many runs: the cross product of settings and seeds; what is done already is not done again, failures are kept."""
+"""Many runs: what is done already is not done again, failures are kept."""
 
 from __future__ import annotations
 
-import itertools
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from chainlift.report.terminal import Reporter
-from chainlift.runs.store import RunFolder, read_rows
-from chainlift.stages import recipe as recipes
+from chainlift.runs.store import RunFolder
 from chainlift.stages.failures import Interrupted
 from chainlift.stages.recipe import Recipe
 from chainlift.sweep import jobs, launchers
 from chainlift.sweep.jobs import Job, Status
 from chainlift.sweep.launchers import Options
-
-
-@dataclass(frozen=True)
-class Finished:
-    """A finished run: its recipe, its summary and where the rest of its record is."""
-
-    recipe: Recipe
-    summary: dict[str, Any]
-    folder: Path
-
-    def evaluations(self, stage: str) -> list[dict[str, Any]]:
-        """The evaluation rows of a stage, in order."""
-        rows = read_rows(self.folder / "metrics.jsonl")
-        return [row for row in rows if row["stage"] == stage and row["kind"] == "evaluation"]
-
-
-def cross(source: str, settings: Mapping[str, Sequence[object]], seeds: Sequence[int], *fixed: str) -> list[Recipe]:
-    """The recipes of every combination of `settings` (dotted key: values), for every seed; `fixed` are overrides of
-    all. Seeds vary slowest, so that a first seed is whole before the second begins.
-    """
-    keys = list(settings)
-    return [
-        recipes.load(source, [*fixed, *(f"{key}={value}" for key, value in zip(keys, values, strict=True))], seed=seed)
-        for seed in seeds
-        for values in itertools.product(*settings.values())
-    ]
-
-
-def finished(recipe: Recipe, out: Path) -> Finished | None:
-    """The finished run of a recipe under `out`, None if it is not done."""
-    folder = RunFolder(out / recipe.run_id)
-    return Finished(recipe, folder.summary(), folder.path) if folder.done else None
 
 
 def wanted(chosen: Sequence[Recipe], out: Path, *, retry: bool) -> list[Recipe]:

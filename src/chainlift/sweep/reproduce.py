@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from chainlift.claims import outcome as outcomes
+from chainlift.claims.claim import Claim
+from chainlift.claims.finished import finished
+from chainlift.report.claim_outcome import Outcome
 from chainlift.report.terminal import Reporter
 from chainlift.stages.recipe import Recipe
-from chainlift.sweep import claims, grid
-from chainlift.sweep.claims import Claim, Outcome
-from chainlift.sweep.grid import Finished
+from chainlift.sweep import grid
 from chainlift.sweep.launchers import Options
 from chainlift.visible import one_line
 
@@ -37,21 +39,21 @@ def reproduce(
     grid.run_all(all_of(wanted), out, reporter, options)
     failed = []
     for claim in chosen:
-        own = [grid.finished(one, out) for one in wanted[claim.name]]
-        done = [one for one in own if isinstance(one, Finished)]
-        if len(done) < len(own):
-            reporter.say(f"{claim.name}: {len(own) - len(done)} of {len(own)} runs failed; nothing is claimed")
+        recipes = wanted[claim.name]
+        done = [run for run in (finished(recipe, out) for recipe in recipes) if run is not None]
+        if len(done) < len(recipes):
+            reporter.say(f"{claim.name}: {len(recipes) - len(done)} of {len(recipes)} runs failed; nothing is claimed")
             failed.append(claim.name)
             continue
         try:
-            outcome = claims.judge(claim, done, quick=quick)
-            claims.write(outcome, done, out)
+            outcome = outcomes.judge(claim, done, quick=quick)
+            outcomes.write(outcome, out)
         except OSError:
             raise
         except Exception as error:  # a bug in one claim's check or figure must not take the others' results away
-            where = claims.keep_error(claim, error, out, quick=quick)
-            told = one_line(str(error), longest=200)
-            reporter.say(f"{claim.name}: cannot be judged: {type(error).__name__}: {told}; see {where}")
+            where = outcomes.keep_error(claim, error, out, quick=quick)
+            reason = one_line(str(error), longest=200)
+            reporter.say(f"{claim.name}: cannot be judged: {type(error).__name__}: {reason}; see {where}")
             failed.append(claim.name)
             continue
         tell(outcome)
@@ -69,4 +71,4 @@ def needed(
 
 def all_of(wanted: Mapping[str, Sequence[Recipe]]) -> list[Recipe]:
     """The recipes of all claims, each once, as claims share runs."""
-    return list({one.run_id: one for recipes in wanted.values() for one in recipes}.values())
+    return list({recipe.run_id: recipe for recipes in wanted.values() for recipe in recipes}.values())

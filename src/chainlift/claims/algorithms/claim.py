@@ -1,0 +1,52 @@
+"""Which algorithms, rewards and temperatures of RL lift."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from chainlift.claims import QUICK_SUMS, Axis, Check, Claim, Grid, each_of, setting_of
+from chainlift.claims.algorithms.figure import REWARDS, SETTING, pictures
+from chainlift.stages.recipe import Recipe
+
+ALGORITHM, REWARD, TEMPERATURE = SETTING
+SETTINGS = {REWARD: REWARDS, TEMPERATURE: (0.75, 1.0, 1.5)}
+QUICK_SETTINGS = {REWARD: REWARDS, TEMPERATURE: (1.0, 1.5)}
+ONE_UPDATE = {ALGORITHM: ("grpo", "reinforce")}
+"""These make one update of each round; STaR fits what it kept of a round in several."""
+STAR = (
+    "posttrain.algorithm=star", "posttrain.prompts=256", "posttrain.updates_per_round=10", "posttrain.minibatches=4",
+    "evaluate.every_rounds=1",
+)  # fmt: skip
+QUICK = ("task.d=12", *QUICK_SUMS, "pretrain.steps=280", "posttrain.lr=5e-4", "posttrain.updates=30")
+HARD = ("star", "end_to_end", 1.5)
+"""The setting that the paper is reported to find failing."""
+
+
+def is_hard(recipe: Recipe) -> bool:
+    """Whether a recipe has that setting."""
+    return setting_of(recipe, SETTING) == HARD
+
+
+_check = partial(Check, stage="posttrain", axis=Axis("", "{x[0]}, {x[1]}, temperature {x[2]:g}", SETTING))
+_known = partial(_check, where=lambda recipe: not is_hard(recipe))
+_hard = partial(_check, where=is_hard, note="reported to fail")
+
+CLAIM = Claim(
+    "algorithms",
+    "STaR, REINFORCE and GRPO lift with either reward and at each temperature; STaR at a high one with the "
+    "end-to-end reward, reported to fail, is only measured",
+    each_of(
+        Grid("algorithms", ONE_UPDATE | SETTINGS, quick=QUICK, quick_settings=ONE_UPDATE | QUICK_SETTINGS),
+        Grid("algorithms", SETTINGS, STAR, QUICK, QUICK_SETTINGS),
+    ),
+    (
+        _known("greedy accuracy after RL", "greedy_accuracy", 1.0, 0.05),
+        _hard("greedy accuracy after RL", "greedy_accuracy", None, 0.05),
+        _known("greedy length after RL", "greedy_length_median", lambda at: float(at.d)),
+        _hard("greedy length after RL", "greedy_length_median"),
+        _check("sampled long share after RL", "sampled_long_share"),
+        _check("sampled long responses that are gold, after RL", "sampled_chain_exactness"),
+    ),
+    order=50,
+    pictures=pictures,
+)

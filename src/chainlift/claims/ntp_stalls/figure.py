@@ -1,0 +1,16 @@
+"""Accuracy and length over the demonstrations of next-token prediction alone."""
+
+from __future__ import annotations
+
+from chainlift.claims import Finished
+from chainlift.claims.courses import accuracy_and_length
+from chainlift.report.picture import Picture
+
+
+def pictures(finished: list[Finished]) -> list[Picture]:
+    """Greedy and sampled accuracy and mean length, seed by seed."""
+    rows = [run.evaluations("pretrain") for run in finished]
+    d: int = finished[0].recipe.setting("task.d")
+    panels = accuracy_and_length(rows, tuple(float(row["sequences"]) for row in rows[0]), "demonstrations", d)
+    seeds = tuple(run.recipe.seed for run in finished)
+    return [Picture("stalls", "Next-token prediction alone", seeds, panels)]

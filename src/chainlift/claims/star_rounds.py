@@ -1,0 +1,36 @@
+"""What claims on STaR's rounds share: the long share p_n after round n, the round of the flip, the last accuracy."""
+
+from __future__ import annotations
+
+import math
+
+from chainlift.claims.check import Axis, Check, Place
+from chainlift.claims.finished import Finished
+from chainlift.theory import star
+
+ROUND = Axis("round", "{series}, round {x}", evaluations="number")
+SERIES = "p_cot {recipe.mixture.last:g}"
+
+
+def share_after(at: Place) -> float:
+    """The long share p_n after round n = x."""
+    return star.star_share_after(at.p, at.x, 2)
+
+
+def rounds_to_flip(run: Finished) -> float:
+    """The number of the first evaluation at which greedy responses are long; infinite if there is none."""
+    rows = enumerate(run.evaluations("posttrain"))
+    return next((float(n) for n, row in rows if row["greedy"]["length_median"] > 1), math.inf)
+
+
+def last_accuracy(run: Finished) -> float:
+    """The greedy accuracy at the last evaluation."""
+    return run.evaluations("posttrain")[-1]["greedy"]["accuracy"]
+
+
+def ends(*, allowed: float) -> tuple[Check, Check]:
+    """The round after which greedy responses are long, exactly, and the greedy accuracy after the last one."""
+    return (
+        Check("rounds to flip", rounds_to_flip, lambda at: star.star_rounds_to_flip(at.p, 2), series=SERIES),
+        Check("greedy accuracy", last_accuracy, 1.0, allowed, series=f"{SERIES}, last round", share=True),
+    )
