@@ -65,3 +65,13 @@ def test_a_typed_key_that_the_new_part_does_not_know_is_named(typed: list[str]) 
 def test_a_sweep_of_a_language_recipe_may_choose_another_source() -> None:
     found = recipes.load("llm-tiny", ["task.name=gsm8k", "task.path=/somewhere"])
     assert found.setting("task.name") == "gsm8k"
+
+
+@pytest.mark.parametrize("kind", ["ppo", "dpo"])
+def test_another_kind_of_rl_leaves_out_what_it_fixes(kind: str) -> None:
+    assert recipe.load("headline").setting("posttrain.algorithm") == "dr_grpo"
+    chosen = recipe.load("headline", [f"posttrain.kind={kind}"])
+    assert chosen.setting("posttrain.algorithm") == kind
+    assert chosen.setting("posttrain.prompts") == recipe.load("headline").setting("posttrain.prompts")
+    with pytest.raises(ValueError, match=rf"posttrain\.algorithm: must be {kind}"):
+        recipe.load("headline", [f"posttrain.kind={kind}", "posttrain.algorithm=rloo"])

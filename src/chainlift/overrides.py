@@ -73,7 +73,7 @@ def _override(content: dict[str, Any], override: str) -> None:
 def _leave_out_foreign(
     content: dict[str, Any], before: dict[str, Any], key: str, overrides: list[str], kind: Kind
 ) -> None:
-    """Leave out of one part what its new class does not know; what the user has typed stays, to be named."""
+    """Leave out of one part what its new class does not know or fixes; what the user has typed stays, to be named."""
     part, old = _at(content, key), _at(before, key)
     typed = {one.partition("=")[0] for one in overrides}
     if key in typed or not isinstance(part, dict) or not isinstance(old, dict):
@@ -83,7 +83,8 @@ def _leave_out_foreign(
     except ValueError:
         return  # an unknown name: validation tells
     if chosen is not former:
-        for name in old.keys() - chosen.model_fields.keys():
+        free = chosen.model_fields.keys() - getattr(chosen, "FIXED", frozenset())
+        for name in old.keys() - free:
             if f"{key}.{name}" not in typed:
                 del part[name]
 

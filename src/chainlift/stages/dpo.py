@@ -14,7 +14,7 @@ of a log-likelihood with these weights as advantages: it is left by learning/pol
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -35,15 +35,27 @@ ROW = Objective(advantage="none", ratio="none", clip="none", aggregate="sequence
 class DirectPreferenceOptimization(ReinforcementLearning):
     """Kind rl with pairs in place of advantages."""
 
+    FIXED: ClassVar = frozenset(
+        (
+            "algorithm",
+            "advantage",
+            "ratio",
+            "clip",
+            "clip_low",
+            "clip_high",
+            "aggregate",
+            "minibatches",
+            "length_penalty",
+        )
+    )
+
     kind: str = "dpo"
     algorithm: str = "dpo"
     kl: float = Field(default=0.1, gt=0)
     """beta: how near the policy stays to the start model."""
     group_size: int = Field(default=8, ge=2)
 
-    @field_validator(
-        "algorithm", "advantage", "ratio", "clip", "clip_low", "clip_high", "aggregate", "minibatches", "length_penalty"
-    )
+    @field_validator(*sorted(FIXED))
     @classmethod
     def _known(cls, value: Any, info: ValidationInfo) -> Any:
         default = cls.model_fields[info.field_name or ""].default

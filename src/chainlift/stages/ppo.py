@@ -11,7 +11,7 @@ The policy loss, w_i and m_it are those of learning/objective.py, every token be
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -35,6 +35,8 @@ ROW = Objective(advantage="none", aggregate="token_mean", updates_per_round=2)
 class ProximalPolicyOptimization(ReinforcementLearning):
     """Kind rl with values in place of groups."""
 
+    FIXED: ClassVar = frozenset({"algorithm", "advantage", "ratio", "kl"})
+
     kind: str = "ppo"
     algorithm: str = "ppo"
     group_size: int = Field(default=1, ge=1)
@@ -49,7 +51,7 @@ class ProximalPolicyOptimization(ReinforcementLearning):
     entropy_coefficient: float = Field(default=0.0, ge=0)
     """Weight of the next token's entropy, which is raised."""
 
-    @field_validator("algorithm", "advantage", "ratio", "kl")
+    @field_validator(*sorted(FIXED))
     @classmethod
     def _known(cls, value: Any, info: ValidationInfo) -> Any:
         default = cls.model_fields[info.field_name or ""].default

@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
@@ -38,6 +38,10 @@ Keep = Literal["last", "all"] | list[int] | KeepEvery
 
 class Stage(Settings):
     """One stage of a recipe; a kind adds its own settings and says how it trains."""
+
+    FIXED: ClassVar[frozenset[str]] = frozenset()
+    """Keys that the kind fixes, though the class that it builds on has them: an override that chooses the kind leaves
+    out what the recipe said of them."""
 
     kind: str
     """Which kind of stage it is: a registered name, or `package.module:Class`."""
