@@ -10,12 +10,15 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.fork_server import ForkServer
+
 # A shell that begins the tests in the background has them ignore Ctrl-C, and so would all that they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 THREADS = torch.get_num_threads()
 COMMAND = Path(sys.executable).parent / "chainlift"
+SERVER = ForkServer()
 GSM8K = Path(os.environ.get("CHAINLIFT_GSM8K", Path(__file__).parents[1].parent / "shared" / "data" / "gsm8k"))
 SMALL = """
 title: small
@@ -43,15 +46,9 @@ def _threads_as_at_the_start() -> None:
 def chainlift(
     *arguments: str | Path, timeout: float = 120, cwd: Path | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """The installed command, run to its end in the folder `cwd`."""
-    return subprocess.run(
-        [COMMAND, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        cwd=cwd,
-        env=os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"},
-    )
+    """The command, run to its end in the folder `cwd`, in a process of its own (fork_server.py)."""
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    return SERVER.run([*map(str, arguments)], cwd=cwd, env=environment, timeout=timeout)
 
 
 @pytest.fixture

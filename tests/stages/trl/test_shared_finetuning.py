@@ -19,7 +19,7 @@ TRAINED = (
     "pretrain.steps=7", "pretrain.lr=1e-3", "pretrain.redraw=true", "task.train_size=301", "task.train_limit=200",
     "task.template.marker=none", "mixture.p_cot=0.3", "model.lora.rank=2", "dtype=bfloat16",
 )  # fmt: skip
-OF_RL = ("task.max_tokens=9", "task.grader=math", "model.sampling_rows=3", "model.sampling_gib=0.5")
+OF_RL = ("task.max_tokens=9", "task.grader=math", "model.sampling_gib=0.5")
 
 
 @pytest.mark.parametrize("override", MEASURED)
