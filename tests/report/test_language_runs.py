@@ -50,7 +50,7 @@ def folder(tmp_path: Path) -> Path:
     chosen = recipes.load("llm-tiny", ["continued_pretrain=null"])
     path = tmp_path / chosen.run_id
     path.mkdir()
-    (path / "recipe.yaml").write_text(yaml.safe_dump(chosen.model_dump(mode="json")), encoding="utf-8")
+    (path / "recipe.yaml").write_text(yaml.safe_dump(chosen.model_dump(mode="json"), sort_keys=False), encoding="utf-8")
     (path / "environment.json").write_text('{"torch": "2"}', encoding="utf-8")
     ends = {"pretrain": (0.25, 0.4, 4.0), "posttrain": (0.7, 1.0, 50.0)}
     rows, responses = [], []

@@ -155,3 +155,11 @@ def test_it_ends_with_ctrl_c_and_a_missing_folder_is_one_line(out: Path, tmp_pat
     assert "running" in told
     done = chainlift("watch", tmp_path / "absent")
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+
+
+def test_a_finished_run_shows_what_it_is_about_and_not_its_baseline(finished: Path) -> None:
+    summary = json.loads((finished / "summary.json").read_text(encoding="utf-8"))
+    (run,) = [one for one in Watcher(finished.parent).look() if one.run_id == finished.name]
+    assert (run.stage, run.step, run.total) == ("posttrain", 20, 20)
+    assert run.greedy_accuracy == summary["posttrain"]["greedy_accuracy"]
+    assert run.greedy_length == summary["posttrain"]["greedy_length_median"]

@@ -188,8 +188,7 @@ def watch(
 ) -> None:
     """Show running sweeps in the terminal: how far each run is, and what it last measured. Ends with Ctrl-C.
 
-    It only reads, so that it can be started, ended and started again at any time, also on another machine that sees
-    the folder. --json looks once.
+    It only reads: start and end it at any time, also on another machine that sees the folder. --json looks once.
     """
     import time
     from dataclasses import asdict

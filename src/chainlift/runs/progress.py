@@ -109,12 +109,18 @@ def _read(path: Path, state: State, note: str, changed: float) -> Progress:
         return Progress(path.name, state, changed=changed, note=note)
     newest = rows[-1]
     evaluated: dict[str, Any] = next((row["greedy"] for row in reversed(rows) if row["kind"] == "evaluation"), {})
+    stage, step = newest["stage"], newest["step"]
+    if state == "done" and (ends := course.main_stages(recipe)):
+        # What a finished run is about, and not its baseline, which comes last.
+        summary = RunFolder(path).summary().get(ends[-1].name, {})
+        evaluated = {name: summary.get(f"greedy_{name}") for name in ("accuracy", "length_median")}
+        stage, step = ends[-1].name, summary.get("updates", summary.get("steps", step))
     return Progress(
         run_id=path.name,
         state=state,
-        stage=newest["stage"],
-        step=newest["step"],
-        total=_total(recipe, newest["stage"]),
+        stage=stage,
+        step=step,
+        total=_total(recipe, stage),
         greedy_accuracy=evaluated.get("accuracy"),
         greedy_length=evaluated.get("length_median"),
         changed=changed,
