@@ -6,11 +6,11 @@ for output) and answers with the exit status; each command has a process of its 
 
 import json
 import os
-import select
 import signal
 import subprocess
 import sys
 import tempfile
+import time
 import traceback
 from pathlib import Path
 from typing import Any
@@ -69,15 +69,15 @@ def main() -> None:
 
 def _ended(child: int, timeout: float) -> int | None:
     """The exit status, negative for a signal; None for a command that took too long, which is killed."""
-    watch = os.pidfd_open(child)
-    try:
-        if not select.select([watch], [], [], timeout)[0]:
-            os.kill(child, signal.SIGKILL)
-            os.waitpid(child, 0)
-            return None
-        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    finally:
-        os.close(watch)
+    end = time.monotonic() + timeout
+    while time.monotonic() < end:
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.005)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return None
 
 
 def _carry_out(request: dict[str, Any]) -> None:
