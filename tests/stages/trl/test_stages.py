@@ -40,7 +40,9 @@ def test_every_algorithm_goes_from_data_to_summary(tmp_path: Path, algorithm: st
         for row in updates
     )
     assert [row["step"] for row in rows if row["stage"] == "pretrain" and row["kind"] == "evaluation"] == [0, 3, 6]
-    assert [row["step"] for row in rows if row["stage"] == "posttrain" and row["kind"] == "evaluation"] == [0, 2, 4]
+    # Every second round: of STaR, which makes two updates of each, there is no third one.
+    measured = [row["step"] for row in rows if row["stage"] == "posttrain" and row["kind"] == "evaluation"]
+    assert measured == ([0, 4] if algorithm == "star" else [0, 2, 4])
     (preflight,) = [row for row in rows if row["kind"] == "preflight"]
     assert (preflight["prompts"], preflight["samples"]) == (16, 64)
     assert preflight["warnings"]  # after six updates no sample is right
