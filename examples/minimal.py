@@ -9,8 +9,8 @@ from chainlift.learning import advantage, next_token, objective, policy_update, 
 from chainlift.learning.optimizer import OptimizerSettings, apply_gradients, make_optimizer
 from chainlift.measure.evaluate import answer, measure
 from chainlift.models import families
-from chainlift.models.blocks import ModelSettings
 from chainlift.models.model import Model
+from chainlift.models.transformer.blocks import ModelSettings
 from chainlift.seeding import stream
 from chainlift.tasks import mixture
 from chainlift.tasks.base import Task

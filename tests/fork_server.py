@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 PRELOADED = (
-    "chainlift.cli", "chainlift.api", "chainlift.claims.registry", "chainlift.report.last_page",
-    "chainlift.report.over_seeds", "chainlift.report.results_page", "chainlift.report.terminal",
+    "chainlift.cli", "chainlift.api", "chainlift.claims.registry", "chainlift.report.pages.last_page",
+    "chainlift.report.over_seeds", "chainlift.report.pages.results_page", "chainlift.report.terminal.reporter",
     "chainlift.stages.inspect", "chainlift.stages.pipeline", "chainlift.sweep.reproduce", "matplotlib.figure",
 )  # fmt: skip
 

@@ -11,7 +11,7 @@ from chainlift.cli import app
 from chainlift.measure import divergence
 from chainlift.measure.evaluate import measure
 from chainlift.models import families
-from chainlift.report.terminal import Reporter
+from chainlift.report.terminal.reporter import Reporter
 from chainlift.runs import environment
 from chainlift.runs.store import read_rows
 from chainlift.seeding import stream

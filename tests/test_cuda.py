@@ -7,11 +7,12 @@ import torch
 
 from chainlift.learning import next_token, rollout
 from chainlift.learning.likelihood import log_probs
-from chainlift.models import graphs, savings
-from chainlift.models.blocks import ModelSettings
+from chainlift.models import savings
 from chainlift.models.protocol import split_prompts
-from chainlift.models.transformer import Transformer
-from chainlift.report.terminal import Reporter
+from chainlift.models.transformer import cuda_graphs
+from chainlift.models.transformer.blocks import ModelSettings
+from chainlift.models.transformer.transformer import Transformer
+from chainlift.report.terminal.reporter import Reporter
 from chainlift.seeding import stream
 from chainlift.stages import pipeline
 from chainlift.stages import recipe as recipes
@@ -48,7 +49,7 @@ def test_the_loss_is_that_of_the_cpu(
 def test_replayed_steps_sample_what_a_forward_pass_scores(
     model: Transformer, task: RunningSum, group_size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(graphs, "RECORD_AFTER", 0)
+    monkeypatch.setattr(cuda_graphs, "RECORD_AFTER", 0)
     with savings.using("cuda graphs"):
         found = rollout.sample(
             model,

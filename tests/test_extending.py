@@ -17,8 +17,8 @@ from chainlift.learning.presets import ALGORITHMS
 from chainlift.learning.reward import REWARDS
 from chainlift.models import families
 from chainlift.models.families import FAMILIES
+from chainlift.report.figures.reference import references
 from chainlift.report.record import read
-from chainlift.report.reference import references
 from chainlift.runs.store import read_rows
 from chainlift.stages import recipe
 from chainlift.stages.kinds import KINDS

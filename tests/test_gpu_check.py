@@ -20,7 +20,8 @@ from benchmarks.gpu_check.record import Record
 from benchmarks.gpu_check.sizes import headline
 from chainlift.bench.machine import Machine
 from chainlift.bench.timing import Work
-from chainlift.models import graphs, savings
+from chainlift.models import savings
+from chainlift.models.transformer import cuda_graphs
 from chainlift.tasks import registry as tasks
 
 STAGES = ("pretrain", "posttrain")
@@ -151,12 +152,12 @@ def test_each_way_of_recording_is_in_force_while_its_case_runs(monkeypatch: pyte
     seen: list[tuple[bool, int, bool]] = []
 
     def doing(step: int) -> Any:
-        seen.append((savings.on("cuda graphs"), graphs.RECORD_AFTER, torch.cuda.graph is decoding_graphs.bare))
+        seen.append((savings.on("cuda graphs"), cuda_graphs.RECORD_AFTER, torch.cuda.graph is decoding_graphs.bare))
         return Work
 
     for case in decoding_graphs.cases(Machine("cpu"), doing):
         case.make()(0)
-    later, usual = graphs.RECORD_AFTER, graphs.RECORD_AFTER
+    later, usual = cuda_graphs.RECORD_AFTER, cuda_graphs.RECORD_AFTER
     assert seen == [
         (False, usual, False),
         (True, 0, False),

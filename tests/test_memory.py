@@ -8,10 +8,11 @@ import pytest
 import torch
 
 from chainlift import memory
-from chainlift.report.terminal import Reporter
-from chainlift.stages import needs, pipeline
+from chainlift.report.terminal.reporter import Reporter
+from chainlift.stages import pipeline
 from chainlift.stages import recipe as recipes
 from chainlift.stages.failures import explain
+from chainlift.stages.planning import needs
 from tests.in_process import command
 
 HUGE = [

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from chainlift.interop import export
-from chainlift.models import hub
-from chainlift.report.terminal import Reporter
+from chainlift.models.hub import model_folder
+from chainlift.report.terminal.reporter import Reporter
 from chainlift.runs.store import RunFolder
 from chainlift.stages import inspect, pipeline, recipe
 
@@ -17,10 +17,10 @@ def test_paths_may_be_texts(finished: Path, tmp_path: Path, monkeypatch: pytest.
     run = os.path.relpath(finished)
     newest = inspect.newest(run)
     assert newest == inspect.newest(Path(run))
-    model, task = hub.load(str(newest))
+    model, task = model_folder.load(str(newest))
     os.mkdir("saved")
-    hub.save(model, task, "saved")
-    assert hub.load("saved")[1].settings == task.settings
+    model_folder.save(model, task, "saved")
+    assert model_folder.load("saved")[1].settings == task.settings
     assert inspect.evaluate("saved", 8, temperature=1.0, seed=0)["greedy"]["accuracy"] >= 0
     assert len(inspect.sample("saved", None, greedy=False, count=2, temperature=1.0, seed=0)) == 2
     export.export(run, "exported")

@@ -12,7 +12,8 @@ import pytest
 import yaml
 
 from chainlift import references
-from chainlift.models import families, hub
+from chainlift.models import families
+from chainlift.models.hub import model_folder
 from chainlift.references import Trust
 from chainlift.seeding import stream
 from chainlift.stages import recipe
@@ -61,7 +62,7 @@ def checkpoint(folder: Path) -> Path:
     task = registry.build(found.task)
     target = folder / "model"
     target.mkdir()
-    hub.save(families.build(found.model, task).initialise(stream(0, "model")), task, target)
+    model_folder.save(families.build(found.model, task).initialise(stream(0, "model")), task, target)
     assert has_run(folder)
     return target
 
@@ -87,9 +88,9 @@ def test_what_was_imported_before_gives_a_file_no_right(folder: Path) -> None:
     recipe.load("tiny", [f"task={{name: {REFERENCE}}}"])
     assert "evil_tasks" in sys.modules
     with pytest.raises(ValueError, match="is code, and"):
-        hub.load(model)
-    hub.load(model, trust=True)
-    hub.load(model, typed=[REFERENCE])
+        model_folder.load(model)
+    model_folder.load(model, trust=True)
+    model_folder.load(model, typed=[REFERENCE])
     assert has_run(folder)
 
 

@@ -1,7 +1,7 @@
 import torch
 
-from chainlift.models.blocks import ModelSettings
-from chainlift.models.transformer import Transformer
+from chainlift.models.transformer.blocks import ModelSettings
+from chainlift.models.transformer.transformer import Transformer
 from chainlift.seeding import derive, stream
 from chainlift.tasks import mixture
 from chainlift.tasks.mixture import MixtureSettings

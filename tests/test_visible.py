@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from chainlift import references, yaml_text
-from chainlift.models import hub
+from chainlift.models.hub import model_folder
 from chainlift.references import Trust
 from chainlift.runs.store import RunFolder
 from chainlift.runs.track import Mirror
@@ -80,7 +80,7 @@ def complained(_: Path, patch: pytest.MonkeyPatch) -> str:
 def opened(_: Path, patch: pytest.MonkeyPatch) -> str:
     patch.setattr(tasks, "build", fails)
     with pytest.raises(ValueError, match=r"^config\.json, task: ") as found:
-        hub._task(Path("config.json"), {"name": "running_sum"}, Trust("config.json"))
+        model_folder._task(Path("config.json"), {"name": "running_sum"}, Trust("config.json"))
     return str(found.value)
 
 

@@ -20,10 +20,11 @@ from chainlift.bench.result import Result
 from chainlift.bench.stages_measured import rl_stage
 from chainlift.bench.states import States
 from chainlift.bench.timing import Action, Case, Comparison, Doing, clocked, in_turn
-from chainlift.models import graphs, savings
-from chainlift.models.decoding import TransformerDecoder
+from chainlift.models import savings
 from chainlift.models.protocol import split_prompts
-from chainlift.models.transformer import Transformer
+from chainlift.models.transformer import cuda_graphs
+from chainlift.models.transformer.decoding import TransformerDecoder
+from chainlift.models.transformer.transformer import Transformer
 from chainlift.stages.recipe import Recipe
 
 NEVER = 10**9
@@ -31,8 +32,8 @@ WAYS: dict[str, tuple[int, bool]] = {
     "plain steps": (NEVER, False),
     "recorded at once": (0, False),
     "recorded at once, bare": (0, True),
-    f"recorded after {graphs.RECORD_AFTER} steps": (graphs.RECORD_AFTER, False),
-    f"recorded after {graphs.RECORD_AFTER} steps, bare": (graphs.RECORD_AFTER, True),
+    f"recorded after {cuda_graphs.RECORD_AFTER} steps": (cuda_graphs.RECORD_AFTER, False),
+    f"recorded after {cuda_graphs.RECORD_AFTER} steps, bare": (cuda_graphs.RECORD_AFTER, True),
 }
 """After how many plain steps one is recorded, and whether nothing is collected and emptied before that."""
 
@@ -118,7 +119,7 @@ def cases(machine: Machine, doing: Doing) -> list[Case]:
             with ExitStack() as stack:
                 if after != NEVER:
                     stack.enter_context(savings.using("cuda graphs"))
-                    stack.enter_context(mock.patch.object(graphs, "RECORD_AFTER", after))
+                    stack.enter_context(mock.patch.object(cuda_graphs, "RECORD_AFTER", after))
                 if is_bare:
                     stack.enter_context(mock.patch.object(torch.cuda, "graph", bare))
                 return usual(step)

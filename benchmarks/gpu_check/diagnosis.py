@@ -21,7 +21,8 @@ from chainlift.bench.machine import DTYPES, Machine
 from chainlift.bench.ours import Engine, drawn, joined
 from chainlift.bench.stages_measured import next_token_stage
 from chainlift.learning import next_token
-from chainlift.models import attention, savings
+from chainlift.models import savings
+from chainlift.models.transformer import attention
 from chainlift.stages.recipe import Recipe
 from chainlift.tasks.base import Demonstrations
 from chainlift.tasks.mixture import MixtureBatch

@@ -28,10 +28,11 @@ from chainlift.bench.states import States
 from chainlift.bench.suite import ACTIONS as ACTIONS_OF_SUITE
 from chainlift.bench.suite import Suite
 from chainlift.bench.timing import Comparison, in_turn
-from chainlift.models import graphs, savings
+from chainlift.models import savings
 from chainlift.models.protocol import split_prompts
-from chainlift.report import page
-from chainlift.report.terminal import Reporter
+from chainlift.models.transformer import cuda_graphs
+from chainlift.report.pages import run_page
+from chainlift.report.terminal.reporter import Reporter
 from chainlift.stages import pipeline
 from chainlift.stages import recipe as recipes
 from chainlift.stages.context import Context
@@ -143,7 +144,7 @@ def whole(recipe: Recipe, out: Path) -> Finding:
 def shown(folder: Path) -> Finding:
     """The run's page."""
     began = time.perf_counter()
-    page.write(folder)
+    run_page.write(folder)
     return {}, f"the run's page takes {time.perf_counter() - began:.1f} s"
 
 
@@ -179,7 +180,7 @@ def recording(found: States, device: str) -> Finding:
     prefix, last = split_prompts(asked(engine.task, rl_stage(found.recipe)[1].prompts, 0).to(device))
     told: dict[str, float] = {}
     for name, on in (("replayed", ("cuda graphs",)), ("plain", ())):
-        with torch.no_grad(), savings.using(*on), mock.patch.object(graphs, "RECORD_AFTER", 0):
+        with torch.no_grad(), savings.using(*on), mock.patch.object(cuda_graphs, "RECORD_AFTER", 0):
             cache = engine.model.prefill(prefix)
             seconds: list[float] = []
             for _ in range(2):  # the first pays for allocation

@@ -21,10 +21,12 @@ from chainlift.learning import next_token
 from chainlift.learning.likelihood import log_probs
 from chainlift.learning.rollout import Rollout
 from chainlift.measure.evaluate import answer
-from chainlift.models import graphs, hub, savings
+from chainlift.models import savings
+from chainlift.models.hub import model_folder
 from chainlift.models.protocol import split_prompts
-from chainlift.models.transformer import Transformer
-from chainlift.report.terminal import Reporter
+from chainlift.models.transformer import cuda_graphs
+from chainlift.models.transformer.transformer import Transformer
+from chainlift.report.terminal.reporter import Reporter
 from chainlift.runs import checkpoint
 from chainlift.runs.store import RunFolder
 from chainlift.seeding import stream
@@ -130,7 +132,7 @@ def relative(pairs: list[tuple[dict[str, Any], dict[str, Any]]], key: str) -> fl
 
 def opened(folder: Path, device: str) -> tuple[Transformer, Task]:
     """The model of a checkpoint on a device, and its task."""
-    model, task = hub.load(folder)
+    model, task = model_folder.load(folder)
     assert isinstance(model, Transformer)
     return model.to(device), task
 
@@ -177,7 +179,7 @@ def replayed(folder: Path, device: str) -> Finding:
     model, task = opened(folder, device)
     with savings.without("drafts"):
         usual = rollout(model, task)
-        with savings.using("cuda graphs"), mock.patch.object(graphs, "RECORD_AFTER", 0):
+        with savings.using("cuda graphs"), mock.patch.object(cuda_graphs, "RECORD_AFTER", 0):
             rows, gap = compare(usual, rollout(model, task))
     with savings.without(*savings.SAVINGS):
         other_rows, other_gap = compare(usual, rollout(model, task))

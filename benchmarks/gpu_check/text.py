@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.gpu_check.record import Finding, Record
-from chainlift.report.terminal import Reporter
+from chainlift.report.terminal.reporter import Reporter
 from chainlift.stages import pipeline
 from chainlift.stages import recipe as recipes
 from chainlift.stages.recipe import Recipe

@@ -11,7 +11,7 @@ import chainlift as cl
 from chainlift.learning.presets import ALGORITHMS
 from chainlift.learning.reward import REWARDS
 from chainlift.models.families import FAMILIES
-from chainlift.models.transformer import Transformer
+from chainlift.models.transformer.transformer import Transformer
 from chainlift.stages import kinds
 from chainlift.stages.ntp import NextTokenPrediction
 from chainlift.tasks.base import EOS, Vocabulary

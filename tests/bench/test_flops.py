@@ -11,7 +11,7 @@ from chainlift.bench import states
 from chainlift.bench.flops import LEARNING, all_different, contexts, forward, products
 from chainlift.bench.machine import Machine
 from chainlift.bench.ours import Engine
-from chainlift.models.products import ProductSizes
+from chainlift.models.transformer.products import ProductSizes
 from chainlift.stages import recipe as recipes
 from chainlift.stages.recipe import Recipe
 from chainlift.stages.rl import ReinforcementLearning

@@ -15,8 +15,8 @@ from chainlift.bench.tables import whole_table
 from chainlift.bench.whole import OURS, WELD, Whole, WholeRun
 from chainlift.cli import main
 from chainlift.learning.optimizer import make_optimizer
-from chainlift.models import hub
-from chainlift.report.terminal import Reporter
+from chainlift.models.hub import model_folder
+from chainlift.report.terminal.reporter import Reporter
 from chainlift.stages import pipeline
 from chainlift.stages import recipe as recipes
 from chainlift.stages.recipe import Recipe
@@ -31,7 +31,7 @@ def test_the_weld_takes_the_steps_that_a_run_takes(family: str, small: Recipe, t
     changes += ["posttrain=null", "continued_pretrain=null", "evaluate.every=4", f"model.family={family}", "threads=1"]
     recipe = recipes.override(small, changes)
     run = pipeline.run(recipe, tmp_path / "runs", Reporter(quiet=True))
-    ours = hub.load(next((run.folder / "checkpoints").glob("pretrain-*")))[0]
+    ours = model_folder.load(next((run.folder / "checkpoints").glob("pretrain-*")))[0]
     (tmp_path / "start").mkdir()
     states.save_new(recipe, tmp_path / "start")
     theirs = peers.load(tmp_path / "start", Machine(), training=True)
@@ -46,7 +46,7 @@ def test_muon_moves_the_same_matrices_on_both_sides(family: str, small: Recipe, 
     states.save_new(recipe, tmp_path)
     _, first = next_token_stage(recipe)
     theirs = weld.optimizers(peers.load(tmp_path, Machine(), training=True), first)
-    ours = make_optimizer(hub.load(tmp_path)[0], first).parts
+    ours = make_optimizer(model_folder.load(tmp_path)[0], first).parts
     sizes = []
     for side in (ours, theirs):
         (muon,) = (optimizer for optimizer in side if type(optimizer).__name__ == "Muon")

@@ -7,7 +7,7 @@ from typing import Any
 
 from chainlift.claims.finished import Finished
 from chainlift.runs import course
-from chainlift.stages.prediction import predicted
+from chainlift.stages.planning.prediction import predicted
 from chainlift.stages.recipe import Recipe
 from chainlift.theory import closed_forms, noisy_chain
 

@@ -6,7 +6,7 @@ from chainlift.claims.check import P_COT, Check
 from chainlift.claims.claim import Claim
 from chainlift.claims.grid import Grid
 from chainlift.report.claim_outcome import Outcome
-from chainlift.report.terminal import Reporter
+from chainlift.report.terminal.reporter import Reporter
 from chainlift.sweep import reproduce as reproducing
 from chainlift.sweep.launchers import Options
 

@@ -12,7 +12,7 @@ from chainlift.claims.check import findings
 from chainlift.claims.finished import Finished, cross
 from chainlift.measure.finding import Finding
 from chainlift.report.claim_outcome import Outcome, Seconds, read
-from chainlift.report.picture import Line, Lines, Map, Mark, Picture
+from chainlift.report.figures.picture import Line, Lines, Map, Mark, Picture
 from chainlift.stages import recipe as recipes
 
 CLAIMS = Path(registry.__file__).parent

@@ -14,8 +14,8 @@ from chainlift.claims import registry
 from chainlift.claims.finished import Finished, cross
 from chainlift.measure.finding import Finding
 from chainlift.report.claim_outcome import Outcome, Seconds, read
-from chainlift.report.claim_table import markdown
-from chainlift.report.terminal import Reporter
+from chainlift.report.terminal.claim_table import markdown
+from chainlift.report.terminal.reporter import Reporter
 from chainlift.stages.recipe import Recipe
 from chainlift.sweep import reproduce as reproducing
 from chainlift.sweep.launchers import Options

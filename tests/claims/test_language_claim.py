@@ -80,7 +80,7 @@ def test_it_is_known_and_not_among_all() -> None:
 
 @pytest.mark.slow
 def test_its_time_is_estimated_by_steps_of_its_own(tmp_path: Path) -> None:
-    from chainlift.report.terminal import Reporter
+    from chainlift.report.terminal.reporter import Reporter
 
     (one,) = CLAIM.runs((0,))
     (seconds,) = costs([one], tmp_path, Reporter(quiet=True), threads=1).values()

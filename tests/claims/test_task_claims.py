@@ -10,7 +10,7 @@ from chainlift.claims.modulus.claim import MODULI
 from chainlift.claims.noisy_chain.claim import NOISE
 from chainlift.claims.rare_long.claim import RAREST
 from chainlift.measure.finding import Finding, verdict
-from chainlift.report import picture_print
+from chainlift.report.figures import picture_print
 from chainlift.stages.recipe import Recipe
 from chainlift.stages.rl import ReinforcementLearning
 from chainlift.theory import closed_forms

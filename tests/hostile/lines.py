@@ -6,7 +6,7 @@ import random
 from pathlib import Path
 from unittest import mock
 
-from chainlift.stages import cost
+from chainlift.stages.planning import cost
 from tests.hostile.campaign import Tally, attempt
 
 NASTY = [

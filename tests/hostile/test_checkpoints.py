@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from chainlift.models import families, hub
-from chainlift.models.blocks import ModelSettings
+from chainlift.models import families
+from chainlift.models.hub import model_folder
+from chainlift.models.transformer.blocks import ModelSettings
 from chainlift.seeding import stream
 from chainlift.stages import recipe
 from chainlift.tasks.running_sum import RunningSum, RunningSumSettings
@@ -37,7 +38,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("whole")
     task = RunningSum(RunningSumSettings(d=4))
     model = families.build(ModelSettings(layers=1, width=16, heads=2), task).initialise(stream(0, "model"))
-    hub.save(model, task, folder)
+    model_folder.save(model, task, folder)
     return folder
 
 

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from chainlift.report.pages import run_page
+
 os.environ["OMP_NUM_THREADS"] = "1"
 
 import torch
 
-from chainlift.report import last_page, page
-from chainlift.report.terminal import Reporter
+from chainlift.report.pages import last_page
+from chainlift.report.terminal.reporter import Reporter
 from chainlift.runs import environment
 from chainlift.stages import context, pipeline, rl
 from chainlift.stages import recipe as recipes
@@ -126,8 +128,8 @@ def prepare(*, measures: bool) -> None:
     """Replace what takes time and writes nothing: git's answers, figures and, unless it `measures`, measuring."""
     torch.set_num_threads(1)
     environment.describe = lambda *_: {}
-    page.figures.write_all = lambda *_: []
-    page.get_plotlyjs = lambda: ""
+    run_page.run_figures.write_all = lambda *_: []
+    run_page.get_plotlyjs = lambda: ""
     if not measures:
         context.measure = _measure
         context.records = lambda *_, **__: [{"shown": True}]

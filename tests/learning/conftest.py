@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from chainlift.models.blocks import ModelSettings
-from chainlift.models.transformer import Transformer
+from chainlift.models.transformer.blocks import ModelSettings
+from chainlift.models.transformer.transformer import Transformer
 from chainlift.seeding import stream
 from chainlift.tasks.running_sum import RunningSum, RunningSumSettings
 

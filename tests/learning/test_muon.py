@@ -6,8 +6,8 @@ from torch import nn
 
 from chainlift.learning.muon import COEFFICIENTS, ITERATIONS, Muon, orthogonalized
 from chainlift.learning.optimizer import OptimizerSettings, apply_gradients, make_optimizer
-from chainlift.models.blocks import ModelSettings
-from chainlift.models.transformer import Transformer
+from chainlift.models.transformer.blocks import ModelSettings
+from chainlift.models.transformer.transformer import Transformer
 from chainlift.seeding import stream
 from chainlift.stages.recipe import load
 

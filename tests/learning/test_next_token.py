@@ -4,8 +4,8 @@ import torch
 from chainlift.learning import next_token
 from chainlift.learning.next_token import LossWeighting
 from chainlift.models import families
-from chainlift.models.blocks import ModelSettings
-from chainlift.models.transformer import Transformer
+from chainlift.models.transformer.blocks import ModelSettings
+from chainlift.models.transformer.transformer import Transformer
 from chainlift.seeding import stream
 from chainlift.tasks import mixture
 from chainlift.tasks.mixture import MixtureSettings

@@ -29,8 +29,8 @@ from chainlift.learning import advantage, objective
 from chainlift.learning.policy_update import PolicyBatch, accumulate_gradient
 from chainlift.learning.presets import PRESETS
 from chainlift.learning.rollout import Rollout
-from chainlift.models import hub
-from chainlift.models.transformer import ModelSettings, Transformer
+from chainlift.models.hub import model_folder
+from chainlift.models.transformer.transformer import ModelSettings, Transformer
 from chainlift.tasks.running_sum import RunningSum, RunningSumSettings
 
 TASK = RunningSum(RunningSumSettings(d=4))
@@ -81,7 +81,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model = Transformer(ModelSettings(layers=2, width=16, heads=2), TASK.vocabulary.size, 4 + MAX_LENGTH)
     model.initialise(torch.Generator().manual_seed(0))
     folder = tmp_path_factory.mktemp("checkpoint")
-    hub.save(model, TASK, folder)
+    model_folder.save(model, TASK, folder)
     return folder
 
 
@@ -233,7 +233,7 @@ def test_objective_equals_trl(case: tuple[str, Reference], checkpoint: Path) -> 
 def test_update_equals_trl(case: tuple[str, Reference], checkpoint: Path, tmp_path: Path) -> None:
     """The whole update: our model, shared prompts, buckets, rows without signal left out."""
     preset, reference = case
-    model, task = hub.load(checkpoint)
+    model, task = model_folder.load(checkpoint)
     num_actions = reference.mask.sum(dim=1)
     rollout = Rollout(
         prompts=reference.prompts[::GROUP_SIZE],
@@ -255,6 +255,6 @@ def test_update_equals_trl(case: tuple[str, Reference], checkpoint: Path, tmp_pa
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.copy_(parameter.grad if parameter.grad is not None else torch.zeros_like(parameter))
-    hub.save(model, task, tmp_path)  # the gradient under transformers' names
+    model_folder.save(model, task, tmp_path)  # the gradient under transformers' names
     ours = load_file(tmp_path / "model.safetensors")
     _assert_same_gradient(ours, reference.gradient)

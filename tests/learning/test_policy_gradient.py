@@ -11,9 +11,9 @@ from chainlift.learning.likelihood import log_probs
 from chainlift.learning.policy_update import PolicyBatch, accumulate_gradient
 from chainlift.learning.presets import PRESETS, Objective
 from chainlift.learning.rollout import Rollout
-from chainlift.models.blocks import ModelSettings
 from chainlift.models.protocol import split_prompts
-from chainlift.models.transformer import Transformer
+from chainlift.models.transformer.blocks import ModelSettings
+from chainlift.models.transformer.transformer import Transformer
 from chainlift.seeding import stream
 
 EOS, MAX_TOKENS = 2, 2

@@ -13,7 +13,7 @@ from chainlift.learning.policy_update import PolicyBatch, accumulate_gradient
 from chainlift.learning.presets import PRESETS
 from chainlift.models import savings
 from chainlift.models.protocol import split_prompts
-from chainlift.models.transformer import Transformer
+from chainlift.models.transformer.transformer import Transformer
 from chainlift.seeding import stream
 from chainlift.stages import recipe
 from chainlift.stages.rl import ReinforcementLearning

@@ -11,12 +11,13 @@ import torch
 from chainlift.learning import rollout
 from chainlift.learning.draft import Draft
 from chainlift.learning.likelihood import log_probs
-from chainlift.models import savings, transformer
-from chainlift.models.blocks import ModelSettings
-from chainlift.models.decoding import TransformerDecoder
+from chainlift.models import savings
 from chainlift.models.linear import LinearDecoder, LinearModel, LinearSettings
 from chainlift.models.protocol import split_prompts
-from chainlift.models.transformer import Transformer
+from chainlift.models.transformer import transformer
+from chainlift.models.transformer.blocks import ModelSettings
+from chainlift.models.transformer.decoding import TransformerDecoder
+from chainlift.models.transformer.transformer import Transformer
 from chainlift.seeding import stream
 from chainlift.tasks.running_sum import RunningSum, RunningSumSettings
 

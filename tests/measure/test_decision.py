@@ -9,9 +9,9 @@ import torch
 from chainlift.measure import decision
 from chainlift.measure.evaluate import answer
 from chainlift.models import families
-from chainlift.models.blocks import ModelSettings
 from chainlift.models.linear import LinearModel, LinearSettings
 from chainlift.models.protocol import split_prompts
+from chainlift.models.transformer.blocks import ModelSettings
 from chainlift.seeding import stream
 from chainlift.tasks import registry as tasks
 from chainlift.tasks.running_sum import RunningSumSettings

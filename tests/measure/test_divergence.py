@@ -6,8 +6,8 @@ import torch
 
 from chainlift.measure.divergence import kl_by_position
 from chainlift.models import families
-from chainlift.models.blocks import ModelSettings
 from chainlift.models.model import Model
+from chainlift.models.transformer.blocks import ModelSettings
 from chainlift.seeding import stream
 from chainlift.tasks import registry
 from chainlift.tasks.base import Task

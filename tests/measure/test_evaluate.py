@@ -3,8 +3,8 @@ import torch
 
 from chainlift.measure.evaluate import answer, describe, measure
 from chainlift.measure.samples import records
-from chainlift.models.blocks import ModelSettings
-from chainlift.models.transformer import Transformer
+from chainlift.models.transformer.blocks import ModelSettings
+from chainlift.models.transformer.transformer import Transformer
 from chainlift.seeding import stream
 from chainlift.tasks.running_sum import RunningSum, RunningSumSettings
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from chainlift.models import attention
-from chainlift.models.attention import Attention
+from chainlift.models.transformer import attention
+from chainlift.models.transformer.attention import Attention
 from chainlift.seeding import stream
 
 

@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
-from chainlift.models import decoding
-from chainlift.models.blocks import ModelSettings
-from chainlift.models.decoding import TransformerDecoder
-from chainlift.models.transformer import Transformer
+from chainlift.models.transformer import decoding
+from chainlift.models.transformer.blocks import ModelSettings
+from chainlift.models.transformer.decoding import TransformerDecoder
+from chainlift.models.transformer.transformer import Transformer
 from chainlift.seeding import stream
 
 PROMPT, RESPONSE, VOCABULARY = 6, 5, 4

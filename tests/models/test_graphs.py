@@ -12,13 +12,15 @@ from typing import Any
 import pytest
 import torch
 
-from chainlift.models import graphs, savings
-from chainlift.models.graphs import GraphedDecoder
-from chainlift.models.transformer import Transformer
+from chainlift.models import savings
+from chainlift.models.transformer import cuda_graphs
+from chainlift.models.transformer.cuda_graphs import GraphedDecoder
+from chainlift.models.transformer.transformer import Transformer
 from chainlift.seeding import stream
 from tests.models.test_decoding import PROMPT, VOCABULARY, decoder, make
 
 ROWS = 5
+TRANSFORMER = "chainlift.models.transformer.transformer"
 
 
 class Recording:
@@ -54,7 +56,7 @@ def recorded(monkeypatch: pytest.MonkeyPatch) -> list[Recording]:
     monkeypatch.setattr(torch.cuda, "stream", inside)
     monkeypatch.setattr(torch.cuda, "graph", inside)
     monkeypatch.setattr(torch.cuda, "CUDAGraph", Recording)
-    monkeypatch.setattr(graphs, "RECORD_AFTER", 0)
+    monkeypatch.setattr(cuda_graphs, "RECORD_AFTER", 0)
     record = GraphedDecoder._record
 
     def with_owner(self: GraphedDecoder, tokens: torch.Tensor) -> None:
@@ -93,14 +95,14 @@ def test_replayed_steps_give_equal_logits_up_to_the_last_token(
             torch.testing.assert_close(found, usual.step(tokens[:, column]), atol=1e-6, rtol=1e-5)
     assert replayed.decoder.length == capacity
     assert len(recorded) == (1 if capacity == 2 else 2)
-    assert graphs.WARM_UP > 0
+    assert cuda_graphs.WARM_UP > 0
 
 
 def test_a_step_is_recorded_once_the_shapes_have_lasted(
     recorded: list[Recording], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first step is plain by nature, and RECORD_AFTER more after it and after each change of the rows."""
-    monkeypatch.setattr(graphs, "RECORD_AFTER", 3)
+    monkeypatch.setattr(cuda_graphs, "RECORD_AFTER", 3)
     columns = 12
     monkeypatch.setattr("tests.models.test_decoding.RESPONSE", columns)  # the model's context has room for them
     model = make("gpt2")
@@ -129,8 +131,8 @@ def test_a_decoder_on_a_gpu_records_only_when_it_is_told_to(monkeypatch: pytest.
         def __init__(self, tensor: torch.Tensor) -> None:
             self.tensor, self.device, self.shape = tensor, torch.device("cuda"), tensor.shape
 
-    monkeypatch.setattr("chainlift.models.transformer.TransformerDecoder", lambda *_, fixed_shapes: fixed_shapes)
-    monkeypatch.setattr("chainlift.models.transformer.GraphedDecoder", lambda fixed: ("graphed", fixed))
+    monkeypatch.setattr(f"{TRANSFORMER}.TransformerDecoder", lambda *_, fixed_shapes: fixed_shapes)
+    monkeypatch.setattr(f"{TRANSFORMER}.GraphedDecoder", lambda fixed: ("graphed", fixed))
     cache: Any = [(OnGpu(torch.zeros(1, 1, 1, 1)),) * 2]
     assert model.decoder(cache, 3) is False
     with savings.using("cuda graphs"):

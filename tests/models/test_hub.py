@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from chainlift.models import hub
-from chainlift.models.blocks import ModelSettings
-from chainlift.models.transformer import Transformer
+from chainlift.models.hub import model_folder
+from chainlift.models.transformer.blocks import ModelSettings
+from chainlift.models.transformer.transformer import Transformer
 from chainlift.seeding import stream
 from chainlift.tasks.running_sum import RunningSum, RunningSumSettings
 
@@ -30,7 +30,7 @@ def test_transformers_gives_the_same_logits(family: str, tmp_path: Path) -> None
     from transformers import AutoModelForCausalLM
 
     model, task = make(family)
-    hub.save(model, task, tmp_path)
+    model_folder.save(model, task, tmp_path)
     theirs = AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.float32).eval()
     sequence = torch.randint(3, (4, 21), generator=stream(0, "tokens"))
     with torch.no_grad():
@@ -46,7 +46,7 @@ def test_transformers_generates_the_same_greedy_answers(family: str, tmp_path: P
     from chainlift.learning.rollout import sample
 
     model, task = make(family)
-    hub.save(model, task, tmp_path)
+    model_folder.save(model, task, tmp_path)
     theirs, tokenizer = AutoModelForCausalLM.from_pretrained(tmp_path), AutoTokenizer.from_pretrained(tmp_path)
     prompts = task.prompts(6, stream(0, "prompts"))
     batch = tokenizer([task.vocabulary.decode(prompt) for prompt in prompts], return_tensors="pt")
@@ -63,7 +63,7 @@ def test_the_tokenizer_is_exact_in_both_directions(modulus: int, tmp_path: Path)
     from transformers import AutoTokenizer
 
     model, task = make("gpt2", modulus)
-    hub.save(model, task, tmp_path)
+    model_folder.save(model, task, tmp_path)
     tokenizer = AutoTokenizer.from_pretrained(tmp_path)
     prompt = task.prompts(1, stream(0, "prompts"))[0]
     assert tokenizer(task.vocabulary.decode(prompt))["input_ids"] == prompt.tolist()
@@ -75,8 +75,8 @@ def test_the_tokenizer_is_exact_in_both_directions(modulus: int, tmp_path: Path)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_loading_gives_back_the_same_bits(family: str, tmp_path: Path) -> None:
     model, task = make(family)
-    hub.save(model, task, tmp_path)
-    loaded, same_task = hub.load(tmp_path)
+    model_folder.save(model, task, tmp_path)
+    loaded, same_task = model_folder.load(tmp_path)
     assert same_task.settings == task.settings
     assert loaded.settings == model.settings
     own = model.state_dict()
@@ -85,22 +85,22 @@ def test_loading_gives_back_the_same_bits(family: str, tmp_path: Path) -> None:
 
 def test_damage_is_named(tmp_path: Path) -> None:
     model, task = make("gpt2")
-    hub.save(model, task, tmp_path)
+    model_folder.save(model, task, tmp_path)
     weights = tmp_path / "model.safetensors"
     whole = weights.read_bytes()
     weights.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ValueError, match=r"model\.safetensors is damaged"):
-        hub.load(tmp_path)
+        model_folder.load(tmp_path)
     weights.write_bytes(whole)
     config = tmp_path / "config.json"
     content = json.loads(config.read_text(encoding="utf-8"))
     del content["chainlift"]
     config.write_text(json.dumps(content), encoding="utf-8")
     with pytest.raises(ValueError, match=r"config\.json is damaged or was not written by chainlift"):
-        hub.load(tmp_path)
+        model_folder.load(tmp_path)
     config.unlink()
     with pytest.raises(ValueError, match="is missing"):
-        hub.load(tmp_path)
+        model_folder.load(tmp_path)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -109,11 +109,11 @@ def test_a_folder_that_transformers_saved_comes_back(family: str, tmp_path: Path
 
     model, task = make(family)
     (tmp_path / "ours").mkdir()
-    hub.save(model, task, tmp_path / "ours")
+    model_folder.save(model, task, tmp_path / "ours")
     theirs = AutoModelForCausalLM.from_pretrained(tmp_path / "ours", dtype=torch.bfloat16)
     theirs.save_pretrained(tmp_path / "theirs", max_shard_size="20KB")
     assert len(list((tmp_path / "theirs").glob("model-*.safetensors"))) > 1
-    loaded, same_task = hub.load(tmp_path / "theirs")
+    loaded, same_task = model_folder.load(tmp_path / "theirs")
     assert same_task.settings == task.settings
     own = model.state_dict()
     for name, value in loaded.state_dict().items():
@@ -121,7 +121,7 @@ def test_a_folder_that_transformers_saved_comes_back(family: str, tmp_path: Path
     shard = next((tmp_path / "theirs").glob("model-*.safetensors"))
     shard.unlink()
     with pytest.raises(ValueError, match=rf"index\.json is damaged.*{shard.name}"):
-        hub.load(tmp_path / "theirs")
+        model_folder.load(tmp_path / "theirs")
 
 
 def test_adapters_come_back_once_they_are_merged(tmp_path: Path) -> None:
@@ -130,13 +130,13 @@ def test_adapters_come_back_once_they_are_merged(tmp_path: Path) -> None:
 
     model, task = make("mistral")
     (tmp_path / "ours").mkdir()
-    hub.save(model, task, tmp_path / "ours")
+    model_folder.save(model, task, tmp_path / "ours")
     theirs = AutoModelForCausalLM.from_pretrained(tmp_path / "ours", dtype=torch.float32)
     adapted = get_peft_model(theirs, LoraConfig(r=2, target_modules="all-linear", init_lora_weights=False))
     adapted.save_pretrained(str(tmp_path / "adapters"))
     with pytest.raises(ValueError, match="holds adapters only: merge them"):
-        hub.load(tmp_path / "adapters")
+        model_folder.load(tmp_path / "adapters")
     adapted.merge_and_unload().save_pretrained(tmp_path / "merged")  # pyright: ignore[reportCallIssue]
-    loaded, _ = hub.load(tmp_path / "merged")
+    loaded, _ = model_folder.load(tmp_path / "merged")
     name = "blocks.0.mlp.down.weight"
     assert not torch.equal(loaded.state_dict()[name], model.state_dict()[name])

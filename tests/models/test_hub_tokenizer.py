@@ -10,10 +10,11 @@ import torch
 
 from chainlift.interop import model_card
 from chainlift.measure.evaluate import answer
-from chainlift.models import families, hub
-from chainlift.models.blocks import ModelSettings
-from chainlift.models.hub_tokenizer import tokenizer
-from chainlift.models.transformer import Transformer
+from chainlift.models import families
+from chainlift.models.hub import model_folder
+from chainlift.models.hub.tokenizer import tokenizer
+from chainlift.models.transformer.blocks import ModelSettings
+from chainlift.models.transformer.transformer import Transformer
 from chainlift.seeding import stream
 from chainlift.tasks import registry
 from chainlift.tasks.base import Task, held_out
@@ -59,7 +60,7 @@ def test_ordinary_text_gets_the_same_answers(name: str, tmp_path: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     model, task = make(name, "mistral" if " " in name else "gpt2")
-    hub.save(model, task, tmp_path)
+    model_folder.save(model, task, tmp_path)
     theirs: Any = AutoModelForCausalLM.from_pretrained(tmp_path).eval()
     reader = AutoTokenizer.from_pretrained(tmp_path)
     prompts = held_out(task).prompts(PROMPTS, stream(0, "prompts"))
@@ -124,7 +125,7 @@ def test_the_lines_on_the_card_run_as_they_stand(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     model, task = make(name)
-    hub.save(model, task, tmp_path)
+    model_folder.save(model, task, tmp_path)
     (tmp_path / "README.md").write_text(model_card.card("m", "pretrain-1", {}, None, task), encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     (lines,) = re.findall(r"```python\n(.*?)```", (tmp_path / "README.md").read_text(encoding="utf-8"), re.DOTALL)
@@ -148,7 +149,7 @@ def test_blanks_are_read_here_as_well() -> None:
 def test_the_card_recommends_no_code_from_elsewhere(tmp_path: Path) -> None:
     model, task = make("running_sum")
     (tmp_path / "m").mkdir()
-    hub.save(model, task, tmp_path / "m")
+    model_folder.save(model, task, tmp_path / "m")
     recipe = {"name": "x; rm -rf ~", "title": "a\n# b `c`", "seed": 0, "mixture": {"p_cot": 0.1}}
     recipe |= {"task": {"name": "z", "template": {}}, "stages": {"posttrain": {"kind": "trl_rl"}}}
     text = model_card.card("m", "posttrain-3", recipe, None, None)

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from chainlift.learning.likelihood import log_probs
-from chainlift.models import families, hub
+from chainlift.models import families
+from chainlift.models.hub import model_folder
 from chainlift.models.linear import LinearModel, LinearSettings
 from chainlift.models.protocol import split_prompts
 from chainlift.seeding import stream
@@ -131,8 +132,8 @@ def test_weights_grow_with_the_square_of_the_digits() -> None:
 @pytest.mark.parametrize("modulus", [2, 3])
 def test_loading_gives_back_the_same_bits(modulus: int, tmp_path: Path) -> None:
     model, task = make(modulus, degree=1)
-    hub.save(model, task, tmp_path)
-    loaded, same_task = hub.load(tmp_path)
+    model_folder.save(model, task, tmp_path)
+    loaded, same_task = model_folder.load(tmp_path)
     assert (same_task.settings, loaded.settings) == (task.settings, model.settings)
     own = model.state_dict()
     assert set(own) == {"first", "stop", "steps"}

@@ -5,8 +5,8 @@ import torch
 from torch import Tensor
 
 from chainlift.models import savings
-from chainlift.models.blocks import ModelSettings
-from chainlift.models.transformer import Transformer, positions_from
+from chainlift.models.transformer.blocks import ModelSettings
+from chainlift.models.transformer.transformer import Transformer, positions_from
 from chainlift.seeding import stream
 
 ROWS, LENGTH, START, VOCABULARY = 24, 9, 5, 4

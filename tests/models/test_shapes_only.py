@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from chainlift.models import families
-from chainlift.models.blocks import ModelSettings
 from chainlift.models.linear import LinearSettings
 from chainlift.models.shapes import shapes_only
+from chainlift.models.transformer.blocks import ModelSettings
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def test_nothing_slow_is_imported() -> None:
     code = """
 import sys
 from chainlift.models import families
-from chainlift.models.blocks import ModelSettings
+from chainlift.models.transformer.blocks import ModelSettings
 from chainlift.models.shapes import shapes_only
 with shapes_only():
     families.of_size(ModelSettings(), vocabulary_size=7, context=25)

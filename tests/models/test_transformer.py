@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from chainlift.models.blocks import ModelSettings
 from chainlift.models.protocol import split_prompts
-from chainlift.models.transformer import Transformer
+from chainlift.models.transformer.blocks import ModelSettings
+from chainlift.models.transformer.transformer import Transformer
 from chainlift.seeding import stream
 
 FAMILIES = ["gpt2", "mistral"]

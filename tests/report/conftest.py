@@ -11,9 +11,9 @@ import pytest
 
 from chainlift.measure.finding import Finding
 from chainlift.report.claim_outcome import Outcome, Seconds
-from chainlift.report.claim_picture import findings_picture
-from chainlift.report.picture import Line, Lines, Map, Mark, Picture
-from chainlift.report.terminal import Reporter
+from chainlift.report.figures.claim_picture import findings_picture
+from chainlift.report.figures.picture import Line, Lines, Map, Mark, Picture
+from chainlift.report.terminal.reporter import Reporter
 from chainlift.stages import pipeline
 from chainlift.stages import recipe as recipes
 from tests.browser import NAMES, Browser, Page

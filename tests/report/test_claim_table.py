@@ -1,7 +1,7 @@
 """A claim's table, for documents and for the terminal."""
 
 from chainlift.measure.finding import Finding
-from chainlift.report.claim_table import claim_lines, markdown
+from chainlift.report.terminal.claim_table import claim_lines, markdown
 
 
 def test_the_table_tells_failures_and_mere_measurements() -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from chainlift.stages import recipe as recipes
-from chainlift.stages.expectation import expectation
-from chainlift.stages.prediction import predicted
+from chainlift.stages.planning.expectation import expectation
+from chainlift.stages.planning.prediction import predicted
 from chainlift.theory.forecast import predictions
 from tests.conftest import chainlift
 

@@ -9,10 +9,10 @@ import pytest
 import yaml
 from rich.console import Console
 
-from chainlift.report import page, results_data, results_page
 from chainlift.report.about import about, chance, learner
+from chainlift.report.pages import results_data, results_page, run_page
 from chainlift.report.record import read
-from chainlift.report.terminal import evaluation_table, summary_table
+from chainlift.report.terminal.reporter import evaluation_table, summary_table
 from chainlift.runs import course
 from chainlift.runs.progress import Watcher
 from chainlift.stages import recipe as recipes
@@ -83,7 +83,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_the_page_shows_texts_as_they_are(folder: Path) -> None:
-    text = page.write(folder).read_text(encoding="utf-8")
+    text = run_page.write(folder).read_text(encoding="utf-8")
     assert "a generated word problem of 2 to 4 steps" in text
     assert "A Llama of 3 layers and width 128, from scratch," in text
     assert "Anna has 3 &lt;b&gt;boxes&lt;/b&gt;." in text

@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 from matplotlib.patches import Rectangle
 
-from chainlift.report import curves, figures, page
+from chainlift.report.figures import curves, run_figures
+from chainlift.report.pages import run_page
 from chainlift.report.record import read
 from chainlift.report.sentence import headline
 
@@ -77,10 +78,12 @@ def test_the_headline_of_other_starts() -> None:
 
 def test_the_page_says_what_the_reference_is(finished: Path) -> None:
     record = read(finished)
-    assert "reference: no noise, 0.1 log-odds an update at the peak rate, from where theory says" in page.render(record)
+    assert "reference: no noise, 0.1 log-odds an update at the peak rate, from where theory says" in run_page.render(
+        record
+    )
     recipe = deepcopy(record.recipe)
     recipe["stages"]["posttrain"]["kl"] = 0.1
-    assert "Thin green" not in page.render(replace(record, recipe=recipe))
+    assert "Thin green" not in run_page.render(replace(record, recipe=recipe))
 
 
 def test_curves_are_the_evaluations_on_record(finished: Path) -> None:
@@ -111,7 +114,7 @@ def test_each_figure_is_saved_with_its_numbers(finished: Path) -> None:
 
 def test_lines_of_the_figure_are_the_curves(finished: Path) -> None:
     record = read(finished)
-    drawn = [np.asarray(line.get_ydata()).tolist() for ax in figures.lift(record).axes for line in ax.get_lines()]
+    drawn = [np.asarray(line.get_ydata()).tolist() for ax in run_figures.lift(record).axes for line in ax.get_lines()]
     for curve in curves.lift(record):
         assert curve.values in drawn
 
@@ -122,7 +125,7 @@ def test_an_unfinished_run_has_a_page_too(finished: Path, tmp_path: Path) -> Non
     metrics = copy / "metrics.jsonl"
     lines = [line for line in metrics.read_text(encoding="utf-8").splitlines() if '"stage": "pretrain"' in line]
     metrics.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    text = page.write(copy).read_text(encoding="utf-8")
+    text = run_page.write(copy).read_text(encoding="utf-8")
     assert "This run is not finished" in text
     accuracy = json.loads(lines[-1])["greedy"]["accuracy"]
     assert (
@@ -137,13 +140,13 @@ def test_preflight_warnings_are_shown_before_the_first_update(finished: Path, tm
     record = read(shutil.copytree(finished, tmp_path / "copy"))
     rows = [row for row in record.rows if row["stage"] == "pretrain" or row["kind"] == "preflight"]
     rows[-1] = {**rows[-1], "warnings": ["no long response among 32 samples"]}
-    text = page.render(replace(record, rows=rows, summary=None))
+    text = run_page.render(replace(record, rows=rows, summary=None))
     assert "<li>no long response among 32 samples</li>" in text
     assert 'id="signal-posttrain"' not in text
 
 
 def test_bars_of_the_two_modes_do_not_cover_each_other(finished: Path) -> None:
-    patches = figures.lengths(read(finished)).axes[0].patches
+    patches = run_figures.lengths(read(finished)).axes[0].patches
     bars = sorted((p for p in patches if isinstance(p, Rectangle)), key=lambda bar: bar.get_x())
     assert len(bars) > 2
     for left, right in pairwise(bars):
@@ -170,11 +173,11 @@ def test_well_formed_nonsense_is_named(file: str, content: bytes, told: str, fin
     copy = shutil.copytree(finished, tmp_path / "copy")
     (copy / file).write_bytes(content)
     with pytest.raises(ValueError, match=re.escape(told)):
-        page.write(copy)
+        run_page.write(copy)
 
 
 def test_the_page_needs_no_torch() -> None:
-    code = "import sys, chainlift.report.page; sys.exit('torch' in sys.modules)"
+    code = "import sys, chainlift.report.pages.run_page; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
@@ -183,7 +186,7 @@ def test_text_from_files_is_escaped(finished: Path, tmp_path: Path) -> None:
     record.recipe["title"] = "<script>alert(1)</script>"
     for response in record.responses:
         response["prompt"] = "</script><b>bold</b>"
-    text = page.render(record)
+    text = run_page.render(record)
     assert "<script>alert(1)" not in text
     assert "<b>bold</b>" not in text
 
@@ -195,5 +198,5 @@ def test_damage_is_named_and_the_old_page_stays(file: str, finished: Path, tmp_p
     with (copy / file).open("a", encoding="utf-8") as handle:
         handle.write('{"half": [\n')
     with pytest.raises(ValueError, match=re.escape(file)):
-        page.write(copy)
+        run_page.write(copy)
     assert (copy / "report.html").read_bytes() == before

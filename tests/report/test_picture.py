@@ -10,9 +10,9 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from chainlift.measure.finding import Finding
-from chainlift.report import picture_print
-from chainlift.report.claim_picture import findings_picture
-from chainlift.report.picture import Line, Lines, Map, Mark, Picture, SeedMean, mean_over_seeds
+from chainlift.report.figures import picture_print
+from chainlift.report.figures.claim_picture import findings_picture
+from chainlift.report.figures.picture import Line, Lines, Map, Mark, Picture, SeedMean, mean_over_seeds
 
 SEEDS = (0, 1)
 

@@ -10,11 +10,11 @@ import pytest
 from rich.console import Console
 
 from chainlift.interop.model_card import card
-from chainlift.report import page
+from chainlift.report.pages import run_page
 from chainlift.report.prompt_words import prompt_words
 from chainlift.report.record import read
 from chainlift.report.sentence import headline
-from chainlift.report.terminal import summary_table
+from chainlift.report.terminal.reporter import summary_table
 from chainlift.runs.store import RunFolder
 from chainlift.stages import recipe as recipes
 from chainlift.stages.summary import summarise
@@ -62,7 +62,7 @@ def test_terminal_page_sentence_and_card_say_it(name: str, finished: Path, tmp_p
     console = Console(width=200, record=True, file=io.StringIO())
     console.print(summary_table(summary))
     record = read(finished)
-    shown = page.render(replace(record, summary=summary))
+    shown = run_page.render(replace(record, summary=summary))
     texts = (
         console.export_text(),
         shown.replace("&#39;", "'"),

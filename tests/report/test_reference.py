@@ -9,9 +9,9 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from chainlift.learning.presets import PRESETS
-from chainlift.report import charts, curves, figures
+from chainlift.report.figures import charts, curves, run_figures
+from chainlift.report.figures.reference import PLAIN, references
 from chainlift.report.record import Record
-from chainlift.report.reference import PLAIN, references
 from chainlift.theory import star
 from chainlift.theory.mean_field import REFERENCE_STEP, policy_gradient_curve
 from chainlift.theory.mode_policy import ModePolicy, Setting
@@ -130,7 +130,7 @@ def test_other_tasks_models_and_unfinished_runs_have_none() -> None:
 def test_figure_chart_and_csv_show_it_in_the_panel_of_rl_only() -> None:
     whole = record()
     name = references(whole)[0].name
-    figure = figures.lift(whole)
+    figure = run_figures.lift(whole)
     drawn = [[line for line in ax.get_lines() if line.get_label() == "noise-free reference"] for ax in figure.axes]
     assert [len(lines) for lines in drawn] == [0, 2, 0, 0, 0, 1]
     FigureCanvasAgg(figure).draw()

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from chainlift.measure.statistics import mean_interval
-from chainlift.report import results_page
+from chainlift.report.pages import results_page
 from tests.browser import Page
 from tests.report.conftest import ODD, TITLE, fill
 

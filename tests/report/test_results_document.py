@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from chainlift.report import results_document
+from chainlift.report.documents import results_document
 from tests.claims.small_claim import CHECK, CLAIM, reproduce
 
 ROOT = Path(__file__).parents[2]

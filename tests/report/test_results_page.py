@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from chainlift.report import results_data, results_page
-from chainlift.report.page import table
+from chainlift.report.pages import results_data, results_page
+from chainlift.report.pages.run_page import table
 from chainlift.report.record import read
 from tests.conftest import chainlift
 from tests.report.conftest import ODD, SEEDS, TITLE, fill, picture

@@ -2,7 +2,7 @@
 
 import io
 
-from chainlift.report.terminal import Reporter
+from chainlift.report.terminal.reporter import Reporter
 
 
 def test_a_run_of_many_shows_how_far_it_is_and_nothing_else() -> None:

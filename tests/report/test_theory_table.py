@@ -7,8 +7,8 @@ import pytest
 from matplotlib.figure import Figure
 
 from chainlift.learning.presets import PRESETS
-from chainlift.report import theory_figure
-from chainlift.report.theory_table import theory_table
+from chainlift.report.figures import theory_figure
+from chainlift.report.terminal.theory_table import theory_table
 from chainlift.theory import closed_forms, groups, star
 from chainlift.theory.forecast import forecast
 from chainlift.theory.mode_policy import Setting

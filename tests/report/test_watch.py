@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from chainlift.report.terminal import Reporter
-from chainlift.report.watch import Pace, table
+from chainlift.report.terminal.reporter import Reporter
+from chainlift.report.terminal.watch import Pace, table
 from chainlift.runs import progress
 from chainlift.runs.progress import Progress, Watcher
 from chainlift.stages import pipeline

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from chainlift.report import results_data, terminal, watch
-from chainlift.report.console import PlainConsole, console
+from chainlift.report.pages import results_data
+from chainlift.report.terminal import reporter, watch
+from chainlift.report.terminal.console import PlainConsole, console
 from chainlift.runs.progress import Watcher
 from chainlift.stages import recipe as recipes
 from chainlift.sweep import status
@@ -128,14 +129,14 @@ def test_responses_and_tables_hold_brackets_and_no_sequences(finished: Path) -> 
         "finished": True,
         "length": 2,
     }
-    lines = terminal.response_lines([response])
+    lines = reporter.response_lines([response])
     text = drawn(lambda screen: [screen.print(line) for line in lines])
     assert "\x1b" not in text
     assert "[/b]" in text
     assert r"\x1b[31m" in text
     summary = json.loads((finished / "summary.json").read_text(encoding="utf-8")) | {"run_id": TRAP}
-    table = drawn(lambda screen: screen.print(terminal.summary_table(summary)))
+    table = drawn(lambda screen: screen.print(reporter.summary_table(summary)))
     assert r"[/red] [bold]x \x1b]0;title\x07" in table
     said = io.StringIO()
-    terminal.Reporter(file=said).say(TRAP)
+    reporter.Reporter(file=said).say(TRAP)
     assert said.getvalue() == TRAP.replace("\x1b", r"\x1b").replace("\x07", r"\x07") + "\n"

@@ -7,8 +7,8 @@ from typer.testing import CliRunner
 
 from chainlift.cli import app
 from chainlift.learning.optimizer import Optimizer, OptimizerSettings, apply_gradients, make_optimizer
-from chainlift.models.blocks import ModelSettings
-from chainlift.models.transformer import Transformer
+from chainlift.models.transformer.blocks import ModelSettings
+from chainlift.models.transformer.transformer import Transformer
 from chainlift.runs import checkpoint
 from chainlift.runs.checkpoint import TrainerState
 from chainlift.seeding import stream

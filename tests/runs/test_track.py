@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from chainlift.report.terminal import Reporter
+from chainlift.report.terminal.reporter import Reporter
 from chainlift.runs import track
 from chainlift.runs.store import RunFolder
 from chainlift.stages import pipeline

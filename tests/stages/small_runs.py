@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from chainlift.report.terminal import Reporter
+from chainlift.report.terminal.reporter import Reporter
 from chainlift.stages import pipeline, sharing
 from chainlift.stages import recipe as recipes
 from chainlift.stages.ntp import NextTokenPrediction

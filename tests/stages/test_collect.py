@@ -12,13 +12,14 @@ import torch
 from chainlift.learning import advantage
 from chainlift.learning.policy_update import PolicyBatch
 from chainlift.models.model import Model
-from chainlift.report.terminal import Reporter
+from chainlift.report.terminal.reporter import Reporter
 from chainlift.runs.checkpoint import TrainerState
 from chainlift.runs.store import RunFolder, read_rows
 from chainlift.seeding import stream
-from chainlift.stages import collect, pipeline, rl
+from chainlift.stages import pipeline, rl
 from chainlift.stages import recipe as recipes
 from chainlift.stages.context import Context
+from chainlift.stages.policy import collect
 from chainlift.stages.rl import ReinforcementLearning
 from chainlift.tasks.running_sum import RunningSum
 from tests.conftest import SMALL

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from chainlift.report.terminal import Reporter
-from chainlift.stages import cost, pipeline, recipe
+from chainlift.report.terminal.reporter import Reporter
+from chainlift.stages import pipeline, recipe
+from chainlift.stages.planning import cost
 
 SMALL = ["continued_pretrain=null", "evaluate.every=1000", "evaluate.prompts=64", "evaluate.pass_at_k_prompts=0"]
 

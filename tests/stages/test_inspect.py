@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from chainlift import yaml_text
-from chainlift.models import families, hub
-from chainlift.models.blocks import ModelSettings
+from chainlift.models import families
+from chainlift.models.hub import model_folder
+from chainlift.models.transformer.blocks import ModelSettings
 from chainlift.seeding import stream
 from chainlift.stages import before_after, inspect
 from chainlift.tasks.multiplication import Multiplication, MultiplicationSettings
@@ -24,7 +25,7 @@ def folder(tmp_path: Path) -> Path:
     model = families.build(ModelSettings(layers=1, width=8, heads=1), TASK).initialise(stream(0, "model"))
     saved = tmp_path / "checkpoints/pretrain-1"
     saved.mkdir(parents=True)
-    hub.save(model, TASK, saved)
+    model_folder.save(model, TASK, saved)
     shutil.copytree(saved, tmp_path / "checkpoints/posttrain-1")
     stages = {"pretrain": {"kind": "ntp"}, "posttrain": {"kind": "rl", "start": "pretrain", "algorithm": "grpo"}}
     (tmp_path / "recipe.yaml").write_text(yaml_text.dump({"stages": stages}), encoding="utf-8")

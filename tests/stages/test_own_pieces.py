@@ -11,11 +11,11 @@ from typer.testing import CliRunner
 from chainlift.cli.app import app
 from chainlift.learning.presets import ALGORITHMS, Objective
 from chainlift.learning.reward import REWARDS
+from chainlift.report.figures.reference import references
 from chainlift.report.record import read
-from chainlift.report.reference import references
 from chainlift.runs.store import read_rows
 from chainlift.stages import recipe as recipes
-from chainlift.stages.prediction import predicted
+from chainlift.stages.planning.prediction import predicted
 from tests.conftest import SMALL
 
 CHANGES = [

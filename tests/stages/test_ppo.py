@@ -12,13 +12,13 @@ from torch import Tensor, nn
 
 from chainlift.learning.policy_update import PolicyBatch
 from chainlift.learning.rollout import sample
-from chainlift.models.blocks import ModelSettings
-from chainlift.models.transformer import Transformer
+from chainlift.models.transformer.blocks import ModelSettings
+from chainlift.models.transformer.transformer import Transformer
 from chainlift.runs import checkpoint
 from chainlift.runs.checkpoint import TrainerState
 from chainlift.runs.store import read_rows
 from chainlift.seeding import stream
-from chainlift.stages.ppo import ActorCritic, ProximalPolicyOptimization, token_advantages
+from chainlift.stages.policy.ppo import ActorCritic, ProximalPolicyOptimization, token_advantages
 from chainlift.tasks import registry as tasks
 from chainlift.tasks.running_sum import RunningSumSettings
 from tests.conftest import SMALL

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from chainlift.stages import recipe
-from chainlift.stages.prediction import PREDICTED, predicted
+from chainlift.stages.planning.prediction import PREDICTED, predicted
 from chainlift.theory import closed_forms, noisy_chain
 
 

@@ -10,7 +10,8 @@ import pytest
 from typer.testing import CliRunner
 
 from chainlift.cli import app
-from chainlift.report.terminal import Reporter
+from chainlift.report.pages import run_page
+from chainlift.report.terminal.reporter import Reporter
 from chainlift.runs.store import RunFolder, read_rows
 from chainlift.stages import context, pipeline
 from chainlift.stages.failures import Interrupted
@@ -174,7 +175,6 @@ def test_fresh_leaves_a_run_alone_in_which_another_process_works(out: Path, reci
 
 
 def test_a_page_that_cannot_be_written_leaves_the_run_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from chainlift.report import page
 
     file = tmp_path / "small.yaml"
     file.write_text(
@@ -184,7 +184,7 @@ def test_a_page_that_cannot_be_written_leaves_the_run_finished(tmp_path: Path, m
     def refuse(*_: object) -> None:
         raise UnicodeEncodeError("ascii", "\u2212", 0, 1, "ordinal not in range")
 
-    monkeypatch.setattr(page.figures, "write_all", refuse)
+    monkeypatch.setattr(run_page.run_figures, "write_all", refuse)
     done = CliRunner().invoke(app, ["run", str(file), "--out", str(tmp_path / "runs")])
     assert done.exit_code == 0, done.output
     (folder,) = (tmp_path / "runs").glob("small-*")

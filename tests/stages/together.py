@@ -6,7 +6,7 @@ python together.py RECIPE OUT plain|shard OVERRIDES...      OVERRIDES: a comma-s
 import sys
 from pathlib import Path
 
-from chainlift.report.terminal import Reporter
+from chainlift.report.terminal.reporter import Reporter
 from chainlift.stages import pipeline, recipe
 
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from chainlift.report.terminal import Reporter
+from chainlift.report.terminal.reporter import Reporter
 from chainlift.runs.store import RunFolder
-from chainlift.stages.cost import Cost
+from chainlift.stages.planning.cost import Cost
 from chainlift.sweep import axes, status
 from tests.sweep.test_local import SMALL
 

@@ -134,15 +134,16 @@ class Run:
 
     def figure(self) -> Figure:
         """Accuracy, length and share of long responses over the stages, beside the theory, as matplotlib draws it."""
-        from chainlift.report import figures, record
+        from chainlift.report import record
+        from chainlift.report.figures import run_figures
 
-        return figures.lift(record.read(self.folder))
+        return run_figures.lift(record.read(self.folder))
 
     def page(self) -> Path:
         """report.html, one offline page of the run, written anew."""
-        from chainlift.report import page
+        from chainlift.report.pages import run_page
 
-        return page.write(self.folder)
+        return run_page.write(self.folder)
 
     def _checkpoints(self) -> dict[str, Path]:
         from chainlift.runs import checkpoint

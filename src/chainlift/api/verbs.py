@@ -45,8 +45,8 @@ def run(
     same call goes on from there.
     """
     chosen = recipe(source, *overrides, seed=seed, trust=trust)
-    from chainlift.report import last_page
-    from chainlift.report.terminal import Reporter
+    from chainlift.report.pages import last_page
+    from chainlift.report.terminal.reporter import Reporter
     from chainlift.stages import pipeline
 
     reporter, out = Reporter(quiet=quiet), Path(out)
@@ -118,7 +118,7 @@ def sweep(
     RunsFailed says in one line if some failed.
     """
     from chainlift.report import frame
-    from chainlift.report.terminal import Reporter
+    from chainlift.report.terminal.reporter import Reporter
     from chainlift.runs.progress import Watcher
     from chainlift.stages import pipeline
     from chainlift.stages.failures import RunsFailed

@@ -20,7 +20,7 @@ from chainlift.bench.states import States
 from chainlift.bench.suite import ACTIONS, Suite
 from chainlift.bench.timing import Comparison, Done, in_turn
 from chainlift.bench.whole import Whole
-from chainlift.report.terminal import Reporter
+from chainlift.report.terminal.reporter import Reporter
 from chainlift.runs import environment
 from chainlift.stages import recipe as recipes
 from chainlift.stages.recipe import Recipe

@@ -20,7 +20,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from chainlift.models.products import ProductSizes
+from chainlift.models.transformer.products import ProductSizes
 
 LEARNING = 3
 """Forward and backward pass, in forward passes."""

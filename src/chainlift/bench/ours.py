@@ -25,9 +25,10 @@ from chainlift.learning.presets import PRESETS
 from chainlift.learning.rollout import Rollout
 from chainlift.measure import evaluate
 from chainlift.measure.evaluate import Answers, answer
-from chainlift.models import families, hub, savings
+from chainlift.models import families, savings
+from chainlift.models.hub import model_folder
 from chainlift.models.model import Model
-from chainlift.models.products import ProductSizes
+from chainlift.models.transformer.products import ProductSizes
 from chainlift.references import texts
 from chainlift.seeding import stream
 from chainlift.settings import Settings
@@ -83,7 +84,7 @@ class Engine:
     """A checkpoint of ours, ready to be timed; each method gives one repetition of an action."""
 
     def __init__(self, recipe: Recipe, folder: Path, machine: Machine) -> None:
-        model, self.task = hub.load(folder, typed=texts(recipe.model_dump()))
+        model, self.task = model_folder.load(folder, typed=texts(recipe.model_dump()))
         self.model: Model = model.to(machine.device)
         self.recipe, self.machine = recipe, machine
         self.sizes = _sizes(model.settings, model.vocabulary_size)

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chainlift.bench.stages_measured import next_token_stage, rl_stage
-from chainlift.models import families, hub
+from chainlift.models import families
+from chainlift.models.hub import model_folder
 from chainlift.references import Trust
-from chainlift.report.terminal import Reporter
+from chainlift.report.terminal.reporter import Reporter
 from chainlift.runs import checkpoint, course
 from chainlift.runs.store import RunFolder
 from chainlift.seeding import stream
@@ -69,7 +70,7 @@ def save_new(recipe: Recipe, folder: Path) -> States:
     """A new model of the recipe, written into an empty folder, for what does not depend on behaviour."""
     task = registry.build(recipe.task)
     check_family(recipe)
-    hub.save(families.build(recipe.model, task).initialise(stream(0, "model")), task, folder)
+    model_folder.save(families.build(recipe.model, task).initialise(stream(0, "model")), task, folder)
     return States(recipe, folder, None)
 
 

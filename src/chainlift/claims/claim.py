@@ -9,7 +9,7 @@ from chainlift.claims.check import Row, findings
 from chainlift.claims.finished import Finished
 from chainlift.claims.grid import Runs
 from chainlift.measure.finding import Finding
-from chainlift.report.picture import Picture
+from chainlift.report.figures.picture import Picture
 
 
 @dataclass(frozen=True)

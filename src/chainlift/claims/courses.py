@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from chainlift.report.picture import Line, Lines, Mark
+from chainlift.report.figures.picture import Line, Lines, Mark
 
 
 def accuracy_and_length(

@@ -14,10 +14,10 @@ from typing import Any
 from chainlift import reading
 from chainlift.claims.claim import Claim
 from chainlift.claims.finished import Finished
-from chainlift.report import picture_print
 from chainlift.report.claim_outcome import Outcome, Seconds
-from chainlift.report.claim_picture import findings_picture
-from chainlift.report.claim_table import markdown
+from chainlift.report.figures import picture_print
+from chainlift.report.figures.claim_picture import findings_picture
+from chainlift.report.terminal.claim_table import markdown
 from chainlift.runs import environment
 from chainlift.runs.durable import write_file
 

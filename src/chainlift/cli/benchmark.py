@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from chainlift.cli.app import MOST_STEPS, MOST_WORKERS, Json, Out, Trust, app
-from chainlift.report.console import console, print_json, say
+from chainlift.report.terminal.console import console, print_json, say
 
 
 @app.command()
@@ -47,7 +47,7 @@ def bench(
     not there. Peers need the extra `bench`; without it the engine is timed alone.
     """
     from chainlift.bench import command, tables
-    from chainlift.report.terminal import Reporter
+    from chainlift.report.terminal.reporter import Reporter
 
     options = command.Options(
         source,

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from chainlift.cli.app import LAST_SEED, MOST, MOST_STEPS, Json, Out, Trust, app, finite
-from chainlift.report.console import console, print_json, say
+from chainlift.report.terminal.console import console, print_json, say
 
 ALGORITHM_HELP = "Of the reference curve: an algorithm's name, such as star or grpo; a wrong one is answered with all."
 Checkpoint = Annotated[
@@ -63,9 +63,9 @@ def run(
     """Run a recipe from beginning to end, or go on with it where it stopped; by torchrun, on several processes."""
     from chainlift import processes
     from chainlift.overrides import parse_seeds
-    from chainlift.report import last_page
     from chainlift.report.over_seeds import over_seeds, seeds_table
-    from chainlift.report.terminal import Reporter, summary_table
+    from chainlift.report.pages import last_page
+    from chainlift.report.terminal.reporter import Reporter, summary_table
     from chainlift.stages import pipeline, recipe
 
     numbers = parse_seeds(seeds) if seeds else [None]
@@ -115,7 +115,7 @@ def theory(
 ) -> None:
     """Predict what a run will find, before it starts: nothing is trained. The argument stands in docs/theory.md."""
     from chainlift.learning.presets import preset
-    from chainlift.report.theory_table import theory_table
+    from chainlift.report.terminal.theory_table import theory_table
     from chainlift.theory.forecast import forecast
     from chainlift.theory.mode_policy import Setting
 
@@ -123,7 +123,7 @@ def theory(
     row = preset(algorithm)
     told = forecast(setting, p_cot, algorithm=row, name=algorithm, group_size=group_size, updates=updates, step=step)
     if plot is not None:
-        from chainlift.report import theory_figure
+        from chainlift.report.figures import theory_figure
 
         theory_figure.write(plot, setting, told)
     if as_json:
@@ -157,7 +157,7 @@ def evaluate(
 ) -> None:
     """Measure a checkpoint, greedy and sampled, on held-out prompts where its task has such."""
     from chainlift import processes
-    from chainlift.report.terminal import evaluation_table
+    from chainlift.report.terminal.reporter import evaluation_table
     from chainlift.stages import inspect
 
     table = inspect.evaluate(
@@ -194,7 +194,7 @@ def sample(
     as_json: Json = False,
 ) -> None:
     """Show generated tokens and their probabilities."""
-    from chainlift.report.terminal import response_lines
+    from chainlift.report.terminal.reporter import response_lines
     from chainlift.stages import inspect
 
     options: dict[str, Any] = {"temperature": temperature, "seed": seed, "recipe": recipe, "trust": trust}

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from chainlift.cli.app import MOST_WORKERS, Json, Out, Trust, app, finite
-from chainlift.report.console import console, print_json, say
+from chainlift.report.terminal.console import console, print_json, say
 
 Launcher = Annotated[str, typer.Option(help="local, ray or slurm.")]
 Workers = Annotated[
@@ -63,7 +63,7 @@ def sweep(
     from dataclasses import asdict
 
     from chainlift.overrides import parse_seeds
-    from chainlift.report.terminal import Reporter
+    from chainlift.report.terminal.reporter import Reporter
     from chainlift.stages.failures import RunsFailed
     from chainlift.sweep import grid
     from chainlift.sweep import status as progress
@@ -118,10 +118,10 @@ def reproduce(
     """
     from chainlift.claims import registry
     from chainlift.overrides import parse_seeds
-    from chainlift.report import results_document
     from chainlift.report.claim_outcome import Outcome
-    from chainlift.report.claim_table import claim_lines
-    from chainlift.report.terminal import Reporter
+    from chainlift.report.documents import results_document
+    from chainlift.report.terminal.claim_table import claim_lines
+    from chainlift.report.terminal.reporter import Reporter
     from chainlift.stages.failures import RunsFailed
     from chainlift.sweep import reproduce as claims
     from chainlift.sweep import status as progress
@@ -171,7 +171,8 @@ def report(
     A run's page comes with its figures as pdf, png and csv. The page of a folder has its claims with interactive
     figures, a table of its runs that can be searched and sorted, and every run behind it.
     """
-    from chainlift.report import results_document, results_page
+    from chainlift.report.documents import results_document
+    from chainlift.report.pages import results_page
 
     for path in paths:
         say(str(results_page.write_any(path)))
@@ -193,7 +194,7 @@ def watch(
     import time
     from dataclasses import asdict
 
-    from chainlift.report import watch as watching
+    from chainlift.report.terminal import watch as watching
     from chainlift.runs.progress import Watcher
 
     watcher = Watcher(out)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from chainlift.cli.app import Json, Trust, app
-from chainlift.report.console import print_json, say
+from chainlift.report.terminal.console import print_json, say
 from chainlift.settings import Settings
 
 

@@ -14,7 +14,8 @@ from pathlib import Path
 from chainlift import reading
 from chainlift.interop import model_card
 from chainlift.interop.new_folder import new_folder
-from chainlift.models import checksums, hub, weight_files
+from chainlift.models import checksums
+from chainlift.models.hub import model_folder, weight_files
 from chainlift.reading import StrPath
 from chainlift.runs import course
 from chainlift.runs.store import RunFolder
@@ -61,12 +62,12 @@ def export(target: StrPath, folder: StrPath, *, trust: bool = False) -> None:
         return
     for file in (*weight_files.files(source), source / "config.json"):
         _check_is_file(file)
-    model, task = hub.load(source, trust=trust)
+    model, task = model_folder.load(source, trust=trust)
     if not model.in_transformers:
         raise ValueError(f"{source} holds a {model.settings.family} model, which transformers has no class for")
     text = model_card.card(name_of(folder), name_of(source), content, summary, task)
     with new_folder(folder):
-        hub.save(model, task, folder)
+        model_folder.save(model, task, folder)
         (folder / CARD).write_text(text, encoding="utf-8")
 
 

@@ -11,8 +11,8 @@ from typing import Any
 import yaml
 
 from chainlift.references import is_reference, texts
+from chainlift.report.documents.summary_markdown import summary_markdown
 from chainlift.report.prompt_words import prompt_words
-from chainlift.report.summary_markdown import summary_markdown
 from chainlift.runs import course
 from chainlift.seeding import stream
 from chainlift.tasks.base import Task, held_out

@@ -16,7 +16,7 @@ from chainlift.models.linear import LinearModel
 from chainlift.models.model import Model
 from chainlift.models.pretrained.family import Pretrained
 from chainlift.models.shapes import shapes_only
-from chainlift.models.transformer import Transformer
+from chainlift.models.transformer.transformer import Transformer
 from chainlift.references import Trust
 from chainlift.registry import Registry
 from chainlift.settings import Settings

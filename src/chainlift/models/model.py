@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from chainlift.models import recompute
 from chainlift.models.passes import parts_of
-from chainlift.models.products import ProductSizes
 from chainlift.models.protocol import Cache, Decoder
+from chainlift.models.transformer.products import ProductSizes
 from chainlift.settings import Settings as BaseSettings
 from chainlift.tasks.base import Task
 

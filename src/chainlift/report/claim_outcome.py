@@ -10,7 +10,7 @@ from typing import Any
 
 from chainlift import reading
 from chainlift.measure.finding import Finding, verdict
-from chainlift.report.picture import Picture, picture_of, plain
+from chainlift.report.figures.picture import Picture, picture_of, plain
 from chainlift.runs.durable import write_file
 
 

@@ -1,4 +1,4 @@
-"""Checkpoints: the model's folder (models/hub.py) with the trainer's state beside it; atomic, exact, nothing pickled.
+"""Checkpoints: the model's folder (hub/model_folder.py), the trainer's state beside it; atomic, exact, nothing pickled.
 
     checkpoints/<stage>-<step>/   model.safetensors config.json tokenizer.json ...   the model
                                   optimizer.safetensors                              the optimizer's; a value head
@@ -24,7 +24,8 @@ from torch import Tensor
 from chainlift import processes, reading
 from chainlift.learning import sharding
 from chainlift.learning.optimizer import Optimizer
-from chainlift.models import checksums, families, hub, tensors
+from chainlift.models import checksums, families, tensors
+from chainlift.models.hub import model_folder
 from chainlift.models.model import Model
 from chainlift.runs import durable
 from chainlift.tasks.base import Task
@@ -80,7 +81,7 @@ def save(
         return target
 
     def write(folder: Path) -> None:
-        hub.save(model, task, folder)
+        model_folder.save(model, task, folder)
         if optimizer is not None:
             tensors.write(averages, folder / "optimizer.safetensors")
         write_state(folder, state)
@@ -167,14 +168,14 @@ def restore(folder: Path, model: Model, optimizer: Optimizer | None) -> TrainerS
 
 def load_weights(folder: Path, model: Model) -> None:
     """Fill the model from a folder that holds its weights, and need hold nothing else."""
-    sharding.fill(model, processes.first_says(lambda: hub.read_weights(folder, model)))
+    sharding.fill(model, processes.first_says(lambda: model_folder.read_weights(folder, model)))
 
 
 def _read(
     folder: Path, model: Model, optimizer: Optimizer | None
 ) -> tuple[dict[str, Tensor], dict[str, Tensor], TrainerState]:
     """(weights, the optimizer's tensors if asked for, state) of a checkpoint folder."""
-    weights = hub.read_weights(folder, model)  # the recipe says what model and task are, not the folder
+    weights = model_folder.read_weights(folder, model)  # the recipe says what model and task are, not the folder
     state = read_state(folder)
     averages: dict[str, Tensor] = {}
     if optimizer is not None:

@@ -1,4 +1,4 @@
-"""Who hears how a run goes on; the terminal's is in report/terminal.py."""
+"""Who hears how a run goes on; the terminal's is in report/terminal/reporter.py."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from chainlift import memory, processes, reading
 from chainlift.measure.evaluate import answer, measure
 from chainlift.measure.samples import records
-from chainlift.models import hub
+from chainlift.models.hub import model_folder
 from chainlift.models.model import Model
 from chainlift.models.pretrained.loading import LanguageModel
 from chainlift.reading import StrPath
@@ -20,8 +20,8 @@ from chainlift.references import Trust
 from chainlift.runs import checkpoint, course, environment
 from chainlift.runs.store import RunFolder
 from chainlift.seeding import stream
-from chainlift.stages import needs
 from chainlift.stages import recipe as recipes
+from chainlift.stages.planning import needs
 from chainlift.stages.recipe import Recipe
 from chainlift.tasks import registry
 from chainlift.tasks.base import Task, held_out
@@ -36,7 +36,7 @@ Found = TypeVar("Found")
 def newest(target: StrPath) -> Path:
     """The model's folder that `target` is or, for a run folder, its last checkpoint; ValueError if there is none."""
     target = Path(target)
-    if any((target / name).is_file() for name in ("config.json", hub.ADAPTERS)):
+    if any((target / name).is_file() for name in ("config.json", model_folder.ADAPTERS)):
         return target
     if (target / "recipe.yaml").is_file():
         for stage in reversed(course.main_stages(RunFolder(target).recipe())):
@@ -175,7 +175,7 @@ def load(target: StrPath, *, trust: bool = False) -> tuple[Model, Task]:
     folder = newest(target)
     if _is_of_transformers(folder):
         raise ValueError(f"{folder} holds a language model; say by --recipe which problems it is for")
-    model, task = hub.load(folder, trust=trust)
+    model, task = model_folder.load(folder, trust=trust)
     return model.to(torch.device(environment.own_device("auto"))), task
 
 

@@ -22,7 +22,7 @@ from chainlift.tasks.mixture import MixtureSettings
 
 if TYPE_CHECKING:
     from chainlift.stages.context import Context
-    from chainlift.stages.timing import Stopwatch
+    from chainlift.stages.planning.timing import Stopwatch
 
 
 STEPS = 400

@@ -17,10 +17,11 @@ from chainlift.reading import StrPath
 from chainlift.runs import environment, together
 from chainlift.runs.reporter import Reporter, Silent
 from chainlift.runs.store import RunFolder
-from chainlift.stages import cost, needs, sharing
+from chainlift.stages import sharing
 from chainlift.stages.context import Context
-from chainlift.stages.expectation import expectation
-from chainlift.stages.prediction import predicted
+from chainlift.stages.planning import cost, needs
+from chainlift.stages.planning.expectation import expectation
+from chainlift.stages.planning.prediction import predicted
 from chainlift.stages.recipe import Recipe
 from chainlift.stages.rl import ReinforcementLearning
 from chainlift.stages.run_context import RunContext, stop_on_signals
@@ -29,7 +30,7 @@ from chainlift.stages.summary import summarise
 from chainlift.tasks import registry as tasks
 
 Page = Callable[[Path, Callable[[str], None]], Path | None]
-"""Makes the page of a finished run's folder; it may say why it cannot (report/last_page.py)."""
+"""Makes the page of a finished run's folder; it may say why it cannot (report/pages/last_page.py)."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from pydantic import Field, SerializeAsAny, ValidationInfo, field_validator, mod
 
 from chainlift.measure.evaluate import EvaluateSettings
 from chainlift.models import checksums, families
-from chainlift.models.blocks import ModelSettings
+from chainlift.models.transformer.blocks import ModelSettings
 from chainlift.overrides import overridden
 from chainlift.reading import StrPath
 from chainlift.references import Trust

@@ -24,15 +24,15 @@ from chainlift.measure.evaluate import EvaluateSettings
 from chainlift.models.model import Model
 from chainlift.runs.checkpoint import TrainerState
 from chainlift.settings import NOT_HASHED
-from chainlift.stages.collect import collect, describe
 from chainlift.stages.failures import Interrupted
-from chainlift.stages.minibatch import demonstrations_gradient, minibatch_rows, row_weights, sample_logp
-from chainlift.stages.preflight import preflight
+from chainlift.stages.policy.collect import collect, describe
+from chainlift.stages.policy.minibatch import demonstrations_gradient, minibatch_rows, row_weights, sample_logp
+from chainlift.stages.policy.preflight import preflight
 from chainlift.stages.stage import Place, Stage
 
 if TYPE_CHECKING:
     from chainlift.stages.context import Context
-    from chainlift.stages.timing import Stopwatch
+    from chainlift.stages.planning.timing import Stopwatch
 
 SHOW_EVERY = 5  # rounds between two sets of responses kept in rollouts.jsonl
 

@@ -8,7 +8,7 @@ from chainlift.runs import checkpoint, course
 from chainlift.runs.shapes import OF_FORMS
 from chainlift.runs.store import RunFolder
 from chainlift.stages import chain
-from chainlift.stages.prediction import predicted
+from chainlift.stages.planning.prediction import predicted
 from chainlift.stages.recipe import Recipe
 from chainlift.tasks import registry as tasks
 from chainlift.tasks.base import Task

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from chainlift.report.terminal import Reporter
+from chainlift.report.terminal.reporter import Reporter
 from chainlift.runs.store import RunFolder
 from chainlift.stages.failures import Interrupted
 from chainlift.stages.recipe import Recipe

@@ -9,7 +9,7 @@ from chainlift.claims import outcome as outcomes
 from chainlift.claims.claim import Claim
 from chainlift.claims.finished import finished
 from chainlift.report.claim_outcome import Outcome
-from chainlift.report.terminal import Reporter
+from chainlift.report.terminal.reporter import Reporter
 from chainlift.stages.recipe import Recipe
 from chainlift.sweep import grid
 from chainlift.sweep.launchers import Options

@@ -11,11 +11,12 @@ from typing import Any, Literal
 
 import torch
 
-from chainlift.report.terminal import Reporter
+from chainlift.report.terminal.reporter import Reporter
 from chainlift.runs import course
 from chainlift.runs.store import RunFolder
-from chainlift.stages import cost, sharing
-from chainlift.stages.cost import told
+from chainlift.stages import sharing
+from chainlift.stages.planning import cost
+from chainlift.stages.planning.cost import told
 from chainlift.stages.recipe import Recipe
 from chainlift.sweep.waiting import counted
 from chainlift.visible import one_line

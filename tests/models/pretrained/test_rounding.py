@@ -8,7 +8,7 @@ import torch
 from chainlift.models.pretrained import loading, rounding
 from chainlift.models.pretrained.family import PretrainedSettings
 from chainlift.models.pretrained.shapes import ScratchSettings
-from chainlift.report.terminal import Reporter
+from chainlift.report.terminal.reporter import Reporter
 from tests.stages.trl.small_text import context, small
 
 TEXTS = ["Question: Anna has 12 apples.\nAnswer: #### 12"]

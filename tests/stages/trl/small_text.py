@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from chainlift.measure.text import Evaluator, GradedResponse
-from chainlift.report.terminal import Reporter
+from chainlift.report.terminal.reporter import Reporter
 from chainlift.runs.store import RunFolder
 from chainlift.stages import pipeline, sharing
 from chainlift.stages import recipe as recipes

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from chainlift.models.pretrained import loading
-from chainlift.report.terminal import Reporter
+from chainlift.report.terminal.reporter import Reporter
 from chainlift.runs.store import RunFolder
 from chainlift.stages import pipeline
 from chainlift.stages.stage import Stage

@@ -13,7 +13,7 @@ import torch
 
 from chainlift.models.pretrained import loading
 from chainlift.models.pretrained.loading import LanguageModel
-from chainlift.report.curves import SIGNALS, TRACES
+from chainlift.report.figures.curves import SIGNALS, TRACES
 from chainlift.runs.store import RunFolder
 from chainlift.stages.trl.context import TextContext
 from tests.stages.trl.small_text import all_right, context, run, small

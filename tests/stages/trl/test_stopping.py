@@ -9,7 +9,7 @@ import pytest
 
 from chainlift.measure import text as measuring
 from chainlift.models.pretrained import generation
-from chainlift.report.terminal import Reporter
+from chainlift.report.terminal.reporter import Reporter
 from chainlift.runs import lock
 from chainlift.runs.store import RunFolder
 from chainlift.stages import pipeline

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from chainlift.claims import Finished, after, by_seed, setting_of
-from chainlift.report.picture import Line, Lines, Map, Picture
+from chainlift.report.figures.picture import Line, Lines, Map, Picture
 
 ALGORITHMS = ("star", "reinforce", "grpo")
 REWARDS = ("end_to_end", "chain")

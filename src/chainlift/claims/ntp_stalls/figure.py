@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from chainlift.claims import Finished
 from chainlift.claims.courses import accuracy_and_length
-from chainlift.report.picture import Picture
+from chainlift.report.figures.picture import Picture
 
 
 def pictures(finished: list[Finished]) -> list[Picture]:

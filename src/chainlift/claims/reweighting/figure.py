@@ -6,7 +6,7 @@ import functools
 from pathlib import Path
 
 from chainlift.claims import Finished
-from chainlift.report.picture import Line, Lines, Picture
+from chainlift.report.figures.picture import Line, Lines, Picture
 from chainlift.stages.before_after import BeforeAfter, before_after
 from chainlift.theory.groups import pass_at_k
 from chainlift.theory.reweighting import mode_kl

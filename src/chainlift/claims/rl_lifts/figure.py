@@ -8,7 +8,7 @@ import numpy as np
 
 from chainlift.claims import Finished
 from chainlift.claims.courses import accuracy_and_length
-from chainlift.report.picture import Map, Mark, Picture
+from chainlift.report.figures.picture import Map, Mark, Picture
 
 
 def pictures(finished: list[Finished]) -> list[Picture]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from chainlift.claims import Finished
-from chainlift.report.picture import Map, Picture
+from chainlift.report.figures.picture import Map, Picture
 
 
 def pictures(finished: list[Finished]) -> list[Picture]:

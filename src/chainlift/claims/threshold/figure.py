@@ -6,7 +6,7 @@ import numpy as np
 
 from chainlift.claims import GO_ON, Finished, P, after, by_seed
 from chainlift.measure.threshold import log_odds_line
-from chainlift.report.picture import Line, Lines, Mark, Picture
+from chainlift.report.figures.picture import Line, Lines, Mark, Picture
 from chainlift.theory import closed_forms
 from chainlift.theory.linear_model import go_on_log_odds
 

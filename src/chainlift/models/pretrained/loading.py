@@ -29,7 +29,7 @@ class LanguageModel(NamedTuple):
 
 def need_extra() -> None:
     """Keep the libraries of language models from talking, from telling their makers that they are used, and from
-    planning an attention kernel for the new shape of every batch (models/attention_kernels.py tells what that costs).
+    planning an attention kernel for the new shape of every batch (its costs: transformer/attention_kernels.py).
 
     ValueError in one line if the extra is not installed.
     """

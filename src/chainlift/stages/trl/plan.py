@@ -7,7 +7,7 @@ from pathlib import Path
 
 from chainlift.models.pretrained import sizes
 from chainlift.models.pretrained.family import PretrainedSettings
-from chainlift.stages import cost
+from chainlift.stages.planning import cost
 from chainlift.stages.recipe import Recipe
 from chainlift.stages.trl import gpu_hours
 from chainlift.stages.trl.lengths import mean_lengths

@@ -9,7 +9,7 @@ from chainlift.learning.reward import score
 from chainlift.measure.text import draw, round_metrics, verdict_of
 from chainlift.models.pretrained.loading import LanguageModel
 from chainlift.runs.checkpoint import TrainerState
-from chainlift.stages.preflight import warnings
+from chainlift.stages.policy.preflight import warnings
 from chainlift.stages.trl.context import TextContext
 
 if TYPE_CHECKING:

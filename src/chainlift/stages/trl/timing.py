@@ -17,8 +17,8 @@ from chainlift.models.pretrained.family import PretrainedSettings
 from chainlift.models.pretrained.loading import LanguageModel
 from chainlift.runs import environment
 from chainlift.seeding import stream
+from chainlift.stages.planning.timing import median_seconds
 from chainlift.stages.recipe import Recipe
-from chainlift.stages.timing import median_seconds
 from chainlift.stages.trl.lengths import Lengths, mean_lengths
 from chainlift.stages.trl.stage import TrlStage
 from chainlift.text import task as text_tasks

@@ -1,0 +1,1 @@
+"""A model as transformers' files: weights, configuration, tokenizer."""

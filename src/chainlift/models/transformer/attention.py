@@ -1,0 +1,115 @@
+"""Causal self-attention whose keys may begin with those of a prefix.
+
+Grouped queries are folded into the query axis, so that no key or value is copied for them.
+
+Shapes: B rows, T prefix positions, S suffix positions, D width, H key-value heads, R queries per key-value head, E
+width of a head.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from chainlift.models.transformer.attention_kernels import without_plans
+
+KeysValues = tuple[Tensor, Tensor]
+
+
+class Attention(nn.Module):
+    """The attention of one block; what it reads is a projection by `qkv` that its caller makes or looks up."""
+
+    def __init__(self, width: int, heads: int, kv_heads: int, *, bias: bool) -> None:
+        super().__init__()
+        self.kv_heads, self.repeats, self.head_width = kv_heads, heads // kv_heads, width // heads
+        kv_width = kv_heads * self.head_width
+        self.splits = [width, kv_width, kv_width]
+        self.qkv = nn.Linear(width, sum(self.splits), bias=bias)
+        self.out = nn.Linear(width, width, bias=bias)
+
+    def split(self, projected: Tensor, rotation: KeysValues | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries (B, H, R, S, E), keys and values (B, H, S, E) of what `qkv` has projected (B, S, D + 2 H E)."""
+        query, key, value = projected.split(self.splits, dim=-1)
+        return self._queries(query, rotation), *self._keys_values(key, value, rotation)
+
+    def keys_values(self, x: Tensor, rotation: KeysValues | None) -> KeysValues:
+        """Only keys and values (B, H, S, E) of normed x (B, S, D): all that a prefix needs of the last block."""
+        weight, bias = self._rows(slice(self.splits[0], None))
+        key, value = F.linear(x, weight, bias).split(self.splits[1:], dim=-1)
+        return self._keys_values(key, value, rotation)
+
+    def queries(self, x: Tensor, rotation: KeysValues | None) -> Tensor:
+        """Only queries (B, H, R, S, E) of normed x (B, S, D)."""
+        return self._queries(F.linear(x, *self._rows(slice(self.splits[0]))), rotation)
+
+    def attend(self, query: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        """Output (B, S, D) of queries (B, H, R, S, E) that stand at the last S of the positions of keys and values
+        (B, H, T + S, E), each of which sees those up to its own.
+        """
+        length, total = query.shape[3], keys.shape[2]
+        plain = length == total and self.repeats == 1  # then the kernel's own causal mask will do: half the work
+        mask = None
+        if not plain:
+            mask = torch.ones(length, total, dtype=torch.bool, device=query.device).tril(total - length)
+            mask = mask.repeat(self.repeats, 1)
+        if query.device.type == "cpu" and total <= _products_up_to(query.dtype):
+            attended = _by_products(query.flatten(2, 3), keys, values, mask)
+        else:
+            with without_plans():
+                attended = F.scaled_dot_product_attention(
+                    query.flatten(2, 3), keys, values, attn_mask=mask, is_causal=plain
+                )
+        return self.merge(attended.view_as(query))
+
+    def merge(self, attended: Tensor) -> Tensor:
+        """The block's output (B, S, D) from attended values (B, H, R, S, E)."""
+        batch, _, _, length, _ = attended.shape
+        return self.out(attended.permute(0, 3, 1, 2, 4).reshape(batch, length, self.splits[0]))
+
+    def _queries(self, query: Tensor, rotation: KeysValues | None) -> Tensor:
+        batch, length, _ = query.shape
+        query = query.view(batch, length, self.kv_heads, self.repeats, self.head_width).permute(0, 2, 3, 1, 4)
+        return query if rotation is None else rotate(query, rotation)
+
+    def _keys_values(self, key: Tensor, value: Tensor, rotation: KeysValues | None) -> KeysValues:
+        key, value = (t.view(*t.shape[:2], self.kv_heads, self.head_width).transpose(1, 2) for t in (key, value))
+        return (key if rotation is None else rotate(key, rotation)), value
+
+    def _rows(self, rows: slice) -> tuple[Tensor, Tensor | None]:
+        """Weight and bias of some rows of `qkv`."""
+        return self.qkv.weight[rows], None if self.qkv.bias is None else self.qkv.bias[rows]
+
+
+def _products_up_to(dtype: torch.dtype) -> int:
+    """Positions up to which plain products are the faster attention on a CPU, as measured (docs/benchmarks.md).
+
+    The fused kernel's backward pass is slow, very much so in bfloat16; but longer scores no longer fit into the caches.
+    """
+    return 512 if dtype == torch.bfloat16 else 128
+
+
+def _by_products(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
+    """The same by two matrix products and a softmax, head by head, so that no head's rows are copied side by side."""
+    if mask is None:
+        mask = torch.ones(query.shape[2], keys.shape[2], dtype=torch.bool, device=query.device).tril()
+    closed = torch.zeros(mask.shape, dtype=query.dtype, device=mask.device).masked_fill_(~mask, float("-inf"))
+    attended = []
+    for q, k, v in zip(query.unbind(1), keys.unbind(1), values.unbind(1), strict=True):
+        scores = torch.baddbmm(closed, q, k.transpose(1, 2), alpha=query.shape[-1] ** -0.5)
+        attended.append(torch.bmm(scores.softmax(dim=-1).to(v.dtype), v))
+    return torch.stack(attended, dim=2).transpose(1, 2)
+
+
+def rotation_at(position: Tensor, head_width: int, base: float = 10000.0) -> KeysValues:
+    """(cos, sin), each (S, E), of rotary positions: Su et al. 2021 (arXiv 2104.09864), halves rotated as in Llama."""
+    frequency = base ** (-torch.arange(0, head_width, 2, device=position.device).float() / head_width)
+    angle = torch.outer(position.float(), frequency).repeat(1, 2)
+    return angle.cos(), angle.sin()
+
+
+def rotate(x: Tensor, rotation: KeysValues) -> Tensor:
+    """x (..., S, E) with its halves rotated by (cos, sin)."""
+    cos, sin = rotation
+    first, second = x.chunk(2, dim=-1)
+    return x * cos + torch.cat([-second, first], dim=-1) * sin

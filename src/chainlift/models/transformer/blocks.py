@@ -1,0 +1,137 @@
+"""The transformer's blocks in two families: their settings, MLPs and norms (attention.py has the attention).
+
+`gpt2`: LayerNorm, GELU (tanh form), biases. `mistral`: rotary positions, RMSNorm, SwiGLU, grouped-query heads, no
+biases.
+
+Shapes: B rows, T prefix positions, S suffix positions, D width, H key-value heads, E width of a head.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from chainlift.models.transformer.attention import Attention, KeysValues
+from chainlift.settings import Settings
+
+
+class ModelSettings(Settings):
+    """The family and size of the transformer."""
+
+    family: Literal["gpt2", "mistral"] = "gpt2"
+    """gpt2: learned positions, LayerNorm, GELU, biases; mistral: RoPE, RMSNorm, SwiGLU, grouped-query heads."""
+    layers: int = Field(default=2, ge=1, le=4096)
+    """Number of blocks."""
+    width: int = Field(default=128, ge=4, le=2**20)
+    """Width D of the residual stream."""
+    heads: int = Field(default=4, ge=1, le=2**16)
+    """Number of query heads."""
+    kv_heads: int | None = Field(default=None, ge=1, le=2**16)
+    """Number of key-value heads; default: heads for gpt2, heads / 2 (at least 1) for mistral."""
+    mlp_width: int | None = Field(default=None, ge=1, le=2**22)
+    """Hidden width of the MLP; default: 4 D for gpt2, 3 D for mistral (whose MLP has three matrices)."""
+
+    @property
+    def num_kv_heads(self) -> int:
+        """The number of key-value heads, default filled in."""
+        default = self.heads if self.family == "gpt2" else max(self.heads // 2, 1)
+        return self.kv_heads or default
+
+    @property
+    def hidden_width(self) -> int:
+        """The MLP's hidden width, default filled in."""
+        return self.mlp_width or self.width * (4 if self.family == "gpt2" else 3)
+
+    @model_validator(mode="after")
+    def _heads_fit(self) -> ModelSettings:
+        if self.width % self.heads or (self.width // self.heads) % 2:
+            raise ValueError(f"width {self.width} must be an even multiple of heads {self.heads}")
+        if self.heads % self.num_kv_heads:
+            raise ValueError(f"kv_heads {self.kv_heads} must divide heads {self.heads}")
+        if self.family == "gpt2" and self.num_kv_heads != self.heads:
+            raise ValueError("kv_heads must equal heads (or be left out) for family gpt2")
+        return self
+
+
+class GeluMLP(nn.Module):
+    """GPT-2's MLP: up, GELU, down."""
+
+    def __init__(self, settings: ModelSettings) -> None:
+        super().__init__()
+        self.up = nn.Linear(settings.width, settings.hidden_width)
+        self.down = nn.Linear(settings.hidden_width, settings.width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, S, D) to (B, S, D)."""
+        return self.down(F.gelu(self.up(x), approximate="tanh"))
+
+
+class SwiGluMLP(nn.Module):
+    """Mistral's MLP: SiLU of the gate times up, then down; gate and up are one matrix product."""
+
+    def __init__(self, settings: ModelSettings) -> None:
+        super().__init__()
+        self.gate_up = nn.Linear(settings.width, 2 * settings.hidden_width, bias=False)
+        self.down = nn.Linear(settings.hidden_width, settings.width, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, S, D) to (B, S, D)."""
+        gate, up = self.gate_up(x).chunk(2, dim=-1)
+        return self.down(F.silu(gate) * up)
+
+
+class Block(nn.Module):
+    """Pre-norm residual block."""
+
+    def __init__(self, settings: ModelSettings) -> None:
+        super().__init__()
+        gpt2 = settings.family == "gpt2"
+        self.attention_norm = make_norm(settings)
+        self.attention = Attention(settings.width, settings.heads, settings.num_kv_heads, bias=gpt2)
+        self.mlp_norm = make_norm(settings)
+        self.mlp = GeluMLP(settings) if gpt2 else SwiGluMLP(settings)
+
+    def project(self, x: Tensor) -> Tensor:
+        """Queries, keys and values, side by side, of the block's input x (..., D)."""
+        return self.attention.qkv(self.attention_norm(x))
+
+    def forward(
+        self, x: Tensor, past: KeysValues | None, rotation: KeysValues | None, projected: Tensor | None = None
+    ) -> tuple[Tensor, KeysValues]:
+        """Output (B, S, D) of x (B, S, D) after `past` keys and values (B, H, T, E), and x's own keys and values.
+
+        projected: what `project` gives for x, where that is known already.
+        """
+        query, key, value = self.attention.split(self.project(x) if projected is None else projected, rotation)
+        keys, values = key, value
+        if past is not None:
+            keys, values = torch.cat([past[0], key], dim=2), torch.cat([past[1], value], dim=2)
+        return self.after_attention(x, self.attention.attend(query, keys, values)), (key, value)
+
+    def last_positions(
+        self, x: Tensor, start: int, rotation: KeysValues | None, projected: Tensor | None = None
+    ) -> Tensor:
+        """Output (B, S - start, D) of x (B, S, D) at the positions from `start` on only."""
+        late = None if rotation is None else (rotation[0][start:], rotation[1][start:])
+        if projected is None:
+            normed = self.attention_norm(x)
+            keys, values = self.attention.keys_values(normed, rotation)
+            query = self.attention.queries(normed[:, start:], late)
+        else:
+            query, keys, values = self.attention.split(projected, rotation)
+            query = query[:, :, :, start:]
+        return self.after_attention(x[:, start:], self.attention.attend(query, keys, values))
+
+    def after_attention(self, x: Tensor, attended: Tensor) -> Tensor:
+        """The block's output (B, S, D) from its input and what attention adds to it."""
+        x = x + attended
+        return x + self.mlp(self.mlp_norm(x))
+
+
+def make_norm(settings: ModelSettings) -> nn.Module:
+    """The family's normalisation layer."""
+    return nn.LayerNorm(settings.width) if settings.family == "gpt2" else nn.RMSNorm(settings.width, eps=1e-5)

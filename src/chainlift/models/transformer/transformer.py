@@ -1,0 +1,198 @@
+"""One decoder-only transformer in two families (blocks.py), read as (shared prefix, suffix).
+
+Both families compute what the classes of the same name in transformers compute. What is unusual: no loss is on the
+prefix, so the last block computes only keys and values there, and neither the final norm nor the head sees it; and
+many rows may continue one prefix, whose keys and values are computed once.
+
+Shapes: B rows, P prefixes, T prefix positions, S suffix positions, D width, H key-value heads, E width of a head, V
+vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from chainlift.models import savings
+from chainlift.models.hub import config, names, tokenizer
+from chainlift.models.model import Learner, Model
+from chainlift.models.passes import parts_of
+from chainlift.models.protocol import Cache
+from chainlift.models.transformer.attention import KeysValues, rotation_at
+from chainlift.models.transformer.blocks import Block, ModelSettings, make_norm
+from chainlift.models.transformer.cuda_graphs import GraphedDecoder
+from chainlift.models.transformer.decoding import Embedded, TransformerDecoder
+from chainlift.models.transformer.products import ProductSizes
+from chainlift.tasks.base import Task
+
+NUMBER = 4  # bytes of a cached key or value, float32
+LOOKUP_FROM = 4  # tokens to be looked up, as a multiple of the rows of the table, from which on it is made
+
+
+class Transformer(Model):
+    """A transformer of `settings` over `vocabulary_size` tokens and at most `context` positions."""
+
+    Settings = ModelSettings
+    in_transformers = True
+    settings: ModelSettings
+
+    def __init__(self, settings: ModelSettings, vocabulary_size: int, context: int) -> None:
+        super().__init__(settings, vocabulary_size, context)
+        self.embedding = nn.Embedding(vocabulary_size, settings.width)
+        self.positions = nn.Embedding(context, settings.width) if settings.family == "gpt2" else None
+        self.any_length = self.positions is None
+        self.blocks = nn.ModuleList(Block(settings) for _ in range(settings.layers))
+        self.norm = make_norm(settings)
+        self.head = nn.Linear(settings.width, vocabulary_size, bias=False)
+
+    @classmethod
+    def fewest_parameters(cls, settings: ModelSettings, context: int) -> int:
+        """The blocks' matrices and the learned positions."""
+        matrices = 2 * settings.width**2 + 2 * settings.width * settings.hidden_width
+        return settings.layers * matrices + (context * settings.width if settings.family == "gpt2" else 0)
+
+    @classmethod
+    def cache_bytes(cls, settings: ModelSettings, rows: int, positions: int) -> float:
+        """Bytes of the keys and values of rows that are sampled at once."""
+        head = settings.width // settings.heads
+        return float(rows * positions * 2 * settings.layers * settings.num_kv_heads * head * NUMBER)
+
+    @classmethod
+    def theory(cls, settings: ModelSettings) -> Learner:
+        """The blind learner: in the time that a stage has it does not find the whole sum in the prompt."""
+        return "blind"
+
+    @classmethod
+    def product_sizes(cls, settings: ModelSettings, vocabulary_size: int) -> ProductSizes:
+        """What its matrix products depend on."""
+        gpt2 = settings.family == "gpt2"
+        return ProductSizes(
+            layers=settings.layers,
+            width=settings.width,
+            kv_width=settings.num_kv_heads * (settings.width // settings.heads),
+            hidden=settings.hidden_width,
+            mlp_matrices=2 if gpt2 else 3,
+            vocabulary=vocabulary_size,
+            learned_positions=gpt2,
+        )
+
+    @property
+    def layers(self) -> list[Block]:
+        """The blocks, first to last."""
+        return cast(list[Block], list(self.blocks))
+
+    def compile_parts(self) -> None:
+        """Compile the MLPs, which training and decoding both call, for whatever number of tokens."""
+        for block in self.layers:
+            block.mlp.compile(dynamic=True)
+
+    def embed(self, tokens: Tensor, position: Tensor) -> Embedded:
+        """The first block's input for tokens (B, S) at positions (S,), and its projection if that is to be had from a
+        table.
+
+        Input and projection depend on token and position alone (with rotary positions on the token alone), so where
+        rows are many they are computed once for each pair and looked up.
+        """
+        length = tokens.shape[1]
+        rotation = None
+        if self.positions is None:
+            rotation = rotation_at(position, self.settings.width // self.settings.heads)
+        pays = LOOKUP_FROM * self.vocabulary_size <= len(tokens) * (1 if self.positions is not None else length)
+        if torch.is_grad_enabled() and torch.is_autocast_enabled(tokens.device.type):
+            pays = False  # in bfloat16 adding up the gradients of equal rows takes longer than the products
+        if not (pays and savings.on("lookup")):
+            x = self.embedding(tokens)
+            return Embedded(x if self.positions is None else x + self.positions(position), rotation)
+        if self.positions is None:
+            table, index = self.embedding.weight, tokens
+        else:
+            pairs = self.embedding.weight[:, None] + self.positions(position)
+            table, index = pairs.flatten(0, 1), tokens * length + torch.arange(length, device=tokens.device)
+        return Embedded(F.embedding(index, table), rotation, F.embedding(index, self.layers[0].project(table)))
+
+    def prefill(self, prefix: Tensor) -> Cache:
+        """Keys and values (P, H, T, E) of each block for prefix tokens (P, T)."""
+        parts = [self._prefill(prefix[part]) for part in parts_of(prefix)]
+        if len(parts) == 1:
+            return parts[0]
+        layers = [list(zip(*layer, strict=True)) for layer in zip(*parts, strict=True)]
+        return [(torch.cat(keys), torch.cat(values)) for keys, values in layers]
+
+    def _prefill(self, prefix: Tensor) -> Cache:
+        x, rotation, projected = self.embed(prefix, positions_from(0, prefix))
+        cache: list[KeysValues] = []
+        for block in self.layers[:-1]:
+            x, own = block(x, None, rotation, projected)
+            projected = None
+            cache.append(own)
+        last = self.layers[-1].attention
+        if projected is not None:
+            cache.append(last.split(projected, rotation)[1:])
+        else:
+            cache.append(last.keys_values(self.layers[-1].attention_norm(x), rotation))
+        return cache
+
+    def logits(self, cache: Cache, suffix: Tensor, rows: Tensor | None = None) -> Tensor:
+        """Logits (B, S, V) for suffix tokens (B, S); row b continues prefix rows[b] (default: prefix b)."""
+        found = []
+        for part in parts_of(suffix):
+            if rows is None:
+                past = [(key[part], value[part]) for key, value in cache]
+            else:
+                past = [(key.index_select(0, rows[part]), value.index_select(0, rows[part])) for key, value in cache]
+            found.append(self._logits(past, suffix[part]))
+        return found[0] if len(found) == 1 else torch.cat(found)
+
+    def _logits(self, cache: Cache, suffix: Tensor) -> Tensor:
+        x, rotation, projected = self.embed(suffix, positions_from(cache[0][0].shape[2], suffix))
+        for block, past in zip(self.layers, cache, strict=True):
+            x, _ = block(x, past, rotation, projected)
+            projected = None
+        return self.read_out(x)
+
+    def read(self, sequences: Tensor, start: int) -> Tensor:
+        """Logits (B, S - start, V) of whole sequences (B, S) at the positions from `start` on."""
+        if not savings.on("suffix only"):
+            return self.logits(self.prefill(sequences[:, :0]), sequences)[:, start:]
+        x, rotation, projected = self.embed(sequences, positions_from(0, sequences))
+        for block in self.layers[:-1]:
+            x, _ = block(x, None, rotation, projected)
+            projected = None
+        return self.read_out(self.layers[-1].last_positions(x, start, rotation, projected))
+
+    def read_out(self, x: Tensor) -> Tensor:
+        """Logits (B, S, V) of the last block's output (B, S, D)."""
+        return self.head(self.norm(x))
+
+    def decoder(self, cache: Cache, capacity: int) -> TransformerDecoder | GraphedDecoder:
+        """A decoder of one row a prefix, for up to `capacity` suffix tokens."""
+        replayed = cache[0][0].device.type == "cuda" and savings.on("cuda graphs")
+        decoder = TransformerDecoder(self.layers, self.embed, self.read_out, cache, capacity, fixed_shapes=replayed)
+        return GraphedDecoder(decoder) if replayed else decoder
+
+    def to_hub(self) -> dict[str, Tensor]:
+        """The weights under transformers' names."""
+        return names.to_hub(self)
+
+    def from_hub(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The state of weights under transformers' names."""
+        return names.from_hub(self, weights)
+
+    def hub_files(self, task: Task) -> dict[str, dict[str, Any]]:
+        """transformers' configuration files and the task's tokenizer."""
+        eos = task.vocabulary.eos
+        return {
+            "config.json": config.config(self, task.vocabulary),
+            "generation_config.json": {"eos_token_id": eos, "pad_token_id": eos, "do_sample": True},
+            "tokenizer.json": tokenizer.tokenizer(task),
+            "tokenizer_config.json": tokenizer.tokenizer_config(task, self.context),
+        }
+
+
+def positions_from(start: int, tokens: Tensor) -> Tensor:
+    """Positions (S,) of tokens (B, S) of which the first stands at `start`."""
+    return torch.arange(start, start + tokens.shape[1], device=tokens.device)

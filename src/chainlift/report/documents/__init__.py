@@ -1,0 +1,1 @@
+"""Markdown: the document of results, and tables for cards."""

@@ -1,0 +1,1 @@
+"""Figures: defined as data, drawn for print and for pages."""

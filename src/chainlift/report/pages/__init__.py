@@ -1,0 +1,1 @@
+"""Offline HTML pages: of a run, and of a folder of results."""

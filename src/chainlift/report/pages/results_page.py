@@ -1,0 +1,66 @@
+"""One offline page for all runs of a folder: claims with interactive figures, a table of runs, each run behind it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from plotly.offline import get_plotlyjs
+
+from chainlift.reading import StrPath
+from chainlift.report.pages import results_data, run_page
+from chainlift.report.pages.results_data import ClaimView, RunView
+from chainlift.report.pages.run_page import script, template
+from chainlift.runs.durable import is_full, write_file
+from chainlift.visible import name_of
+
+SCRIPTS = ("drawing.js", "pictures.js", "results.js")
+
+
+def write_any(path: StrPath) -> Path:
+    """The page of a path: report.html of a run folder, index.html of a folder that holds run folders or claims."""
+    path = Path(path)
+    return run_page.write(path) if (path / "recipe.yaml").is_file() else write(path)
+
+
+def write(folder: StrPath) -> Path:
+    """index.html of a folder of runs; ValueError if it holds none, or cannot be written into."""
+    folder = Path(folder)
+    runs = [results_data.run(one) for one in results_data.run_folders(folder)]
+    claims = results_data.claims(folder)
+    if not runs and not claims:
+        raise ValueError(
+            f"{folder} is not a run folder and holds none: give a run folder, or the folder that `chainlift run` "
+            "writes into (--out, by default: runs)"
+        )
+    index = folder / "index.html"
+    try:
+        write_file(index, render(folder, claims, runs))
+    except OSError as error:
+        if is_full(error):
+            raise
+        raise ValueError(f"cannot write into {folder}: {error.strerror}") from error
+    return index
+
+
+def render(folder: Path, claims: list[ClaimView], runs: list[RunView]) -> str:
+    """The page as text."""
+    shown = [run for run in runs if not run.is_shared]
+    return template("results.html.jinja").render(
+        folder=name_of(folder.resolve()),
+        claims=claims,
+        runs=runs,
+        num_shown=len(shown),
+        num_shared=len(runs) - len(shown),
+        recipes=sorted({run.row["recipe"] for run in runs if run.row}),
+        statuses=sorted({run.status for run in runs}),
+        embed=_embed,
+        scripts="\n".join(map(script, SCRIPTS)),
+        plotly=get_plotlyjs(),
+    )
+
+
+def _embed(value: Any) -> str:
+    """JSON that may stand inside a script element, whatever text it holds."""
+    return json.dumps(value, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")

@@ -1,0 +1,147 @@
+"""One offline, interactive HTML page a run, written beside its figures."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from plotly.offline import get_plotlyjs
+from plotly.utils import PlotlyJSONEncoder
+
+from chainlift import yaml_text
+from chainlift.reading import StrPath
+from chainlift.report.about import about, chance, learner
+from chainlift.report.figures import charts, curves, run_figures
+from chainlift.report.figures.reference import references
+from chainlift.report.names import measured_in
+from chainlift.report.prompt_words import prompt_words
+from chainlift.report.record import Record, fitting, read
+from chainlift.report.sentence import headline, so_far
+from chainlift.runs.durable import is_full, write_file
+from chainlift.visible import name_of
+
+SHOWN = 4  # responses of each mode on either side
+
+
+def write(folder: StrPath) -> Path:
+    """report.html of a run folder, after its figures; ValueError if it is no run folder or a file is damaged."""
+    folder = Path(folder)
+    record = read(folder)
+    page = folder / "report.html"
+    try:
+        with fitting(folder):
+            run_figures.write_all(record)
+            text = render(record)
+        write_file(page, text)
+    except OSError as error:
+        if is_full(error):
+            raise
+        raise ValueError(f"cannot write into {folder}: {error.strerror}") from error
+    return page
+
+
+def render(record: Record) -> str:
+    """The page as text."""
+    recipe = record.recipe
+    drawn = charts.all_charts(record)
+    preflight = [row for row in record.rows if row["kind"] == "preflight"]
+    reference = next(iter(references(record)), None)
+    first = record.summary[record.stages[0].name] if record.summary else None
+    return template("page.html.jinja").render(
+        title=recipe.get("title") or recipe["name"],
+        run_id=name_of(record.folder.resolve()),
+        headline=headline(record.summary, chance(recipe, record.summary)) if record.summary else so_far(record),
+        finished=record.summary is not None,
+        recipe=recipe,
+        p_cot=_share_words(recipe["mixture"].get("p_cot")),
+        about=about(recipe),
+        rows=table(record.summary) if record.summary else [],
+        prompts=prompt_words(record.summary, first["prompts"]) if record.summary and first else None,
+        all_stages=record.stages,
+        stages=[stage for stage in record.stages if record.of(stage.name, "evaluation")],
+        signal_stages=curves.signal_stages(record),
+        has_rl=any("algorithm" in stage.settings for stage in record.stages),
+        charts=json.dumps(drawn, cls=PlotlyJSONEncoder).replace("<", "\\u003c"),
+        chart_names=list(drawn),
+        reference=reference.name if reference else None,
+        reference_by_round=reference is not None and reference.by_round,
+        samples=samples(record),
+        preflight=preflight[-1] if preflight else None,
+        learner=learner(recipe),
+        is_text=record.is_text,
+        recipe_text=yaml_text.dump(recipe),
+        environment_text=json.dumps(record.environment, indent=2),
+        drawing=script("drawing.js"),
+        plotly=get_plotlyjs(),
+    )
+
+
+def table(summary: dict[str, Any]) -> list[dict[str, Any]]:
+    """Rows of the before/after table: a name, and for each stage the measured value, its interval and the theory's."""
+    found = []
+    stages, of_theory = list(summary["stages"]), summary["theory"]["stages"]
+    for key, name, predicted in measured_in(summary[stage] for stage in stages):
+        cells = []
+        for stage in stages:
+            measured = summary[stage]
+            theory = of_theory.get(stage)
+            cells.append(
+                {
+                    "stage": summary["stages"][stage]["title"],
+                    "is_baseline": summary["stages"][stage]["baseline_of"] is not None,
+                    "value": measured[key],
+                    "interval": measured.get(f"{key}_ci95"),
+                    "theory": None if theory is None else theory.get(predicted),
+                }
+            )
+        found.append({"name": name, "cells": cells})
+    return found
+
+
+def _share_words(p_cot: Any) -> str:
+    """The share of long demonstrations, constant or a schedule, in words."""
+    if not isinstance(p_cot, list):
+        return f"{p_cot:g}"
+    parts = [f"{value:g} from {share:.0%} of the steps on" for share, value in p_cot]
+    return f"({', '.join(parts)})"
+
+
+def samples(record: Record) -> list[dict[str, Any]]:
+    """Responses at the end of each stage, a few of each, as tokens with their probabilities."""
+    found = []
+    for stage in record.stages:
+        for mode in () if stage.is_baseline else ("greedy", "sampled"):
+            responses = record.shown(stage.name, mode, last=True)[:SHOWN]
+            if responses:
+                title = f"After {stage.title}"
+                found.append({"title": title, "mode": mode, "responses": [_tokens(r) for r in responses]})
+    return found
+
+
+def _tokens(response: dict[str, Any]) -> dict[str, Any]:
+    """A response with its tokens, probabilities and verdicts side by side."""
+    triples = zip(response["response"], response["probabilities"], response["token_right"], strict=True)
+    tokens = [{"text": text, "probability": p, "right": right} for text, p, right in triples]
+    return response | {"tokens": tokens}
+
+
+@cache
+def template(name: str) -> Any:
+    """A page's template; every value is escaped unless the template says otherwise."""
+    environment = Environment(
+        loader=PackageLoader("chainlift.report.pages", "."),
+        autoescape=select_autoescape(default=True),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(name)
+
+
+def script(name: str) -> str:
+    """The text of a script beside this file, for a page to hold."""
+    return (resources.files("chainlift.report.pages") / name).read_text(encoding="utf-8")

@@ -1,0 +1,1 @@
+"""What a run will take and bring: memory, time, and what theory expects of it."""

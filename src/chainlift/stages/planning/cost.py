@@ -1,0 +1,67 @@
+"""How long a run would take on this machine: a few of its own steps, timed, and its numbers of steps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from chainlift.runs import environment
+from chainlift.stages.planning import needs
+from chainlift.stages.planning.timing import Stopwatch
+from chainlift.stages.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Seconds; RL and evaluations at most, as every response is taken to be long."""
+
+    stages: Mapping[str, float | None] = field(default_factory=dict)
+    """Of each stage; None where its kind has no estimate, or another stage decides how long it is."""
+    evaluations: float = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """Of all that is known."""
+        return sum(seconds or 0.0 for seconds in self.stages.values()) + self.evaluations
+
+    def without(self, stages: set[str]) -> float:
+        """Seconds, if these stages are there already."""
+        return self.seconds - sum(self.stages.get(name) or 0.0 for name in stages)
+
+    def __str__(self) -> str:
+        parts = [f"{name} about {told(seconds)}" for name, seconds in self.stages.items() if seconds is not None]
+        unknown = [name for name, seconds in self.stages.items() if seconds is None]
+        left_out = f", without {', '.join(unknown)}" if unknown else ""
+        return f"{', '.join([*parts, f'evaluations at most {told(self.evaluations)}'])}{left_out}"
+
+
+def estimate(recipe: Recipe) -> Cost:
+    """The cost of a run on this machine; takes a few updates of each stage."""
+    needs.check(recipe, environment.pick_device(recipe.device))
+    stopwatch, evaluate = _stopwatch(recipe), recipe.evaluate
+    inside, whole = 0, 0
+    for stage in recipe.stages.values():
+        some, ends = stage.num_evaluations(evaluate)
+        inside, whole = inside + some, whole + ends
+    responses = 2 * (inside * evaluate.during + whole * evaluate.prompts)  # greedy and sampled
+    responses += len(recipe.stages) * evaluate.pass_at_k_prompts * evaluate.pass_at_k_samples
+    seconds = {name: stage.seconds(stopwatch) for name, stage in recipe.stages.items()}
+    return Cost(seconds, responses * stopwatch.decoded_response())
+
+
+def _stopwatch(recipe: Recipe) -> Any:
+    """What times the steps of the recipe's kinds of stage."""
+    if recipe.is_text:
+        from chainlift.stages.trl.timing import TextStopwatch
+
+        return TextStopwatch(recipe)
+    return Stopwatch(recipe)
+
+
+def told(seconds: float) -> str:
+    """Seconds for people."""
+    for size, unit in ((86400, "days"), (3600, "h"), (60, "min")):
+        if seconds >= 1.5 * size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.0f} s"
