@@ -79,7 +79,7 @@ def steps_until_exact(recipe: Recipe, make: Make, most: int) -> tuple[int | None
             task, recipe.mixture_of(name), settings.batch_size, seed=recipe.seed, name=name, step=step - 1
         )
         next_token.accumulate_gradient(model, batch, settings.loss_weighting)
-        torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip_norm)
+        torch.nn.utils.clip_grad_norm_(model.parameters(), settings.max_grad_norm)
         optimizer.step(1.0 if make is _schedule_free else rate_scale(settings, step - 1, most))
         averaging.accumulate(model, optimizer, step, 15)
         seconds += time.perf_counter() - started

@@ -20,7 +20,7 @@ from tempfile import TemporaryDirectory
 from chainlift.bench.result import told_seconds
 from chainlift.bench.timing import Action, Case, Done, in_turn, median_seconds, ratio
 
-SHORT = ("pretrain.steps=150", "posttrain.updates=10", "continued_pretrain=null")
+SHORT = ("pretrain.steps=150", "posttrain.steps=10", "continued_pretrain=null")
 ONE, SEVERAL = "one process", "several processes"
 
 

@@ -26,7 +26,7 @@ task: {name: running_sum, d: 4}
 model: {layers: 1, width: 16, heads: 2}
 stages:
   pretrain: {kind: ntp, steps: 40, batch_size: 16, checkpoint_every: 7}
-  posttrain: {kind: rl, prompts: 8, group_size: 4, updates: 20, checkpoint_every: 3}
+  posttrain: {kind: rl, prompts: 8, group_size: 4, steps: 20, checkpoint_every: 3}
   continued_pretrain: {kind: ntp, start: pretrain, match_tokens: posttrain}
 evaluate: {prompts: 64, during: 32, every: 10, every_rounds: 2, pass_at_k_prompts: 8, pass_at_k_samples: 4}
 threads: 1

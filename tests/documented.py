@@ -12,7 +12,7 @@ import pytest
 DOCUMENT = Path(__file__).parents[1] / "docs/extending.md"
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL)
 SMALL = ["model.layers=1", "model.width=16", "pretrain.steps=4", "pretrain.batch_size=8", "threads=1"]
-SMALL += ["posttrain.updates=2", "posttrain.prompts=4", "evaluate.prompts=16", "evaluate.during=16"]
+SMALL += ["posttrain.steps=2", "posttrain.prompts=4", "evaluate.prompts=16", "evaluate.during=16"]
 SMALL += ["evaluate.pass_at_k_prompts=2", "evaluate.pass_at_k_samples=2"]
 
 

@@ -22,7 +22,7 @@ from tests.conftest import SMALL
 from tests.simulated_mps import MPS, NO_FLOAT64, simulated_mps
 
 FEW = [
-    "model.width=8", "pretrain.steps=1", "posttrain.updates=1", "posttrain.prompts=2", "posttrain.group_size=2",
+    "model.width=8", "pretrain.steps=1", "posttrain.steps=1", "posttrain.prompts=2", "posttrain.group_size=2",
     "continued_pretrain=null", "evaluate.prompts=4", "evaluate.during=4", "evaluate.pass_at_k_prompts=2",
     "evaluate.pass_at_k_samples=2",
 ]  # fmt: skip

@@ -65,7 +65,7 @@ def test_the_documented_commands_run(folder: Path, arguments: list[str]) -> None
     ended = command(*arguments, *[one for one in SMALL if "width" not in one], "--json")
     assert ended.status == 0, ended.err
     summary = summary_of(ended.out)
-    assert summary["posttrain"]["updates"] == 2
+    assert summary["posttrain"]["steps"] == 2
     run = folder / "runs" / str(summary["run_id"])
     if "distil" in arguments[2]:
         assert (summary["distil"]["steps"], summary["distil"]["sequences"]) == (20, 20 * 64 * 4)
@@ -249,8 +249,8 @@ def test_the_reward_and_the_algorithm_decide_what_is_learned(folder: Path) -> No
 
 def test_a_run_of_an_own_family_goes_on_with_the_same_bytes_and_is_measured_shown_and_kept(folder: Path) -> None:
     own(folder, STOP)
-    changes = [*SMALL, *MIXER, "posttrain.updates=7", "posttrain.checkpoint_every=2", "posttrain.kl=0.05"]
-    changes += ["posttrain.updates_per_round=1", "posttrain.reward=other:stopping"]
+    changes = [*SMALL, *MIXER, "posttrain.steps=7", "posttrain.checkpoint_every=2", "posttrain.kl=0.05"]
+    changes += ["posttrain.steps_per_round=1", "posttrain.reward=other:stopping"]
     stopped = command("run", "tiny", *changes, "--json", "--out", "stopped")
     assert stopped.status == 130, stopped.err
     ended = command("run", "tiny", *changes, "--json", "--out", "stopped")

@@ -58,7 +58,7 @@ def test_what_ships_is_estimated_below_a_gigabyte() -> None:
         (["sample", "RUN", "-n", "10000000000"], "-n"),
         (["sample", "RUN", "--seed", "99999999999999999999"], "--seed"),
         (["run", "tiny", "--seeds", "0-99999999999"], "--seeds"),
-        (["sweep", "tiny", "pretrain.steps=1..9999", "posttrain.updates=1..9999", "--dry-run"], "has 99,980,001 runs"),
+        (["sweep", "tiny", "pretrain.steps=1..9999", "posttrain.steps=1..9999", "--dry-run"], "has 99,980,001 runs"),
         (["sweep", "tiny", "--workers", "1000000000", "--dry-run"], "--workers"),
         (["theory", "--updates", "1000000000"], "--updates"),
         (["theory", "-d", "1000000000000"], "-d"),

@@ -86,7 +86,7 @@ for line in sys.stdin.read().splitlines():
 
 @pytest.mark.slow
 def test_a_run_gets_by_without_the_modules_and_calls_of_posix(recipe: Path, tmp_path: Path) -> None:
-    few = ["pretrain.steps=2", "posttrain.updates=1", "evaluate.prompts=8", "continued_pretrain=null"]
+    few = ["pretrain.steps=2", "posttrain.steps=1", "evaluate.prompts=8", "continued_pretrain=null"]
     commands = [
         ["env"],
         ["run", recipe, *few, "--out", tmp_path / "runs"],

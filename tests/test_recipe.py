@@ -220,7 +220,7 @@ NUMBERS = [
     ("tiny", "posttrain.temperature"),
     ("tiny", "posttrain.clip_high"),
     ("tiny", "pretrain.lr"),
-    ("tiny", "pretrain.clip_norm"),
+    ("tiny", "pretrain.max_grad_norm"),
     ("tiny", "pretrain.max_row_norm"),
     ("tiny", "continued_pretrain.token_ratio"),
     ("tiny", "mixture.p_cot"),

@@ -45,7 +45,7 @@ def run(record: Record, work: Path) -> None:
     """All of it."""
     short = headline("continued_pretrain=null", tiny=record.tiny)
     if not record.tiny:
-        short = recipes.override(short, ["pretrain.steps=20", "posttrain.updates=6", "evaluate.prompts=512"])
+        short = recipes.override(short, ["pretrain.steps=20", "posttrain.steps=6", "evaluate.prompts=512"])
         short = recipes.override(short, ["evaluate.every=10", "evaluate.during=256"])
     record.measure("losses", partial(losses, short, record.device, work / "losses"), needs=10)
     trained = recipes.load("tiny", [*(TINY if record.tiny else []), "continued_pretrain=null"])

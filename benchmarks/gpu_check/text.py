@@ -23,7 +23,7 @@ SHORTER = [
     "continued_pretrain=null",
     "posttrain.checkpoint_every=100000",
 ]
-LLM_TINY = ["pretrain.steps=300", "posttrain.updates=8"]
+LLM_TINY = ["pretrain.steps=300", "posttrain.steps=8"]
 LLAMA = [
     "model.scratch.layers=12",
     "model.scratch.width=640",
@@ -34,7 +34,7 @@ LLAMA = [
     "pretrain.micro_batch_size=128",
     "pretrain.steps=150",
     "posttrain.lr=2e-5",
-    "posttrain.updates=4",
+    "posttrain.steps=4",
 ]
 TINY = [
     "task.train_size=40",
@@ -49,7 +49,7 @@ TINY = [
     "pretrain.warmup=0",
     "posttrain.prompts=2",
     "posttrain.group_size=2",
-    "posttrain.updates=1",
+    "posttrain.steps=1",
     "posttrain.micro_batch_size=4",
     "evaluate.prompts=4",
     "evaluate.during=4",

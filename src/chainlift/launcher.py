@@ -25,7 +25,7 @@ def local_count() -> int:
     return int(os.environ.get("LOCAL_WORLD_SIZE", str(launched()))) if launched() > 1 else 1
 
 
-def is_first() -> bool:
+def is_rank0() -> bool:
     """Whether this process writes and speaks for all."""
     return rank() == 0
 

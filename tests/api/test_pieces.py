@@ -134,7 +134,7 @@ def test_a_sweep_with_such_a_piece_runs_in_this_process(tmp_path: Path) -> None:
         return verdict.answer.float()
 
     axes = {"posttrain.reward": ["counted", "chain"]}
-    table = cl.sweep("tiny", axes, *SHORT, "posttrain.updates=1", out=tmp_path, quiet=True)
+    table = cl.sweep("tiny", axes, *SHORT, "posttrain.steps=1", out=tmp_path, quiet=True)
     assert table["state"].tolist() == ["done", "done"]
     assert table["posttrain.reward"].tolist() == ["counted", "chain"]
     assert calls
@@ -146,7 +146,7 @@ def test_a_sweep_takes_values_of_every_type(tmp_path: Path) -> None:
         "tiny",
         {"posttrain.reward": ["brief"], "posttrain.clip_low": [None, 0.1], "posttrain.lr": [1e-5, 2e-5]},
         *SHORT,
-        "posttrain.updates=1",
+        "posttrain.steps=1",
         zipped=True,
         out=tmp_path,
         quiet=True,

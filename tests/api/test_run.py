@@ -61,12 +61,12 @@ def test_task_figure_and_longer_prompts(small_run: cl.Run) -> None:
 
 
 def test_a_changed_recipe_shares_what_it_does_not_change(small_run: cl.Run, capsys: pytest.CaptureFixture[str]) -> None:
-    changed = cl.run(small_run.recipe, "posttrain.updates=2", out=small_run.folder.parent, page=False)
-    assert changed.summary["posttrain"]["updates"] == 2
+    changed = cl.run(small_run.recipe, "posttrain.steps=2", out=small_run.folder.parent, page=False)
+    assert changed.summary["posttrain"]["steps"] == 2
     assert changed.summary["pretrain"]["greedy_accuracy"] == small_run.summary["pretrain"]["greedy_accuracy"]
     assert "next-token prediction: taken from" in capsys.readouterr().err
     table = cl.runs(small_run.folder.parent).set_index("run_id")
-    assert table["posttrain.updates"].to_dict() == {changed.folder.name: 2, small_run.folder.name: 4}
+    assert table["posttrain.steps"].to_dict() == {changed.folder.name: 2, small_run.folder.name: 4}
 
 
 def test_the_same_call_gives_the_same_run_without_work(small_run: cl.Run, capsys: pytest.CaptureFixture[str]) -> None:
@@ -103,7 +103,7 @@ def test_ctrl_c_keeps_a_checkpoint_and_the_same_call_goes_on(tmp_path: Path, own
         _ = cl.open(unfinished).summary
     assert cl.runs(tmp_path)["state"].tolist() != ["done"]
     assert cl.run(*arguments, out=tmp_path, quiet=True, page=False).is_done
-    assert cl.open(unfinished).summary["posttrain"]["updates"] == 4
+    assert cl.open(unfinished).summary["posttrain"]["steps"] == 4
 
 
 def test_code_that_only_an_opened_folder_names_is_not_imported(small_run: cl.Run, here: Path) -> None:

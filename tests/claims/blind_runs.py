@@ -32,7 +32,7 @@ class Blind(Finished):
         """Rows as a run records them."""
         if stage == "pretrain":
             return [_row("pretrain", self.recipe.setting("pretrain.steps"), self.summary["pretrain"])]
-        steps = (0, 20, self.recipe.setting("posttrain.updates"))
+        steps = (0, 20, self.recipe.setting("posttrain.steps"))
         stages = ("pretrain", "posttrain", "posttrain")
         return [_row("posttrain", at, self.summary[one]) for at, one in zip(steps, stages, strict=True)]
 

@@ -107,7 +107,9 @@ def test_a_shipped_claim_is_checked_whole_at_its_quick_size(tmp_path: Path) -> N
 @pytest.mark.slow
 def test_a_claim_whose_runs_fail_claims_nothing(tmp_path: Path) -> None:
     def broken(seeds: Sequence[int], quick: bool = False) -> list[Recipe]:
-        return cross("tiny", {"pretrain.lr": [1e-3, 1e12]}, seeds, *TINY, "pretrain.clip_norm=1e12", "posttrain=null")
+        return cross(
+            "tiny", {"pretrain.lr": [1e-3, 1e12]}, seeds, *TINY, "pretrain.max_grad_norm=1e12", "posttrain=null"
+        )
 
     options, told = Options(workers=2, threads=1), list[Outcome]()
     bad = replace(CLAIM, runs=broken)

@@ -13,8 +13,8 @@ from chainlift.stages import recipe as recipes
 from chainlift.sweep.status import costs
 
 BEFORE = {
-    "greedy_long_share": 0.0, "sampled_long_share": 0.31, "opening_probability": 0.41, "greedy_accuracy": 0.2,
-    "sampled_short_accuracy": 0.1, "sampled_long_accuracy": 0.6, "opened_accuracy": 0.7, "greedy_length_mean": 3.7,
+    "greedy_long_share": 0.0, "sampled_long_share": 0.31, "long_prefix_probability": 0.41, "greedy_accuracy": 0.2,
+    "sampled_short_accuracy": 0.1, "sampled_long_accuracy": 0.6, "forced_long_accuracy": 0.7, "greedy_length_mean": 3.7,
 }  # fmt: skip
 AFTER = {"greedy_long_share": 0.98, "greedy_accuracy": 0.7, "sampled_accuracy": 0.6, "greedy_length_mean": 50.0}
 
@@ -60,7 +60,7 @@ def test_it_holds_where_rl_lifts() -> None:
     ("before", "after", "quantity"),
     [
         ({"greedy_long_share": 0.5}, {}, "greedy long share after fine-tuning"),
-        ({"opening_probability": 0.44}, {}, "probability of the long opening after fine-tuning"),
+        ({"long_prefix_probability": 0.44}, {}, "probability of the long opening after fine-tuning"),
         ({}, {"greedy_long_share": 0.5}, "greedy long share after RL"),
         ({}, {"greedy_accuracy": 0.25}, "greedy accuracy gained by RL"),
     ],

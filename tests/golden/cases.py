@@ -16,9 +16,9 @@ task: {name: running_sum, d: 4, modulus: 2}
 mixture: {p_cot: 0.5}
 model: {family: gpt2, layers: 2, width: 16, heads: 2}
 stages:
-  pretrain: {kind: ntp, steps: 10, batch_size: 16, optimizer: adamw, lr: 1e-2, warmup: 2, schedule: linear, hold: 0.5}
+  pretrain: {kind: ntp, steps: 10, batch_size: 16, optimizer: adamw, lr: 1e-2, warmup: 2, schedule: linear, stable_fraction: 0.5}
   posttrain:
-    {kind: rl, algorithm: grpo, reward: end_to_end, prompts: 8, group_size: 4, updates: 3, lr: 1e-2, warmup: 1,
+    {kind: rl, algorithm: grpo, reward: end_to_end, prompts: 8, group_size: 4, steps: 3, lr: 1e-2, warmup: 1,
      schedule: cosine}
 evaluate: {prompts: 16, during: 16, every: 10, every_rounds: 10, pass_at_k_prompts: 4, pass_at_k_samples: 2}
 device: cpu
@@ -40,7 +40,7 @@ stages:
     {kind: trl_sft, steps: 12, batch_size: 8, micro_batch_size: 4, lr: 5e-2, warmup: 1, max_length: 128,
      checkpoint_every: 100}
   posttrain:
-    {kind: trl_rl, algorithm: grpo, prompts: 4, group_size: 4, updates: 2, lr: 1e-2, schedule: constant,
+    {kind: trl_rl, algorithm: grpo, prompts: 4, group_size: 4, steps: 2, lr: 1e-2, schedule: constant,
      micro_batch_size: 8, checkpoint_every: 100}
 evaluate: {prompts: 4, during: 4, every: 100, every_rounds: 100, pass_at_k_prompts: 0}
 device: cpu
@@ -52,7 +52,7 @@ BASELINE = (
     "stages.continued_pretrain.kind=ntp continued_pretrain.start=pretrain continued_pretrain.match_tokens=posttrain"
 )
 LINEAR = (
-    "model.family=linear pretrain.loss_weighting=sequence_sum pretrain.clip_norm=100.0"
+    "model.family=linear pretrain.loss_weighting=sequence_sum pretrain.max_grad_norm=100.0"
     " pretrain.optimizer=sgd pretrain.lr=1.0 posttrain.optimizer=sgd posttrain.lr=1.0"
 )
 MODELS = {
@@ -69,14 +69,14 @@ MODELS = {
 OPTIMIZERS = {
     "muon": "pretrain.optimizer=muon pretrain.muon_lr=1e-2 posttrain.optimizer=muon posttrain.muon_lr=3e-3",
     "sgd": "pretrain.optimizer=sgd pretrain.lr=0.3 posttrain.optimizer=sgd posttrain.lr=0.3",
-    "adamw-settings": "pretrain.weight_decay=0.1 pretrain.beta1=0.8 pretrain.beta2=0.95 pretrain.clip_norm=0.5"
-    " pretrain.schedule=cosine pretrain.hold=0.2 posttrain=null",
+    "adamw-settings": "pretrain.weight_decay=0.1 pretrain.beta1=0.8 pretrain.beta2=0.95 pretrain.max_grad_norm=0.5"
+    " pretrain.schedule=cosine pretrain.stable_fraction=0.2 posttrain=null",
     "row-norm": "pretrain.max_row_norm=0.3 pretrain.schedule=constant pretrain.warmup=0 posttrain=null",
     "average": "pretrain.average_tail=0.6 evaluate.every=7 posttrain=null",
     "average-window": "pretrain.optimizer=muon pretrain.average_tail=1.0 pretrain.average_window=3 evaluate.every=5",
     "sequence-mean": "pretrain.loss_weighting=sequence_mean posttrain=null",
     "micro-batches": "pretrain.batch_size=1536 mixture.p_cot=0.9 posttrain.prompts=2100 posttrain.group_size=2"
-    " posttrain.updates=1 model.layers=1 posttrain.advantage=batch_mean",
+    " posttrain.steps=1 model.layers=1 posttrain.advantage=batch_mean",
     "baseline": f"{BASELINE} continued_pretrain.token_ratio=1.0 pretrain.average_tail=0.5",
     "baseline-rate": f"{BASELINE} continued_pretrain.token_ratio=0.5 continued_pretrain.lr=3e-3"
     " pretrain.optimizer=muon",
@@ -99,7 +99,7 @@ TASKS = {
     "backwards": "task.order=right_to_left model.family=mistral",
     "permutation": "task.name=permutation task.degree=3 task.d=3",
     "multiplication": "task.name=multiplication task.n=1 pretrain.steps=30 posttrain.prompts=32 posttrain.group_size=8"
-    " posttrain.updates=2",
+    " posttrain.steps=2",
     "multiplication-sums": "task.name=multiplication task.n=1 task.m=3 task.marker=both",
     "graph-end": f"{GRAPH} task.branching=1 task.question=end",
     "graph-reach": f"{GRAPH} task.branching=2 task.question=reach",
@@ -108,10 +108,10 @@ TASKS = {
     "all-long": "mixture.p_cot=1 posttrain=null",
 }
 
-TWICE = "posttrain.updates_per_round=2 posttrain.updates=4 posttrain.lr=3e-2"
+TWICE = "posttrain.steps_per_round=2 posttrain.steps=4 posttrain.lr=3e-2"
 ALGORITHMS = {
-    "star": "posttrain.algorithm=star posttrain.updates=6",
-    "star-restart": "posttrain.algorithm=star posttrain.updates_per_round=2 posttrain.updates=4 posttrain.restart=true",
+    "star": "posttrain.algorithm=star posttrain.steps=6",
+    "star-restart": "posttrain.algorithm=star posttrain.steps_per_round=2 posttrain.steps=4 posttrain.restart=true",
     "star-kl": f"posttrain.algorithm=star {TWICE} posttrain.kl=0.1",
     "reinforce": f"posttrain.algorithm=reinforce {TWICE}",
     "reinforce-plain": f"posttrain.algorithm=reinforce {TWICE} posttrain.advantage=none",
@@ -127,7 +127,7 @@ ALGORITHMS = {
     "gpg": f"posttrain.algorithm=gpg {TWICE}",
     "own-objective": f"posttrain.algorithm=rloo {TWICE} posttrain.ratio=token posttrain.clip=none"
     " posttrain.aggregate=token_mean",
-    "minibatches": "posttrain.minibatches=2 posttrain.updates_per_round=4 posttrain.updates=8 posttrain.prompts=6",
+    "minibatches": "posttrain.minibatches=2 posttrain.steps_per_round=4 posttrain.steps=8 posttrain.prompts=6",
     "reward-chain": "posttrain.reward=chain posttrain.group_size=8",
     "reward-steps": "posttrain.reward=steps posttrain.group_size=8",
     "length-penalty": f"posttrain.length_penalty=0.3 posttrain.temperature=0.7 {TWICE}",
@@ -141,7 +141,7 @@ LANGUAGE_MODELS = {
 LANGUAGE_ALGORITHMS = {
     "language-rloo": "posttrain.algorithm=rloo",
     "language-dr_grpo": "posttrain.algorithm=dr_grpo posttrain.kl=0.1",
-    "language-star": "posttrain.algorithm=star posttrain.updates_per_round=2 posttrain.group_size=16",
+    "language-star": "posttrain.algorithm=star posttrain.steps_per_round=2 posttrain.group_size=16",
 }
 
 UPDATE = (
@@ -158,7 +158,7 @@ QUANTITIES = {
         "sampled.pass_at_k",
         *(f"decision.{name}_log_odds" for name in ("first", "first_lead", "go_on", "go_on_elsewhere")),
         *(f"exact.{name}" for name in ("accuracy", "long_share", "chain_exactness", "length_mean")),
-        "opened.length_mean", "opening.probability",
+        "forced_long.length_mean", "long_prefix.probability",
     ),
 }  # fmt: skip
 """Of each kind of row in metrics.jsonl the keys that are kept, dotted where they are nested."""

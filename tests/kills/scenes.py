@@ -41,7 +41,7 @@ LANGUAGE = (
     "model.scratch.mlp=8", "model.scratch.vocabulary=300", "pretrain.steps=2", "pretrain.batch_size=2",
     "pretrain.micro_batch_size=2", "pretrain.checkpoint_every=1", "evaluate.prompts=2", "evaluate.during=2",
     "evaluate.every=9", "posttrain.prompts=2", "posttrain.group_size=2", "posttrain.micro_batch_size=4",
-    "posttrain.updates=2", "posttrain.checkpoint_every=1", "evaluate.every_rounds=9",
+    "posttrain.steps=2", "posttrain.checkpoint_every=1", "evaluate.every_rounds=9",
     "device=cpu", "threads=1",
 )  # fmt: skip
 

@@ -53,9 +53,9 @@ def chances_of_groups(sampler: Tensor) -> Tensor:
 
 def weighted_advantages(chosen: Objective, rewards: Tensor) -> tuple[Tensor, Tensor]:
     """(advantages (groups, 3), weights (groups, 3)) as a round of one group makes them."""
-    gains = torch.stack([advantage.estimate(own[None], chosen.advantage)[0] for own in rewards[GROUPS]])
-    counted = gains > 0 if chosen.advantage == "accept" else torch.ones_like(gains, dtype=torch.bool)
-    return gains, weights_of(chosen.aggregate, counted)
+    advantages = torch.stack([advantage.estimate(own[None], chosen.advantage)[0] for own in rewards[GROUPS]])
+    counted = advantages > 0 if chosen.advantage == "accept" else torch.ones_like(advantages, dtype=torch.bool)
+    return advantages, weights_of(chosen.aggregate, counted)
 
 
 def weights_of(aggregate: Aggregate, counted: Tensor) -> Tensor:
@@ -71,9 +71,9 @@ def expected_loss_gradient(logits: Tensor, sampler: Tensor, chosen: Objective, r
     logits = logits.clone().requires_grad_()
     logp, rows = token_logp(logits), GROUPS.flatten()
     recorded = logp.detach() if logits.equal(sampler) else token_logp(sampler)
-    gains, weights = weighted_advantages(chosen, rewards)
+    advantages, weights = weighted_advantages(chosen, rewards)
     weights = (weights * chances_of_groups(sampler)[:, None]).flatten()
-    total, _ = objective.loss(logp[rows], recorded[rows], gains.flatten(), MASK[rows], weights, chosen)
+    total, _ = objective.loss(logp[rows], recorded[rows], advantages.flatten(), MASK[rows], weights, chosen)
     return -torch.autograd.grad(total, logits)[0]
 
 
@@ -88,8 +88,8 @@ def exact_gradient(logits: Tensor, sampler: Tensor, chosen: Objective, rewards: 
     """
     logits = logits.clone().requires_grad_()
     policy, chances = probabilities(logits), probabilities(sampler)
-    gains, weights = weighted_advantages(chosen, rewards)
-    worth = _of_first(GROUP * chances[GROUPS[:, 1:]].prod(dim=1) * weights[:, 0] * gains[:, 0])
+    advantages, weights = weighted_advantages(chosen, rewards)
+    worth = _of_first(GROUP * chances[GROUPS[:, 1:]].prod(dim=1) * weights[:, 0] * advantages[:, 0])
     if chosen.ratio == "none":
         on_policy = logits.equal(sampler)
         value = (policy * worth).sum() if on_policy else (chances * worth * policy.log()).sum()

@@ -24,9 +24,9 @@ SETTINGS = NextTokenPrediction(
     lr=3.0,
     warmup=0,
     schedule="linear",
-    hold=0.5,
+    stable_fraction=0.5,
     weight_decay=0.0,
-    clip_norm=100.0,
+    max_grad_norm=100.0,
     loss_weighting="sequence_sum",
     average_tail=0.2,
 )

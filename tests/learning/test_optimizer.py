@@ -16,12 +16,12 @@ def test_schedules_by_hand() -> None:
     assert rates([0, 1, 2, 3, 12], schedule="constant") == pytest.approx([0.5, 1.0, 1.5, 2.0, 2.0])
     assert rates([3, 8, 13], schedule="linear") == pytest.approx([2.0, 1.0, 0.0])
     assert rates([3, 8, 13], schedule="cosine") == pytest.approx([2.0, 1.0, 0.0], abs=1e-12)
-    assert rates([3, 8, 10, 11, 13], schedule="linear", hold=0.5) == pytest.approx([2.0, 2.0, 1.2, 0.8, 0.0])
+    assert rates([3, 8, 10, 11, 13], schedule="linear", stable_fraction=0.5) == pytest.approx([2.0, 2.0, 1.2, 0.8, 0.0])
 
 
 def test_long_gradients_are_cut_and_the_norm_before_is_told() -> None:
     layer = nn.Linear(2, 1, bias=False)
-    settings = OptimizerSettings(lr=0.1, warmup=0, schedule="constant", weight_decay=0.0, clip_norm=1.0)
+    settings = OptimizerSettings(lr=0.1, warmup=0, schedule="constant", weight_decay=0.0, max_grad_norm=1.0)
     optimizer = make_optimizer(layer, settings)
     layer.weight.grad = torch.tensor([[3.0, 4.0]])
     told = apply_gradients(layer, optimizer, settings, 0, 10)
@@ -52,7 +52,7 @@ def test_only_matrices_are_decayed() -> None:
 def test_plain_sgd_is_the_gradient_of_loss_and_penalty_times_the_rate() -> None:
     layer = nn.Linear(2, 1)
     settings = OptimizerSettings(
-        optimizer="sgd", lr=0.5, warmup=0, schedule="constant", weight_decay=0.1, clip_norm=9.0
+        optimizer="sgd", lr=0.5, warmup=0, schedule="constant", weight_decay=0.1, max_grad_norm=9.0
     )
     optimizer = make_optimizer(layer, settings)
     weight, bias = layer.weight.detach().clone(), layer.bias.detach().clone()

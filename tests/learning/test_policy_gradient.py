@@ -93,11 +93,11 @@ def update_of(model: Transformer, responses: list[tuple[int, ...]], chosen: Obje
     """The loss's gradient for one group of responses."""
     found = rollout_of(model, responses)
     rewards = torch.tensor([[REWARD[response] for response in responses]], dtype=torch.float64)
-    gains = advantage.estimate(rewards, chosen.advantage).flatten()
+    advantages = advantage.estimate(rewards, chosen.advantage).flatten()
     weights = objective.sequence_weights(found.num_actions, chosen.aggregate, max_length=MAX_TOKENS).double()
     for parameter in model.parameters():
         parameter.grad = torch.zeros_like(parameter)
-    accumulate_gradient(model, PolicyBatch(found, gains, weights, on_policy=True), chosen, temperature=1.0)
+    accumulate_gradient(model, PolicyBatch(found, advantages, weights, on_policy=True), chosen, temperature=1.0)
     return gradient(model)
 
 

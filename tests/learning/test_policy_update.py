@@ -33,7 +33,7 @@ def draw(model: Transformer, task: RunningSum) -> rollout.Rollout:
     )
 
 
-def gains() -> Tensor:
+def advantages() -> Tensor:
     found = torch.empty(PROMPTS * GROUP).normal_(generator=stream(0, "advantages"))
     found[4:12] = 0.0  # two groups without signal
     return found
@@ -79,7 +79,7 @@ def test_all_savings_together(model: Transformer, task: RunningSum, name: str, o
             for parameter in model.parameters():
                 parameter += 0.02 * torch.empty_like(parameter).normal_(generator=stream(1, "moved"))
     weights = objective.sequence_weights(found.num_actions, PRESETS[name].aggregate, max_length=7)
-    batch = PolicyBatch(found, gains(), weights, on_policy)
+    batch = PolicyBatch(found, advantages(), weights, on_policy)
     assert_same(gradient(model, batch, name), plain_gradient(model, batch, name))
 
 
@@ -96,7 +96,7 @@ def test_equal_responses_to_a_prompt_are_read_once(model: Transformer, task: Run
         logp=found.logp[copied] + (0 if on_policy else noise),
     )
     weights = objective.sequence_weights(found.num_actions, "sequence_mean", max_length=7)
-    batch = PolicyBatch(found, gains(), weights * torch.linspace(0.5, 2, len(weights)), on_policy)
+    batch = PolicyBatch(found, advantages(), weights * torch.linspace(0.5, 2, len(weights)), on_policy)
     with mock.patch.object(Transformer, "logits", autospec=True, side_effect=Transformer.logits) as reads:
         once = gradient(model, batch, "grpo")
     read = sum(len(call.args[2]) for call in reads.call_args_list)
@@ -113,7 +113,9 @@ def test_the_size_of_forward_passes(
     model: Transformer, task: RunningSum, max_tokens: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = draw(model, task)
-    batch = PolicyBatch(found, gains(), objective.sequence_weights(found.num_actions, "token_mean", max_length=7), True)
+    batch = PolicyBatch(
+        found, advantages(), objective.sequence_weights(found.num_actions, "token_mean", max_length=7), True
+    )
     usual = gradient(model, batch, "dapo")
     monkeypatch.setattr(policy_update, "MAX_TOKENS", max_tokens)
     assert_same(usual, gradient(model, batch, "dapo"))
@@ -123,7 +125,7 @@ def test_kl_reaches_rows_without_advantage(model: Transformer, task: RunningSum)
     found = draw(model, task)
     start_logp = found.logp + 0.3 * found.mask
     weights = objective.sequence_weights(found.num_actions, "sequence_mean", max_length=7)
-    batch = PolicyBatch(found, gains(), weights, True, start_logp)
+    batch = PolicyBatch(found, advantages(), weights, True, start_logp)
     with_kl = gradient(model, batch, "grpo", kl=0.5)
     assert_same(with_kl, plain_gradient(model, batch, "grpo", kl=0.5))
     assert any(not torch.allclose(a, b) for a, b in zip(with_kl, gradient(model, batch, "grpo"), strict=True))
@@ -141,7 +143,7 @@ def test_no_signal_at_all_is_a_zero_step_and_no_error(model: Transformer, task: 
 def test_metrics_of_an_update(model: Transformer, task: RunningSum) -> None:
     found = draw(model, task)
     weights = objective.sequence_weights(found.num_actions, "sequence_mean", max_length=7)
-    chosen = gains()
+    chosen = advantages()
     metrics = accumulate_gradient(model, PolicyBatch(found, chosen, weights, True), PRESETS["grpo"], temperature=1.0)
     rows = chosen != 0
     assert metrics["tokens"] == int(found.num_actions[rows].sum()) + int(rows.sum()) * 6
@@ -169,8 +171,8 @@ def test_settings_override_the_preset() -> None:
     assert settings.objective.advantage == "none"
     assert settings.objective.aggregate == "token_mean"
     assert settings.objective.ratio == "none"
-    assert settings.updates_a_round == 1
-    assert ReinforcementLearning(algorithm="star").updates_a_round == 4
+    assert settings.steps_a_round == 1
+    assert ReinforcementLearning(algorithm="star").steps_a_round == 4
 
 
 @pytest.mark.parametrize("chosen", [{"algorithm": "star"}, {"algorithm": "reinforce", "advantage": "accept"}])

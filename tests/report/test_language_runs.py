@@ -41,7 +41,14 @@ def stage(accuracy: float, long: float, length: float) -> dict[str, Any]:
     told = {
         f"{name}_{key}": value for name in ("greedy", "sampled") for key, value in mode(accuracy, long, length).items()
     }
-    return told | {"steps": 3, "sequences": 192, "tokens": 5, "seconds": 1.0, "prompts": 40, "opened_accuracy": 0.75}
+    return told | {
+        "steps": 3,
+        "sequences": 192,
+        "tokens": 5,
+        "seconds": 1.0,
+        "prompts": 40,
+        "forced_long_accuracy": 0.75,
+    }
 
 
 @pytest.fixture
@@ -118,7 +125,7 @@ def test_watching_knows_how_far_it_is(folder: Path) -> None:
 def test_tables_in_the_terminal(folder: Path) -> None:
     console = Console(width=140, record=True, file=io.StringIO())
     console.print(summary_table(json.loads((folder / "summary.json").read_text(encoding="utf-8"))))
-    console.print(evaluation_table({"greedy": mode(0.25, 0.4, 4.0), "sampled": mode(0.25, 0.4, 4.0), "opened": {
+    console.print(evaluation_table({"greedy": mode(0.25, 0.4, 4.0), "sampled": mode(0.25, 0.4, 4.0), "forced_long": {
         "accuracy": 0.75, "accuracy_ci95": [0.7, 0.8]}}))  # fmt: skip
     text = console.export_text()
     for told in ("greedy accuracy of responses made long", "0.7500", "accuracy if made long", "short accuracy", "—"):

@@ -28,7 +28,7 @@ POSTTRAIN = {
     "lr": 2e-4,
     "group_size": 4,
     "prompts": 16,
-    "updates_per_round": None,
+    "steps_per_round": None,
     "aggregate": None,
     "kl": 0.0,
     "restart": False,
@@ -51,7 +51,7 @@ def record(updates: int = 6, per_round: int = 1, **posttrain: Any) -> Record:
     known = {"pretrain": levels, "posttrain": {"sampled_long_share": 1.0, **levels}}
     theory = {"sampled_long_share": 0.25, **levels, "rl": known["posttrain"], "stages": known}
     recipe = {"name": "x", "task": {"name": "running_sum", "modulus": 2, "d": 8}, "model": {"family": "gpt2"}}
-    settings = POSTTRAIN | {"updates_per_round": per_round} | posttrain
+    settings = POSTTRAIN | {"steps_per_round": per_round} | posttrain
     stages = {"pretrain": PRETRAIN, "posttrain": settings}
     return Record(Path("nowhere"), recipe | {"stages": stages}, {}, rows, [], {"theory": theory})
 
@@ -110,9 +110,7 @@ def test_temperature_reward_and_rounds_reach_the_curve() -> None:
     setting = Setting(d=8, temperature=1.5, reward="chain")
     steps = [REFERENCE_STEP] * 3 + [REFERENCE_STEP / 2] * 3
     start = ModePolicy.after_pretraining(0.25, setting)
-    told = policy_gradient_curve(
-        start, setting, PRESETS["dr_grpo"], steps, group_size=4, prompts=16, updates_per_round=3
-    )
+    told = policy_gradient_curve(start, setting, PRESETS["dr_grpo"], steps, group_size=4, prompts=16, steps_per_round=3)
     share = next(one for one in found if one.quantity == "long_share")
     assert share.values == told.long_share
     plain = policy_gradient_curve(start, Setting(d=8), PRESETS["dr_grpo"], steps, group_size=4, prompts=16)

@@ -31,7 +31,7 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     out = tmp_path_factory.mktemp("watched")
     short = [*SMALL, "posttrain=null"]
     pipeline.run(recipes.load("tiny", short, seed=0), out, Reporter(quiet=True))
-    bad = recipes.load("tiny", [*short, "pretrain.lr=1e12", "pretrain.clip_norm=1e12"], seed=0)
+    bad = recipes.load("tiny", [*short, "pretrain.lr=1e12", "pretrain.max_grad_norm=1e12"], seed=0)
     assert work(plan([bad], out)[0]) == "failed"
     working = [start(out, *short, "pretrain.steps=100000", f"seed={seed}") for seed in (1, 2)]
     for seed in (1, 2):

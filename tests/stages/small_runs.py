@@ -46,9 +46,9 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(file.relative_to(folder)): file.read_bytes() for pattern in files for file in folder.glob(pattern)}
 
 
-RL = "stages.posttrain={kind: rl, prompts: 2, group_size: 2, updates: 2, checkpoint_every: 1}"
+RL = "stages.posttrain={kind: rl, prompts: 2, group_size: 2, steps: 2, checkpoint_every: 1}"
 FOUR = (
     RL,
     "stages.more={kind: ntp, steps: 3, batch_size: 4}",
-    "stages.again={kind: rl, prompts: 2, group_size: 2, updates: 1}",
+    "stages.again={kind: rl, prompts: 2, group_size: 2, steps: 1}",
 )

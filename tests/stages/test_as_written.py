@@ -10,7 +10,7 @@ import pytest
 from chainlift.runs.store import read_rows
 from tests.in_process import command
 
-SHRUNK = ["pretrain.batch_size=16", "posttrain.updates=2", "posttrain.prompts=8", "evaluate.prompts=32"]
+SHRUNK = ["pretrain.batch_size=16", "posttrain.steps=2", "posttrain.prompts=8", "evaluate.prompts=32"]
 SHRUNK += ["evaluate.during=16", "evaluate.pass_at_k_prompts=2", "evaluate.pass_at_k_samples=2", "threads=1"]
 
 
@@ -41,9 +41,9 @@ task: {name: running_sum, d: 4}
 model: {layers: 1, width: 16, heads: 2}
 stages:
   words: {kind: ntp, steps: 6, batch_size: 8}
-  rewards: {kind: rl, prompts: 4, group_size: 2, updates: 2}
+  rewards: {kind: rl, prompts: 4, group_size: 2, steps: 2}
   more_words: {kind: ntp, steps: 4, batch_size: 8}
-  more_rewards: {kind: rl, prompts: 4, group_size: 2, updates: 2}
+  more_rewards: {kind: rl, prompts: 4, group_size: 2, steps: 2}
 evaluate: {prompts: 16, during: 8, pass_at_k_prompts: 0}
 """,
         encoding="utf-8",

@@ -105,7 +105,7 @@ def test_a_response_is_verified_once(tmp_path: Path, overrides: tuple[str, ...])
 
 SHORT = (
     "pretrain.steps=15",
-    "posttrain.updates=4",
+    "posttrain.steps=4",
     "continued_pretrain=null",
     "evaluate.prompts=8",
     "evaluate.during=8",
@@ -148,7 +148,7 @@ def test_star_that_begins_again_samples_from_its_last_fit(tmp_path: Path) -> Non
         return accumulate(model, *args, **options)
 
     accumulate = rl.accumulate_gradient
-    star = ("posttrain.algorithm=star", "posttrain.restart=true", "posttrain.updates_per_round=2")
+    star = ("posttrain.algorithm=star", "posttrain.restart=true", "posttrain.steps_per_round=2")
     with (
         mock.patch.object(rl, "collect", collecting),
         mock.patch.object(rl, "accumulate_gradient", updating),

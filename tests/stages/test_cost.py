@@ -14,8 +14,8 @@ SMALL = ["continued_pretrain=null", "evaluate.every=1000", "evaluate.prompts=64"
 
 def test_costs_grow_with_the_numbers_of_steps() -> None:
     """Counts only: the ratio of two estimates is that of their steps, up to a factor of 3 for a noisy machine."""
-    short = cost.estimate(recipe.load("tiny", [*SMALL, "pretrain.steps=100", "posttrain.updates=10"]))
-    long = cost.estimate(recipe.load("tiny", [*SMALL, "pretrain.steps=10000", "posttrain.updates=1000"]))
+    short = cost.estimate(recipe.load("tiny", [*SMALL, "pretrain.steps=100", "posttrain.steps=10"]))
+    long = cost.estimate(recipe.load("tiny", [*SMALL, "pretrain.steps=10000", "posttrain.steps=1000"]))
     for name in ("pretrain", "posttrain"):
         more, few = long.stages[name], short.stages[name]
         assert more is not None

@@ -103,7 +103,7 @@ def _small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-DPO = "stages.posttrain={kind: dpo, prompts: 8, group_size: 4, updates: 3, updates_per_round: 2}"
+DPO = "stages.posttrain={kind: dpo, prompts: 8, group_size: 4, steps: 3, steps_per_round: 2}"
 
 
 def run(*changes: str) -> Ended:
@@ -141,5 +141,5 @@ def test_what_it_lacks_is_refused_in_one_line(change: str, told: str) -> None:
 @pytest.mark.slow
 def test_it_lifts_tiny() -> None:
     """Greedy answers are a coin flip after next-token prediction, and right after DPO."""
-    stage = "stages.posttrain={kind: dpo, prompts: 64, group_size: 4, updates: 16, lr: 2e-3}"
+    stage = "stages.posttrain={kind: dpo, prompts: 64, group_size: 4, steps: 16, lr: 2e-3}"
     lifts_tiny(stage)

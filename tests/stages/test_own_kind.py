@@ -60,7 +60,7 @@ def _pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def run(*changes: str) -> Ended:
-    few = ("pretrain.steps=4", "posttrain.updates=1", "continued_pretrain=null")
+    few = ("pretrain.steps=4", "posttrain.steps=1", "continued_pretrain=null")
     return command("run", "small.yaml", *few, *changes, "--out", "runs", "--json")
 
 

@@ -20,7 +20,7 @@ from tests.conftest import SMALL
 
 CHANGES = [
     "pretrain.steps=15",
-    "posttrain.updates=6",
+    "posttrain.steps=6",
     "posttrain.reward=brief",
     "posttrain.algorithm=mine",
     "evaluate.prompts=32",

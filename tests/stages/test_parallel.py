@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 
-from chainlift import processes
+from chainlift import distributed
 from chainlift.learning import next_token
 from chainlift.learning.next_token import LossWeighting
 from chainlift.models import families
@@ -34,19 +34,19 @@ ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.joi
 # difference seen in any row is 3e-7. A count or a mean that was taken over a share instead of the batch is off by 1e-2.
 TOLERANCE = 1e-5
 
-SHORT = "pretrain.steps=12|posttrain.updates=6|continued_pretrain=null"
+SHORT = "pretrain.steps=12|posttrain.steps=6|continued_pretrain=null"
 LEARNERS = {
     "star": "posttrain.algorithm=star|posttrain.restart=true",
     "plain reinforce": "posttrain.algorithm=reinforce|posttrain.advantage=none",
     "reinforce": "posttrain.algorithm=reinforce",
     "rloo": "posttrain.algorithm=rloo",
-    "grpo off policy": "posttrain.updates_per_round=3|posttrain.minibatches=2|posttrain.kl=0.05",
+    "grpo off policy": "posttrain.steps_per_round=3|posttrain.minibatches=2|posttrain.kl=0.05",
     "dr_grpo": "posttrain.algorithm=dr_grpo",
     "dapo": "posttrain.algorithm=dapo|posttrain.dynamic_sampling=true",
     "gspo": "posttrain.algorithm=gspo",
-    "cispo": "posttrain.algorithm=cispo|posttrain.updates_per_round=2",
-    "ppo": "stages.posttrain={kind: ppo, prompts: 9, updates: 6, minibatches: 2}",
-    "dpo": "stages.posttrain={kind: dpo, prompts: 5, group_size: 4, updates: 6, updates_per_round: 2}",
+    "cispo": "posttrain.algorithm=cispo|posttrain.steps_per_round=2",
+    "ppo": "stages.posttrain={kind: ppo, prompts: 9, steps: 6, minibatches: 2}",
+    "dpo": "stages.posttrain={kind: dpo, prompts: 5, group_size: 4, steps: 6, steps_per_round: 2}",
     "sequence mean": "pretrain.loss_weighting=sequence_mean|pretrain.average_tail=0.5",
     "sequence sum": "pretrain.loss_weighting=sequence_sum|model.family=mistral|posttrain.aggregate=token_mean",
     "muon": "pretrain.optimizer=muon|posttrain.optimizer=muon|pretrain.average_tail=0.5",
@@ -105,11 +105,11 @@ def together(count: int, recipe: Path, out: Path, variants: list[str], *, shard:
 @pytest.mark.parametrize("count", [1, 2, 3, 7])
 @pytest.mark.parametrize("n", [0, 1, 3, 7, 8])
 def test_shares_are_parts_as_even_as_can_be(count: int, n: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(processes, "count", lambda: count)
+    monkeypatch.setattr(distributed, "count", lambda: count)
     found = []
     for rank in range(count):
-        monkeypatch.setattr(processes, "rank", lambda rank=rank: rank)
-        found.append(list(range(n))[processes.share(n)])
+        monkeypatch.setattr(distributed, "rank", lambda rank=rank: rank)
+        found.append(list(range(n))[distributed.shard(n)])
     assert found == [part.tolist() for part in torch.arange(n).tensor_split(count)]
 
 

@@ -162,7 +162,7 @@ def test_the_linear_model_goes_through_every_command_but_export(recipe: Path, tm
 
 @pytest.mark.slow
 def test_compiled_parts_learn_the_same(recipe: Path, tmp_path: Path) -> None:
-    overrides = ["compile=true", "pretrain.steps=10", "posttrain.updates=1", "continued_pretrain=null"]
+    overrides = ["compile=true", "pretrain.steps=10", "posttrain.steps=1", "continued_pretrain=null"]
     losses = []
     for more in (overrides, overrides[1:]):
         done = chainlift("run", recipe, *more, "--out", tmp_path / str(len(more)), "--json")

@@ -169,7 +169,7 @@ def _small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-PPO = "stages.posttrain={kind: ppo, prompts: 16, updates: 3}"
+PPO = "stages.posttrain={kind: ppo, prompts: 16, steps: 3}"
 
 
 def run(*changes: str) -> Ended:
@@ -215,5 +215,5 @@ def test_what_it_lacks_is_refused_in_one_line(change: str, told: str) -> None:
 @pytest.mark.slow
 def test_it_lifts_tiny() -> None:
     """Greedy answers are a coin flip after next-token prediction, and right after PPO."""
-    stage = "stages.posttrain={kind: ppo, prompts: 256, updates: 16, updates_per_round: 1, lr: 2e-3}"
+    stage = "stages.posttrain={kind: ppo, prompts: 256, steps: 16, steps_per_round: 1, lr: 2e-3}"
     lifts_tiny(stage)

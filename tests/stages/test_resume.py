@@ -21,7 +21,7 @@ VARIANTS = {
     "grpo": [],
     "star": ["posttrain.algorithm=star", "posttrain.restart=true", "pretrain.optimizer=muon"],
     "off policy": [
-        "posttrain.updates_per_round=4",
+        "posttrain.steps_per_round=4",
         "posttrain.minibatches=2",
         "posttrain.kl=0.05",
         "pretrain.optimizer=muon",
@@ -29,8 +29,8 @@ VARIANTS = {
         "pretrain.average_tail=0.5",
     ],
     "dynamic sampling": ["posttrain.algorithm=dapo", "posttrain.dynamic_sampling=true"],
-    "ppo": ["stages.posttrain={kind: ppo, prompts: 32, updates: 20, checkpoint_every: 3}"],
-    "dpo": ["stages.posttrain={kind: dpo, prompts: 8, group_size: 4, updates: 20, checkpoint_every: 3}"],
+    "ppo": ["stages.posttrain={kind: ppo, prompts: 32, steps: 20, checkpoint_every: 3}"],
+    "dpo": ["stages.posttrain={kind: dpo, prompts: 8, group_size: 4, steps: 20, checkpoint_every: 3}"],
     "linear": [  # its updates are so quick that fewer would be over before the kill
         "model={family: linear}",
         "pretrain.optimizer=sgd",
@@ -38,7 +38,7 @@ VARIANTS = {
         "pretrain.steps=150",
         "posttrain.optimizer=sgd",
         "posttrain.algorithm=star",
-        "posttrain.updates=120",
+        "posttrain.steps=120",
     ],
 }
 

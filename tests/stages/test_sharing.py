@@ -54,7 +54,7 @@ def test_other_settings_of_the_end_train_nothing_and_give_the_record_of_a_run_al
 def test_rl_follows_a_stage_1_that_was_measured_again(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The records are longer than those of the shared stage: RL's must begin where they end."""
     refuse_training(monkeypatch)
-    rl = ["stages.posttrain={kind: rl, prompts: 2, group_size: 2, updates: 1}", "evaluate.prompts=999"]
+    rl = ["stages.posttrain={kind: rl, prompts: 2, group_size: 2, steps: 1}", "evaluate.prompts=999"]
     result = run(made(*rl), out)
     rows = read_rows(result.folder / "metrics.jsonl")
     assert [row["greedy"]["n"] for row in rows if row["kind"] == "evaluation" and row["final"]] == [999, 999]
@@ -104,7 +104,7 @@ def test_runs_share_every_stage_in_which_they_agree(tmp_path: Path, monkeypatch:
         monkeypatch.setattr(
             kind, "train", lambda self, c, place, o=original: (trained.append(place.name), o(self, c, place))
         )
-    other = run(made(*FOUR, "again.updates=2", "name=other"), tmp_path)
+    other = run(made(*FOUR, "again.steps=2", "name=other"), tmp_path)
     assert trained == ["again"]
     rows = [
         [row for row in read_rows(one.folder / "metrics.jsonl") if row["stage"] != "again"] for one in (first, other)

@@ -90,8 +90,8 @@ def test_checkpoints_that_runs_need_add_up(tmp_path: Path, monkeypatch: pytest.M
     for step in (2, 3):
         run(made(RL, f"posttrain.start=pretrain@{step}"), tmp_path)
     refuse_training(monkeypatch)  # of next-token prediction
-    run(made(RL, "posttrain.start=pretrain@2", "posttrain.updates=1"), tmp_path)
-    run(made(RL, "posttrain.start=pretrain@3", "posttrain.updates=1"), tmp_path)
+    run(made(RL, "posttrain.start=pretrain@2", "posttrain.steps=1"), tmp_path)
+    run(made(RL, "posttrain.start=pretrain@3", "posttrain.steps=1"), tmp_path)
 
 
 def test_all_checkpoints_are_not_the_last_one_of_another_run(tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def test_an_unknown_key_is_named() -> None:
 
 
 def test_a_grid_without_end_is_refused_before_it_is_made() -> None:
-    three = [f"{key}=1..9999" for key in ("task.d", "pretrain.steps", "posttrain.updates")]
+    three = [f"{key}=1..9999" for key in ("task.d", "pretrain.steps", "posttrain.steps")]
     with pytest.raises(ValueError, match=r"the grid of task.d, .* has 999,700,029,999 runs; one sweep has at most"):
         axes.expand("tiny", three, [0])
     with pytest.raises(ValueError, match="no range"):

@@ -18,7 +18,7 @@ from chainlift.sweep.jobs import Job, plan, work
 SMALL = [
     "model.layers=1", "model.width=16", "model.heads=2", "task.d=5", "pretrain.steps=40", "pretrain.batch_size=16",
     "pretrain.checkpoint_every=10", "evaluate.every=20", "evaluate.prompts=32", "evaluate.during=16",
-    "evaluate.pass_at_k_prompts=0", "posttrain.prompts=8", "posttrain.updates=6", "continued_pretrain=null",
+    "evaluate.pass_at_k_prompts=0", "posttrain.prompts=8", "posttrain.steps=6", "continued_pretrain=null",
 ]  # fmt: skip
 
 
@@ -56,7 +56,7 @@ def test_jobs_share_a_stage_1_and_a_failure_is_kept(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(waiting, "SAY_SECONDS", 0.2)
     said: list[str] = []
     jobs = grid(tmp_path, "posttrain.lr=1e-4,2e-4")
-    bad = recipes.load("tiny", [*SMALL, "pretrain.lr=1e12", "pretrain.clip_norm=1e12"], seed=0)
+    bad = recipes.load("tiny", [*SMALL, "pretrain.lr=1e12", "pretrain.max_grad_norm=1e12"], seed=0)
     told: dict[str, str] = {}
     everything = [*jobs, *plan([bad], tmp_path)]
     assert local.run_jobs(
@@ -80,7 +80,7 @@ def test_jobs_share_a_stage_1_and_a_failure_is_kept(tmp_path: Path, monkeypatch:
 
 
 def test_runs_whose_shared_stage_1_failed_fail_with_it_and_do_not_train_it_again(tmp_path: Path) -> None:
-    jobs = grid(tmp_path, "posttrain.lr=1e-4,2e-4", "pretrain.lr=1e12", "pretrain.clip_norm=1e12")
+    jobs = grid(tmp_path, "posttrain.lr=1e-4,2e-4", "pretrain.lr=1e12", "pretrain.max_grad_norm=1e12")
     assert [work(job) for job in jobs] == ["failed"] * 3
     reason = f"what it begins with, {jobs[0].run_id}, failed: error: training diverged"
     for job in jobs[1:]:

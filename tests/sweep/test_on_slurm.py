@@ -38,7 +38,7 @@ def test_runs_end_with_the_numbers_of_the_local_launcher_and_a_failure_is_kept(t
     here, there = tmp_path / "here", tmp_path / "there"
     local.run_jobs(grid(here, "posttrain.lr=1e-4,2e-4"), lambda *told: None, workers=2)
     jobs = grid(there, "posttrain.lr=1e-4,2e-4")
-    bad = recipes.load("tiny", [*SMALL, "pretrain.lr=1e12", "pretrain.clip_norm=1e12"], seed=0)
+    bad = recipes.load("tiny", [*SMALL, "pretrain.lr=1e12", "pretrain.max_grad_norm=1e12"], seed=0)
     told: dict[str, str] = {}
     everything = [*jobs, jobs[-1], *plan([bad], there)]  # one of them twice, at the same time
     assert on_slurm.run_jobs(

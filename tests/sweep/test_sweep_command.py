@@ -59,7 +59,7 @@ def test_a_dry_run_lists_runs_with_their_cost_and_writes_nothing(tmp_path: Path)
 
 @pytest.mark.slow
 def test_status_failures_and_retry(tmp_path: Path) -> None:
-    arguments = (RATES, "pretrain.lr=1e-3,1e12", "pretrain.clip_norm=1e12")
+    arguments = (RATES, "pretrain.lr=1e-3,1e12", "pretrain.max_grad_norm=1e12")
     before = sweep(tmp_path, *arguments, "--status")
     assert before.stdout.splitlines()[-1] == "0 done, 0 failed, 0 begun, 4 missing"
     done = sweep(tmp_path, *arguments)

@@ -18,7 +18,7 @@ from tests.documented import commands, files
 TASK, CHAINS = (files()[name] for name in ("my_tasks.py", "my_chains.py"))
 COMMANDS = [words for words in commands() if words[2].startswith("task=")]
 SMALL = ["model.layers=1", "model.width=16", "model.heads=2", "pretrain.steps=4", "pretrain.batch_size=8"]
-SMALL += ["posttrain.updates=2", "posttrain.prompts=4", "evaluate.prompts=16", "evaluate.during=16"]
+SMALL += ["posttrain.steps=2", "posttrain.prompts=4", "evaluate.prompts=16", "evaluate.during=16"]
 SMALL += ["evaluate.pass_at_k_prompts=2", "evaluate.pass_at_k_samples=2"]
 
 
@@ -47,7 +47,7 @@ def test_the_documented_commands_run(folder: Path, arguments: list[str]) -> None
     done = chainlift(*arguments, *SMALL, "--json", cwd=folder)
     assert done.returncode == 0, done.stderr
     summary = json.loads(done.stdout.splitlines()[-1])
-    assert summary["posttrain"]["updates"] == 2
+    assert summary["posttrain"]["steps"] == 2
     assert summary["theory"]["threshold"] is None
     trusted = ["--trust"] if "my_" in arguments[2] else []
     again = chainlift("evaluate", f"runs/{summary['run_id']}", "--prompts", "16", "--json", *trusted, cwd=folder)

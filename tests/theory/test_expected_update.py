@@ -38,9 +38,9 @@ def by_enumeration(setting, row, policy, old, group_size: int, prompts: int = 1)
     likely = chances[rows].prod(dim=1) / K**prompts
     assert float(likely.sum()) == pytest.approx(1)
     if row.advantage == "batch_mean":
-        gains = torch.stack([advantage.estimate(one[None], "batch_mean")[0] for one in rewards])
+        advantages = torch.stack([advantage.estimate(one[None], "batch_mean")[0] for one in rewards])
     else:
-        gains = advantage.estimate(rewards.view(-1, group_size), row.advantage).view(rewards.shape)
+        advantages = advantage.estimate(rewards.view(-1, group_size), row.advantage).view(rewards.shape)
     lengths = toy.num_actions[rows]
     if row.aggregate == "token_mean":  # of many prompts: the number of tokens is its expectation
         weights = torch.ones(lengths.shape) / lengths.shape[1] / (chances * toy.num_actions).sum()
@@ -49,7 +49,7 @@ def by_enumeration(setting, row, policy, old, group_size: int, prompts: int = 1)
         weights = torch.stack([objective.sequence_weights(n, row.aggregate, max_length=longest) for n in lengths])
     flat = rows.flatten()
     weights = (weights * likely[:, None]).flatten()
-    loss, _ = objective.loss(logp[flat], old_logp[flat], gains.flatten(), toy.mask[flat], weights, row)
+    loss, _ = objective.loss(logp[flat], old_logp[flat], advantages.flatten(), toy.mask[flat], weights, row)
     loss.backward()
     assert logits.grad is not None
     return -logits.grad
@@ -133,9 +133,9 @@ def test_large_batches_through_the_real_estimators(name: str) -> None:
         rows = torch.multinomial(toy.chances(logits).detach(), num_prompts * group_size, True, generator=draw)
         sums = torch.randint(3, (num_prompts,), generator=draw).repeat_interleave(group_size)
         table = torch.stack([toy.rewards(s) for s in range(3)])
-        gains = advantage.estimate(table[sums, rows].view(num_prompts, group_size), row.advantage).flatten()
+        advantages = advantage.estimate(table[sums, rows].view(num_prompts, group_size), row.advantage).flatten()
         weights = objective.sequence_weights(toy.num_actions[rows], row.aggregate, max_length=11)
-        loss, _ = objective.loss(logp[rows], logp[rows].detach(), gains, toy.mask[rows], weights, row)
+        loss, _ = objective.loss(logp[rows], logp[rows].detach(), advantages, toy.mask[rows], weights, row)
         (gradient,) = torch.autograd.grad(loss, logits)
         found.append(-gradient)
     stacked = torch.stack(found)

@@ -139,7 +139,7 @@ def test_later_updates_of_a_round_are_held_back_by_the_clip() -> None:
     start = ModePolicy.after_pretraining(0.25, setting)
     rounds_of_one = policy_gradient_curve(start, setting, PRESETS["dr_grpo"], [20.0] * 8, rule="gradient")
     rounds_of_eight = policy_gradient_curve(
-        start, setting, PRESETS["dr_grpo"], [20.0] * 8, rule="gradient", updates_per_round=8
+        start, setting, PRESETS["dr_grpo"], [20.0] * 8, rule="gradient", steps_per_round=8
     )
     assert rounds_of_eight.long_share[1] == rounds_of_one.long_share[1]
     assert rounds_of_eight.long_share[-1] < rounds_of_one.long_share[-1]

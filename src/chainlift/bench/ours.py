@@ -130,14 +130,14 @@ class Engine:
             if coins:
                 flips = torch.randint(2, rewards.shape, generator=stream(0, "bench/coins", step))
                 rewards = flips.to(rewards)
-            gains = advantage.estimate(rewards.view(-1, settings.group_size), preset.advantage).flatten()
+            advantages = advantage.estimate(rewards.view(-1, settings.group_size), preset.advantage).flatten()
             rollout = found.rollout
             weights = sequence_weights(rollout.num_actions, preset.aggregate, max_length=self.task.long_length + 1)
-            batch = PolicyBatch(rollout, gains, weights, on_policy=True)
+            batch = PolicyBatch(rollout, advantages, weights, on_policy=True)
             with savings.without(*without), self.machine.autocast():
                 accumulate_gradient(self.model, batch, preset, temperature=1.0)
             self.apply(step)
-            return lambda: self.sampled(rollout, learned=gains != 0)
+            return lambda: self.sampled(rollout, learned=advantages != 0)
 
         return update
 

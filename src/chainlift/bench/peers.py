@@ -90,7 +90,7 @@ class TrainingStep:
         with self.machine.autocast():
             loss = self.model(input_ids=tokens, labels=labels).loss
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), OPTIMIZER.clip_norm)
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), OPTIMIZER.max_grad_norm)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         return Done(self.machine.clock() - started, Work(len(tokens), batch.num_tokens))

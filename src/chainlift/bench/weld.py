@@ -110,7 +110,7 @@ class Weld:
             with self.machine.autocast():
                 loss = model(input_ids=tokens, labels=labels, use_cache=False).loss
             loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip_norm)
+            torch.nn.utils.clip_grad_norm_(model.parameters(), settings.max_grad_norm)
             for optimizer, schedule in zip(chosen, schedules, strict=True):
                 optimizer.step()
                 schedule.step()
@@ -128,10 +128,8 @@ class Weld:
 
         settings = rl_stage(self.recipe)[1]
         (optimizer,) = optimizers(model, settings)
-        schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda step: rate_scale(settings, step, settings.updates)
-        )
-        prompts = self.task.prompts(settings.prompts * settings.updates, stream(self.recipe.seed, "weld/prompts"))
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate_scale(settings, step, settings.steps))
+        prompts = self.task.prompts(settings.prompts * settings.steps, stream(self.recipe.seed, "weld/prompts"))
         counted = _Counted(trl_peer.rewards(self.task), self.task.prompt_length)
         rows = settings.prompts * settings.group_size
         with TemporaryDirectory() as scratch, warnings.catch_warnings():
@@ -144,13 +142,13 @@ class Weld:
                     {"prompt": [self.task.vocabulary.decode(row) for row in prompts], "digits": prompts.tolist()}
                 ),
                 optimizers=(optimizer, schedule),
-                callbacks=[self._evaluations(settings.updates)],
+                callbacks=[self._evaluations(settings.steps)],
                 args=GRPOConfig(
                     **trl_peer.settings(scratch, self.machine, self.task, settings.group_size, rows),
-                    max_steps=settings.updates,
+                    max_steps=settings.steps,
                     loss_type=LOSSES[settings.algorithm],
                     scale_rewards="none" if settings.algorithm == "dr_grpo" else "group",
-                    max_grad_norm=settings.clip_norm,
+                    max_grad_norm=settings.max_grad_norm,
                     temperature=settings.temperature,
                     learning_rate=settings.lr,
                     shuffle_dataset=False,

@@ -13,7 +13,7 @@ Settings = Mapping[str, Sequence[object]]
 
 QUICK_SUMS = (
     "model.family=mistral", "model.width=64", "pretrain.batch_size=128", "pretrain.optimizer=muon", "pretrain.lr=3e-3",
-    "pretrain.warmup=5", "pretrain.schedule=linear", "pretrain.hold=0.2", "pretrain.average_tail=1",
+    "pretrain.warmup=5", "pretrain.schedule=linear", "pretrain.stable_fraction=0.2", "pretrain.average_tail=1",
     "pretrain.average_window=15",
 )  # fmt: skip
 """Next-token prediction of sums at quick size: chains of 10 to 12 digits are exact after 150 to 250 steps."""

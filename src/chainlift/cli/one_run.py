@@ -61,7 +61,7 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Run a recipe from beginning to end, or go on with it where it stopped; by torchrun, on several processes."""
-    from chainlift import processes
+    from chainlift import distributed
     from chainlift.overrides import parse_seeds
     from chainlift.report.over_seeds import over_seeds, seeds_table
     from chainlift.report.pages import last_page
@@ -71,13 +71,13 @@ def run(
     numbers = parse_seeds(seeds) if seeds else [None]
     chosen = [recipe.load(source, overrides, seed=seed, trust=trust) for seed in numbers]
     if dry_run:
-        for one in chosen if processes.is_first() else ():
+        for one in chosen if distributed.is_rank0() else ():
             say(pipeline.plan(one, out))
         return
     reporter, summaries = Reporter(), []
     for one in chosen:
         result = pipeline.run(one, out, reporter, fresh=fresh, page=last_page.written, shard=shard)
-        if not processes.is_first():
+        if not distributed.is_rank0():
             continue
         summaries.append(result.summary)
         if as_json:
@@ -156,7 +156,7 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Measure a checkpoint, greedy and sampled, on held-out prompts where its task has such."""
-    from chainlift import processes
+    from chainlift import distributed
     from chainlift.report.terminal.reporter import evaluation_table
     from chainlift.stages import inspect
 
@@ -171,7 +171,7 @@ def evaluate(
         pass_at_k=pass_at_k,
         trust=trust,
     )
-    if not processes.is_first():
+    if not distributed.is_rank0():
         return
     if as_json:
         print_json(table)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from chainlift.learning.likelihood import MAX_TOKENS
-from chainlift.learning.written import Written, choose
+from chainlift.learning.response_buffer import ResponseBuffer, inverse_cdf_sample
 from chainlift.models import savings
 from chainlift.models.protocol import Cache, SequenceModel
 
@@ -31,7 +31,7 @@ class Draft:
 
     responses: Tensor
     """(P, R) one guess a prompt, EOS at its end and behind it."""
-    after: int
+    start: int
     """Tokens, at least 1, that are sampled one by one before the guess is tried: by then short responses have ended."""
     resume: Resume | None = None
     """Of (prompts (B, T), responses (B, R), at (B,)) guesses (B, R) at how responses go on that left an earlier guess
@@ -68,13 +68,13 @@ class Sampling:
         return (logits.float() / self.temperature).log_softmax(dim=-1)
 
 
-def follow(sampling: Sampling, running: Tensor, written: Written, draft: Draft) -> Tensor:
+def verify_drafts(sampling: Sampling, running: Tensor, written: ResponseBuffer, draft: Draft) -> Tensor:
     """Rows (E,), of those `running` (B,), that drafts brought to their end; what they say is written down.
 
     The others are as they were. A prompt's draft is read once for all its rows that still agree with it, as they have
     one context; rows that left it are read again along a resumed draft each, as long as that is of use.
     """
-    guess, after = draft.responses[:, : written.max_tokens], draft.after
+    guess, after = draft.responses[:, : written.max_tokens], draft.start
     agrees = (written.responses[running, :after] == guess[sampling.rows[running], :after]).all(dim=1)
     own, others = running[agrees], running[~agrees]
     prompts, context = sampling.rows[own], torch.arange(len(own), device=own.device)
@@ -125,7 +125,7 @@ class _Read:
     """Enough of the guesses was of use."""
 
 
-def _read(sampling: Sampling, written: Written, draft: Draft, guesses: _Guesses) -> _Read:
+def _read(sampling: Sampling, written: ResponseBuffer, draft: Draft, guesses: _Guesses) -> _Read:
     """Draw along guesses, and write down the rows that end.
 
     A few contexts are tried first: where too little of their guesses is of use, the rest is not tried.
@@ -142,13 +142,13 @@ def _read(sampling: Sampling, written: Written, draft: Draft, guesses: _Guesses)
         guess = guesses.guess[part][place]
         uniform = None if sampling.uniform is None else sampling.uniform[own, : guess.shape[1]]
         is_known = torch.arange(guess.shape[1], device=guess.device) < known[:, None]
-        chosen = torch.where(is_known, guess, choose(log_probs, uniform))
+        chosen = torch.where(is_known, guess, inverse_cdf_sample(log_probs, uniform))
         leaves = ((chosen != guess) | (chosen == written.eos)) & ~is_known
         # The last token whose context is the response itself.
         end = torch.where(leaves.any(dim=1), leaves.long().argmax(dim=1), guess.shape[1] - 1)
         ends = (chosen.gather(1, end[:, None])[:, 0] == written.eos) | (end == written.max_tokens - 1)
         goes_on = leaves.any(dim=1) & ~ends
-        start = draft.after
+        start = draft.start
         written.add(own[ends], start, chosen[ends, start:], log_probs[ends, start:], end[ends] + 1 - start)
         ended.append(own[ends])
         left.append(own[goes_on])

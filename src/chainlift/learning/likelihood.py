@@ -52,5 +52,5 @@ def length_buckets(lengths: Tensor, max_tokens: int) -> Iterator[Tensor]:
     octave = torch.log2(lengths.float()).ceil().long()
     for value in octave.unique().tolist():
         members = (octave == value).nonzero()[:, 0]
-        rows_at_once = max(max_tokens // int(lengths[members].max()), 1)
-        yield from members.split(rows_at_once)
+        batch_rows = max(max_tokens // int(lengths[members].max()), 1)
+        yield from members.split(batch_rows)

@@ -28,7 +28,7 @@ class OptimizerSettings(Settings):
     """Peak learning rate."""
     schedule: Literal["constant", "linear", "cosine"] = "cosine"
     """How the rate decays to zero at the last step; constant: not at all."""
-    hold: float = Field(default=0.0, ge=0, le=1)
+    stable_fraction: float = Field(default=0.0, ge=0, le=1)
     """Share of the steps after the warm-up during which the peak rate is held before it decays."""
     warmup: int = Field(default=20, ge=0)
     """Steps of linear warm-up."""
@@ -38,7 +38,7 @@ class OptimizerSettings(Settings):
     """AdamW's decay of the gradient's average."""
     beta2: float = Field(default=0.99, ge=0, lt=1)
     """AdamW's decay of the squared gradient's average."""
-    clip_norm: float = Field(default=1.0, gt=0)
+    max_grad_norm: float = Field(default=1.0, gt=0)
     """Largest global gradient norm; longer gradients are scaled down to it."""
     optimizer: Literal["adamw", "muon", "sgd"] = Field(default="adamw")
     """muon: Muon for the matrices of a transformer's blocks, AdamW for the rest; sgd: plain, no momentum."""
@@ -114,7 +114,7 @@ def make_optimizer(model: nn.Module, settings: OptimizerSettings) -> Optimizer:
 def rate_scale(settings: OptimizerSettings, step: int, total: int) -> float:
     """The learning rate of update number `step` (from 0) out of `total`, as a share of the peak rate."""
     warm = min((step + 1) / (settings.warmup + 1), 1.0)
-    decay_from = settings.warmup + settings.hold * max(total - settings.warmup, 0)
+    decay_from = settings.warmup + settings.stable_fraction * max(total - settings.warmup, 0)
     progress = min(max(step - decay_from, 0) / max(total - decay_from, 1), 1.0)
     shape = {
         "constant": 1.0,
@@ -132,7 +132,7 @@ def apply_gradients(
 
     Raises FloatingPointError, and leaves the weights alone, when the gradient is not finite.
     """
-    norm = float(sharding.full(nn.utils.clip_grad_norm_(model.parameters(), settings.clip_norm)))
+    norm = float(sharding.full(nn.utils.clip_grad_norm_(model.parameters(), settings.max_grad_norm)))
     if not math.isfinite(norm):
         raise FloatingPointError(f"the gradient's norm is {norm}")
     scale = rate_scale(settings, step, total)

@@ -14,7 +14,7 @@ from dataclasses import fields, replace
 import torch
 from torch import Tensor, nn
 
-from chainlift import processes
+from chainlift import distributed
 from chainlift.learning.draft import Draft
 from chainlift.learning.rollout import Rollout, join, sample, take_groups
 from chainlift.models.protocol import Cache, SequenceModel
@@ -26,16 +26,16 @@ NUMBERS_AT_ONCE = 2**24  # of gradients added up in one message: bounds the memo
 
 def own_demonstrations(batch: MixtureBatch) -> MixtureBatch:
     """This process's share of a batch: the same part of the short ones and of the long ones."""
-    if processes.count() == 1:
+    if distributed.world_size() == 1:
         return batch
     return MixtureBatch(short=_own_part(batch.short), long=_own_part(batch.long))
 
 
 def own_groups(rollout: Rollout) -> tuple[Rollout, slice]:
     """This process's share of a rollout, whole groups, and the rows of the whole that it has."""
-    if processes.count() == 1:
+    if distributed.world_size() == 1:
         return rollout, slice(None)
-    prompts = processes.share(len(rollout.prompts))
+    prompts = distributed.shard(len(rollout.prompts))
     group_size = len(rollout.rows) // len(rollout.prompts)
     rows = slice(prompts.start * group_size, prompts.stop * group_size)
     if prompts.start == prompts.stop:
@@ -59,7 +59,7 @@ def sample_together(
 
     cache: of this process's share of the prompts; for the rest see learning/rollout.py.
     """
-    total, own = len(prompts), processes.share(len(prompts))
+    total, own = len(prompts), distributed.shard(len(prompts))
     if own.start == own.stop:
         mine = _nothing(prompts)
         if generator is not None:
@@ -77,15 +77,15 @@ def sample_together(
             draft=draft and replace(draft, responses=draft.responses[own]),
             among=(own.start, total),
         )
-    if processes.count() == 1:
+    if distributed.world_size() == 1:
         return mine
-    parts = [_moved(part, prompts.device) for part in processes.gathered(_moved(mine, torch.device("cpu")))]
+    parts = [_moved(part, prompts.device) for part in distributed.all_gather_objects(_moved(mine, torch.device("cpu")))]
     return join([part for part in parts if len(part.rows)], eos)
 
 
 def sum_gradients(model: nn.Module) -> None:
     """Leave in every process's `.grad` the sum of all processes' gradients; None only where all have none."""
-    if processes.count() == 1:
+    if distributed.world_size() == 1:
         return
     for parameters in _buckets(model):
         _sum_bucket(parameters)
@@ -105,7 +105,7 @@ def _buckets(model: nn.Module) -> Iterator[list[nn.Parameter]]:
 def _sum_bucket(parameters: list[nn.Parameter]) -> None:
     has = torch.tensor([parameter.grad is not None for parameter in parameters], device=parameters[0].device)
     grads = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
-    total = processes.add_up(torch.cat([*(grad.flatten() for grad in grads), has.to(grads[0].dtype)]))
+    total = distributed.all_reduce_sum(torch.cat([*(grad.flatten() for grad in grads), has.to(grads[0].dtype)]))
     *sums, counts = total.split([*(grad.numel() for grad in grads), len(parameters)])
     for parameter, value, number in zip(parameters, sums, counts.tolist(), strict=True):
         parameter.grad = value.view_as(parameter) if number else None
@@ -117,9 +117,9 @@ def whole_metrics(metrics: Mapping[str, float | None]) -> dict[str, float | None
     Losses, counts and the like add up; of what is called `..._max` the largest is taken; `..._fraction` is a share of
     the tokens counted in `scored`. None stays None: whether a number exists is a matter of the whole batch.
     """
-    if processes.count() == 1:
+    if distributed.world_size() == 1:
         return dict(metrics)
-    numbers = processes.numbers_of_all([0.0 if value is None else value for value in metrics.values()])
+    numbers = distributed.all_gather_numbers([0.0 if value is None else value for value in metrics.values()])
     parts = [dict(zip(metrics, row, strict=True)) for row in numbers]
     found: dict[str, float | None] = {}
     for name, value in metrics.items():
@@ -139,15 +139,17 @@ def whole_metrics(metrics: Mapping[str, float | None]) -> dict[str, float | None
 
 def whole_rows(chunks: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Tensors by name, whose first axis the processes share, put together in every process."""
-    if processes.count() == 1:
+    if distributed.world_size() == 1:
         return dict(chunks)
     device = next(iter(chunks.values())).device if chunks else torch.device("cpu")
-    parts = [part for part in processes.gathered({name: value.cpu() for name, value in chunks.items()}) if part]
+    parts = [
+        part for part in distributed.all_gather_objects({name: value.cpu() for name, value in chunks.items()}) if part
+    ]
     return {name: torch.cat([part[name] for part in parts]).to(device) for name in parts[0]}
 
 
 def _own_part(part: Demonstrations) -> Demonstrations:
-    own = processes.share(len(part.prompts))
+    own = distributed.shard(len(part.prompts))
     return Demonstrations(part.prompts[own], part.responses[own], part.mask[own])
 
 

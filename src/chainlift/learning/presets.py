@@ -46,12 +46,12 @@ class Objective(Settings):
     """Upper clip distance (ppo), or the bound itself (truncate)."""
     aggregate: Aggregate
     """How tokens and sequences are weighted."""
-    updates_per_round: int = Field(default=1, ge=1)
+    steps_per_round: int = Field(default=1, ge=1)
     """Updates from one round's samples."""
 
 
 PRESETS: dict[str, Objective] = {
-    "star": Objective(advantage="accept", ratio="none", clip="none", aggregate="token_mean", updates_per_round=4),
+    "star": Objective(advantage="accept", ratio="none", clip="none", aggregate="token_mean", steps_per_round=4),
     "reinforce": Objective(advantage="batch_mean", ratio="none", clip="none", aggregate="sequence_sum"),
     "rloo": Objective(advantage="leave_one_out", ratio="sequence", aggregate="sequence_mean"),
     "grpo": Objective(advantage="group_zscore", aggregate="sequence_mean"),

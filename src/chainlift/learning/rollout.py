@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from chainlift.learning.draft import Draft, Sampling, follow
-from chainlift.learning.written import Written, choose
+from chainlift.learning.draft import Draft, Sampling, verify_drafts
+from chainlift.learning.response_buffer import ResponseBuffer, inverse_cdf_sample
 from chainlift.models import savings
 from chainlift.models.protocol import Cache, SequenceModel, split_prompts
 
@@ -84,8 +84,8 @@ def sample(
         start, total = (0, len(prompts)) if among is None else among
         uniform = torch.rand(total * group_size, max_tokens, generator=generator)
         uniform = uniform[start * group_size :][: len(rows)].to(prompts.device)
-    written = Written(len(rows), max_tokens, eos, prompts.device)
-    try_at = draft.after if draft is not None and savings.on("drafts") else None
+    written = ResponseBuffer(len(rows), max_tokens, eos, prompts.device)
+    try_at = draft.start if draft is not None and savings.on("drafts") else None
     count_every = 1 if prompts.device.type in COUNTS_AT_ONCE else COUNT_EVERY
 
     batch = torch.arange(len(rows), device=prompts.device)  # the rows in the decoder
@@ -98,7 +98,7 @@ def sample(
     for t in range(max_tokens):
         if draft is not None and t == try_at:
             sampling = Sampling(model, cache, prompts, rows, uniform, temperature)
-            ended = follow(sampling, batch[running], written, draft)
+            ended = verify_drafts(sampling, batch[running], written, draft)
             running &= ~torch.isin(batch, ended)
         if t % count_every == 0 or t == try_at:
             num_running = int(running.sum())
@@ -115,7 +115,7 @@ def sample(
         if t == 0 and together:
             decoder.spread(group_size)
             log_probs = log_probs.repeat_interleave(group_size, dim=0)
-        tokens = choose(log_probs, None if uniform is None else uniform[batch, t])
+        tokens = inverse_cdf_sample(log_probs, None if uniform is None else uniform[batch, t])
         written.add(batch, t, tokens[:, None], log_probs[:, None], running.long())
         running &= tokens != eos
     longest = int(written.num_actions.max())

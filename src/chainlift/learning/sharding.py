@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 import torch
 from torch import Tensor, nn
 
-from chainlift import processes
+from chainlift import distributed
 
 if TYPE_CHECKING:
     from torch.distributed.device_mesh import DeviceMesh
@@ -35,7 +35,7 @@ def shard(model: Some) -> Some:
     """Self, its weights divided between the processes that work together; ValueError where this one is alone."""
     from torch.distributed.fsdp import fully_shard
 
-    if processes.count() == 1:
+    if distributed.world_size() == 1:
         raise ValueError("--shard divides a model between processes: start several of them by torchrun")
     fully_shard(model, mesh=_mesh(next(model.parameters()).device.type), reshard_after_forward=False)
     return model
@@ -98,4 +98,4 @@ def _mesh(device: str) -> DeviceMesh:
     """All processes in a row."""
     from torch.distributed.device_mesh import init_device_mesh
 
-    return init_device_mesh(device, (processes.count(),))
+    return init_device_mesh(device, (distributed.world_size(),))

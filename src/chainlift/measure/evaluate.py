@@ -16,7 +16,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from chainlift import processes
+from chainlift import distributed
 from chainlift.learning import parallel
 from chainlift.learning.draft import Draft
 from chainlift.learning.rollout import Rollout, join, take_groups
@@ -103,7 +103,7 @@ def answer(
 def _draft(task: Task, prompts: Tensor) -> Draft:
     """The gold chains, tried where responses have grown longer than short ones."""
     resume = task.resume if isinstance(task, Resumes) else None
-    return Draft(task.gold(prompts, long=True), after=task.short_length + 1, resume=resume)
+    return Draft(task.gold(prompts, long=True), start=task.short_length + 1, resume=resume)
 
 
 @torch.no_grad()
@@ -129,7 +129,7 @@ def measure(
     device = next(model.parameters()).device
     greedy, sampled, odds, lengths = [], [], [], []
     for chunk in prompts.to(device).split(ROWS_AT_ONCE):
-        mine = chunk[processes.share(len(chunk))]
+        mine = chunk[distributed.shard(len(chunk))]
         cache = model.prefill(split_prompts(mine)[0]) if len(mine) else []  # read by all three
         greedy.append(answer(model, task, chunk, cache=cache).verdict)
         lengths.append(prompt_lengths(task, chunk))

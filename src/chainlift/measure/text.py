@@ -9,20 +9,20 @@ from typing import Any
 import numpy as np
 import torch
 
-from chainlift import processes
+from chainlift import distributed
 from chainlift.learning import advantage
 from chainlift.measure.evaluate import EvaluateSettings, describe
 from chainlift.measure.statistics import pass_at_k, wilson
 from chainlift.models.pretrained.generation import Response, longest_prompt, respond
 from chainlift.models.pretrained.loading import LanguageModel
-from chainlift.models.pretrained.opening import opening_probabilities
+from chainlift.models.pretrained.long_prefix import long_prefix_probabilities
 from chainlift.models.pretrained.sampling_memory import rows_read
 from chainlift.seeding import stream
 from chainlift.tasks.base import Verdict
 from chainlift.text.grading.grade import Grader
 from chainlift.text.problem import Problem
 from chainlift.text.task import TextTask
-from chainlift.text.templates import content, is_long, long_opening
+from chainlift.text.templates import content, is_long, long_prefix
 from chainlift.text.verdict import as_verdict
 
 OPENED = ("n", "accuracy", "accuracy_ci95", "length_median", "length_mean", "long_share", "unfinished_share")
@@ -51,7 +51,7 @@ class Evaluator:
     model: LanguageModel
     task: TextTask
     grader: Grader
-    rows_at_once: int = 64
+    batch_rows: int = 64
     """Most responses sampled at once."""
     gib: float = 8.0
     """Memory (GiB) that the cache and the logits of a batch may take."""
@@ -82,14 +82,14 @@ class Evaluator:
             temperature=temperature,
             seed=seed,
             name=name,
-            rows_at_once=self.rows_at_once,
+            batch_rows=self.batch_rows,
             gib=self.gib,
             bfloat16=self.bfloat16,
             check=self.check,
         )
         # By one process for all: a comparison that takes too long in one need not do so in another.
         texts, answers = [response.text for response in responses], [problem.answer for problem in problems]
-        grades = processes.first_says(lambda: self.grader.grade_all(texts, answers))
+        grades = distributed.run_on_rank0(lambda: self.grader.grade_all(texts, answers))
         template = self.task.settings.template
         return [
             GradedResponse(problem, response, grade.is_right and response.finished, is_long(response.text, template))
@@ -112,7 +112,7 @@ def measure(
     """{greedy, sampled, grader} on problems drawn by the stream `name` at `step`.
 
     with_more: pass@k if the settings ask for it, and where long forms have an opening of their own its probability as
-    `opening`, and as `opened` greedy responses that are made to begin with it: what the model can do if it is not asked
+    `long_prefix`, and as `forced_long` greedy responses that are made to begin with it: what the model can do if it is not asked
     to choose.
     """
     chosen = draw(problems, num_problems, seed=seed, name=f"{name}/prompts", step=step)
@@ -128,10 +128,10 @@ def measure(
         table["sampled"] |= _pass_at_k(
             evaluator, asked, samples, temperature=temperature, seed=seed, name=f"{name}/pass-at-k/{step}"
         )
-    opening = long_opening(evaluator.task.settings.template)
+    opening = long_prefix(evaluator.task.settings.template)
     if with_more and opening:
         opened = evaluator.answer(chosen, temperature=None, seed=seed, name=name, opening=opening)
-        table["opened"] = {key: value for key, value in table_of(opened).items() if key in OPENED}
+        table["forced_long"] = {key: value for key, value in table_of(opened).items() if key in OPENED}
         table["opening"] = _opening(evaluator, chosen, opening, temperature)
     table["grader"] = evaluator.grader.counts()
     return table
@@ -190,13 +190,13 @@ def _opening(evaluator: Evaluator, problems: Sequence[Problem], opening: str, te
     model, tokenizer = evaluator.model
     prompts = [content(evaluator.task.prompt(problem)) for problem in problems]
     tokens = longest_prompt([f"{prompt}{opening}" for prompt in prompts], tokenizer)
-    probabilities = opening_probabilities(
+    probabilities = long_prefix_probabilities(
         model,
         tokenizer,
         prompts,
         opening,
         temperature=temperature,
-        rows_at_once=min(evaluator.rows_at_once, rows_read(model.config, tokens, evaluator.gib)),
+        batch_rows=min(evaluator.batch_rows, rows_read(model.config, tokens, evaluator.gib)),
         bfloat16=evaluator.bfloat16,
     )
     return {

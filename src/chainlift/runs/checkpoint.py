@@ -21,7 +21,7 @@ from typing import Any
 from safetensors import SafetensorError
 from torch import Tensor
 
-from chainlift import processes, reading
+from chainlift import distributed, reading
 from chainlift.learning import sharding
 from chainlift.learning.optimizer import Optimizer
 from chainlift.models import checksums, families, tensors
@@ -77,7 +77,7 @@ def save(
     """
     target = checkpoints / f"{state.stage}-{state.step}"
     model, averages = _whole(model, task), _optimizer_tensors(model, optimizer)
-    if not processes.is_first():
+    if not distributed.is_rank0():
         return target
 
     def write(folder: Path) -> None:
@@ -159,7 +159,7 @@ def restore(folder: Path, model: Model, optimizer: Optimizer | None) -> TrainerS
 
     The first of the processes that work together reads the folder and tells the others what is in it.
     """
-    weights, averages, state = processes.first_says(lambda: _read(folder, model, optimizer))
+    weights, averages, state = distributed.run_on_rank0(lambda: _read(folder, model, optimizer))
     sharding.fill(model, weights)
     if optimizer is not None:
         _fill_optimizer(model, optimizer, averages)
@@ -168,7 +168,7 @@ def restore(folder: Path, model: Model, optimizer: Optimizer | None) -> TrainerS
 
 def load_weights(folder: Path, model: Model) -> None:
     """Fill the model from a folder that holds its weights, and need hold nothing else."""
-    sharding.fill(model, processes.first_says(lambda: model_folder.read_weights(folder, model)))
+    sharding.fill(model, distributed.run_on_rank0(lambda: model_folder.read_weights(folder, model)))
 
 
 def _read(

@@ -22,7 +22,7 @@ from chainlift.models import checksums
 from chainlift.models.checksums import CHECKSUMS
 
 TEMPORARY = ".tmp-"
-ASIDE = ".old-"
+REPLACED_PREFIX = ".old-"
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -60,7 +60,7 @@ def put_in_place(temporary: Path, target: Path) -> None:
 
     If a kill comes while an old folder is replaced, `clean_up` puts it back.
     """
-    aside = target.parent / f"{ASIDE}{target.name}"
+    aside = target.parent / f"{REPLACED_PREFIX}{target.name}"
     seal(temporary)
     if target.exists():
         target.rename(aside)
@@ -97,8 +97,10 @@ def whole_folders(parent: Path) -> dict[str, Path]:
     if not parent.is_dir():
         return {}
     found = {path.name: path for path in parent.iterdir() if is_whole(path)}
-    aside = {name.removeprefix(ASIDE): path for name, path in found.items() if name.startswith(ASIDE)}
-    named = {name: path for name, path in found.items() if not name.startswith((TEMPORARY, ASIDE))}
+    aside = {
+        name.removeprefix(REPLACED_PREFIX): path for name, path in found.items() if name.startswith(REPLACED_PREFIX)
+    }
+    named = {name: path for name, path in found.items() if not name.startswith((TEMPORARY, REPLACED_PREFIX))}
     return aside | named
 
 
@@ -128,8 +130,8 @@ def clean_up(folder: Path) -> None:
     if not folder.is_dir():
         return
     for path in sorted(folder.iterdir()):
-        if path.name.startswith(ASIDE):
-            target = folder / path.name.removeprefix(ASIDE)
+        if path.name.startswith(REPLACED_PREFIX):
+            target = folder / path.name.removeprefix(REPLACED_PREFIX)
             if target.exists():
                 discard(path)
             else:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 import chainlift
-from chainlift import processes
+from chainlift import distributed
 from chainlift.launcher import cores
 
 PACKAGES = ("torch", "numpy", "pydantic", "safetensors", "transformers", "trl")
@@ -31,7 +31,7 @@ def describe(device: str | None = None) -> dict[str, Any]:
         "cpus": cores(),
         "device": device or pick_device("auto"),
         "threads": torch.get_num_threads(),
-        "processes": processes.count(),
+        "processes": distributed.world_size(),
         "packages": {name: _version(name) for name in PACKAGES},
     }
 
@@ -61,11 +61,11 @@ def device_note(name: str) -> str | None:
 def own_device(name: str) -> str:
     """`pick_device`, and of several GPUs the one that belongs to this process of those launched together."""
     device = pick_device(name)
-    if device != "cuda" or processes.launched() == 1:
+    if device != "cuda" or distributed.launched() == 1:
         return device
-    number, there = processes.local_rank(), torch.cuda.device_count()
+    number, there = distributed.local_rank(), torch.cuda.device_count()
     if number >= there:
-        raise ValueError(f"device: {processes.local_count()} processes on this machine, which has {there} GPUs")
+        raise ValueError(f"device: {distributed.local_count()} processes on this machine, which has {there} GPUs")
     torch.cuda.set_device(number)
     return f"cuda:{number}"
 
@@ -86,8 +86,8 @@ def check_compiler(device: torch.device) -> None:
 
 def use_threads(threads: int | None) -> None:
     """Compute with so many threads; None: torch's choice or, beside other processes, this one's part of the cores."""
-    if threads is None and processes.local_count() > 1:
-        threads = max(cores() // processes.local_count(), 1)
+    if threads is None and distributed.local_count() > 1:
+        threads = max(cores() // distributed.local_count(), 1)
     if threads is not None:
         torch.set_num_threads(threads)
 

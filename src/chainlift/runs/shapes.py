@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 from chainlift import reading
 
-MEASURED = ("greedy_", "sampled_", "exact_", "decision_", "opened_", "opening_")
+MEASURED = ("greedy_", "sampled_", "exact_", "decision_", "forced_long_", "long_prefix_")
 """How the names of what was measured begin, in a stage's summary."""
 Limits = Annotated[list[float], Len(2, 2)]
 

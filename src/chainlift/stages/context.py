@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from chainlift import processes
+from chainlift import distributed
 from chainlift.learning import sharding
 from chainlift.learning.optimizer import Optimizer
 from chainlift.measure.evaluate import Answers, answer, measure
@@ -84,7 +84,7 @@ class Context(RunContext):
         """The time now, after writing a checkpoint; `since`: when the state's seconds were last brought up to date."""
         now = time.monotonic()
         state.seconds += now - since
-        if processes.is_first():
+        if distributed.is_rank0():
             state.lengths = self.folder.lengths()
         checkpoint.save(self.folder.checkpoints, state, model, self.task, optimizer, stays=place.stays)
         self.mirror_new_rows()
@@ -130,7 +130,7 @@ class Context(RunContext):
         advantages: torch.Tensor | None = None,
     ) -> None:
         """Append the first responses to rollouts.jsonl."""
-        if not processes.is_first():
+        if not distributed.is_rank0():
             return
         rows = self._responses(state, kind, mode, answers, rewards=rewards, advantages=advantages)
         self.folder.append("rollouts.jsonl", rows)

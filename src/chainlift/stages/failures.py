@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 from chainlift import memory
-from chainlift.processes import PeerLost
+from chainlift.distributed import PeerLost
 from chainlift.runs import durable
 from chainlift.visible import one_line
 

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from chainlift import memory, processes, reading
+from chainlift import distributed, memory, reading
 from chainlift.measure.evaluate import answer, measure
 from chainlift.measure.samples import records
 from chainlift.models.hub import model_folder
@@ -98,7 +98,7 @@ def evaluate(
     if split != "test" or pass_at_k is not None:
         raise ValueError("--split and --pass-at-k are of language models")
     num_prompts = PROMPTS if num_prompts is None else num_prompts
-    processes.join(torch.device(environment.own_device("auto")))
+    distributed.join(torch.device(environment.own_device("auto")))
     model, task = load(target, trust=trust)
     if changes:
         task = _changed(model, task, changes)

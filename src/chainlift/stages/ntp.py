@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, model_validator
 
-from chainlift import processes
+from chainlift import distributed
 from chainlift.learning import averaging, next_token, parallel, sharding
 from chainlift.learning.next_token import LossWeighting
 from chainlift.learning.optimizer import OptimizerSettings, apply_gradients, make_optimizer
@@ -145,7 +145,7 @@ class NextTokenPrediction(OptimizerSettings, Stage):
         if self.match_tokens is None:
             return self.total_steps or 0, 0
         checkpoints, other = context.folder.checkpoints, self.match_tokens
-        matched = processes.first_says(lambda: checkpoint.end(checkpoints, other))
+        matched = distributed.run_on_rank0(lambda: checkpoint.end(checkpoints, other))
         needed = int(matched.tokens * self.token_ratio)
         return enough_steps(context.task, place.mixture, self.batch_size, needed), needed
 

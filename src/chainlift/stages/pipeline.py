@@ -10,11 +10,11 @@ from typing import Any
 
 import torch
 
-from chainlift import processes, yaml_text
+from chainlift import distributed, yaml_text
 from chainlift.models import families
 from chainlift.models.pretrained import loading
 from chainlift.reading import StrPath
-from chainlift.runs import environment, together
+from chainlift.runs import environment, shared_folder
 from chainlift.runs.reporter import Reporter, Silent
 from chainlift.runs.store import RunFolder
 from chainlift.stages import sharing
@@ -65,26 +65,26 @@ def run(
     """
     out = Path(out)
     device, reporter = _begin(recipe, reporter, shard=shard)
-    folder = together.opened(out / recipe.run_id, recipe.model_dump(mode="json"), recipe.digest, fresh=fresh)
+    folder = shared_folder.open_folder(out / recipe.run_id, recipe.model_dump(mode="json"), recipe.digest, fresh=fresh)
     context = _context(recipe, folder, reporter, device, shard=shard)
     with _held(context, wait=wait), closing(context):
-        if processes.from_first(folder.done):
-            processes.first_says(lambda: _must_be_same(recipe, folder))
+        if distributed.broadcast(folder.done):
+            distributed.run_on_rank0(lambda: _must_be_same(recipe, folder))
             reporter.say(f"{recipe.run_id} is done already")
             context.mirror_what_is_there()
         else:
-            processes.first_says(lambda: folder.write_environment(environment.describe(device.type)))
+            distributed.run_on_rank0(lambda: folder.write_environment(environment.describe(device.type)))
             expected = expectation(predicted(recipe), with_rl=_has_predicted_rl(recipe))
             if expected is not None:
                 reporter.say(expected)
             if fresh:
-                processes.first_says(lambda: sharing.forget(recipe, out))
+                distributed.run_on_rank0(lambda: sharing.forget(recipe, out))
             with stop_on_signals(context.stop), context.mirrored():
                 for name in recipe.stages:
                     sharing.carry_out(context, name, out, fresh=fresh)
-            processes.first_says(lambda: folder.finish(summarise(recipe, folder)))
-        report = None if page is None else processes.first_says(lambda: page(folder.path, reporter.say))
-    return Result(folder.path, processes.first_says(folder.summary), report)
+            distributed.run_on_rank0(lambda: folder.finish(summarise(recipe, folder)))
+        report = None if page is None else distributed.run_on_rank0(lambda: page(folder.path, reporter.say))
+    return Result(folder.path, distributed.run_on_rank0(folder.summary), report)
 
 
 @contextmanager
@@ -92,7 +92,7 @@ def _held(context: RunContext, *, wait: bool) -> Iterator[None]:
     """Hold the run's folder; Ctrl-C ends the waiting for it as it ends a stage, by Interrupted."""
     with ExitStack() as held:
         with stop_on_signals(context.stop):
-            held.enter_context(together.hold(context.folder, wait=wait, meanwhile=context.stop_if_asked))
+            held.enter_context(shared_folder.lock(context.folder, wait=wait, meanwhile=context.stop_if_asked))
         yield
 
 
@@ -141,10 +141,10 @@ def _begin(recipe: Recipe, reporter: Reporter, *, shard: bool = False) -> tuple[
         loading.need_extra()
     if shard and recipe.is_text:
         raise ValueError("--shard divides models of symbols; language models are divided by accelerate launch")
-    processes.join(device)
-    if shard and processes.count() == 1:
+    distributed.join(device)
+    if shard and distributed.world_size() == 1:
         raise ValueError("--shard divides a model between processes: start several of them with torchrun")
-    reporter = reporter if processes.is_first() else Silent()
+    reporter = reporter if distributed.is_rank0() else Silent()
     if (note := environment.device_note(recipe.device)) is not None:
         reporter.say(note)
     return device, reporter

@@ -53,9 +53,9 @@ class ReinforcementLearning(OptimizerSettings, Stage):
     """P: new prompts a round."""
     group_size: int = Field(default=8, ge=1)
     """G: samples per prompt."""
-    updates: int = Field(default=40, ge=1)
+    steps: int = Field(default=40, ge=1)
     """Optimizer updates in all."""
-    updates_per_round: int | None = Field(default=None, ge=1)
+    steps_per_round: int | None = Field(default=None, ge=1)
     """Updates from one round's samples; default: the algorithm's, 4 for star and 1 for the other shipped ones."""
     minibatches: int = Field(default=1, ge=1)
     """Parts into which a round's samples are shuffled, one an update."""
@@ -125,27 +125,27 @@ class ReinforcementLearning(OptimizerSettings, Stage):
         return preset(self.algorithm).model_copy(update={k: v for k, v in chosen.items() if v is not None})
 
     @property
-    def updates_a_round(self) -> int:
+    def steps_a_round(self) -> int:
         """Updates from one round's samples, default filled in."""
-        return self.objective.updates_per_round
+        return self.objective.steps_per_round
 
     @property
     def num_rounds(self) -> int:
         """Rounds of sampling."""
-        return -(-self.updates // self.updates_a_round)
+        return -(-self.steps // self.steps_a_round)
 
     @property
     def total_steps(self) -> int | None:
         """Updates of the stage."""
-        return self.updates
+        return self.steps
 
     def can_stop(self, step: int) -> bool:
         """At the end of a round."""
-        return step % self.updates_a_round == 0 or step == self.updates
+        return step % self.steps_a_round == 0 or step == self.steps
 
     def counts(self, state: TrainerState) -> dict[str, Any]:
         """Updates done, and responses sampled."""
-        return {"algorithm": self.algorithm, "updates": state.step, "rollouts": state.sequences}
+        return {"algorithm": self.algorithm, "steps": state.step, "rollouts": state.sequences}
 
     def prompts_drawn(self, state: TrainerState) -> int:
         """One for each group of samples."""
@@ -160,7 +160,7 @@ class ReinforcementLearning(OptimizerSettings, Stage):
     def seconds(self, stopwatch: Stopwatch) -> float | None:
         """At most, as every response is taken to be long."""
         sampled, updated = stopwatch.policy_round(self)
-        return self.num_rounds * sampled + self.updates * updated / self.minibatches
+        return self.num_rounds * sampled + self.steps * updated / self.minibatches
 
     def num_evaluations(self, evaluate: EvaluateSettings) -> tuple[int, int]:
         """One every `evaluate.every_rounds` rounds, with full numbers of prompts at both ends."""
@@ -183,10 +183,10 @@ class ReinforcementLearning(OptimizerSettings, Stage):
             return
 
         since = time.monotonic()
-        with context.reporter.stage(place.title, state.step, self.updates):
+        with context.reporter.stage(place.title, state.step, self.steps):
             if state.step == 0:
                 preflight(context, state, model, self)
-            while state.step < self.updates:
+            while state.step < self.steps:
                 if state.round % recipe.evaluate.every_rounds == 0:
                     context.evaluate(state, model, final=False, show=state.round == 0)
 
@@ -216,7 +216,7 @@ class ReinforcementLearning(OptimizerSettings, Stage):
                     assert start_model is not None
                     with sharding.whole(start_model), context.precision():
                         start_logp = sample_logp(start_model, own, self.temperature)
-                for update in range(min(self.updates_a_round, self.updates - state.step)):
+                for update in range(min(self.steps_a_round, self.steps - state.step)):
                     rows = minibatch_rows(context, self, state, update, len(advantages))
                     weights, kl_weights = row_weights(context, answers, advantages, rows, self)
                     batch = PolicyBatch(
@@ -235,7 +235,7 @@ class ReinforcementLearning(OptimizerSettings, Stage):
                     metrics = parallel.whole_metrics(metrics)
                     metrics.pop("scored")
                     state.tokens += int(metrics.pop("tokens") or 0)
-                    moved = apply_gradients(model, optimizer, self, state.step, self.updates)
+                    moved = apply_gradients(model, optimizer, self, state.step, self.steps)
                     state.step += 1
                     row = context.record(
                         state, "update", {"round": state.round, **round_metrics, **metrics, **demonstrated, **moved}

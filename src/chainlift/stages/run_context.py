@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from chainlift import processes
+from chainlift import distributed
 from chainlift.runs import checkpoint
 from chainlift.runs.checkpoint import TrainerState
 from chainlift.runs.reporter import Reporter
@@ -61,7 +61,7 @@ class RunContext(ABC):
     @contextmanager
     def mirrored(self) -> Iterator[None]:
         """Mirror what is recorded to the tracker that the recipe names, if any."""
-        if self.recipe.track is not None and processes.is_first():
+        if self.recipe.track is not None and distributed.is_rank0():
             config = self.recipe.model_dump(mode="json")
             self.mirror = Mirror(self.folder, self.recipe.track, config, self.reporter.say)
         try:
@@ -80,7 +80,7 @@ class RunContext(ABC):
     def mirror_what_is_there(self) -> None:
         """Mirror the record of a finished run, as far as it has not been, to the tracker that the recipe names."""
         name = self.recipe.track
-        if name is None or not processes.is_first():
+        if name is None or not distributed.is_rank0():
             return
         if is_whole(self.folder, name):
             self.reporter.say(f"{name} has all of it already")
@@ -91,19 +91,19 @@ class RunContext(ABC):
     def lengths_before(self, place: Place) -> dict[str, int]:
         """Bytes of the folder's appended files where the stage's own records begin."""
         after = place.after
-        return {} if after is None else processes.first_says(lambda: checkpoint.read_state(after).lengths)
+        return {} if after is None else distributed.run_on_rank0(lambda: checkpoint.read_state(after).lengths)
 
     def record(self, state: TrainerState, kind: str, metrics: dict[str, Any]) -> dict[str, Any]:
         """The row just appended to metrics.jsonl."""
         row = state.row(kind, metrics)
-        if processes.is_first():
+        if distributed.is_rank0():
             self.folder.append("metrics.jsonl", [row])
         return row
 
     def evaluate(self, state: TrainerState, model: Any, *, final: bool, show: bool) -> None:
         """Measure the model on evaluation prompts and record it; `show` takes the full number of prompts."""
         rows = self.measured(state, model, final=final, show=show)
-        if processes.is_first():
+        if distributed.is_rank0():
             for file, appended in rows.items():
                 self.folder.append(file, appended)
         self.reporter.evaluation(rows["metrics.jsonl"][0])
@@ -113,20 +113,20 @@ class RunContext(ABC):
 
         A new state follows the records before the stage. The folder's files are cut back to what the state knows.
         """
-        newest = processes.first_says(lambda: checkpoint.latest(self.folder.checkpoints, place.name))
+        newest = distributed.run_on_rank0(lambda: checkpoint.latest(self.folder.checkpoints, place.name))
         if newest is not None:
-            state = processes.first_says(lambda: checkpoint.read_state(newest))
+            state = distributed.run_on_rank0(lambda: checkpoint.read_state(newest))
         else:
             state = TrainerState(place.name, lengths=self.lengths_before(place), identity=place.digest)
         # Behind a finished stage may stand the records of the next one.
         if not state.finished:
-            processes.first_says(lambda: self.folder.rewind(state.lengths))
+            distributed.run_on_rank0(lambda: self.folder.rewind(state.lengths))
         return state, newest
 
     @property
     def stopping(self) -> bool:
         """Whether the user has pressed Ctrl-C; all processes that work together agree, and must all ask."""
-        return processes.any_of_all(self.stop.is_set())
+        return distributed.any_rank(self.stop.is_set())
 
     def stop_if_asked(self) -> None:
         """Raise Interrupted once the user has pressed Ctrl-C; for all processes at once, as above."""

@@ -16,11 +16,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from chainlift import processes, reading
+from chainlift import distributed, reading
 from chainlift.measure.evaluate import EvaluateSettings
 from chainlift.measure.occasions import at_the_end
 from chainlift.models import checksums
-from chainlift.runs import checkpoint, durable, environment, together
+from chainlift.runs import checkpoint, durable, environment, shared_folder
 from chainlift.runs.lock import InUse
 from chainlift.runs.store import APPENDED, RunFolder
 from chainlift.stages import chain
@@ -36,12 +36,12 @@ def place_of(context: RunContext, name: str) -> Place:
     recipe, checkpoints = context.recipe, context.folder.checkpoints
     stage, names = recipe.stages[name], list(recipe.stages)
     before = names[: names.index(name)]
-    after = processes.first_says(lambda: checkpoint.latest(checkpoints, before[-1])) if before else None
+    after = distributed.run_on_rank0(lambda: checkpoint.latest(checkpoints, before[-1])) if before else None
     other, step = chain.split(stage.start, recipe.stages)
     base = recipe.stages.get(other or "")
     return Place(
         name=name,
-        digest=processes.first_says(lambda: recipe.stage_digest(name)),
+        digest=distributed.run_on_rank0(lambda: recipe.stage_digest(name)),
         stage=stage,
         start=_start(context, name, other, step),
         after=after,
@@ -59,23 +59,23 @@ def carry_out(context: RunContext, name: str, out: Path, *, fresh: bool = False)
     place, checkpoints = place_of(context, name), context.folder.checkpoints
     digest = place.digest
     shared = _opened(context, name, folder_of(out, name, digest, context.recipe.seed), digest, fresh=fresh)
-    inside = processes.first_says(lambda: checkpoint.latest(checkpoints, name))
-    processes.first_says(lambda: must_be_same(context.folder, name, digest))
-    if inside is not None and processes.first_says(lambda: checkpoint.read_state(inside).finished):
-        if not processes.first_says(lambda: shared.done):
+    inside = distributed.run_on_rank0(lambda: checkpoint.latest(checkpoints, name))
+    distributed.run_on_rank0(lambda: must_be_same(context.folder, name, digest))
+    if inside is not None and distributed.run_on_rank0(lambda: checkpoint.read_state(inside).finished):
+        if not distributed.run_on_rank0(lambda: shared.done):
             _share_late(context, place, shared, digest)
         return
-    processes.first_says(lambda: _leave_out_later(context, name))
-    with together.hold(shared, wait=True, meanwhile=_waiting(context, place)):
-        if not fresh and processes.first_says(lambda: shared.done and _holds(shared, place)):
+    distributed.run_on_rank0(lambda: _leave_out_later(context, name))
+    with shared_folder.lock(shared, wait=True, meanwhile=_waiting(context, place)):
+        if not fresh and distributed.run_on_rank0(lambda: shared.done and _holds(shared, place)):
             context.reporter.say(f"{place.title}: taken from {shared.path}")
             _take(context, place, shared)
         else:
-            kept = processes.first_says(lambda: checkpoint.steps(shared.checkpoints, name) if shared.done else {})
+            kept = distributed.run_on_rank0(lambda: checkpoint.steps(shared.checkpoints, name) if shared.done else {})
             place = replace(place, needed=place.needed | kept.keys())  # others may start from them
             place.stage.train(context, place)
             before = context.lengths_before(place)
-            processes.first_says(lambda: _publish(context, place, shared, digest, before))
+            distributed.run_on_rank0(lambda: _publish(context, place, shared, digest, before))
 
 
 def _waiting(context: RunContext, place: Place) -> Callable[[], None]:
@@ -138,7 +138,7 @@ def _start(context: RunContext, name: str, other: str | None, step: int | None) 
         return None
     if other not in context.recipe.stages:
         return Path(other)
-    kept = processes.first_says(lambda: checkpoint.steps(context.folder.checkpoints, other))
+    kept = distributed.run_on_rank0(lambda: checkpoint.steps(context.folder.checkpoints, other))
     if not kept or (step is not None and step not in kept):
         wanted = "checkpoint" if step is None else f"checkpoint of step {step}"
         there = ", ".join(map(str, kept)) or "none"
@@ -162,7 +162,7 @@ def _opened(context: RunContext, name: str, path: Path, digest: str, *, fresh: b
                 raise
             return RunFolder.open(path, content, digest, fresh=True)
 
-    return processes.first_says(open_it)
+    return distributed.run_on_rank0(open_it)
 
 
 def _holds(shared: RunFolder, place: Place) -> bool:
@@ -211,8 +211,8 @@ def _share_late(context: RunContext, place: Place, shared: RunFolder, digest: st
             _publish(context, place, shared, digest, before)
 
     try:
-        with together.hold(shared, wait=False):
-            processes.first_says(publish)
+        with shared_folder.lock(shared, wait=False):
+            distributed.run_on_rank0(publish)
     except InUse:
         return
 
@@ -240,7 +240,7 @@ def _take(context: RunContext, place: Place, shared: RunFolder) -> None:
             elif place.stays(step):
                 checkpoint.copy(source, target, lambda n, file: n + before.get(file, 0))
 
-    processes.first_says(copy)
+    distributed.run_on_rank0(copy)
     context.mirror_new_rows()
 
 
@@ -254,10 +254,10 @@ def _measured_again(context: RunContext, place: Place, shared: RunFolder) -> dic
         same = at_the_end(_measured_by(shared)) == at_the_end(wanted)
         return None if same else checkpoint.latest(shared.checkpoints, place.name)
 
-    folder = processes.first_says(newest)
+    folder = distributed.run_on_rank0(newest)
     if folder is None:
         return None
-    model, state = context.opened(folder), processes.first_says(lambda: checkpoint.read_state(folder))
+    model, state = context.opened(folder), distributed.run_on_rank0(lambda: checkpoint.read_state(folder))
     context.reporter.say(f"{place.title}: measured again, on {context.recipe.evaluate.prompts} prompts")
     return context.measured(state, model, final=True, show=True)
 

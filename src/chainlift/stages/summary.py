@@ -38,8 +38,8 @@ MODES = {
         "go_on_log_odds",
         "go_on_elsewhere_log_odds",
     ),
-    "opened": ("accuracy",),
-    "opening": ("probability",),
+    "forced_long": ("accuracy",),
+    "long_prefix": ("probability",),
 }
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from chainlift import processes
+from chainlift import distributed
 from chainlift.learning.reward import REWARDS, try_on
 from chainlift.measure.evaluate import EvaluateSettings
 from chainlift.models.pretrained.generation import longest_prompt
@@ -52,9 +52,9 @@ class TextReinforcementLearning(TrlStage):
     """P: problems of a round."""
     group_size: int = Field(default=8, ge=1)
     """G: samples of a problem; at least 2 but for star."""
-    updates: int = Field(default=60, ge=1)
+    steps: int = Field(default=60, ge=1)
     """Optimizer updates in all."""
-    updates_per_round: int = Field(default=8, ge=1)
+    steps_per_round: int = Field(default=8, ge=1)
     """star: updates of a round, on what it kept; the others make one update of each round."""
     restart: bool = False
     """star: begin every round's fit from the model that RL began with, as Zelikman et al. do, instead of going on."""
@@ -91,27 +91,27 @@ class TextReinforcementLearning(TrlStage):
         return self.prompts * self.group_size
 
     @property
-    def updates_a_round(self) -> int:
+    def steps_a_round(self) -> int:
         """Updates from one round's samples."""
-        return self.updates_per_round if self.algorithm == "star" else 1
+        return self.steps_per_round if self.algorithm == "star" else 1
 
     @property
     def num_rounds(self) -> int:
         """Rounds of sampling."""
-        return -(-self.updates // self.updates_a_round)
+        return -(-self.steps // self.steps_a_round)
 
     @property
     def total_steps(self) -> int | None:
         """Updates of the stage."""
-        return self.updates
+        return self.steps
 
     def can_stop(self, step: int) -> bool:
         """At the end of a round."""
-        return step % self.updates_a_round == 0 or step == self.updates
+        return step % self.steps_a_round == 0 or step == self.steps
 
     def counts(self, state: TrainerState) -> dict[str, Any]:
         """Updates done, and responses sampled."""
-        return {"algorithm": self.algorithm, "updates": state.step, "rollouts": state.sequences}
+        return {"algorithm": self.algorithm, "steps": state.step, "rollouts": state.sequences}
 
     def prompts_drawn(self, state: TrainerState) -> int:
         """One for each group of samples."""
@@ -127,7 +127,7 @@ class TextReinforcementLearning(TrlStage):
     def seconds(self, stopwatch: TextStopwatch) -> float | None:
         """At most, as every response is taken to be long."""
         sampled = self.num_rounds * self.rollouts * stopwatch.decoded_response()
-        return sampled + self.updates * self.rollouts / self.updates_a_round * stopwatch.sampled_sequence(self)
+        return sampled + self.steps * self.rollouts / self.steps_a_round * stopwatch.sampled_sequence(self)
 
     def num_evaluations(self, evaluate: EvaluateSettings) -> tuple[int, int]:
         """One every `evaluate.every_rounds` rounds, with full numbers of problems at both ends."""
@@ -184,11 +184,11 @@ class TextReinforcementLearning(TrlStage):
             show_start=True,
             passes=2,
         )
-        with context.reporter.stage(place.title, state.step, self.updates):
+        with context.reporter.stage(place.title, state.step, self.steps):
             if begun is None:
                 _preflight(context, place, self, model, tokenizer, state)
             trainer = _trainer(context, place, self, model, tokenizer, recorder)
-            training.run(trainer, recorder, begun, self.updates)
+            training.run(trainer, recorder, begun, self.steps)
             training.finish(context, place, recorder, trainer)
 
 
@@ -232,7 +232,7 @@ def _trainer(
     task, seed = context.task, context.recipe.seed
     chosen = [
         problem
-        for number in range(stage.updates)
+        for number in range(stage.steps)
         for problem in problems_of_round(task.problems[0], stage.prompts, seed=seed, stage=place.name, number=number)
     ]
     rows = [{"prompt": task.prompt(problem), "answer": problem.answer} for problem in chosen]
@@ -261,11 +261,11 @@ def arguments(context: TextContext, place: Place, stage: TextReinforcementLearni
     """What TRL's configuration of the algorithm is given; longest: tokens of the longest prompt."""
     from chainlift.stages.trl import pinned, training
 
-    if stage.prompts % processes.count():
+    if stage.prompts % distributed.world_size():
         raise ValueError(
-            f"{place.name}.prompts {stage.prompts} must be a multiple of the {processes.count()} processes"
+            f"{place.name}.prompts {stage.prompts} must be a multiple of the {distributed.world_size()} processes"
         )
-    common = training.arguments(context, place, batch_size=stage.rollouts, steps=stage.updates)
+    common = training.arguments(context, place, batch_size=stage.rollouts, steps=stage.steps)
     max_tokens = context.task.settings.max_tokens
     return {
         **common,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field, model_validator
 
-from chainlift import processes
+from chainlift import distributed
 from chainlift.measure.evaluate import EvaluateSettings
 from chainlift.models.pretrained.family import PretrainedSettings
 from chainlift.models.pretrained.generation import num_tokens
@@ -193,7 +193,7 @@ def _needed_tokens(context: TextContext, stage: SupervisedFinetuning) -> float |
     if stage.match_tokens is None:
         return None
     checkpoints, other = context.folder.checkpoints, stage.match_tokens
-    return processes.first_says(lambda: checkpoint.end(checkpoints, other)).tokens * stage.token_ratio
+    return distributed.run_on_rank0(lambda: checkpoint.end(checkpoints, other)).tokens * stage.token_ratio
 
 
 def _token_counts(task: TextTask, problems: Sequence[Problem], tokenizer: Any) -> list[tuple[int, int]]:

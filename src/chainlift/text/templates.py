@@ -102,7 +102,7 @@ def is_long(completion: Text, settings: TemplateSettings = DEFAULT) -> bool:
     return len(before.split()) > (0 if mark else 1)
 
 
-def long_opening(settings: TemplateSettings) -> str:
+def long_prefix(settings: TemplateSettings) -> str:
     """What every long completion begins with and no short one; empty where there is no such text."""
     return settings.marker_text if settings.marker == "long" and settings.template == "plain" else ""
 

@@ -95,17 +95,17 @@ def expected_update(
     """
     _check(algorithm, group_size, prompts)
     old = sampled_by or policy
-    gains = _gains(old.classes(setting), setting, algorithm, group_size, prompts)
+    advantages = _advantages(old.classes(setting), setting, algorithm, group_size, prompts)
     with np.errstate(invalid="ignore", over="ignore"):
         log_ratio = policy.log_probs(setting) - old.log_probs(setting)
     log_ratio = np.where(np.isfinite(log_ratio), log_ratio, 0.0)  # of tokens that are never sampled
     raised, lowered = (_slopes(log_ratio, sign, setting, algorithm) for sign in (1, -1))
-    pull = gains[0][:, None] * raised + gains[1][:, None] * lowered
+    pull = advantages[0][:, None] * raised + advantages[1][:, None] * lowered
     weights = _weights(old.classes(setting), setting, algorithm)
     return (weights[:, None] * pull * policy.scores(setting)).sum(axis=0)
 
 
-def _gains(
+def _advantages(
     classes: Array, setting: Setting, algorithm: Algorithm, group_size: int, prompts: int
 ) -> tuple[Array, Array]:
     """(3,) P(class) E[A | class], the part of positive advantages and that of negative ones."""

@@ -55,7 +55,7 @@ def policy_gradient_curve(
     rule: Rule = "normalised",
     group_size: int = 8,
     prompts: int = 32,
-    updates_per_round: int = 1,
+    steps_per_round: int = 1,
 ) -> MeanField:
     """The curve of an algorithm over len(steps) updates; update n has the step size steps[n].
 
@@ -64,13 +64,13 @@ def policy_gradient_curve(
     """
     if rule not in ("normalised", "gradient"):
         raise ValueError(f"rule is {rule!r}; allowed: normalised, gradient")
-    if updates_per_round < 1:
-        raise ValueError(f"updates_per_round is {updates_per_round}; allowed: 1 and more")
+    if steps_per_round < 1:
+        raise ValueError(f"steps_per_round is {steps_per_round}; allowed: 1 and more")
     policies = [start]
     sampled_by = start
     for number, step in enumerate(steps):
         policy = policies[-1]
-        if number % updates_per_round == 0:
+        if number % steps_per_round == 0:
             sampled_by = policy
         move = expected_update(
             policy, setting, algorithm, group_size=group_size, prompts=prompts, sampled_by=sampled_by

@@ -21,7 +21,7 @@ SMALL = (
     "task.max_tokens=12", "model.scratch.layers=1", "model.scratch.width=32", "model.scratch.heads=2",
     "model.scratch.mlp=64", "model.scratch.vocabulary=400", "pretrain.steps=6", "pretrain.batch_size=8",
     "pretrain.micro_batch_size=8", "pretrain.checkpoint_every=2", "posttrain.prompts=4", "posttrain.group_size=4",
-    "posttrain.micro_batch_size=8", "posttrain.updates=4", "posttrain.checkpoint_every=2", "continued_pretrain=null",
+    "posttrain.micro_batch_size=8", "posttrain.steps=4", "posttrain.checkpoint_every=2", "continued_pretrain=null",
     "evaluate.prompts=16", "evaluate.during=8", "evaluate.every=3", "evaluate.every_rounds=2", "device=cpu",
     "threads=1",
 )  # fmt: skip

@@ -177,7 +177,7 @@ def test_an_exported_run_is_its_newest_model_with_a_card(finished: Path, tmp_pat
 @pytest.mark.slow
 @pytest.mark.parametrize("algorithm", ["grpo", "star"])
 def test_two_processes_compute_what_one_does(tmp_path: Path, algorithm: str) -> None:
-    own = (f"posttrain.algorithm={algorithm}", "posttrain.updates_per_round=2", "pretrain.micro_batch_size=4")
+    own = (f"posttrain.algorithm={algorithm}", "posttrain.steps_per_round=2", "pretrain.micro_batch_size=4")
     arguments = ["-m", "chainlift", "run", "llm-tiny", *chosen(*own), "--out"]
     launch = ["-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1"]
     launch += ["--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]

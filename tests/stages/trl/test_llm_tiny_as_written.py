@@ -25,7 +25,7 @@ SHRUNK = [
     "task.max_tokens=12", "model.scratch.layers=1", "model.scratch.width=16", "model.scratch.heads=2",
     "model.scratch.mlp=32", "model.scratch.vocabulary=320", "pretrain.steps=12", "pretrain.batch_size=8",
     "pretrain.micro_batch_size=8", "pretrain.warmup=2", "pretrain.checkpoint_every=4", "posttrain.prompts=2",
-    "posttrain.group_size=4", "posttrain.updates=3", "posttrain.micro_batch_size=8", "posttrain.checkpoint_every=1",
+    "posttrain.group_size=4", "posttrain.steps=3", "posttrain.micro_batch_size=8", "posttrain.checkpoint_every=1",
     "evaluate.prompts=8", "evaluate.during=4", "evaluate.every=6", "evaluate.every_rounds=2", "device=cpu",
     "threads=1",
 ]  # fmt: skip

@@ -27,7 +27,7 @@ def test_trainers_sample_a_round_in_parts_that_keep_to_their_memory(
     monkeypatch.setattr(kind, "generate", generate)
     held = 3e5
     gib = held / sampling_memory.GIB
-    sizes_of = ("posttrain.updates=1", "pretrain.steps=1")
+    sizes_of = ("posttrain.steps=1", "pretrain.steps=1")
     run(tmp_path, f"posttrain.algorithm={algorithm}", f"model.sampling_gib={gib}", *sizes_of)
     (folder,) = tmp_path.glob("llm-tiny-*/checkpoints/posttrain-1")
     config = LlamaConfig.from_pretrained(folder)

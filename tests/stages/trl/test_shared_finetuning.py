@@ -96,7 +96,7 @@ def test_what_task_and_model_say_of_measuring_decides_the_end_with_its_responses
 @pytest.mark.slow
 def test_rl_follows_a_fine_tuning_that_was_measured_again(tmp_path: Path) -> None:
     run(tmp_path, *ALONE)
-    folder, _ = run(tmp_path, "evaluate.prompts=20", "posttrain.updates=1")
+    folder, _ = run(tmp_path, "evaluate.prompts=20", "posttrain.steps=1")
     assert measured(folder)[-1] == (6, True, 20)
     assert [row["step"] for row in folder.rows() if row["stage"] == "posttrain" and row["kind"] == "update"] == [1]
     assert len(list(tmp_path.glob("stages/pretrain-*"))) == 1

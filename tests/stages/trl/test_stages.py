@@ -22,10 +22,10 @@ from tests.stages.trl.small_text import all_right, context, run, small
 @pytest.mark.slow
 @pytest.mark.parametrize("algorithm", ["grpo", "dr_grpo", "dapo", "rloo", "star"])
 def test_every_algorithm_goes_from_data_to_summary(tmp_path: Path, algorithm: str) -> None:
-    folder, summary = run(tmp_path, f"posttrain.algorithm={algorithm}", "posttrain.updates_per_round=2")
+    folder, summary = run(tmp_path, f"posttrain.algorithm={algorithm}", "posttrain.steps_per_round=2")
     assert folder.done
     assert summary["posttrain"]["algorithm"] == algorithm
-    assert summary["posttrain"]["updates"] == 4
+    assert summary["posttrain"]["steps"] == 4
     for stage in ("pretrain", "posttrain"):
         for key in ("greedy_accuracy", "greedy_length_median", "sampled_accuracy", "sampled_long_share"):
             assert isinstance(summary[stage][key], float)
@@ -51,8 +51,8 @@ def test_every_algorithm_goes_from_data_to_summary(tmp_path: Path, algorithm: st
 
 @pytest.mark.slow
 def test_adapters_are_trained_and_put_into_the_weights(tmp_path: Path) -> None:
-    folder, summary = run(tmp_path, "model.lora.rank=2", "posttrain.updates=2")
-    assert summary["posttrain"]["updates"] == 2
+    folder, summary = run(tmp_path, "model.lora.rank=2", "posttrain.steps=2")
+    assert summary["posttrain"]["steps"] == 2
     for name in ("pretrain-6", "posttrain-2"):
         files = {path.name for path in (folder.checkpoints / name).iterdir()}
         assert "model.safetensors" in files
@@ -69,7 +69,7 @@ def test_star_from_the_start_each_round_differs_from_going_on(tmp_path: Path) ->
     # Any completion is right here: so something is kept, and the second round's fit depends on where it begins.
     shown: dict[bool, list[float]] = {}
     for restart in (False, True):
-        chosen = (f"posttrain.restart={restart}", "posttrain.algorithm=star", "posttrain.updates_per_round=2")
+        chosen = (f"posttrain.restart={restart}", "posttrain.algorithm=star", "posttrain.steps_per_round=2")
         with pytest.MonkeyPatch.context() as patch:
             all_right(patch)
             folder, _ = run(tmp_path, *chosen)
@@ -110,7 +110,7 @@ def test_the_fine_tuned_model_is_gone_when_rl_opens_its_own(
 
     monkeypatch.setattr(TextContext, "new_model", new)
     monkeypatch.setattr(loading, "open_folder", at)
-    run(tmp_path, f"posttrain.algorithm={algorithm}", "pretrain.steps=1", "posttrain.updates=1")
+    run(tmp_path, f"posttrain.algorithm={algorithm}", "pretrain.steps=1", "posttrain.steps=1")
     assert len(opened) == 1
     assert alive == [0]
 

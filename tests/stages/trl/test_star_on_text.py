@@ -13,7 +13,7 @@ from chainlift.stages.trl_rl import TextReinforcementLearning
 from tests.stages.trl.small_text import all_right, context, place, run, small
 
 STAR = (
-    "posttrain.algorithm=star", "posttrain.updates_per_round=2", "model.lora.rank=2", "pretrain.steps=2",
+    "posttrain.algorithm=star", "posttrain.steps_per_round=2", "model.lora.rank=2", "pretrain.steps=2",
     "posttrain.lr=1e-2",
 )  # fmt: skip
 

@@ -16,7 +16,7 @@ from chainlift.stages import pipeline
 from chainlift.stages.failures import Interrupted
 from tests.stages.trl.small_text import all_right, run, shared_by, small
 
-STAR = ("posttrain.algorithm=star", "posttrain.updates_per_round=2")
+STAR = ("posttrain.algorithm=star", "posttrain.steps_per_round=2")
 
 
 @pytest.mark.parametrize("shared", [False, True])

@@ -14,10 +14,10 @@ QUICK_SETTINGS = {REWARD: REWARDS, TEMPERATURE: (1.0, 1.5)}
 ONE_UPDATE = {ALGORITHM: ("grpo", "reinforce")}
 """These make one update of each round; STaR fits what it kept of a round in several."""
 STAR = (
-    "posttrain.algorithm=star", "posttrain.prompts=256", "posttrain.updates_per_round=10", "posttrain.minibatches=4",
+    "posttrain.algorithm=star", "posttrain.prompts=256", "posttrain.steps_per_round=10", "posttrain.minibatches=4",
     "evaluate.every_rounds=1",
 )  # fmt: skip
-QUICK = ("task.d=12", *QUICK_SUMS, "pretrain.steps=280", "posttrain.lr=5e-4", "posttrain.updates=30")
+QUICK = ("task.d=12", *QUICK_SUMS, "pretrain.steps=280", "posttrain.lr=5e-4", "posttrain.steps=30")
 HARD = ("star", "end_to_end", 1.5)
 """The setting that the paper is reported to find failing."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from chainlift.claims import Check, Claim, Grid, P
 from chainlift.claims.star_rounds import ROUND, SERIES, ends, share_after
 
-QUICK = ("task.d=6", "pretrain.steps=3000", "posttrain.prompts=16384", "posttrain.updates=120")
+QUICK = ("task.d=6", "pretrain.steps=3000", "posttrain.prompts=16384", "posttrain.steps=120")
 
 CLAIM = Claim(
     "linear-star",

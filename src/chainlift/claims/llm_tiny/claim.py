@@ -9,7 +9,7 @@ from __future__ import annotations
 from chainlift.claims import RL_UPDATES, Check, Claim, Finished, Grid
 
 QUICK = (
-    "task.max_steps=2", "task.max_number=10", "pretrain.steps=600", "posttrain.updates=10", "evaluate.prompts=256",
+    "task.max_steps=2", "task.max_number=10", "pretrain.steps=600", "posttrain.steps=10", "evaluate.prompts=256",
 )  # fmt: skip
 OPENING = 0.03  # allowed of the opening's probability; the share of long training demonstrations is p_cot within .0074
 GAIN = 0.1  # with no effect, a seed gains as much by chance once in 10,000 times at 512 problems
@@ -27,12 +27,12 @@ CLAIM = Claim(
     Grid("llm-tiny", quick=QUICK),
     (
         Check("greedy long share after fine-tuning", "greedy_long_share", 0.0, 0.02),
-        Check("probability of the long opening after fine-tuning", "opening_probability", lambda at: at.p, OPENING),
+        Check("probability of the long opening after fine-tuning", "long_prefix_probability", lambda at: at.p, OPENING),
         Check("sampled long share after fine-tuning", "sampled_long_share"),
         Check("greedy accuracy after fine-tuning", "greedy_accuracy"),
         Check("sampled accuracy of short answers after fine-tuning", "sampled_short_accuracy"),
         Check("sampled accuracy of long answers after fine-tuning", "sampled_long_accuracy"),
-        Check("greedy accuracy of answers made long, after fine-tuning", "opened_accuracy"),
+        Check("greedy accuracy of answers made long, after fine-tuning", "forced_long_accuracy"),
         Check("greedy length after fine-tuning, tokens", "greedy_length_mean"),
         Check("greedy long share if fine-tuning goes on instead", "greedy_long_share", 0.0, 0.02, BASELINE),
         Check("greedy accuracy if fine-tuning goes on instead", "greedy_accuracy", stage=BASELINE),

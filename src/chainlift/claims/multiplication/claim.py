@@ -8,7 +8,7 @@ from chainlift.claims import Axis, Check, Claim, Grid, each_of
 
 QUICK = (
     "model.layers=2", "pretrain.batch_size=128", "pretrain.muon_lr=1e-2", "pretrain.lr=2e-3", "pretrain.steps=400",
-    "evaluate.every=400", "posttrain.prompts=64", "posttrain.updates=40", "posttrain.lr=3e-4",
+    "evaluate.every=400", "posttrain.prompts=64", "posttrain.steps=40", "posttrain.lr=3e-4",
 )  # fmt: skip
 _check = partial(Check, axis=Axis("digits", "n {x}", ("task.n",)))
 

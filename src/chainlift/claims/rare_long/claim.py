@@ -11,7 +11,7 @@ SHARES = (0, 0.01, 0.02, 0.05, 0.1)
 RAREST, LONGER = 0.01, 3200
 """At this p_cot the recipe's 1,600 steps are too few for some seeds to have a chain at all; it is run for more, too."""
 QUICK_SHARES = (0, 0.1)
-QUICK = (*QUICK_SUMS, "pretrain.steps=300", "posttrain.updates=40", "posttrain.lr=5e-4")
+QUICK = (*QUICK_SUMS, "pretrain.steps=300", "posttrain.steps=40", "posttrain.lr=5e-4")
 GOLD = "sampled long responses that are gold, after"
 _after_ntp = partial(Check, axis=P_COT, series="{recipe.stages[pretrain].steps:,} steps")
 _after_rl = partial(_after_ntp, stage="posttrain")

@@ -13,7 +13,7 @@ from chainlift.claims.star_rounds import ROUND, SERIES, ends, share_after
 from chainlift.measure.finding import Finding
 
 QUICK = (
-    "mixture.p_cot=0.25", *QUICK_SUMS, "pretrain.steps=350", "posttrain.prompts=3072", "posttrain.updates=120",
+    "mixture.p_cot=0.25", *QUICK_SUMS, "pretrain.steps=350", "posttrain.prompts=3072", "posttrain.steps=120",
     "posttrain.minibatches=4",
 )  # fmt: skip
 SHARES = Check("sampled long share", "sampled.long_share", share_after, 0.0, "posttrain", "interval", ROUND, SERIES)

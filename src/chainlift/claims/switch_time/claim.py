@@ -13,7 +13,7 @@ from chainlift.measure.finding import Finding
 SWITCH = "pretrain.steps"
 STEPS = (50, 100, 150, 175, 200, 400)
 QUICK_STEPS = (60, 250)
-QUICK = ("task.d=12", *QUICK_SUMS, "pretrain.schedule=constant", "posttrain.lr=5e-4", "posttrain.updates=30")
+QUICK = ("task.d=12", *QUICK_SUMS, "pretrain.schedule=constant", "posttrain.lr=5e-4", "posttrain.steps=30")
 LEARNED, NOT_LEARNED = 0.9, 0.1
 """Share of the long responses before RL that are gold: from the one on RL is predicted to make answers right, up to the
 other not to."""

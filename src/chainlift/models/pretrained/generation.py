@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from chainlift import processes
+from chainlift import distributed
 from chainlift.models.pretrained.sampling_memory import rows_that_fit
 from chainlift.seeding import derive
 from chainlift.text.templates import Text
@@ -72,7 +72,7 @@ def respond(
     temperature: float | None = None,
     seed: int = 0,
     name: str = "llm/respond",
-    rows_at_once: int = 64,
+    batch_rows: int = 64,
     gib: float = 8.0,
     bfloat16: bool = False,
     check: Callable[[], None] = lambda: None,
@@ -85,13 +85,13 @@ def respond(
     the work.
     """
     tokens = longest_prompt(prompts, tokenizer) + max_tokens
-    rows = min(rows_at_once, rows_that_fit(model, tokens, gib, bfloat16=bfloat16))
+    rows = min(batch_rows, rows_that_fit(model, tokens, gib, bfloat16=bfloat16))
 
     def here(part: list[Text]) -> list[Response]:
         with torch.autocast(model.device.type, torch.bfloat16, enabled=bfloat16):
             return _respond_here(model, tokenizer, part, max_tokens, temperature, seed, name, rows, check)
 
-    return processes.divided(prompts, here)
+    return distributed.map_sharded(prompts, here)
 
 
 @torch.no_grad()
@@ -125,7 +125,7 @@ def _respond_here(
                 add_special_tokens=_adds_special(prompts),
             ).to(device)
             with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-                torch.manual_seed(derive(seed, name, processes.rank(), start))
+                torch.manual_seed(derive(seed, name, distributed.rank(), start))
                 responses = _generate(model, tokenizer, batch, max_tokens, temperature, check)
                 found |= dict(zip(chosen, responses, strict=True))
     finally:
@@ -155,7 +155,7 @@ def _generate(
     if temperature is not None:
         choice = {"do_sample": True, "temperature": temperature, "top_p": 1.0, "top_k": 0}
     # Of several processes none may leave alone: they agree between batches.
-    logprobs = SampledLogprobs(temperature or 1.0, check if processes.count() == 1 else lambda: None)
+    logprobs = SampledLogprobs(temperature or 1.0, check if distributed.world_size() == 1 else lambda: None)
     sequences = model.generate(
         input_ids=batch["input_ids"],
         attention_mask=batch["attention_mask"],

@@ -104,7 +104,7 @@ def _curve(
         [REFERENCE_STEP * row["lr"] / peak for row in rows],
         group_size=settings["group_size"],
         prompts=settings["prompts"],
-        updates_per_round=settings.get("updates_per_round") or objective.updates_per_round,
+        steps_per_round=settings.get("steps_per_round") or objective.steps_per_round,
     )
     return curve, f"reference: no noise, {REFERENCE_STEP:g} log-odds an update at the peak rate"
 

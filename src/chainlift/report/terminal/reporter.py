@@ -171,10 +171,10 @@ def evaluation_table(measured: dict[str, Any]) -> Table:
         names = (*names[:-2], "unfinished_share", *OF_FORMS)
     for name in names:
         table.add_row(name.replace("_", " "), *(_quantity(measured[mode], name) for mode in MODES))
-    if "opened" in measured:
-        table.add_row("accuracy if made long", cell(measured["opened"], "accuracy"), "")
-    if "opening" in measured:
-        table.add_row("probability of the long opening", "", f"{measured['opening']['probability']:.3f}")
+    if "forced_long" in measured:
+        table.add_row("accuracy if made long", cell(measured["forced_long"], "accuracy"), "")
+    if "long_prefix" in measured:
+        table.add_row("probability of the long opening", "", f"{measured['long_prefix']['probability']:.3f}")
     for k, value in measured["sampled"].get("pass_at_k", {}).items():
         table.add_row(f"pass@{k}", "", f"{value:.3f}")
     for place, pair in enumerate(zip(*(measured[mode].get("digit_accuracy", []) for mode in MODES), strict=True)):

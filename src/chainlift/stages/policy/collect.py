@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from chainlift.learning import advantage as advantages
-from chainlift.learning import reward
+from chainlift.learning import advantage, reward
 from chainlift.measure.evaluate import Answers, answer
 from chainlift.models.model import Model
 from chainlift.runs.checkpoint import TrainerState
@@ -62,7 +61,7 @@ def collect(context: Context, settings: ReinforcementLearning, model: Model, sta
         )
         parts.append(found)
         raws.append(reward.score(found.verdict, settings.reward).view(-1, settings.group_size))
-        if sum(int(advantages.mixed(part).sum()) for part in raws) >= settings.prompts:
+        if sum(int(advantage.mixed(part).sum()) for part in raws) >= settings.prompts:
             break
     drawn, raw = Answers.join(parts, task.vocabulary.eos), torch.cat(raws)
     rewards = reward.shaped(
@@ -72,12 +71,12 @@ def collect(context: Context, settings: ReinforcementLearning, model: Model, sta
     # A stable sort puts groups with signal first; without further draws it keeps every group and only the order could
     # change.
     if len(parts) > 1:
-        order = (~advantages.mixed(raw)).to(torch.int8).argsort(stable=True)[: settings.prompts]
+        order = (~advantage.mixed(raw)).to(torch.int8).argsort(stable=True)[: settings.prompts]
         groups = order.sort().values
         kept = drawn.take_groups(groups)
-    gains = advantages.estimate(rewards[groups], settings.objective.advantage).flatten()
+    advantages = advantage.estimate(rewards[groups], settings.objective.advantage).flatten()
     num_tokens = sum(part.rollout.num_tokens for part in parts)
-    return Round(drawn, raw, rewards, kept, raw[groups], rewards[groups], gains, num_tokens)
+    return Round(drawn, raw, rewards, kept, raw[groups], rewards[groups], advantages, num_tokens)
 
 
 def describe(found: Round) -> dict[str, Any]:
@@ -105,5 +104,5 @@ def _of_samples(answers: Answers, raw: Tensor, rewards: Tensor) -> dict[str, flo
         "long_share": float(verdict.long.float().mean()),
         "length_mean": float(verdict.length.float().mean()),
         "unfinished_share": float(1 - verdict.finished.float().mean()),
-        **advantages.signal(raw),
+        **advantage.signal(raw),
     }

@@ -66,7 +66,7 @@ class DirectPreferenceOptimization(ReinforcementLearning):
     @property
     def objective(self) -> Objective:
         """The log-likelihood of whole responses, each weighing alike."""
-        return ROW.model_copy(update={"updates_per_round": self.updates_per_round or 1})
+        return ROW.model_copy(update={"steps_per_round": self.steps_per_round or 1})
 
     def learner(self, model: Model) -> Learner:
         """Which makes pairs of samples."""

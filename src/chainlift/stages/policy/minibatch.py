@@ -80,7 +80,7 @@ def demonstrations_gradient(
         seed=context.recipe.seed,
         name=f"{place.name}/ntp",
         step=state.step,
-        share=state.step / settings.updates,
+        share=state.step / settings.steps,
     )
     own = parallel.own_demonstrations(batch)
     metrics = next_token.accumulate_gradient(model, own, "token_mean", whole=batch, coefficient=settings.ntp_weight)

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from pydantic import Field, ValidationInfo, field_validator
 from torch import Tensor, nn
 
-from chainlift import processes
+from chainlift import distributed
 from chainlift.learning import objective as objectives
 from chainlift.learning import parallel
 from chainlift.learning.likelihood import MAX_TOKENS, length_buckets
@@ -29,7 +29,7 @@ from chainlift.learning.rollout import Rollout
 from chainlift.models.model import Model
 from chainlift.stages.rl import Learner, ReinforcementLearning
 
-ROW = Objective(advantage="none", aggregate="token_mean", updates_per_round=2)
+ROW = Objective(advantage="none", aggregate="token_mean", steps_per_round=2)
 
 
 class ProximalPolicyOptimization(ReinforcementLearning):
@@ -110,7 +110,7 @@ class ActorCritic(Learner):
         self.returns = self.advantages + values
         sizes = self.advantages[own.mask].abs()
         sums = [float((sizes > 0).sum()), float(sizes.sum()), float(len(sizes))]
-        kept, size, number = map(sum, zip(*processes.numbers_of_all(sums), strict=True))
+        kept, size, number = map(sum, zip(*distributed.all_gather_numbers(sums), strict=True))
         return {"kept_share": kept / number, "advantage_abs_mean": size / number}
 
     def accumulate_gradient(self, batch: PolicyBatch) -> dict[str, float | None]:
@@ -132,7 +132,7 @@ class ActorCritic(Learner):
             loss.backward()
             totals += torch.stack([loss.detach(), value.detach(), clipped, mask.sum()]).cpu()
         parallel.sum_gradients(self.head)
-        nn.utils.clip_grad_norm_(self.head.parameters(), self.ppo.clip_norm)
+        nn.utils.clip_grad_norm_(self.head.parameters(), self.ppo.max_grad_norm)
         loss, value, clipped, scored = totals.tolist()
         found = {"loss": loss, "value_loss": value, "clip_fraction": clipped / max(scored, 1.0), "scored": scored}
         return {**found, "tokens": scored + len(selected) * rollout.prompts.shape[1]}

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from chainlift.learning import advantage as advantages
-from chainlift.learning import reward, sharding
+from chainlift.learning import advantage, reward, sharding
 from chainlift.measure.evaluate import answer
 from chainlift.models.model import Model
 from chainlift.runs.checkpoint import TrainerState
@@ -34,7 +33,7 @@ def preflight(context: Context, state: TrainerState, model: Model, settings: Rei
         )
     verdict = answers.verdict
     rewards = reward.score(verdict, settings.reward).view(PROMPTS, -1)
-    signal = advantages.signal(rewards)
+    signal = advantage.signal(rewards)
     rate = float(advantages.is_right(rewards).float().mean())
     found = {
         "prompts": PROMPTS,

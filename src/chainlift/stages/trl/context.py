@@ -92,7 +92,7 @@ class TextContext(RunContext):
             model,
             self.task,
             self.grader,
-            rows_at_once=self.settings.sampling_rows,
+            batch_rows=self.settings.sampling_rows,
             gib=self.settings.sampling_gib,
             bfloat16=self.recipe.dtype == "bfloat16",
             check=self.stop_if_asked,

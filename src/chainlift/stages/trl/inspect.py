@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from chainlift import processes
+from chainlift import distributed
 from chainlift.measure.text import Evaluator, measure
 from chainlift.models.pretrained import loading
 from chainlift.models.pretrained.family import PretrainedSettings
@@ -51,7 +51,7 @@ def evaluate(
     """
     if split not in SPLITS:
         raise ValueError(f"--split: {split!r} is neither {' nor '.join(reversed(SPLITS))}")
-    processes.join(_device(recipe))
+    distributed.join(_device(recipe))
     task = text_tasks.of(recipe.task)
     problems = task.problems[SPLITS.index(split)]
     count = recipe.evaluate.prompts if prompts is None else prompts
@@ -85,7 +85,7 @@ def sample(
     seed: int,
 ) -> list[dict[str, Any]]:
     """`count` responses (1 if greedy) to a question in words, or to a test problem that is drawn, and is graded."""
-    processes.join(_device(recipe))
+    distributed.join(_device(recipe))
     task = text_tasks.of(recipe.task)
     evaluator = _evaluator(where, recipe, task)
     try:
@@ -123,7 +123,7 @@ def _evaluator(where: str, recipe: Recipe, task: TextTask) -> Evaluator:
         model,
         task,
         task.new_grader(),
-        rows_at_once=settings.sampling_rows,
+        batch_rows=settings.sampling_rows,
         gib=settings.sampling_gib,
         bfloat16=recipe.dtype == "bfloat16",
     )

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from chainlift import processes
+from chainlift import distributed
 from chainlift.learning.advantage import is_right
 from chainlift.learning.reward import score
 from chainlift.measure.text import GradedResponse, round_metrics, verdict_of
@@ -49,11 +49,11 @@ def train(context: TextContext, place: Place, stage: TextReinforcementLearning) 
     model, tokenizer = _model_at(context, place, begun)
     context.check_rounding(model, stage.lr, f"{place.name}.lr")
     since = time.monotonic()
-    with context.reporter.stage(place.title, state.step, stage.updates):
+    with context.reporter.stage(place.title, state.step, stage.steps):
         if state.step == 0:
             preflight(context, state, LanguageModel(model, tokenizer), stage)
             context.evaluate(state, LanguageModel(model, tokenizer), final=False, show=True)
-        while state.step < stage.updates:
+        while state.step < stage.steps:
             # Measured before a round, so that the round before it, and its rows, are kept.
             if state.step and state.round % every_rounds == 0:
                 context.evaluate(state, LanguageModel(model, tokenizer), final=False, show=False)
@@ -74,12 +74,12 @@ def train(context: TextContext, place: Place, stage: TextReinforcementLearning) 
                 context.reporter.update(row)
             state.seconds += time.monotonic() - since
             since = time.monotonic()
-            processes.first_says(functools.partial(_keep_round, context, place, state, model, tokenizer))
-            if state.step < stage.updates:
+            distributed.run_on_rank0(functools.partial(_keep_round, context, place, state, model, tokenizer))
+            if state.step < stage.steps:
                 context.stop_if_asked()
         context.evaluate(state, LanguageModel(model, tokenizer), final=True, show=True)
         state.seconds += time.monotonic() - since
-        processes.first_says(lambda: _finish(context, place, state, model, tokenizer))
+        distributed.run_on_rank0(lambda: _finish(context, place, state, model, tokenizer))
 
 
 def _needs_whole_weights(name: str) -> None:
@@ -154,7 +154,7 @@ def _updates(
     state: TrainerState,
 ) -> tuple[Any, list[dict[str, float]]]:
     """(the model, what was logged of each update) after a round's fit on what was kept."""
-    updates = min(stage.updates_per_round, stage.updates - state.step)
+    updates = min(stage.steps_per_round, stage.steps - state.step)
     if not kept:
         return model, [{"loss": 0.0, "grad_norm": 0.0, "lr": 0.0, "num_tokens": 0.0} for _ in range(updates)]
     logs = _fit(context, place, stage, model, tokenizer, kept, updates, state.round + 1)
@@ -225,15 +225,15 @@ def _demonstration(context: TextContext, graded: GradedResponse) -> dict[str, An
 
 def _batch_size(stage: TextReinforcementLearning) -> int:
     """Demonstrations of an update: its part of a round's size."""
-    return max(stage.rollouts // stage.updates_per_round, 1)
+    return max(stage.rollouts // stage.steps_per_round, 1)
 
 
 def _place_of_fit(place: Place, stage: TextReinforcementLearning) -> Place:
     """The stage with a micro-batch that divides each process's part of an update; ValueError if it has none."""
-    size, count = _batch_size(stage), processes.count()
+    size, count = _batch_size(stage), distributed.world_size()
     if size % count:
         raise ValueError(
-            f"{place.name}.updates_per_round: an update of {size} samples is not divided by {count} processes"
+            f"{place.name}.steps_per_round: an update of {size} samples is not divided by {count} processes"
         )
     rows = _divisor(size // count, stage.micro_batch_size)
     return replace(place, stage=stage.model_copy(update={"micro_batch_size": rows}))

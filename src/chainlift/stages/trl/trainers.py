@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from chainlift import processes
+from chainlift import distributed
 from chainlift.models.pretrained.sampling_memory import rows_that_fit
 from chainlift.runs import checkpoint, durable
 from chainlift.runs.checkpoint import TrainerState
@@ -56,10 +56,10 @@ class _Keeps:
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         checkpoints = Path(self.args.output_dir)
-        processes.first_says(lambda: durable.clean_up(checkpoints))
+        distributed.run_on_rank0(lambda: durable.clean_up(checkpoints))
         super()._save_checkpoint(model, trial)  # pyright: ignore[reportAttributeAccessIssue]
-        processes.wait_for_all()
-        processes.first_says(lambda: self._put_in_place(checkpoints))
+        distributed.barrier()
+        distributed.run_on_rank0(lambda: self._put_in_place(checkpoints))
         self.saved_step = self.state.global_step
 
     def _put_in_place(self, checkpoints: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from transformers import TrainerCallback
 
-from chainlift import processes
+from chainlift import distributed
 from chainlift.models import checksums
 from chainlift.models.pretrained.loading import LanguageModel
 from chainlift.runs import checkpoint, durable
@@ -32,7 +32,7 @@ def arguments(context: TextContext, place: Place, *, batch_size: int, steps: int
     """What TRL's configurations of all trainers are given."""
     stage = place.stage
     assert isinstance(stage, TrlStage)
-    count = processes.count()
+    count = distributed.world_size()
     rows = min(stage.micro_batch_size, batch_size)
     if batch_size % (rows * count):
         raise ValueError(
@@ -69,10 +69,10 @@ def arguments(context: TextContext, place: Place, *, batch_size: int, steps: int
 def begin(context: TextContext, place: Place) -> tuple[TrainerState, Path | None]:
     """(the state to go on from, the checkpoint that it stands in); ValueError names a damaged file."""
     free()  # the model of the stage before, before this one opens its own
-    processes.first_says(lambda: durable.clean_up(context.folder.checkpoints))
+    distributed.run_on_rank0(lambda: durable.clean_up(context.folder.checkpoints))
     state, newest = context.go_on(place)
     if newest is not None and not state.finished:
-        processes.first_says(lambda: checksums.check(newest))
+        distributed.run_on_rank0(lambda: checksums.check(newest))
     return state, newest
 
 
@@ -201,9 +201,9 @@ def finish(context: TextContext, place: Place, recorder: Recorder, trainer: Any)
     context.evaluate(recorder.state, LanguageModel(trainer.model, recorder.tokenizer), final=True, show=True)
     checkpoints, state = context.folder.checkpoints, recorder.state
     temporary = checkpoints / f"{durable.TEMPORARY}{state.stage}-{state.step}"
-    processes.first_says(lambda: durable.clean_up(checkpoints))
+    distributed.run_on_rank0(lambda: durable.clean_up(checkpoints))
     trainer.save_model(str(temporary))  # by all processes together, which may hold a part of the weights each
-    processes.wait_for_all()
+    distributed.barrier()
 
     def put_in_place() -> None:
         if (temporary / "adapter_config.json").exists():
@@ -211,7 +211,7 @@ def finish(context: TextContext, place: Place, recorder: Recorder, trainer: Any)
         (temporary / "training_args.bin").unlink(missing_ok=True)  # a pickle that nothing here reads
         end(context, place, recorder.current_state(), temporary)
 
-    processes.first_says(put_in_place)
+    distributed.run_on_rank0(put_in_place)
 
 
 def end(context: TextContext, place: Place, state: TrainerState, temporary: Path) -> None:

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from chainlift import processes
-from chainlift.runs import lock, together
+from chainlift import distributed
+from chainlift.runs import lock, shared_folder
 from chainlift.runs.store import RunFolder
 from chainlift.stages.failures import Interrupted
 
@@ -27,10 +27,10 @@ class Two:
         self.here = threading.local()
         self.said: queue.Queue[bytes] = queue.Queue()
         self.meeting = threading.Barrier(2, timeout=SECONDS)
-        monkeypatch.setattr(processes, "count", lambda: 2)
-        monkeypatch.setattr(processes, "is_first", lambda: self.here.is_first)
-        monkeypatch.setattr(processes, "from_first", self.from_first)
-        monkeypatch.setattr(processes, "wait_for_all", self.meeting.wait)
+        monkeypatch.setattr(distributed, "count", lambda: 2)
+        monkeypatch.setattr(distributed, "is_first", lambda: self.here.is_first)
+        monkeypatch.setattr(distributed, "from_first", self.from_first)
+        monkeypatch.setattr(distributed, "wait_for_all", self.meeting.wait)
 
     def from_first(self, value: Any) -> Any:
         if self.here.is_first:
@@ -71,7 +71,7 @@ def folder(tmp_path: Path) -> RunFolder:
 
 def held(folder: RunFolder, meanwhile: Callable[[], None] = lambda: None) -> Callable[[], None]:
     def work() -> None:
-        with together.hold(folder, wait=True, meanwhile=meanwhile):
+        with shared_folder.lock(folder, wait=True, meanwhile=meanwhile):
             pass
 
     return work
@@ -139,7 +139,7 @@ def test_what_all_of_them_raise_while_they_wait_is_not_told_again(
 
 def test_an_error_inside_the_block_is_told_to_nobody(two: Two, folder: RunFolder) -> None:
     def work() -> None:
-        with together.hold(folder, wait=True):
+        with shared_folder.lock(folder, wait=True):
             raise KeyError("both")
 
     first, other = two.work(work)

@@ -10,28 +10,28 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from chainlift import processes
+from chainlift import distributed
 from chainlift.runs.store import RunFolder
 
 
-def opened(path: Path, recipe: dict[str, Any], identity: str, *, fresh: bool = False) -> RunFolder:
+def open_folder(path: Path, recipe: dict[str, Any], identity: str, *, fresh: bool = False) -> RunFolder:
     """`RunFolder.open` by the first process; its ValueError comes to all."""
-    return processes.first_says(lambda: RunFolder.open(path, recipe, identity, fresh=fresh))
+    return distributed.run_on_rank0(lambda: RunFolder.open(path, recipe, identity, fresh=fresh))
 
 
 @contextmanager
-def hold(folder: RunFolder, *, wait: bool, meanwhile: Callable[[], None] = lambda: None) -> Iterator[None]:
+def lock(folder: RunFolder, *, wait: bool, meanwhile: Callable[[], None] = lambda: None) -> Iterator[None]:
     """`RunFolder.lock` by the first process, for all of them; all leave the block together.
 
     meanwhile: called by all of them, again and again, while the first one waits; what it raises ends the waiting.
     """
-    if processes.count() == 1:
+    if distributed.world_size() == 1:
         with folder.lock(wait=wait, meanwhile=meanwhile):
             yield
         return
-    with _first_holds(folder, wait, meanwhile) if processes.is_first() else _others_follow(meanwhile):
+    with _first_holds(folder, wait, meanwhile) if distributed.is_rank0() else _others_follow(meanwhile):
         yield
-        processes.wait_for_all()
+        distributed.barrier()
 
 
 @contextmanager
@@ -41,24 +41,24 @@ def _first_holds(folder: RunFolder, wait: bool, meanwhile: Callable[[], None]) -
 
     def still_waiting() -> None:
         nonlocal known
-        processes.from_first(False)
+        distributed.broadcast(False)
         known = True  # what `meanwhile` raises it raises in all of them, who then listen no more
         meanwhile()
         known = False
 
     try:
         with folder.lock(wait=wait, meanwhile=still_waiting):
-            known = processes.from_first(True)
+            known = distributed.broadcast(True)
             yield
     except Exception as error:
         if not known:
-            processes.from_first(error)
+            distributed.broadcast(error)
         raise
 
 
 @contextmanager
 def _others_follow(meanwhile: Callable[[], None]) -> Iterator[None]:
-    while not (told := processes.from_first(None)):
+    while not (told := distributed.broadcast(None)):
         meanwhile()
     if isinstance(told, Exception):
         raise told

@@ -9,7 +9,7 @@ from chainlift.models.pretrained import loading
 from chainlift.models.pretrained.family import PretrainedSettings
 from chainlift.models.pretrained.generation import respond
 from chainlift.models.pretrained.loading import LanguageModel
-from chainlift.models.pretrained.opening import opening_probabilities
+from chainlift.models.pretrained.long_prefix import long_prefix_probabilities
 from tests.models.pretrained.tiny_llama import SIZE
 
 TEXTS = ["Question: Anna has 12 apples.\nAnswer: Let us see. #### 12", "Question: Ben has 3.\nAnswer: #### 3"]
@@ -25,8 +25,8 @@ def model_and_tokenizer() -> LanguageModel:
 @pytest.mark.parametrize("temperature", [1.0, 0.5])
 def test_it_is_the_product_over_the_openings_tokens(model_and_tokenizer: LanguageModel, temperature: float) -> None:
     model, tokenizer = model_and_tokenizer
-    found = opening_probabilities(
-        model, tokenizer, PROMPTS, " Let us see.", temperature=temperature, rows_at_once=2
+    found = long_prefix_probabilities(
+        model, tokenizer, PROMPTS, " Let us see.", temperature=temperature, batch_rows=2
     )  # padded, in two batches
     for prompt, probability in zip(PROMPTS, found, strict=True):
         start = len(tokenizer(prompt)["input_ids"])
@@ -43,10 +43,10 @@ def test_samples_begin_so_as_often(model_and_tokenizer: LanguageModel) -> None:
     first = tokenizer.decode(
         tokenizer(PROMPTS[0] + " Let us see.")["input_ids"][len(tokenizer(PROMPTS[0])["input_ids"])]
     )
-    (p,) = opening_probabilities(model, tokenizer, PROMPTS[:1], first, temperature=0.3)
+    (p,) = long_prefix_probabilities(model, tokenizer, PROMPTS[:1], first, temperature=0.3)
     n = 2000
     texts = [
-        one.tokens for one in respond(model, tokenizer, PROMPTS[:1] * n, max_tokens=1, temperature=0.3, rows_at_once=n)
+        one.tokens for one in respond(model, tokenizer, PROMPTS[:1] * n, max_tokens=1, temperature=0.3, batch_rows=n)
     ]
     share = sum(tokens == [first] for tokens in texts) / n
     assert 0 < p < 1

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 
-def choose(log_probs: Tensor, uniform: Tensor | None) -> Tensor:
+def inverse_cdf_sample(log_probs: Tensor, uniform: Tensor | None) -> Tensor:
     """Tokens (...) from log-probabilities (..., V): the most likely ones, or by inverse transform of uniform (...)."""
     if uniform is None:
         return log_probs.argmax(dim=-1)
@@ -14,7 +14,7 @@ def choose(log_probs: Tensor, uniform: Tensor | None) -> Tensor:
     return below.sum(dim=-1).clamp(max=log_probs.shape[-1] - 1)
 
 
-class Written:
+class ResponseBuffer:
     """What has been sampled so far, row by row."""
 
     def __init__(self, num_rows: int, max_tokens: int, eos: int, device: torch.device) -> None:

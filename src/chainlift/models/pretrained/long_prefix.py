@@ -11,20 +11,20 @@ from typing import Any
 
 import torch
 
-from chainlift import processes
+from chainlift import distributed
 
 
-def opening_probabilities(
+def long_prefix_probabilities(
     model: Any,
     tokenizer: Any,
     prompts: Sequence[str],
     opening: str,
     *,
     temperature: float = 1.0,
-    rows_at_once: int = 64,
+    batch_rows: int = 64,
     bfloat16: bool = False,
 ) -> list[float]:
-    """Of each prompt, the probability that a response sampled at `temperature` begins with the text `opening`.
+    """Of each prompt, the probability that a response sampled at `temperature` begins with the text `long_prefix`.
 
     The opening's tokens are those that follow the prompt's own where both are tokenized as one text, as they stand in
     demonstrations. Of processes that were launched together each does a part, and all return the whole.
@@ -33,11 +33,11 @@ def opening_probabilities(
     def here(part: list[str]) -> list[float]:
         found: list[float] = []
         with torch.autocast(model.device.type, torch.bfloat16, enabled=bfloat16):
-            for start in range(0, len(part), rows_at_once):
-                found += _of_batch(model, tokenizer, part[start : start + rows_at_once], opening, temperature)
+            for start in range(0, len(part), batch_rows):
+                found += _of_batch(model, tokenizer, part[start : start + batch_rows], opening, temperature)
         return found
 
-    return processes.divided(prompts, here)
+    return distributed.map_sharded(prompts, here)
 
 
 @torch.no_grad()

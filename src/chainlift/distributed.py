@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from chainlift.launcher import is_first as is_first
+from chainlift.launcher import is_rank0 as is_rank0
 from chainlift.launcher import launched as launched
 from chainlift.launcher import local_count as local_count
 from chainlift.launcher import local_rank as local_rank
@@ -53,27 +53,27 @@ def join(device: torch.device) -> None:
     atexit.register(_leave)
 
 
-def count() -> int:
+def world_size() -> int:
     """Processes that work together."""
     return torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1
 
 
-def wait_for_all() -> None:
+def barrier() -> None:
     """Return when every process has come to this place."""
-    any_of_all(False)
+    any_rank(False)
 
 
-def from_first(value: Item) -> Item:
+def broadcast(value: Item) -> Item:
     """The first process's value, in all of them; it must be picklable."""
-    return first_says(lambda: value)
+    return run_on_rank0(lambda: value)
 
 
-def first_says(work: Callable[[], Result]) -> Result:
+def run_on_rank0(work: Callable[[], Result]) -> Result:
     """What `work` returns in the first process, the only one that calls it; what it raises is raised in all."""
-    if count() == 1:
+    if world_size() == 1:
         return work()
     held: list[Any] = [None]
-    if is_first():
+    if is_rank0():
         try:
             held = [(work(), None)]
         except Exception as error:
@@ -86,9 +86,9 @@ def first_says(work: Callable[[], Result]) -> Result:
     return found
 
 
-def any_of_all(flag: bool) -> bool:
+def any_rank(flag: bool) -> bool:
     """Whether the flag is set in any process."""
-    if count() == 1:
+    if world_size() == 1:
         return flag
     number = torch.tensor(int(flag), device=_device())
     with _together():
@@ -96,53 +96,53 @@ def any_of_all(flag: bool) -> bool:
     return bool(number)
 
 
-def add_up(tensor: Tensor) -> Tensor:
+def all_reduce_sum(tensor: Tensor) -> Tensor:
     """The tensor, overwritten by the sum over processes: the same bits in each of them."""
-    if count() > 1:
+    if world_size() > 1:
         with _together():
             torch.distributed.all_reduce(tensor)
     return tensor
 
 
-def numbers_of_all(numbers: Sequence[float]) -> list[list[float]]:
+def all_gather_numbers(numbers: Sequence[float]) -> list[list[float]]:
     """Every process's numbers, in all of them; each has equally many."""
-    if count() == 1:
+    if world_size() == 1:
         return [list(numbers)]
-    table = torch.zeros(count(), len(numbers), dtype=torch.float64, device=_device())
+    table = torch.zeros(world_size(), len(numbers), dtype=torch.float64, device=_device())
     table[rank()] = torch.tensor(numbers, dtype=torch.float64)
-    return add_up(table).tolist()
+    return all_reduce_sum(table).tolist()
 
 
-def gathered(value: Item) -> list[Item]:
+def all_gather_objects(value: Item) -> list[Item]:
     """Every process's value, in all of them; it must be picklable, and tensors in it must be on the CPU."""
-    if count() == 1:
+    if world_size() == 1:
         return [value]
-    held: list[Any] = [None] * count()
+    held: list[Any] = [None] * world_size()
     with _together():
         torch.distributed.all_gather_object(held, value)
     return held
 
 
-def share(n: int) -> slice:
+def shard(n: int) -> slice:
     """This process's part of n things in a row: as even as can be, the first ones longer, none where n is small."""
-    size, longer = divmod(n, count())
-    here = rank() if count() > 1 else 0
+    size, longer = divmod(n, world_size())
+    here = rank() if world_size() > 1 else 0
     start = here * size + min(here, longer)
     return slice(start, start + size + (here < longer))
 
 
-def divided(items: Sequence[Item], work: Callable[[list[Item]], list[Result]]) -> list[Result]:
+def map_sharded(items: Sequence[Item], work: Callable[[list[Item]], list[Result]]) -> list[Result]:
     """What `work` makes of all items, in their order, each process doing its part of them.
 
     Parts are filled up to one size with repeated items: a language model's sharded weights need every process in every
     step.
     """
-    if count() == 1:
+    if world_size() == 1:
         return work(list(items))
-    size = -(-len(items) // count())
-    own = [items[(rank() + i * count()) % len(items)] for i in range(size)]
-    parts = gathered(work(own))
-    return [parts[i % count()][i // count()] for i in range(len(items))]
+    size = -(-len(items) // world_size())
+    own = [items[(rank() + i * world_size()) % len(items)] for i in range(size)]
+    parts = all_gather_objects(work(own))
+    return [parts[i % world_size()][i // world_size()] for i in range(len(items))]
 
 
 def _device() -> str:
