@@ -16,7 +16,9 @@ task: {name: running_sum, d: 4, modulus: 2}
 mixture: {p_cot: 0.5}
 model: {family: gpt2, layers: 2, width: 16, heads: 2}
 stages:
-  pretrain: {kind: ntp, steps: 10, batch_size: 16, optimizer: adamw, lr: 1e-2, warmup: 2, schedule: linear, stable_fraction: 0.5}
+  pretrain:
+    {kind: ntp, steps: 10, batch_size: 16, optimizer: adamw, lr: 1e-2, warmup: 2, schedule: linear,
+     stable_fraction: 0.5}
   posttrain:
     {kind: rl, algorithm: grpo, reward: end_to_end, prompts: 8, group_size: 4, steps: 3, lr: 1e-2, warmup: 1,
      schedule: cosine}

@@ -27,7 +27,7 @@ RECIPE: dict[str, Any] = {
     "model": {"layers": 1, "width": 4, "heads": 1},
     "stages": {
         "pretrain": {"kind": "ntp", "steps": 2, "batch_size": 2, "checkpoint_every": 1},
-        "posttrain": {"kind": "rl", "prompts": 2, "group_size": 2, "updates": 2, "checkpoint_every": 1},
+        "posttrain": {"kind": "rl", "prompts": 2, "group_size": 2, "steps": 2, "checkpoint_every": 1},
         "continued_pretrain": {"kind": "ntp", "start": "pretrain", "match_tokens": "posttrain", "token_ratio": 0.5},
     },
     "evaluate": {"prompts": 3, "during": 2, "every": 1, "every_rounds": 1, "pass_at_k_prompts": 0},

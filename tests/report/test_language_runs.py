@@ -78,7 +78,7 @@ def folder(tmp_path: Path) -> Path:
     summary = {
         "recipe": "llm-tiny", "run_id": path.name, "seed": 0,
         "stages": course.for_summary(chosen.model_dump(mode="json")), "pretrain": stage(*ends["pretrain"]),
-        "posttrain": stage(*ends["posttrain"]) | {"algorithm": "grpo", "updates": 3, "rollouts": 48},
+        "posttrain": stage(*ends["posttrain"]) | {"algorithm": "grpo", "steps": 3, "rollouts": 48},
         "theory": theory | {
             "chance": 0.0, "rl": dict.fromkeys(theory),
             "stages": {"pretrain": theory, "posttrain": dict.fromkeys(theory)},

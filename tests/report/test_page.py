@@ -27,7 +27,7 @@ def measured(accuracy: float, low: float, high: float, length: float = 1) -> dic
         "greedy_accuracy_ci95": [low, high],
         "greedy_length_median": length,
         "sequences": 1000,
-        "updates": 20,
+        "steps": 20,
         "rollouts": 500,
         "algorithm": "grpo",
     }

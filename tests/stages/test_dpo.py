@@ -115,7 +115,7 @@ def test_a_run_begins_with_undecided_pairs_and_has_its_page() -> None:
     code, out, err = run(DPO)
     assert code == 0, err
     summary = json.loads(out.splitlines()[-1])
-    assert summary["posttrain"].items() >= {"kind": "dpo", "algorithm": "dpo", "updates": 3, "rollouts": 64}.items()
+    assert summary["posttrain"].items() >= {"kind": "dpo", "algorithm": "dpo", "steps": 3, "rollouts": 64}.items()
     folder = Path("runs") / summary["run_id"]
     updates = [row for row in read_rows(folder / "metrics.jsonl") if row["stage"] == "posttrain" and "loss" in row]
     assert [row["round"] for row in updates] == [1, 1, 2]

@@ -33,7 +33,7 @@ def test_the_summary_keeps_the_contract(finished: Path) -> None:
     assert {"recipe", "run_id", "seed", "theory", "stages", *stages, *FRESHNESS} == set(summary)
     assert [summary[key] for key in FRESHNESS] == [False, 16, pytest.approx(1.0)]
     assert {"kind", "sequences", "steps"} | MEASURED <= set(summary["pretrain"])
-    assert {"kind", "algorithm", "updates", "rollouts"} | MEASURED <= set(summary["posttrain"])
+    assert {"kind", "algorithm", "steps", "rollouts"} | MEASURED <= set(summary["posttrain"])
     assert {"kind", "sequences", "steps"} | MEASURED <= set(summary["continued_pretrain"])
     assert summary["pretrain"]["sequences"] == 40 * 16
     assert summary["posttrain"]["rollouts"] == 20 * 8 * 4

@@ -182,7 +182,7 @@ def test_a_run_has_its_numbers_and_its_page_and_shares_the_stage(model: str) -> 
     code, out, err = run(PPO, model)
     assert code == 0, err
     summary = json.loads(out.splitlines()[-1])
-    assert summary["posttrain"].items() >= {"kind": "ppo", "algorithm": "ppo", "updates": 3, "rollouts": 32}.items()
+    assert summary["posttrain"].items() >= {"kind": "ppo", "algorithm": "ppo", "steps": 3, "rollouts": 32}.items()
     folder = Path("runs") / summary["run_id"]
     updates = [row for row in read_rows(folder / "metrics.jsonl") if row["stage"] == "posttrain" and "loss" in row]
     assert [row["round"] for row in updates] == [1, 1, 2]

@@ -39,8 +39,8 @@ class Draft:
     """
 
     def __post_init__(self) -> None:
-        if self.after < 1:
-            raise ValueError(f"after must be at least 1, got {self.after}")
+        if self.start < 1:
+            raise ValueError(f"start must be at least 1, got {self.start}")
 
 
 @dataclass(frozen=True)

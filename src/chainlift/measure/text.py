@@ -111,9 +111,9 @@ def measure(
 ) -> dict[str, Any]:
     """{greedy, sampled, grader} on problems drawn by the stream `name` at `step`.
 
-    with_more: pass@k if the settings ask for it, and where long forms have an opening of their own its probability as
-    `long_prefix`, and as `forced_long` greedy responses that are made to begin with it: what the model can do if it is not asked
-    to choose.
+    with_more: pass@k if the settings ask for it. Where long forms begin with a text of their own, also its probability
+    (`long_prefix`) and greedy responses that are made to begin with it (`forced_long`): what the model can do when the
+    choice is made for it.
     """
     chosen = draw(problems, num_problems, seed=seed, name=f"{name}/prompts", step=step)
     evaluator.grader.counts()  # what was graded before is no part of this

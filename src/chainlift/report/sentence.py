@@ -37,7 +37,7 @@ def headline(summary: dict[str, Any] | None, chance: float) -> str:
                 f"{_percent(measured)}{_level(measured, chance)} of {prompt_words(summary)}, with {_tokens(measured)}."
             )
         else:
-            rl = f"{measured['updates']} RL updates ({measured['rollouts']:,} {stage.unit}, {measured['algorithm']})"
+            rl = f"{measured['steps']} RL updates ({measured['rollouts']:,} {stage.unit}, {measured['algorithm']})"
             if before is None:
                 told += f" {_place(stage, stages)}, {rl} come to {_percent(measured)}, with {_tokens(measured)}."
             else:

@@ -114,7 +114,7 @@ def _read(path: Path, state: State, note: str, changed: float) -> Progress:
         # What a finished run is about, and not its baseline, which comes last.
         summary = RunFolder(path).summary().get(ends[-1].name, {})
         evaluated = {name: summary.get(f"greedy_{name}") for name in ("accuracy", "length_median")}
-        stage, step = ends[-1].name, summary.get("updates", summary.get("steps", step))
+        stage, step = ends[-1].name, summary.get("steps", step)
     return Progress(
         run_id=path.name,
         state=state,
@@ -131,7 +131,7 @@ def _read(path: Path, state: State, note: str, changed: float) -> Progress:
 def _total(recipe: dict[str, Any], name: str) -> int | None:
     """The number of updates of a stage, None where the recipe does not say it."""
     settings = next((stage.settings for stage in course.of_recipe(recipe) if stage.name == name), {})
-    found = settings.get("steps", settings.get("updates"))
+    found = settings.get("steps")
     return found if isinstance(found, int) else None
 
 

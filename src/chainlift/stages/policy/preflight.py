@@ -34,7 +34,7 @@ def preflight(context: Context, state: TrainerState, model: Model, settings: Rei
     verdict = answers.verdict
     rewards = reward.score(verdict, settings.reward).view(PROMPTS, -1)
     signal = advantage.signal(rewards)
-    rate = float(advantages.is_right(rewards).float().mean())
+    rate = float(advantage.is_right(rewards).float().mean())
     found = {
         "prompts": PROMPTS,
         "samples": rewards.numel(),
@@ -45,7 +45,7 @@ def preflight(context: Context, state: TrainerState, model: Model, settings: Rei
         "groups_without_signal_expected": rate**settings.group_size + (1 - rate) ** settings.group_size,
         "groups_without_signal": signal["groups_all_right"] + signal["groups_all_wrong"],
     }
-    compares = settings.objective.advantage in advantages.GROUP_KINDS
+    compares = settings.objective.advantage in advantage.GROUP_KINDS
     found["warnings"] = warnings(found, settings.group_size, compares=compares, stage=state.stage)
     row = context.record(state, "preflight", found)
     for warning in found["warnings"]:
