@@ -21,7 +21,7 @@ from chainlift.report.figures.reference import references
 from chainlift.report.record import read
 from chainlift.runs.store import read_rows
 from chainlift.stages import recipe
-from chainlift.stages.kinds import KINDS
+from chainlift.stages.kind_registry import KINDS
 from chainlift.tasks.registry import TASKS
 from tests.documented import SMALL, commands, files, working_directory
 from tests.in_process import command
@@ -94,7 +94,7 @@ def test_the_documented_registrations_give_short_names(folder: Path) -> None:
         (ALGORITHMS, "learning.presets:ALGORITHMS", "my_pieces:my_objective", "posttrain.algorithm=short"),
         (FAMILIES, "models.families:FAMILIES", "my_pieces:Mixer", "model.family=short"),
         (TASKS, "tasks.registry:TASKS", "my_tasks:Alternating", "task={name: short}"),
-        (KINDS, "stages.kinds:KINDS", "my_pieces:Distil", "stages.extra={kind: short}"),
+        (KINDS, "stages.kind_registry:KINDS", "my_pieces:Distil", "stages.extra={kind: short}"),
     ],
     ids=["reward", "algorithm", "family", "task", "kind of stage"],
 )

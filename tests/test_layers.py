@@ -21,7 +21,7 @@ ORDER = [
     "registry",
     "seeding",
     "launcher",
-    "processes",
+    "distributed",
     "tasks",
     "text",
     "models",

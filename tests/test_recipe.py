@@ -6,7 +6,7 @@ from chainlift import yaml_text
 from chainlift.settings import Settings
 from chainlift.stages import recipe
 from chainlift.stages import recipe as recipes
-from chainlift.stages.ntp import NextTokenPrediction
+from chainlift.stages.kinds.ntp import NextTokenPrediction
 
 
 def test_shipped_recipes_are_valid_and_have_a_title() -> None:

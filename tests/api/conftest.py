@@ -10,7 +10,7 @@ from chainlift.api import pieces
 from chainlift.learning.presets import ALGORITHMS
 from chainlift.learning.reward import REWARDS
 from chainlift.models.families import FAMILIES
-from chainlift.stages import kinds
+from chainlift.stages import kind_registry
 from chainlift.tasks.registry import TASKS
 
 SMALL = [
@@ -41,7 +41,7 @@ def own_pieces(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """What the test registers is gone afterwards."""
     for registry in (TASKS, FAMILIES, REWARDS, ALGORITHMS):
         monkeypatch.setattr(registry, "_pieces", dict(registry._pieces))
-    monkeypatch.setattr(kinds.KINDS, "_pieces", dict(kinds.KINDS._pieces))
+    monkeypatch.setattr(kind_registry.KINDS, "_pieces", dict(kind_registry.KINDS._pieces))
     before = set(pieces.REGISTERED)
     yield
     pieces.REGISTERED.clear()

@@ -12,8 +12,8 @@ from chainlift.learning.presets import ALGORITHMS
 from chainlift.learning.reward import REWARDS
 from chainlift.models.families import FAMILIES
 from chainlift.models.transformer.transformer import Transformer
-from chainlift.stages import kinds
-from chainlift.stages.ntp import NextTokenPrediction
+from chainlift.stages import kind_registry
+from chainlift.stages.kinds.ntp import NextTokenPrediction
 from chainlift.tasks.base import EOS, Vocabulary
 from chainlift.tasks.exact_match import compare
 from chainlift.tasks.registry import TASKS
@@ -78,7 +78,7 @@ def test_families_and_stages_are_registered_too() -> None:
             super().train(context, place)
 
     assert FAMILIES.find("wide_mixer") is WideMixer
-    assert kinds.find("rehearse") is Rehearsal
+    assert kind_registry.find("rehearse") is Rehearsal
 
 
 def test_a_cell_that_is_run_again_replaces_the_piece() -> None:

@@ -13,8 +13,8 @@ from chainlift.bench.machine import Machine
 from chainlift.bench.ours import Engine
 from chainlift.models.transformer.products import ProductSizes
 from chainlift.stages import recipe as recipes
+from chainlift.stages.kinds.rl import ReinforcementLearning
 from chainlift.stages.recipe import Recipe
-from chainlift.stages.rl import ReinforcementLearning
 
 SIZES = ProductSizes(layers=2, width=8, kv_width=4, hidden=20, mlp_matrices=3, vocabulary=3, learned_positions=False)
 

@@ -11,8 +11,8 @@ from chainlift.claims.noisy_chain.claim import NOISE
 from chainlift.claims.rare_long.claim import RAREST
 from chainlift.measure.finding import Finding, verdict
 from chainlift.report.figures import picture_print
+from chainlift.stages.kinds.rl import ReinforcementLearning
 from chainlift.stages.recipe import Recipe
-from chainlift.stages.rl import ReinforcementLearning
 from chainlift.theory import closed_forms
 from tests.claims.blind_runs import blind
 

@@ -16,8 +16,9 @@ import torch
 from chainlift.report.pages import last_page
 from chainlift.report.terminal.reporter import Reporter
 from chainlift.runs import environment
-from chainlift.stages import context, pipeline, rl
+from chainlift.stages import context, pipeline
 from chainlift.stages import recipe as recipes
+from chainlift.stages.kinds import rl
 from chainlift.sweep import jobs
 from tests.kills.calls import Tree
 

@@ -11,7 +11,7 @@ from chainlift.measure import exact
 from chainlift.measure.evaluate import answer
 from chainlift.models import families
 from chainlift.models.linear import LinearModel, LinearSettings
-from chainlift.stages.ntp import NextTokenPrediction
+from chainlift.stages.kinds.ntp import NextTokenPrediction
 from chainlift.tasks import mixture
 from chainlift.tasks.mixture import MixtureSettings
 from chainlift.tasks.running_sum import RunningSum, RunningSumSettings

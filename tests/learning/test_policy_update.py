@@ -16,7 +16,7 @@ from chainlift.models.protocol import split_prompts
 from chainlift.models.transformer.transformer import Transformer
 from chainlift.seeding import stream
 from chainlift.stages import recipe
-from chainlift.stages.rl import ReinforcementLearning
+from chainlift.stages.kinds.rl import ReinforcementLearning
 from chainlift.tasks.running_sum import RunningSum
 
 PROMPTS, GROUP = 6, 4

@@ -27,10 +27,10 @@ class Two:
         self.here = threading.local()
         self.said: queue.Queue[bytes] = queue.Queue()
         self.meeting = threading.Barrier(2, timeout=SECONDS)
-        monkeypatch.setattr(distributed, "count", lambda: 2)
-        monkeypatch.setattr(distributed, "is_first", lambda: self.here.is_first)
-        monkeypatch.setattr(distributed, "from_first", self.from_first)
-        monkeypatch.setattr(distributed, "wait_for_all", self.meeting.wait)
+        monkeypatch.setattr(distributed, "world_size", lambda: 2)
+        monkeypatch.setattr(distributed, "is_rank0", lambda: self.here.is_first)
+        monkeypatch.setattr(distributed, "broadcast", self.from_first)
+        monkeypatch.setattr(distributed, "barrier", self.meeting.wait)
 
     def from_first(self, value: Any) -> Any:
         if self.here.is_first:

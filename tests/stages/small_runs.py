@@ -8,7 +8,7 @@ import pytest
 from chainlift.report.terminal.reporter import Reporter
 from chainlift.stages import pipeline, sharing
 from chainlift.stages import recipe as recipes
-from chainlift.stages.ntp import NextTokenPrediction
+from chainlift.stages.kinds.ntp import NextTokenPrediction
 from chainlift.stages.recipe import Recipe
 
 RECIPE: dict[str, Any] = {

@@ -72,7 +72,7 @@ def test_both_losses_at_once(tmp_path: Path) -> None:
 
 
 def test_other_numbers_of_prompts_train_nothing_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from chainlift.stages import ntp, rl
+    from chainlift.stages.kinds import ntp, rl
 
     run(tmp_path, "pretrain.steps=5")
     for kind in (ntp.NextTokenPrediction, rl.ReinforcementLearning):

@@ -16,11 +16,12 @@ from chainlift.report.terminal.reporter import Reporter
 from chainlift.runs.checkpoint import TrainerState
 from chainlift.runs.store import RunFolder, read_rows
 from chainlift.seeding import stream
-from chainlift.stages import pipeline, rl
+from chainlift.stages import pipeline
 from chainlift.stages import recipe as recipes
 from chainlift.stages.context import Context
+from chainlift.stages.kinds import rl
+from chainlift.stages.kinds.rl import ReinforcementLearning
 from chainlift.stages.policy import collect
-from chainlift.stages.rl import ReinforcementLearning
 from chainlift.tasks.running_sum import RunningSum
 from tests.conftest import SMALL
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from chainlift.learning.policy_update import PolicyBatch
 from chainlift.learning.rollout import Rollout
 from chainlift.runs.store import read_rows
-from chainlift.stages.policy.dpo import DirectPreferenceOptimization, PairLearner, pair_losses
+from chainlift.stages.kinds.dpo import DirectPreferenceOptimization, PairLearner, pair_losses
 from tests.conftest import SMALL
 from tests.in_process import Ended, command
 from tests.stages.table import RESPONSES, REWARDS, Table, chances, every_response, token_logp

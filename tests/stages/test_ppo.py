@@ -18,7 +18,7 @@ from chainlift.runs import checkpoint
 from chainlift.runs.checkpoint import TrainerState
 from chainlift.runs.store import read_rows
 from chainlift.seeding import stream
-from chainlift.stages.policy.ppo import ActorCritic, ProximalPolicyOptimization, token_advantages
+from chainlift.stages.kinds.ppo import ActorCritic, ProximalPolicyOptimization, token_advantages
 from chainlift.tasks import registry as tasks
 from chainlift.tasks.running_sum import RunningSumSettings
 from tests.conftest import SMALL

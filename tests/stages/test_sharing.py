@@ -15,8 +15,8 @@ from chainlift.report.terminal.reporter import Reporter
 from chainlift.runs.store import RunFolder, read_rows
 from chainlift.stages import context, pipeline
 from chainlift.stages.failures import Interrupted
-from chainlift.stages.ntp import NextTokenPrediction
-from chainlift.stages.rl import ReinforcementLearning
+from chainlift.stages.kinds.ntp import NextTokenPrediction
+from chainlift.stages.kinds.rl import ReinforcementLearning
 from tests.stages.small_runs import FOUR, contents, made, refuse_training, run, shared_by
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chainlift.stages.trl_sft import _shuffled
+from chainlift.stages.kinds.trl_sft import _shuffled
 from chainlift.text import demonstrations
 from chainlift.text.problem import Problem
 from chainlift.text.templates import TemplateSettings, is_long

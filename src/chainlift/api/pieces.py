@@ -77,9 +77,9 @@ def _algorithm(name: str, piece: Any) -> None:
 
 
 def _stage(name: str, piece: Any) -> None:
-    from chainlift.stages import kinds
+    from chainlift.stages import kind_registry
 
-    kinds.KINDS.register(name, piece)
+    kind_registry.KINDS.register(name, piece)
 
 
 task = Decorator(_task, "Register a task: a class with its strict settings as `Settings` (tasks/base.py).")

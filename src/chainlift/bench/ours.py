@@ -32,8 +32,8 @@ from chainlift.models.transformer.products import ProductSizes
 from chainlift.references import texts
 from chainlift.seeding import stream
 from chainlift.settings import Settings
+from chainlift.stages.kinds.rl import ReinforcementLearning
 from chainlift.stages.recipe import Recipe
-from chainlift.stages.rl import ReinforcementLearning
 from chainlift.tasks import mixture
 from chainlift.tasks.base import Demonstrations, Task, held_out
 from chainlift.tasks.mixture import MixtureBatch

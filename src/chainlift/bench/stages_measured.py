@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from chainlift.stages.ntp import NextTokenPrediction
+from chainlift.stages.kinds.ntp import NextTokenPrediction
+from chainlift.stages.kinds.rl import ReinforcementLearning
 from chainlift.stages.recipe import Recipe
-from chainlift.stages.rl import ReinforcementLearning
 
 
 def next_token_stage(recipe: Recipe) -> tuple[str, NextTokenPrediction]:

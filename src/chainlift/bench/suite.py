@@ -19,7 +19,7 @@ from chainlift.bench.stages_measured import rl_stage
 from chainlift.bench.states import States
 from chainlift.bench.timing import Action, Case, Comparison, Doing, Done, Work, clocked
 from chainlift.models import savings
-from chainlift.stages.rl import ReinforcementLearning
+from chainlift.stages.kinds.rl import ReinforcementLearning
 from chainlift.tasks import registry
 
 ACTIONS = ("stage1", "rollout", "update", "evaluate")

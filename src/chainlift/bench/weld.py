@@ -29,7 +29,7 @@ from chainlift.learning.optimizer import OptimizerSettings, rate_scale
 from chainlift.runs import environment
 from chainlift.seeding import stream
 from chainlift.stages import recipe as recipes
-from chainlift.stages.ntp import NextTokenPrediction, enough_steps
+from chainlift.stages.kinds.ntp import NextTokenPrediction, enough_steps
 from chainlift.stages.recipe import Recipe
 from chainlift.stages.stage import Stage
 from chainlift.tasks import mixture, registry

@@ -19,11 +19,11 @@ from chainlift.runs.reporter import Reporter, Silent
 from chainlift.runs.store import RunFolder
 from chainlift.stages import sharing
 from chainlift.stages.context import Context
+from chainlift.stages.kinds.rl import ReinforcementLearning
 from chainlift.stages.planning import cost, needs
 from chainlift.stages.planning.expectation import expectation
 from chainlift.stages.planning.prediction import predicted
 from chainlift.stages.recipe import Recipe
-from chainlift.stages.rl import ReinforcementLearning
 from chainlift.stages.run_context import RunContext, stop_on_signals
 from chainlift.stages.stage import Stage
 from chainlift.stages.summary import summarise

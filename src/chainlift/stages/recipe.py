@@ -19,7 +19,7 @@ from chainlift.runs import track as trackers
 from chainlift.runs.shapes import Summary
 from chainlift.runs.track import TrackerName
 from chainlift.settings import NOT_HASHED, Settings
-from chainlift.stages import chain, kinds
+from chainlift.stages import chain, kind_registry
 from chainlift.stages.base_recipe import (
     BaseRecipe,
     KeyedError,
@@ -29,7 +29,7 @@ from chainlift.stages.base_recipe import (
     shipped,
     validated,
 )
-from chainlift.stages.ntp import NextTokenPrediction
+from chainlift.stages.kinds.ntp import NextTokenPrediction
 from chainlift.stages.stage import Stage
 from chainlift.tasks import registry as tasks
 from chainlift.tasks.base import has_chains
@@ -98,7 +98,7 @@ class Recipe(BaseRecipe):
         stages = {}
         for name, content in chain.filled(value, reserved={*cls.model_fields, *Summary.model_fields, "seeds"}).items():
             try:
-                kind = kinds.find(content.get("kind"), info.context)
+                kind = kind_registry.find(content.get("kind"), info.context)
             except ValueError as error:
                 raise KeyedError(f"{name}.kind", str(error)) from error
             stages[name] = part(kind, content, info.context, key=name)
@@ -220,7 +220,7 @@ def load(
             "task": lambda task: tasks.settings_class(task.get("name", "running_sum"), said),
             "model": lambda model: families.settings_class(model, said),
         },
-        stage_kind=lambda stage: kinds.find(stage.get("kind"), said),
+        stage_kind=lambda stage: kind_registry.find(stage.get("kind"), said),
     )
     return build(content, said)
 

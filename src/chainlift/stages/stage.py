@@ -1,7 +1,7 @@
 """What every stage of a recipe is: strict settings that can train, and where in a run it is carried out.
 
 A kind of stage is one file: a subclass of `Stage` whose fields are its settings and whose `train` is its loop. Recipes
-name it by `kind` (stages/kinds.py).
+name it by `kind` (stages/kind_registry.py).
 """
 
 from __future__ import annotations

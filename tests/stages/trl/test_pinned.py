@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from chainlift.stages import trl_rl
+from chainlift.stages.kinds import trl_rl
 from chainlift.stages.trl import pinned, training
 from tests.stages.trl.small_text import context, place, small
 

@@ -8,8 +8,8 @@ import torch
 
 from chainlift.models.pretrained import loading
 from chainlift.runs.store import RunFolder
+from chainlift.stages.kinds.trl_rl import TextReinforcementLearning
 from chainlift.stages.trl import star, training
-from chainlift.stages.trl_rl import TextReinforcementLearning
 from tests.stages.trl.small_text import all_right, context, place, run, small
 
 STAR = (

@@ -12,10 +12,10 @@ import pytest
 from chainlift.runs import checkpoint, durable
 from chainlift.runs.checkpoint import STATE, TrainerState
 from chainlift.stages import sharing
+from chainlift.stages.kinds.trl_sft import SupervisedFinetuning
 from chainlift.stages.stage import Place
 from chainlift.stages.trl import trainers, training
 from chainlift.stages.trl.context import TextContext
-from chainlift.stages.trl_sft import SupervisedFinetuning
 from tests.stages.trl.small_text import context, place, shared_by, small
 
 CALLS = ((os, "fsync"), (os, "rename"), (os, "replace"), (os, "unlink"), (os, "rmdir"), (os, "mkdir"))

@@ -6,10 +6,10 @@ from typing import Any
 
 from chainlift.models import families
 from chainlift.stages import chain
-from chainlift.stages.ntp import NextTokenPrediction
+from chainlift.stages.kinds.ntp import NextTokenPrediction
+from chainlift.stages.kinds.rl import ReinforcementLearning
+from chainlift.stages.kinds.trl_sft import SupervisedFinetuning
 from chainlift.stages.recipe import Recipe
-from chainlift.stages.rl import ReinforcementLearning
-from chainlift.stages.trl_sft import SupervisedFinetuning
 from chainlift.tasks.multiplication import MultiplicationSettings
 from chainlift.tasks.permutation import PermutationSettings
 from chainlift.tasks.prefix_chain import PrefixChainSettings

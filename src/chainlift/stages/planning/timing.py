@@ -28,9 +28,9 @@ from chainlift.models.model import Model
 from chainlift.models.protocol import split_prompts
 from chainlift.runs import environment
 from chainlift.seeding import stream
-from chainlift.stages.ntp import NextTokenPrediction
+from chainlift.stages.kinds.ntp import NextTokenPrediction
+from chainlift.stages.kinds.rl import ReinforcementLearning
 from chainlift.stages.recipe import Recipe
-from chainlift.stages.rl import ReinforcementLearning
 from chainlift.tasks import mixture
 from chainlift.tasks import registry as tasks
 from chainlift.tasks.base import Task, has_chains, output_mask

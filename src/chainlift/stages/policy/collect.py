@@ -16,7 +16,7 @@ from chainlift.seeding import stream
 
 if TYPE_CHECKING:
     from chainlift.stages.context import Context
-    from chainlift.stages.rl import ReinforcementLearning
+    from chainlift.stages.kinds.rl import ReinforcementLearning
 
 
 @dataclass(frozen=True)

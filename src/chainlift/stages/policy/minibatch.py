@@ -20,7 +20,7 @@ from chainlift.tasks import mixture
 
 if TYPE_CHECKING:
     from chainlift.stages.context import Context
-    from chainlift.stages.rl import ReinforcementLearning
+    from chainlift.stages.kinds.rl import ReinforcementLearning
     from chainlift.stages.stage import Place
 
 

@@ -12,7 +12,7 @@ from chainlift.seeding import stream
 
 if TYPE_CHECKING:
     from chainlift.stages.context import Context
-    from chainlift.stages.rl import ReinforcementLearning
+    from chainlift.stages.kinds.rl import ReinforcementLearning
 
 PROMPTS = 64
 UNFINISHED_LIMIT = 0.5  # more than this share cut off: rewards say little

@@ -13,7 +13,7 @@ from chainlift.stages.policy.preflight import warnings
 from chainlift.stages.trl.context import TextContext
 
 if TYPE_CHECKING:
-    from chainlift.stages.trl_rl import TextReinforcementLearning
+    from chainlift.stages.kinds.trl_rl import TextReinforcementLearning
 
 PROMPTS = 16
 

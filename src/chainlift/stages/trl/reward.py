@@ -11,7 +11,7 @@ from chainlift.text.templates import Text, content, is_long
 from chainlift.text.verdict import as_verdict
 
 if TYPE_CHECKING:
-    from chainlift.stages.trl_rl import TextReinforcementLearning
+    from chainlift.stages.kinds.trl_rl import TextReinforcementLearning
 
 SIGNAL = ("long_share", "length_mean", "unfinished_share", "groups_all_right", "groups_all_wrong", "groups_mixed")
 """What the reward function logs of a round."""

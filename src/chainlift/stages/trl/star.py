@@ -32,7 +32,7 @@ from chainlift.stages.trl.context import TextContext
 from chainlift.stages.trl.preflight import preflight
 
 if TYPE_CHECKING:
-    from chainlift.stages.trl_rl import TextReinforcementLearning
+    from chainlift.stages.kinds.trl_rl import TextReinforcementLearning
 
 
 def train(context: TextContext, place: Place, stage: TextReinforcementLearning) -> None:
@@ -132,7 +132,7 @@ def sample_round(
     context: TextContext, place: Place, stage: TextReinforcementLearning, model: LanguageModel, number: int
 ) -> list[GradedResponse]:
     """The graded samples of round `number`, `group_size` for each of its problems."""
-    from chainlift.stages.trl_rl import problems_of_round
+    from chainlift.stages.kinds.trl_rl import problems_of_round
 
     seed, problems = context.recipe.seed, context.task.problems[0]
     chosen = problems_of_round(problems, stage.prompts, seed=seed, stage=place.name, number=number)

@@ -27,7 +27,7 @@ from chainlift.learning.policy_update import PolicyBatch
 from chainlift.learning.presets import Objective
 from chainlift.learning.rollout import Rollout
 from chainlift.models.model import Model
-from chainlift.stages.rl import Learner, ReinforcementLearning
+from chainlift.stages.kinds.rl import Learner, ReinforcementLearning
 
 ROW = Objective(advantage="none", aggregate="token_mean", steps_per_round=2)
 

@@ -1,6 +1,6 @@
 """Every kind of stage by its name: the shipped ones, those of installed packages, and any `package.module:Class`.
 
-A shipped kind is the class in `chainlift.stages.<name>` whose `kind` is `<name>`: a new one is its own file, and no
+A shipped kind is the class in `stages/kinds/<name>.py` whose `kind` is `<name>`: a new one is its own file, and no
 other lists it.
 """
 
@@ -16,11 +16,11 @@ from chainlift.references import Trust
 from chainlift.registry import Registry
 from chainlift.stages.stage import Stage
 
-HERE = __name__.rpartition(".")[0]
+HERE = f"{__name__.rpartition('.')[0]}.kinds"
 
 
 class KindRegistry(Registry[type[Stage]]):
-    """The kinds by name; those that ship are found in the files beside this one."""
+    """The kinds by name; those that ship are found in the files of kinds/."""
 
     def register(self, name: str, piece: Any, *, shipped: bool = False) -> None:
         """Make a kind known under `name`; ValueError if it is none, or if the name is that of a shipped one."""
@@ -63,7 +63,7 @@ def find(name: Any, trust: Trust | None = None) -> type[Stage]:
 
 @functools.cache
 def _modules() -> frozenset[str]:
-    """The names of the modules beside this one."""
+    """The names of the modules in kinds/."""
     return frozenset(module.name for module in pkgutil.iter_modules(importlib.import_module(HERE).__path__))
 
 

@@ -26,8 +26,8 @@ from chainlift.learning.policy_update import PolicyBatch, accumulate_gradient
 from chainlift.learning.presets import Objective
 from chainlift.learning.rollout import Rollout
 from chainlift.models.model import Model
+from chainlift.stages.kinds.rl import Learner, ReinforcementLearning
 from chainlift.stages.policy.minibatch import sample_logp
-from chainlift.stages.rl import Learner, ReinforcementLearning
 
 ROW = Objective(advantage="none", ratio="none", clip="none", aggregate="sequence_sum")
 
