@@ -29,6 +29,7 @@ golden: install-dev
 lint: install-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/python -m tests.language
 	$(BIN)/pyright
 
 format: install-dev

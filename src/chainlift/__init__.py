@@ -1,8 +1,8 @@
 """chainlift: what does reinforcement learning add after next-token prediction?
 
-`import chainlift as cl` gives the verbs and decorators of the room `api`, and the classes that pieces of one's own are
-made from. Each is imported when it is first used: importing chainlift takes a moment, and PyTorch waits until something
-is built or trained.
+`import chainlift as cl` gives the verbs and decorators of the room `api`, and the base classes of your own pieces. Each
+is imported when it is first used: importing chainlift takes a moment, and PyTorch waits until something is built or
+trained.
 """
 
 from __future__ import annotations
@@ -77,8 +77,8 @@ _HOME = {name: home for home, names in _HOMES.items() for name in names}
 class _VerbAndRoom(ModuleType):
     """A package of chainlift whose name is also a verb: called, it does what the verb in api/verbs.py does.
 
-    Python binds `chainlift.theory` to the package as soon as anything inside of it is imported, so that a function of
-    that name would be gone after the first run.
+    Python binds `chainlift.theory` to the package as soon as anything inside it is imported, which would
+    replace a function of that name.
     """
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:

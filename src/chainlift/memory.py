@@ -1,10 +1,10 @@
-"""How much memory this process may still take, looked at before sizes that somebody typed are allocated; and which
-errors say that there was too little.
+"""How much memory this process may still take, and which errors say that there was too little.
 
-PyTorch would be killed without a word (where the system promises more memory than there is), or fail deep inside.
+Sizes from a recipe or a command line are compared with it before anything is allocated. Otherwise the system would kill
+the process without a word (where it promises more memory than there is), or PyTorch would fail deep inside.
 
 A container, a job of Slurm or a service of systemd is a control group of Linux, in version 1 or 2 of its files. Each
-group on the way from the process's own up to the root may have a limit, and what counts is what is left below it: other
+group from the process's own up to the root may have a limit, and what counts is what is left below it: other
 processes of the group use memory too. Pages of files that the kernel keeps in memory count as free, as it drops them
 when memory is short (so does MemAvailable for the whole machine).
 """

@@ -20,7 +20,7 @@ Kinds = Mapping[str, Kind]
 
 
 def overridden(content: dict[str, Any], overrides: list[str] | None, kinds: Kinds | None = None) -> dict[str, Any]:
-    """The keys and values with dotted overrides put in, in place; ValueError for what is no override.
+    """The keys and values with dotted overrides put in, in place; ValueError for any other text.
 
     kinds: of parts in which an override may choose another class: what the content said to its former class alone is
     left out then.

@@ -1,4 +1,4 @@
-"""Every file that a user, a crash or a stranger may have damaged is read through here.
+"""Reading files that may be damaged, by a user, a crash or someone who means harm.
 
 Read are regular files only (a pipe would be waited for without end), up to a size, in UTF-8, with numbers that are
 finite and nesting that has a bound. What is wrong is a ValueError of one line with the file, and the key or the line.

@@ -1,10 +1,10 @@
 """Code that a text names as `package.module:name`: who may have it imported, and the one place that imports it.
 
 The rule: a reference is followed if it is the user's own word, typed on the command line or passed in Python. One that
-stands in a file (a recipe in YAML, a checkpoint's config.json) may be a stranger's word, as files are downloaded and
+stands in a file (a recipe in YAML, a checkpoint's config.json) may be someone else's word, as files are downloaded and
 sent around. It is followed only if the user has typed that very reference too, or trusts the file (`--trust`).
 
-Whoever reads a file makes a `Trust` and hands it to pydantic as the validation context; every field that holds a
+Code that reads a file makes a `Trust` and hands it to pydantic as the validation context; every field that holds a
 reference is declared as a `Reference`, which asks it. No context: the content is the user's own word.
 """
 

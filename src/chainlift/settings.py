@@ -11,8 +11,8 @@ from pydantic import BaseModel, ConfigDict, SerializationInfo, SerializerFunctio
 from pydantic.config import JsonDict
 
 NOT_HASHED: JsonDict = {"not_hashed": True}
-"""For `Field(json_schema_extra=NOT_HASHED)`: a field that changes nothing of what is computed, and so is no part of
-what identifies a run or a stage."""
+"""For `Field(json_schema_extra=NOT_HASHED)`: a field that does not change what is computed, and so does not enter
+the digest of a run or a stage."""
 
 ONLY_MEASURES: JsonDict = {"only_measures": True}
 """For a field of a task that decides what is measured and nothing that is learned: stages whose runs differ in it are

@@ -3,7 +3,7 @@
 PyYAML reads YAML 1.1, in which 010 is 8, 1:30 is 90, `on` is true and 1e-3 is text. Here a number is a number as people
 write it, and true and false are the only truth values: `on`, `yes`, 1:30, 1_000 and dates are text. What a file can use
 to run something, to grow without bound or to say two things at once is refused: tags, aliases, deep nesting, a key that
-is given twice, a key that is no text.
+is given twice, a key that is not text.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What SGD makes of the linear model: the minimiser that theory names, at both degrees, and nothing at p = 0."""
+"""What SGD makes of the linear model: the minimizer that theory names, at both degrees, and nothing at p = 0."""
 
 import math
 

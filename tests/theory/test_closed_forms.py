@@ -108,7 +108,7 @@ def test_sequence_mean_learns_another_mixture(d, K, p):
         assert responses[(x[0], EOS)] == pytest.approx(shares.agree)
 
 
-def test_sequence_mean_minimiser_by_perturbing_it():
+def test_sequence_mean_minimizer_by_perturbing_it():
     """The sequence-mean loss itself, as a function of the p_cot that a learner behaves by, is least at the formula."""
     d, K, p = 3, 2, 0.5
 

@@ -30,7 +30,7 @@ class StoredRecipe(dict[str, Any]):
 
 
 class Run:
-    """A run folder, finished or not; everything is read from its files when it is asked for."""
+    """A run folder, finished or not; its files are read at each access."""
 
     def __init__(self, folder: StrPath, *, trust: bool = False) -> None:
         """trust: import the code (module:name) that the folder's recipe and checkpoints name."""

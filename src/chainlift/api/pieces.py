@@ -1,4 +1,4 @@
-"""Decorators that register a piece of one's own, from a notebook cell or a script, under a short name.
+"""Decorators that register your own piece, from a notebook cell or a script, under a short name.
 
     @cl.reward                      the function's name
     def brief(verdict): ...

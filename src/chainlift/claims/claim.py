@@ -22,7 +22,7 @@ class Claim:
     checks: Sequence[Row]
     """The table: each row gives findings."""
     seeds: tuple[int, ...] = (0, 1, 2)
-    """Those that it is run with unless others are asked for."""
+    """The seeds of its runs unless the command names others."""
     order: int = 1000
     """Its place among all claims, the lowest first: in the document of results, and in the queue of `reproduce --all`,
     where long runs that begin last would keep one worker waiting for the other."""

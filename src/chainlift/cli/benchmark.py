@@ -42,7 +42,7 @@ def bench(
 ) -> None:
     """Time the engine against transformers and TRL, without each of its savings, and against the machine's limit.
 
-    All in one run and in turn, as ratios. Two states of one model are timed: after next-token prediction (most
+    All in one run, interleaved, as ratios. Two states of one model are timed: after next-token prediction (most
     responses short) and after RL (all long). They come from the recipe's finished run, which is run first if it is
     not there. Peers need the extra `bench`; without it the engine is timed alone.
     """

@@ -102,7 +102,7 @@ def _check_is_file(file: Path) -> None:
 
 
 def _copy(source: Path, target: Path) -> None:
-    """Copy one ordinary file; one that has become a link since it was looked at is refused by the system."""
+    """Copy one ordinary file; the system refuses one that has become a link since it was checked."""
     handle = os.open(source, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
     with os.fdopen(handle, "rb") as reader, target.open("xb") as writer:
         if not stat.S_ISREG(os.fstat(reader.fileno()).st_mode):

@@ -1,6 +1,6 @@
 """The card of a model that leaves its run: what it is, what was measured, how it is opened.
 
-A run folder may be anybody's: texts of its recipe are put in on one line, and none of them into a command.
+A run folder may be anyone's: texts of its recipe are put in on one line, and none of them into a command.
 """
 
 from __future__ import annotations

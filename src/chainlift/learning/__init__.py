@@ -1,1 +1,1 @@
-"""HOW it learns: pure pieces, no loop over a run, no files."""
+"""Pure pieces of training: losses, rollouts, advantages, objectives, optimizers; no loop over a run, no files."""

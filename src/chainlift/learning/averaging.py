@@ -1,6 +1,6 @@
 """The average of the last iterates of SGD (Ruppert 1988; Polyak and Juditsky 1992), as the weights that count.
 
-At a constant rate the weights wander around the minimiser; their average over the tail of a stage lies much nearer,
+At a constant rate the weights wander around the minimizer; their average over the tail of a stage lies much nearer,
 though not on it: where the loss is not quadratic, the mean of the iterates is off by a term of the rate's order
 (Dieuleveut, Durmus and Bach 2020, arXiv 1707.06386). So a decaying rate with a short tail is the more exact.
 
@@ -55,8 +55,8 @@ def settle(model: nn.Module, optimizer: Optimizer, count: int) -> None:
 def swap(model: nn.Module, optimizer: Optimizer, count: int) -> None:
     """Exchange the weights and their average of `count` iterates; nothing happens if count is below 1.
 
-    So a checkpoint inside of a stage has the weights that were measured, and whoever starts from it uses the average;
-    the stage itself swaps again when it goes on.
+    So a checkpoint inside a stage has the weights that were measured, and a stage that starts from it uses the average;
+    the stage itself swaps again when it continues.
     """
     for parameter in model.parameters() if count >= 1 else ():
         own = parameter.detach().clone()

@@ -46,7 +46,7 @@ def token_logp(logits: Tensor, responses: Tensor, temperature: float = 1.0) -> T
 def length_buckets(lengths: Tensor, max_tokens: int) -> Iterator[Tensor]:
     """Row numbers (b,) in buckets: at most one power of two of lengths each, and at most about `max_tokens` tokens.
 
-    Every row of lengths (N,) is in exactly one bucket. Rows keep their order inside a bucket, so neighbours that
+    Every row of lengths (N,) is in exactly one bucket. Rows keep their order inside a bucket, so neighbors that
     share a prompt stay together.
     """
     octave = torch.log2(lengths.float()).ceil().long()

@@ -17,8 +17,8 @@ same under the policy that sampled it, n_i = number of sampled tokens (EOS inclu
             max_length     1 / (N max_length)   a constant: no bias from the length
 
 A sequence-level ratio gives n_i equal terms, so w_i = 1 / (N n_i) makes their sum r_i A_i / N: RLOO's and GSPO's form.
-STaR counts only the accepted sequences (N and n run over them): its loss is stage 1's on what was kept. The bound 5 for
-CISPO is that of ScaleRL (Khatri et al. 2025, 2510.13786), which TRL recommends too.
+STaR counts only the accepted sequences (N and n run over them): its loss is that of next-token prediction on them. The
+bound 5 for CISPO is that of ScaleRL (Khatri et al. 2025, 2510.13786), which TRL recommends too.
 
 k3_it = exp(f_it - l_it) - (f_it - l_it) - 1, with f the log-probability under the start model, is Schulman's estimator
 of KL(pi || start), as in GRPO's eq. 4. It is multiplied by the token's ratio r_it, whatever ratio the preset has (on
@@ -39,8 +39,8 @@ from chainlift.learning.presets import Aggregate, Objective, RatioKind
 def sequence_weights(
     num_actions: Tensor, aggregate: Aggregate, *, max_length: int, counted: Tensor | None = None
 ) -> Tensor:
-    """Weights w (N,) from num_actions (N,) sampled tokens a row; rows not in `counted` (N,) bool weigh 0 and are no
-    part of any mean.
+    """Weights w (N,) from num_actions (N,) sampled tokens a row; rows not in `counted` (N,) bool weigh 0 and enter
+    no mean.
     """
     counts = torch.ones_like(num_actions, dtype=torch.float32) if counted is None else counted.float()
     num_sequences = counts.sum().clamp(min=1)

@@ -92,7 +92,7 @@ def sum_gradients(model: nn.Module) -> None:
 
 
 def _buckets(model: nn.Module) -> Iterator[list[nn.Parameter]]:
-    """The parameters in turn, at most about NUMBERS_AT_ONCE numbers together."""
+    """The parameters in order, in groups of about NUMBERS_AT_ONCE numbers at most."""
     bucket: list[nn.Parameter] = []
     for parameter in model.parameters():
         if bucket and sum(one.numel() for one in bucket) + parameter.numel() > NUMBERS_AT_ONCE:
@@ -114,7 +114,7 @@ def _sum_bucket(parameters: list[nn.Parameter]) -> None:
 def whole_metrics(metrics: Mapping[str, float | None]) -> dict[str, float | None]:
     """Those of the whole batch from those of this process's share, which all processes name alike.
 
-    Losses, counts and the like add up; of what is called `..._max` the largest is taken; `..._fraction` is a share of
+    Losses and counts add up; of what is called `..._max` the largest is taken; `..._fraction` is a share of
     the tokens counted in `scored`. None stays None: whether a number exists is a matter of the whole batch.
     """
     if distributed.world_size() == 1:

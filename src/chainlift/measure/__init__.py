@@ -1,1 +1,1 @@
-"""WHAT CAME OUT."""
+"""Measurements: evaluations of both sorts of task, statistics, and their comparison with predictions."""

@@ -173,7 +173,7 @@ def by_prompt_length(verdicts: list[Verdict], lengths: Tensor) -> dict[str, dict
 
 
 def describe(verdicts: list[Verdict]) -> dict[str, Any]:
-    """The measured quantities of some verdicts, as the contract names them (docs/notation.md)."""
+    """The measured quantities of some verdicts, as the contract names them (docs/glossary.md)."""
 
     def joined(field: str) -> np.ndarray:
         return torch.cat([getattr(verdict, field) for verdict in verdicts]).cpu().numpy()

@@ -42,7 +42,7 @@ class Finding:
 
     @property
     def mean(self) -> float:
-        """Mean over seeds, the geometric one where it is asked for."""
+        """Mean over seeds, the geometric one where the finding says so."""
         return float(np.exp(np.mean(np.log(self.values))) if self.geometric else np.mean(self.values))
 
     @property

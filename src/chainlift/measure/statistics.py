@@ -52,7 +52,7 @@ def mean_interval(values: ArrayLike, level: float = 0.95, *, bounds: Interval = 
 def t_quantile(freedom: int, level: float = 0.95) -> float:
     """The t for which Student's t with `freedom` degrees of freedom lies in [-t, t] with probability `level`.
 
-    scipy is imported here, so that whoever asks for a share's interval does not wait for it.
+    scipy is imported here, because it is slow to import and the interval of a share does not need it.
     """
     _check_level(level)
     if freedom < 1:

@@ -1,1 +1,1 @@
-"""WHO learns."""
+"""Model families: the transformer, the linear model, pretrained language models, and their files."""

@@ -21,7 +21,7 @@ def check(folder: Path) -> None:
     """Compare a folder's files with its CHECKSUMS; ValueError names the file that is missing or damaged.
 
     A folder without CHECKSUMS was written by another program; there is nothing to compare then. Files that CHECKSUMS
-    does not name are not looked at.
+    does not name are not read.
     """
     listing = folder / CHECKSUMS
     if not os.path.lexists(listing):

@@ -68,7 +68,7 @@ def name_of(settings: Settings) -> str:
 
 
 def check(settings: Settings, task: Task | TextTask) -> None:
-    """ValueError in one line if the model cannot learn the task, or if its family does not fulfil the protocol."""
+    """ValueError in one line if the model cannot learn the task, or if its family does not fulfill the protocol."""
     name, task_name = name_of(settings), getattr(task.settings, "name", None)
     family = FAMILIES.find(name)
     if isinstance(task, TextTask):
@@ -97,19 +97,19 @@ def check_muon(settings: Settings, task: Task) -> None:
 
 def build(settings: Settings, task: Task, context: int | None = None) -> Model:
     """A model of the task's vocabulary and of `context` positions (default: its longest sequence), weights not yet
-    initialised.
+    initialized.
     """
     check(settings, task)
     return of_size(settings, task.vocabulary.size, context or _context(task))
 
 
 def of_size(settings: Settings, vocabulary_size: int, context: int) -> Model:
-    """A model of so many tokens and positions, weights not yet initialised."""
+    """A model of so many tokens and positions, weights not yet initialized."""
     return family_of(settings)(settings, vocabulary_size, context)
 
 
 def fewest_parameters(settings: Settings, context: int) -> int:
-    """A number of parameters that a model has at least, told without making one: of absurd sizes none can be made."""
+    """A lower bound on the number of parameters, without making a model: one of absurd sizes cannot be made."""
     return family_of(settings).fewest_parameters(settings, context)
 
 

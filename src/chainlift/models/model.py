@@ -113,7 +113,7 @@ class Model(nn.Module):
     # What training, checkpoints and reports ask of a model.
 
     def muon_parameters(self) -> dict[str, nn.Parameter]:
-        """The matrices that Muon moves, by name: by default those inside of a module `blocks`."""
+        """The matrices that Muon moves, by name: by default those inside a module `blocks`."""
         return block_matrices(self)
 
     def compile_parts(self) -> None:
@@ -140,5 +140,5 @@ class Model(nn.Module):
 
 
 def block_matrices(module: nn.Module) -> dict[str, nn.Parameter]:
-    """The matrices inside of the submodule `blocks`, by name."""
+    """The matrices inside the submodule `blocks`, by name."""
     return {name: p for name, p in module.named_parameters() if name.startswith("blocks.") and p.dim() == 2}

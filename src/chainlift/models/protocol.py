@@ -23,7 +23,7 @@ class Decoder(Protocol):
         ...
 
     def spread(self, group_size: int) -> None:
-        """Go on with `group_size` rows, neighbours, in place of each; once, before any row has left."""
+        """Repeat each row `group_size` times, side by side; once, before any row has left."""
         ...
 
     def keep(self, rows: Tensor) -> None:

@@ -1,1 +1,1 @@
-"""WHAT IS SHOWN: the record of a run, drawn and told; nothing here trains or measures."""
+"""Figures, pages, documents and terminal output, made from records; nothing here trains or measures."""

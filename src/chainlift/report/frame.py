@@ -1,4 +1,4 @@
-"""Records as pandas DataFrames with flat columns; pandas is imported where one is asked for.
+"""Records as pandas DataFrames with flat columns; pandas is imported when one is made.
 
 Rows of metrics.jsonl: what was measured in a mode is `<mode>_<quantity>`, as in summary.json: `greedy_accuracy`. Runs:
 `<stage>.<quantity>` beside the settings, which have the keys of overrides: `posttrain.greedy_accuracy`, `posttrain.lr`.

@@ -1,4 +1,4 @@
-"""Means over seeds, with Student's t intervals: what the recipe does, where one summary tells what one run did."""
+"""Means over seeds, with Student's t intervals: what a recipe does, where a summary says what a run did."""
 
 from __future__ import annotations
 

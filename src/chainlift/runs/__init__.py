@@ -1,1 +1,1 @@
-"""WHAT IS KEPT."""
+"""Run folders: records, checkpoints, locks, progress, trackers."""

@@ -174,7 +174,7 @@ def load_weights(folder: Path, model: Model) -> None:
 def _read(
     folder: Path, model: Model, optimizer: Optimizer | None
 ) -> tuple[dict[str, Tensor], dict[str, Tensor], TrainerState]:
-    """(weights, the optimizer's tensors if asked for, state) of a checkpoint folder."""
+    """(weights, the optimizer's tensors if there is one, state) of a checkpoint folder."""
     weights = model_folder.read_weights(folder, model)  # the recipe says what model and task are, not the folder
     state = read_state(folder)
     averages: dict[str, Tensor] = {}

@@ -1,4 +1,4 @@
-"""The stages of a run as its record tells them, in order; nothing of a kind of stage is imported."""
+"""The stages of a run, in order, from its record; nothing of a kind of stage is imported."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def of_recipe(recipe: Mapping[str, Any]) -> list[StageView]:
 
 
 def main_stages(recipe: Mapping[str, Any]) -> list[StageView]:
-    """The stages of a recipe on record that are no baselines."""
+    """The stages of a recipe on record, without baselines."""
     return [stage for stage in of_recipe(recipe) if not stage.is_baseline]
 
 

@@ -1,4 +1,4 @@
-"""Who hears how a run goes on; the terminal's is in report/terminal/reporter.py."""
+"""The protocol by which a run reports its progress; the terminal's is in report/terminal/reporter.py."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 
 class Reporter(Protocol):
-    """Is told of stages, updates and evaluations as they happen."""
+    """Receives stages, updates and evaluations as they happen."""
 
     def say(self, text: str) -> None:
         """One line, whatever is going on."""

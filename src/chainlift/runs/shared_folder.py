@@ -1,4 +1,4 @@
-"""The run folder of several processes that work together: the first one reads and writes, the others hear from it.
+"""The run folder of several processes that work together: the first one reads and writes, and sends to the others.
 
 So a folder need not be seen by more than one machine. Alone, each function does what its counterpart does.
 """

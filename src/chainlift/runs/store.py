@@ -44,7 +44,7 @@ class RunFolder:
     def open(cls, path: Path, recipe: dict[str, Any], identity: str, *, fresh: bool = False) -> RunFolder:
         """The folder at `path`, made if need be; fresh: emptied first, unless another process is at work in it.
 
-        ValueError if it cannot be written, holds another recipe's run or, to be emptied, is no run folder or in use.
+        ValueError if it cannot be written, holds another recipe's run or, to be emptied, is in use or not a run folder.
         """
         folder = cls(path)
         try:
@@ -170,7 +170,7 @@ class RunFolder:
             durable.sync(self.path)
 
     def finish(self, summary: dict[str, Any]) -> None:
-        """Write summary.json, then the marker DONE; what is no checkpoint beside the checkpoints goes before.
+        """Write summary.json, then the marker DONE; anything else beside the checkpoints is removed before.
 
         A kill right after a stage's last checkpoint leaves its trainer's own ones, which nobody needs any more.
         """

@@ -1,6 +1,6 @@
-"""A tracker that mirrors a run's metrics, when it is asked for: trackio, wandb or tensorboard.
+"""Trackers that mirror a run's metrics: trackio, wandb or tensorboard.
 
-The run folder's own record comes first. Rows are mirrored once a checkpoint stands behind them, from where the last
+The run folder's own record comes first. Rows are mirrored once a checkpoint covers them, from where the last
 mirroring ended, so that a run which goes on shows no step twice and none that was taken back. Trackers send in the
 background, so after a kill nobody knows what arrived: then the mirror is made anew, from the first row, under a new
 name. What goes wrong in a tracker ends the mirroring, not the run.
@@ -48,7 +48,7 @@ class Tracker(Protocol):
 
     @staticmethod
     def forget(folder: Path, name: str) -> None:
-        """Take away what came of a run that was cut off, as far as it is on this machine."""
+        """Remove what this machine holds of a run that was cut off."""
         ...
 
 
@@ -151,7 +151,7 @@ def _marks(folder: RunFolder) -> dict[str, _Mark]:
 
 
 def numbers(row: dict[str, Any]) -> dict[str, float]:
-    """The numbers of a metrics row as `stage/name`, or `stage/greedy/name`; what is no number is left out."""
+    """The numbers of a metrics row as `stage/name`, or `stage/greedy/name`; other values are left out."""
     found: dict[str, float] = {}
 
     def take(above: str, content: dict[str, Any]) -> None:
@@ -187,7 +187,7 @@ class _Tensorboard:
 
 
 class _Wandb:
-    """One run of the project, gone on with by its id; WANDB_MODE=offline keeps it in the run folder.
+    """One run of the project, continued by its id; WANDB_MODE=offline keeps it in the run folder.
 
     A run that was cut off stays on the server, where it is shown as crashed.
     """
@@ -218,7 +218,7 @@ class _Wandb:
 
 
 class _Trackio:
-    """One run of the project in trackio's own folder (TRACKIO_DIR), gone on with by its name."""
+    """One run of the project in trackio's own folder (TRACKIO_DIR), continued by its name."""
 
     def __init__(self, folder: Path, name: str, config: dict[str, Any]) -> None:
         import trackio

@@ -1,1 +1,1 @@
-"""the loops of a run, read top to bottom."""
+"""Kinds of stages, whose loops read top to bottom; the recipe, and the pipeline that carries it out."""

@@ -21,7 +21,7 @@ from chainlift.settings import Settings, refuse_not_finite, suggest
 from chainlift.visible import shown
 
 UNION = ("constrained-", "literal[", "list[", "float", "function-")
-"""How pydantic begins the name of a choice of a union, which is no key."""
+"""How pydantic begins the name of a union's choice, which is not a key."""
 
 AnyRecipe = TypeVar("AnyRecipe", bound="BaseRecipe")
 
@@ -30,9 +30,9 @@ class BaseRecipe(Settings):
     """What every recipe has: a name, a seed, and an identity made from all the rest."""
 
     name: str = Field(default="custom", pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=200)
-    """Stands in the run folder's name, which file systems allow 255 bytes."""
+    """A part of the run folder's name, which file systems limit to 255 bytes."""
     title: str = ""
-    """One line for people."""
+    """One line that pages and tables show."""
     seed: int = Field(default=0, ge=0, lt=2**63)
     """Root of all random streams."""
 

@@ -83,7 +83,7 @@ def check(stages: Mapping[str, Stage]) -> None:
 
 
 def split(start: str | None, stages: Mapping[str, Any]) -> tuple[str | None, int | None]:
-    """(stage, step) of a start, the step None for its end; (folder, None) or (None, None) where it is no stage."""
+    """(stage, step) of a start, the step None for its end; (folder, None) or (None, None) for any other start."""
     name, at, step = (start or "").partition("@")
     if start is None or name not in stages or _is_folder(start):
         return start, None

@@ -35,7 +35,7 @@ class Context(RunContext):
         self.task: Task = tasks.build(self.recipe.task)
 
     def new_model(self) -> Model:
-        """A freshly initialised model on the device, its weights from the stream `model`."""
+        """A freshly initialized model on the device, its weights from the stream `model`."""
         model = families.build(self.recipe.model, self.task)
         model = model.initialise(stream(self.recipe.seed, "model")).to(self.device)
         if self.recipe.compile:

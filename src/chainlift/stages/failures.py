@@ -1,4 +1,4 @@
-"""An exception as one line for the user and an exit status: 2 for what the user can mend, 1 for a failure while
+"""An exception as one line for the user and an exit status: 2 for what the user can fix, 1 for a failure while
 running.
 """
 

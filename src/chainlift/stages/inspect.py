@@ -53,7 +53,7 @@ def text_recipe(
 ) -> Recipe | None:
     """The recipe to look at a language model by: `source`, or that of its run; None if it is a model of symbols.
 
-    changes: `key=value` of the task. ValueError where `source` is no recipe of text, or is missing for a package.
+    changes: `key=value` of the task. ValueError where `source` is not a recipe of text, or lacks a package.
     """
     overrides = [f"task.{change}" for change in changes or []]
     if source is not None:

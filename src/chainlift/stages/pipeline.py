@@ -60,7 +60,7 @@ def run(
     launched together each must call this; the first one reads, writes and speaks. shard: divide the model's weights
     between them (learning/sharding.py).
 
-    Raises ValueError for what the user can mend, FloatingPointError when training diverges, Interrupted after Ctrl-C;
+    Raises ValueError for what the user can fix, FloatingPointError when training diverges, Interrupted after Ctrl-C;
     in each case the run folder stays as it is and the same call goes on from its last checkpoint.
     """
     out = Path(out)

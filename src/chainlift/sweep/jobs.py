@@ -52,7 +52,7 @@ class Job:
 
 
 Tell = Callable[[Job, Status, float], None]
-"""Who hears of each job's end: (job, how it ended, seconds that it took)."""
+"""Receives the end of each job: (job, how it ended, seconds that it took)."""
 
 
 def plan(chosen: Sequence[Recipe], out: Path) -> list[Job]:
@@ -126,7 +126,7 @@ def _must_have_what_is_shared(job: Job) -> None:
 
 
 def _last_lines(error: Exception) -> str:
-    """One line for what the user can mend, the end of the traceback for what is a bug."""
+    """One line for what the user can fix, the end of the traceback for a bug."""
     try:
         return explain(error)[1]
     except Exception:

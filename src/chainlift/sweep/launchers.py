@@ -114,10 +114,10 @@ class Options:
 
 
 def run(jobs: Sequence[Job], tell: Tell, options: Options, say: Say = silent) -> bool:
-    """Whether all was carried out (failed jobs included); False if the user stopped it. `tell` hears of each end, `say`
-    now and then of what is waited for.
+    """Whether all was carried out (failed jobs included); False if the user stopped it. `tell` receives each end, `say`
+    from time to time what the sweep waits for.
 
-    ValueError in one line for what the user can mend: an extra that is not installed, a cluster that is not there.
+    ValueError in one line for what the user can fix: an extra that is not installed, a cluster that is not there.
     """
     if not jobs:
         return True

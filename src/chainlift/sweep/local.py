@@ -1,4 +1,4 @@
-"""A pool of processes on this machine: one process a job, threads divided among them, killed ones begun again."""
+"""A pool of processes on this machine: one process a job, threads divided among them, killed ones restarted."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ class _Running:
 
 
 def run_jobs(jobs: Sequence[Job], tell: Tell, *, workers: int, threads: int = 1, say: Say = silent) -> bool:
-    """Whether all was carried out (failed jobs included); False if the user stopped it. `tell` hears of each end, `say`
-    now and then of what is waited for.
+    """Whether all was carried out (failed jobs included); False if the user stopped it. `tell` receives each end, `say`
+    from time to time what the sweep waits for.
 
-    A job whose stage 1 another one trains begins after that; one whose process is killed from outside (out of memory,
-    kill -9) is begun again from its checkpoint, TRIES times in all. Ctrl-C ends the processes at their next step.
+    A job whose stage another one trains begins after that one. A job whose process is killed (out of memory, kill -9)
+    restarts from its checkpoint, TRIES times in all. Ctrl-C ends the processes at their next step.
     """
     context: Any = multiprocessing.get_context(start_method())  # its class depends on the method
     context.set_forkserver_preload(["chainlift.stages.pipeline"])
@@ -97,7 +97,7 @@ def _worker(job: Job, threads: int) -> None:
 
 
 def _end_with_driver() -> None:
-    """Ask this process to stop at its next step once its driver is no more: nobody would be left to tell.
+    """Ask this process to stop at its next step once its driver has ended, which would tell it otherwise.
 
     The driver is not the process that forked this one: the fork server lives as long as its children do.
     """
@@ -112,9 +112,9 @@ def _end_with_driver() -> None:
 
 @contextmanager
 def _without_ctrl_c() -> Iterator[None]:
-    """A process started within never hears of Ctrl-C, which a terminal sends to all: its driver will tell it, once.
+    """Processes started within do not receive Ctrl-C, which a terminal sends to all: their driver passes it on, once.
 
-    Twice would mean: end at once, without a checkpoint. Windows cannot hold a signal back; there it hears of both.
+    Twice would mean: end at once, without a checkpoint. Windows cannot hold a signal back; there they receive both.
     """
     if not hasattr(signal, "pthread_sigmask"):
         yield

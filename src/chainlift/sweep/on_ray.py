@@ -1,7 +1,7 @@
 """The jobs of a sweep on a Ray cluster: one that is there (`address`), or one started here for as long as it takes.
 
 Every node must see the same folder of runs. The driver hands a job to Ray only when it may begin, so that one that
-waits for another's stage 1 occupies nothing. A job whose node or process is lost is handed out again, and goes on from
+waits for a shared stage occupies nothing. A job whose node or process is lost is handed out again, and goes on from
 its last checkpoint on whatever node Ray finds; Ray's own retries are off, so that there is one count and one record.
 If the lost node was only cut off and still computes, the lock of the run folder keeps the second try waiting.
 """
@@ -32,8 +32,8 @@ def run_jobs(
     say: Say = silent,
     beginning: str = "",
 ) -> bool:
-    """Whether all was carried out (failed jobs included); False if the user stopped it. `tell` hears of each end, `say`
-    now and then of what is waited for.
+    """Whether all was carried out (failed jobs included); False if the user stopped it. `tell` receives each end, `say`
+    from time to time what the sweep waits for.
 
     workers: at most so many at once (None: as many as the cluster holds). cpus, gpus: what Ray reserves for each.
     threads: that each computes with. Ctrl-C ends the runs at their next step, with a checkpoint; a second one ends at
@@ -90,7 +90,7 @@ def _carry_out(
 
 
 def _outcome(ray: Any, reference: Any, job: Job) -> tuple[Status, float | None, str | None]:
-    """(how a job ended, its seconds if they are known, what Ray says if it was lost on the way)."""
+    """(how a job ended, its seconds if they are known, what Ray says if it was lost)."""
     try:
         status, seconds = ray.get(reference)
     except ray.exceptions.RayTaskError as error:  # chainlift itself is missing on the node, or another version

@@ -1,6 +1,6 @@
 """The jobs of a sweep as job arrays of Slurm, through submitit; the driver only submits and watches.
 
-Two arrays: the stages 1 that runs share, then all runs, which Slurm holds back until the first array has ended. So
+Two arrays: the stages that runs share, then all runs, which Slurm holds back until the first array has ended. So
 everything goes on when the driver is gone, by Ctrl-C too. The same command given again watches what is still in the
 queue and submits the rest. Where it cannot tell (no accounting, another executor) it submits a job a second time; that
 is harmless: the second one waits for the lock of the run folder, then finds DONE and ends.
@@ -9,7 +9,7 @@ What Slurm has ended for good is seen (slurm_queue.py): a job that was preempted
 RETURN_SECONDS to be in the queue again, as with JobRequeue or PreemptMode=REQUEUE; with PreemptMode=CANCEL it is not,
 the watching of it ends, and the same command submits it again. A Slurm that does not answer is given SILENT_SECONDS.
 
-Before a time limit, or a preemption, Slurm sends the signal that submitit asked for. The run then ends its step, keeps
+Before a time limit, or a preemption, Slurm sends the signal that submitit chose. The run then ends its step, keeps
 a checkpoint, and is put into the queue again. Logs are in the folder `slurm` beside the run folders.
 """
 
@@ -78,9 +78,9 @@ def run_jobs(
     """Whether all was carried out (failed jobs included); False after Ctrl-C, which leaves the jobs in the queue.
 
     workers: at most so many of an array at once (of each thousand jobs). cpus (rounded up), gpus, memory_gb, minutes:
-    of each job. executor: `local` is submitit's own, processes of this machine. `say` hears now and then of what is
-    waited for. ValueError in one line if submitit or Slurm is not there, or Slurm refuses the jobs; RunsFailed where
-    Slurm no longer answers.
+    of each job. executor: `local` is submitit's own, processes of this machine. `say` receives from time to time what
+    the sweep waits for. ValueError in one line if submitit or Slurm is not there, or Slurm refuses the jobs; RunsFailed
+    where Slurm no longer answers.
     """
     if not jobs:
         return True

@@ -28,8 +28,8 @@ def reproduce(
     quick: bool = False,
     tell: Callable[[Outcome], None] = lambda outcome: None,
 ) -> list[str]:
-    """The names of claims that could not be judged, because a run of theirs failed or their check did; `tell` hears of
-    every other one.
+    """The names of claims that could not be judged, because a run of theirs failed or their check did; `tell` receives
+    the outcome of every other one.
 
     seeds: instead of each claim's own. quick: small runs of the same shape. Outcomes are also written under out/claims.
     ValueError for fewer than two seeds, as intervals are over seeds. Interrupted after Ctrl-C: the same call

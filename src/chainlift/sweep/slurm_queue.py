@@ -24,7 +24,7 @@ UNKNOWN = "UNKNOWN"
 
 
 class Queue:
-    """The states of jobs (by number, `12_3` in an array), asked for at most every ASK_SECONDS."""
+    """The states of jobs (by number, `12_3` in an array), queried at most every ASK_SECONDS."""
 
     def __init__(self, name: str) -> None:
         self.name = name

@@ -123,7 +123,7 @@ def claim_cost_lines(wanted: Mapping[str, Sequence[Recipe]], expected: Mapping[s
 
 
 def total_line(expected: Mapping[str, float], *, of: int, workers: int | None) -> str:
-    """How many runs are to do of those asked for, and how long that takes here.
+    """How many of the runs remain to be done, and how long that takes here.
 
     workers: runs at once, None where a cluster decides.
     """

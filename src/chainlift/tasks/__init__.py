@@ -1,4 +1,4 @@
-"""WHAT is learned; importing the room registers the tasks that are shipped."""
+"""Tasks of symbols and the registry of all tasks; importing the room registers the shipped ones."""
 
 from chainlift.tasks import graph_path as graph_path
 from chainlift.tasks import gym as gym

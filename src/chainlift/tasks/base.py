@@ -127,7 +127,7 @@ class Verdict:
 
 @runtime_checkable
 class Task(Protocol):
-    """What a task must offer; everything is vectorised over rows and draws only from the generator given."""
+    """What a task must offer; everything is vectorized over rows and draws only from the generator given."""
 
     @property
     def settings(self) -> Settings:

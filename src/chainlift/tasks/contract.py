@@ -16,7 +16,7 @@ PARTS = sorted({*Task.__annotations__, "settings", "prompts", "gold", "verify"})
 
 
 def complaint(task: Any) -> str | None:
-    """In words, the first way in which the task does not fulfil the protocol of tasks/base.py; None if all is well."""
+    """In words, the first way in which the task violates the protocol of tasks/base.py; None if it does not."""
     missing = [part for part in PARTS if not hasattr(task, part)]
     if missing:
         return f"it lacks {', '.join(missing)}"

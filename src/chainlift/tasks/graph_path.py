@@ -9,7 +9,7 @@ labels drawn anew for each prompt, then a start node of some first layer.
     question reach    the prompt ends with one of the ends; long: a walk, then `yes` if it has led there, else `no`;
                       short: yes or no alone. Half of the time it is the start's own end.
 
-Ends can be told by sight, as no edge leaves them, but not which of them a start leads to: a blind guess is right
+Ends are easy to recognize, as no edge leaves them, but not which of them a start leads to: a blind guess is right
 with 1 / ends, or 1/2.
 """
 
@@ -76,7 +76,7 @@ class GraphPath:
         self.chance = 1 / 2 if self.reach else 1 / settings.ends
 
     def prompts(self, n: int, generator: torch.Generator) -> Tensor:
-        """Prompts (n, prompt_length) of independent graphs, starts and, where it is asked for, ends."""
+        """Prompts (n, prompt_length) of independent graphs, starts and, where the question names one, ends."""
         sizes = self.settings
         component = sizes.hops * sizes.width + 1
         columns = []
@@ -103,7 +103,7 @@ class GraphPath:
         return labels.gather(1, torch.cat(structural, dim=1))
 
     def prompt_counts(self) -> tuple[tuple[float, int], ...]:
-        """Ordered edges with a start, and with an end where it is asked for.
+        """Ordered edges with a start, and with an end where the question names one.
 
         Drawn are goals, an order, labels and a start, all uniform. Renaming the nodes of a layer, or the components,
         gives the same prompt from other draws, every prompt from as many.
@@ -158,7 +158,7 @@ class GraphPath:
         )
 
     def _written(self, prompts: Tensor, scores: list[Tensor], *, long: bool) -> Tensor:
-        """A response whose walk takes, at each step, the neighbour of the highest score ((N, nodes) or (nodes,))."""
+        """A response whose walk takes, at each step, the neighbor of the highest score ((N, nodes) or (nodes,))."""
         edges = self._edges(prompts)
         rows = torch.arange(len(prompts), device=prompts.device)
         at, walk = self._start(prompts), []
@@ -181,7 +181,7 @@ class GraphPath:
         return prompts[:, 2 * self.num_edges]
 
     def _yes_or_no(self, end: Tensor, prompts: Tensor) -> Tensor:
-        """The token (N,) that says whether `end` (N,) is the one asked for."""
+        """The token (N,) that says whether `end` (N,) is the one in question."""
         return torch.where(end == prompts[:, -1], self.num_nodes, self.num_nodes + 1)
 
 

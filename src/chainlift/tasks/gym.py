@@ -112,7 +112,7 @@ class GymTask:
         return torch.tensor(rows, dtype=torch.long, device=prompts.device).view(len(prompts), width)
 
     def verify(self, prompts: Tensor, responses: Tensor) -> Verdict:
-        """By the data set's own scorer: right is a score of 1 for what stands behind the last separator, if any."""
+        """By the data set's own scorer: right is a score of 1 for what follows the last separator, if any."""
         length, finished = response_lengths(responses, self.vocabulary.eos)
         pairs = zip(self._entries_of(prompts), self._texts(responses, length), strict=True)
         rows = [self._judge(entry, text) for entry, text in pairs]

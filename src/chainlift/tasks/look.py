@@ -35,7 +35,7 @@ def look(task: Task, seed: int = 0) -> dict[str, Any]:
 
 
 def lines(found: dict[str, Any]) -> list[str]:
-    """What `look` found, for people."""
+    """What `look` found, as lines for the terminal."""
     written = [
         f"{len(found['vocabulary'])} tokens: {' '.join(found['vocabulary'])}",
         f"prompts of {found['prompt_length']} tokens; short responses of {found['short_length']}, long ones of "

@@ -244,13 +244,13 @@ def _digits(value: Tensor, size: int) -> Tensor:
 
 
 def _value(digits: Tensor) -> Tensor:
-    """The numbers (N,) of digits (N, S), the lowest first; -1 where a token is no digit."""
+    """The numbers (N,) of digits (N, S), the lowest first; -1 where a token is not a digit."""
     places = 10 ** torch.arange(digits.shape[1], device=digits.device)
     return torch.where((digits < 10).all(dim=1), (digits * places).sum(dim=1), -1)
 
 
 def _mix(value: Tensor) -> Tensor:
-    """A 64-bit mix of integers (N,), the finaliser of Steele et al.'s SplitMix64 (2014), with wrap-around."""
+    """A 64-bit mix of integers (N,), the finalizer of Steele et al.'s SplitMix64 (2014), with wrap-around."""
     value = value + -7046029254386353131  # 0x9e3779b97f4a7c15 as a signed number
     value = (value ^ (value >> 30 & (1 << 34) - 1)) * -4658895280553007687
     value = (value ^ (value >> 27 & (1 << 37) - 1)) * -7723592293110705685

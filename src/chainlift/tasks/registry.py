@@ -1,6 +1,6 @@
 """Every task by its name: the shipped ones, those of installed packages, and any class by `package.module:Class`.
 
-A task from elsewhere is tried when it is built: where it does not fulfil the protocol, the error names the missing
+A task from elsewhere is tried when it is built: where it does not fulfill the protocol, the error names the missing
 part, before anything is trained.
 """
 
@@ -50,7 +50,7 @@ def _accept(found: Any) -> TaskKind:
 
 
 class TaskRegistry(Registry[TaskKind]):
-    """The tasks by name; those of text, which stand to the right of this room, are imported when one is asked for."""
+    """The tasks by name; those of text, in a room to the right of this one, are imported when one is looked up."""
 
     def names(self) -> list[str]:
         """All names, sorted."""
@@ -85,7 +85,7 @@ def settings_class(name: Any, trust: Trust | None = None) -> type[Settings]:
 
 
 def make(settings: Settings) -> Any:
-    """The task that its settings describe (their field `name` chooses it); ValueError where it is no task.
+    """The task that its settings describe (their field `name` chooses it); ValueError where a protocol is violated.
 
     It is a Task of tasks/base.py, or judges itself by a method `complaint`, as tasks of text do (text/task.py).
     """

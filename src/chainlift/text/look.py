@@ -34,7 +34,7 @@ def look(task: TextTask) -> dict[str, Any]:
 
 
 def lines(found: dict[str, Any]) -> list[str]:
-    """What `look` found, for people."""
+    """What `look` found, as lines for the terminal."""
     shared, common = found["overlap"], found["commonest_answer"]
     return [
         f"{found['train']:,} training problems, {found['test']:,} test problems",

@@ -1,8 +1,8 @@
 """How much of a test set is in the training set: the same questions, and nearly the same ones.
 
-Exact: equal words after normalisation (case, blanks and punctuation; signs of arithmetic are kept, since 3 + 4 is not
+Exact: equal words after normalization (case, blanks and punctuation; signs of arithmetic are kept, since 3 + 4 is not
 3 - 4). Near: a share of the test question's different n-grams of words that stands in one and the same training
-question. Masked numbers find the same story told with other numbers.
+question. With numbers masked, the same story with other numbers is near.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Overlap:
 
 
 def words(question: str) -> list[str]:
-    """The normalised words, numbers and signs of a question."""
+    """The normalized words, numbers and signs of a question."""
     return [token.replace(",", "") for token in TOKEN.findall(question.lower())]
 
 

@@ -45,7 +45,7 @@ def from_hub(hub: str, config: str, split: str) -> Iterator[Record]:
     """The records of a data set on the hub, downloaded unless they are in the local cache.
 
     ValueError in one line if the package `datasets` is missing or the data set cannot be had. Call it only where the
-    user has asked for a download.
+    user wants a download.
     """
     try:
         from datasets import load_dataset

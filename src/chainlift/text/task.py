@@ -40,7 +40,7 @@ class TextTaskSettings(Settings):
 
 
 class TextTask(ABC):
-    """Problems of a source; they are read or drawn when they are first asked for."""
+    """Problems of a source; they are read or drawn at their first use."""
 
     Settings: ClassVar[type[TextTaskSettings]]
     chance: float = 0.0
@@ -73,7 +73,7 @@ class TextTask(ABC):
         return templates.completion(problem, self.settings.template, long=long)
 
     def new_grader(self) -> Grader:
-        """A judge of answers, which whoever asks for it closes; ValueError where it needs a package that is missing."""
+        """A new grader, which the caller closes; ValueError where it needs a package that is missing."""
         return graders.grader(self.settings.grader, self.settings.template.answer_mark)
 
     def complaint(self) -> str | None:

@@ -1,1 +1,1 @@
-"""WHAT SHOULD HAPPEN: closed forms, without torch."""
+"""Predictions in closed form, without PyTorch."""

@@ -71,7 +71,7 @@ def response_shares(p: float, modulus: int, *, temperature: float = 1.0, marker:
     First token: a long demonstration shows x_1; a short one the sum, to the blind learner a uniform symbol. So x_1 has
     probability a = p + b, every other symbol b = (1 - p) / K. Second token: after any other symbol surely <eos>; after
     x_1 the demonstration is long with probability p / a (then y_2 follows) and short with b / a (<eos>). All later
-    tokens are certain. Temperature t raises the probabilities of each token to the power 1/t and normalises them:
+    tokens are certain. Temperature t raises the probabilities of each token to the power 1/t and normalizes them:
     long = first * on with first = a^(1/t) / (a^(1/t) + (K-1) b^(1/t)) and on = p^(1/t) / (p^(1/t) + b^(1/t)).
     At t = 1: long = p, every short answer b: the mixture itself (length calibration).
     With a marker the first token is long : short = p : 1 - p, tempered; a short answer is uniform at every t.
@@ -116,7 +116,7 @@ def derailed_accuracy(d: int, modulus: int, step_accuracy: float) -> tuple[float
     answer is off by the sum of the slips. A slip's character at each frequency j = 1..K-1 is (Ks - 1) / (K - 1) (its
     mean of exp(2 pi i j e / K)); those of a sum multiply, so that, back from the frequencies, the answer is right with
     1/K + (1 - 1/K) ((Ks - 1) / (K - 1))^d, and r = (that - q) / (1 - q). r tends to 1/K for many slips, d (1 - s) >> 1.
-    For few it is near 0, as one slip alone is never mended: "a derailed chain is a guess" then flatters it.
+    For few it is near 0, as one slip alone is never corrected: "a derailed chain is a guess" then flatters it.
     """
     check(d=d, modulus=modulus)
     if not 0 <= step_accuracy <= 1:
@@ -184,7 +184,7 @@ def mixture_entropy(d: int, modulus: int, p_cot: float, *, marker: bool = False)
 
 
 def sequence_mean_p_cot(d: int, p_cot: float) -> float:
-    """The p_cot by which the minimiser of the *sequence-mean* loss behaves, instead of the true one (no marker).
+    """The p_cot by which the minimizer of the *sequence-mean* loss behaves, instead of the true one (no marker).
 
     A mean over each sequence's own tokens gives a long demonstration's decisions the weight 1 / (d + 1), a short one's
     1 / 2. Weighted cross-entropy is least at the weighted conditional frequencies: the learner of D(p') with the odds
@@ -213,7 +213,7 @@ def sigmoid(u: float) -> float:
 
 
 def _short(number: int) -> str:
-    """A number for people, who may have typed hundreds of digits."""
+    """A number for an error's line; the user may have typed hundreds of digits."""
     return str(number) if abs(number) < 10**12 else "a number of more than 12 digits"
 
 

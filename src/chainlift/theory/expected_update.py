@@ -73,7 +73,7 @@ KINDS = {
 
 def has_expected_update(algorithm: Algorithm) -> bool:
     """Whether the mean update is derived here: not for STaR, which fits its samples (mean_field.star_round), nor for
-    kinds of one's own.
+    kinds of your own.
     """
     known = all(getattr(algorithm, part) in kinds for part, kinds in KINDS.items())
     return known and not (algorithm.advantage == "batch_mean" and algorithm.ratio != "none")

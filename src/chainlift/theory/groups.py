@@ -1,7 +1,7 @@
 """Several samples of one prompt: pass@k, groups without signal, and what a preflight should find.
 
 Samples of one prompt are independent given the prompt, but prompts differ: in the K-th part of them the sum equals x_1,
-so that the favoured short answer x_1 is right there and wrong elsewhere. Every formula is therefore a mean over these
+so that the favored short answer x_1 is right there and wrong elsewhere. Every formula is therefore a mean over these
 two kinds of prompts. At temperature 1, and with a marker, both kinds are alike.
 """
 

@@ -67,7 +67,7 @@ def degree_1_star(p: float, agree: float, modulus: int) -> tuple[float, float]:
 
 
 def degree_1_star_rounds_to_flip(p: float, modulus: int) -> int | None:
-    """Rounds of STaR from stage 1's model until p > 1/2; None at p = 0.
+    """Rounds of STaR after next-token prediction until p > 1/2; None at p = 0.
 
     At small p a chain is hardly likelier to be right than a guess: with a = (1 + e) / K, a round multiplies p by about
     1 + e, not by K, and adds about (K - 1) p to e. So log p has a second difference of order p: O(p^(-1/2))

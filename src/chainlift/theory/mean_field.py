@@ -1,10 +1,10 @@
 """Reference curves: how long share and accuracy move, update by update, where nothing but the two mode logits learns.
 
-Exact: the start (stage 1's minimiser), the mean update of each algorithm (expected_update.py), STaR's round.
+Exact: the start (next-token prediction's minimizer), each algorithm's mean update (expected_update.py), STaR's round.
 Approximations, each of which a measured run departs from:
 1. *The noise of the samples is left out*: every update takes its mean, as with infinitely many prompts.
 2. *The step is a stated convention.* AdamW moves shared weights, and no recipe's learning rate says by how much that
-   moves a log-odds. The rule "normalised" moves (first, go_on) by a length of `step` in the mean gradient's direction,
+   moves a log-odds. The rule "normalized" moves (first, go_on) by a length of `step` in the mean gradient's direction,
    as Adam makes of a gradient without noise, whatever its scale. The rule "gradient" moves them by `step` times
    the mean update, plain gradient ascent on the two logits: it keeps the slow start of rare long responses, and each
    preset's own constant. Neither is fitted to a measurement. So the *path* (which long share goes with which accuracy,
@@ -25,9 +25,9 @@ import numpy as np
 from chainlift.theory.expected_update import Algorithm, expected_update
 from chainlift.theory.mode_policy import ModePolicy, Setting
 
-Rule = Literal["normalised", "gradient"]
+Rule = Literal["normalized", "gradient"]
 REFERENCE_STEP = 0.1
-"""Log-odds per update under the rule "normalised" where nothing else is said: a convention, no measurement."""
+"""Log-odds per update under the rule "normalized" where nothing else is said: a convention, no measurement."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def policy_gradient_curve(
     algorithm: Algorithm,
     steps: Sequence[float],
     *,
-    rule: Rule = "normalised",
+    rule: Rule = "normalized",
     group_size: int = 8,
     prompts: int = 32,
     steps_per_round: int = 1,
@@ -62,8 +62,8 @@ def policy_gradient_curve(
     Within a round the samples are those of its first policy, so that ratios and clipping play their part. ValueError
     for an algorithm without an expected update, such as STaR (star_curve).
     """
-    if rule not in ("normalised", "gradient"):
-        raise ValueError(f"rule is {rule!r}; allowed: normalised, gradient")
+    if rule not in ("normalized", "gradient"):
+        raise ValueError(f"rule is {rule!r}; allowed: normalized, gradient")
     if steps_per_round < 1:
         raise ValueError(f"steps_per_round is {steps_per_round}; allowed: 1 and more")
     policies = [start]

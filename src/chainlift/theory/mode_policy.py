@@ -1,8 +1,8 @@
 """A policy that is nothing but its choice of form: two log-odds, and what its responses are worth.
 
-After stage 1 a blind learner has two uncertain decisions: whether the first token is x_1 (`first`), and, after x_1,
-whether to go on (`go_on`). All later tokens of a chain are certain, so no logit but these two has a gradient. A
-response falls into one of three classes:
+After next-token prediction a blind learner has two uncertain decisions: whether the first token is x_1 (`first`), and,
+after x_1, whether to go on (`go_on`). All later tokens of a chain are certain, so no logit but these two has a
+gradient. A response falls into one of three classes:
 
     class  response                  probability   tokens with EOS   right where the sum is x_1 / elsewhere
     W      a symbol but x_1, stop    1 - f         2                 0 / 1/(K - 1)
@@ -82,7 +82,7 @@ class ModePolicy:
 
     @classmethod
     def after_pretraining(cls, p: float, setting: Setting) -> ModePolicy:
-        """The minimiser of stage 1 at p_cot = p (closed_forms)."""
+        """The minimizer of next-token prediction at p_cot = p (closed_forms)."""
         if setting.marker:
             check(p=p)
             return cls(math.inf, log_odds(p))

@@ -2,7 +2,7 @@
 
 A round multiplies the odds long : short by K r, where r is the probability that a long response is kept (long_reward)
 and 1/K that of a short one. So all of STaR is a walk of one log-odds. Assumed: each fit reaches its minimum, and r does
-not change from round to round, that is, the chain's steps are neither learned nor forgotten on the way.
+not change from round to round, that is, the chain's steps are neither learned nor forgotten meanwhile.
 
 The marker option of closed_forms changes only where greedy flips, not the odds. K = 2, r = 1: arXiv
 2510.11495, as others report it; the rest is derived here.

@@ -6,7 +6,7 @@ builds our own. transformers keeps that key, so a folder that it, TRL or peft ha
 in shards and in bfloat16 as well. A family that transformers has no class for keeps our names and our settings only.
 Nothing here imports transformers.
 
-A folder may be anybody's: what it says is checked before memory is taken, and no code that it names is imported unless
+A folder may be anyone's: what it says is checked before memory is taken, and no code that it names is imported unless
 the user trusts it (references.py).
 """
 

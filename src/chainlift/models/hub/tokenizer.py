@@ -4,7 +4,7 @@ All that happens to a text stands in tokenizer.json, so that it happens wherever
 get the tokens that stand for them, other blanks go away, and a prompt that is shorter than the task's longest one is
 filled up on the left. The filling is tokens like others to the model: it is attended to and has positions, so that
 the padding of transformers, which is masked, would not do. A text longer than a prompt (with its response, as trainers
-tokenize it) is not filled. What is no token becomes `<eos>`, as in GPT-2: there is no token without a meaning.
+tokenize it) is not filled. Any other character becomes `<eos>`, as in GPT-2: there is no token without a meaning.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""A model's weights in safetensors files that anybody may have written: looked at before anything is believed.
+"""A model's weights in safetensors files that anyone may have written: checked before they are used.
 
-The names, shapes and types of the tensors are read from the files' heads and compared with what is asked for, so that
-no more memory is taken than the model needs; then the tensors are read, and must be numbers.
+The names, shapes and types of the tensors are read from the files' heads and compared with the model's, so that no more
+memory is taken than the model needs; then the tensors are read, and must be numbers.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ TYPES = ("F64", "F32", "F16", "BF16")
 def files(folder: Path) -> list[Path]:
     """The files that hold the folder's weights: one, or the shards of its index, which must lie in the folder itself.
 
-    ValueError in one line if one is missing, or no ordinary file, or if the index is no index.
+    ValueError in one line if one is missing or not an ordinary file, or if the index cannot be read as one.
     """
     index = folder / INDEX
     if not index.is_file():

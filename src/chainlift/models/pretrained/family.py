@@ -42,7 +42,7 @@ class PretrainedSettings(Settings):
     sampling_gib: float = Field(default=8.0, gt=0)
     """Memory (GiB) that the cache and the logits of what one device samples at once may take; batches keep to it."""
     shape: ShapeSettings | None = Field(default=None, json_schema_extra=NOT_HASHED)
-    """The model's sizes, for --dry-run where its configuration is not at hand."""
+    """The model's sizes, for --dry-run where its configuration is not available."""
 
     @model_validator(mode="after")
     def _one_of_both(self) -> PretrainedSettings:

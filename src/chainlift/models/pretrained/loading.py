@@ -79,8 +79,8 @@ def open_folder(
 
 
 def _plain(model: Any) -> Any:
-    """The model without the mark of a quantised one, which a GGUF file leaves though its weights are expanded by
-    then: trainers refuse to train what bears it.
+    """The model without the mark of a quantized one: a GGUF file leaves it although its weights are expanded by then,
+    and trainers refuse to train a model that bears it.
     """
     if not getattr(model, "is_quantized", False):
         return model
@@ -105,7 +105,7 @@ def open_tokenizer(path: str, gguf_file: str | None = None, *, download: bool = 
 
 
 def configuration(settings: PretrainedSettings) -> Any:
-    """transformers' configuration of a recipe's model, without its weights; ValueError where it is not at hand."""
+    """transformers' configuration of a recipe's model, without its weights; ValueError where it is not available."""
     from transformers import AutoConfig
 
     if settings.scratch is not None:

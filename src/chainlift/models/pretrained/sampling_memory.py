@@ -49,5 +49,5 @@ def rows_that_fit(model: Any, tokens: int, gib: float, *, bfloat16: bool) -> int
 
 
 def rows_read(config: Any, tokens: int, gib: float) -> int:
-    """How many rows of `tokens` whose logits are all looked at fit into `gib`; at least 1."""
+    """How many rows of `tokens` fit into `gib` if all of their logits are read; at least 1."""
     return max(1, int(gib * GIB // (tokens * config.vocab_size * 4 * LOGITS_READ)))

@@ -1,4 +1,4 @@
-"""The sizes of a Llama: of one from scratch, and of one whose configuration is not at hand."""
+"""The sizes of a Llama: of one from scratch, and of one whose configuration is not available."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class ScratchSettings(Settings):
 
 
 class ShapeSettings(Settings):
-    """The sizes of a Llama whose configuration is not at hand."""
+    """The sizes of a Llama whose configuration is not available."""
 
     layers: int = Field(ge=1)
     """Blocks."""

@@ -33,7 +33,7 @@ class ModelSize:
 
 
 def size(settings: PretrainedSettings) -> ModelSize:
-    """Of the model of a recipe, whose weights need not be at hand; ValueError where its configuration is not."""
+    """The size of a recipe's model, whose weights need not be available; ValueError where its configuration is not."""
     from transformers import AutoModelForCausalLM
     from transformers.pytorch_utils import Conv1D
 

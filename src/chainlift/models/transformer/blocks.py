@@ -133,5 +133,5 @@ class Block(nn.Module):
 
 
 def make_norm(settings: ModelSettings) -> nn.Module:
-    """The family's normalisation layer."""
+    """The family's normalization layer."""
     return nn.LayerNorm(settings.width) if settings.family == "gpt2" else nn.RMSNorm(settings.width, eps=1e-5)

@@ -1,4 +1,4 @@
-"""The document of results in parts, so that writing a part anew keeps what is not at hand: other claims, other runs."""
+"""The document of results in parts, so that rewriting one part keeps the others: other claims, other runs."""
 
 from __future__ import annotations
 

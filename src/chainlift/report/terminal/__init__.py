@@ -1,1 +1,1 @@
-"""What a person sees in a terminal."""
+"""Tables and progress in the terminal."""

@@ -18,7 +18,7 @@ class PlainConsole(Console):
     """
 
     def render_str(self, text: str, **options: Any) -> Text:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """The text as it is, with the style that is asked for and no other."""
+        """The text as it is, in the requested style and no other."""
         as_it_is: dict[str, Any] = {**options, "markup": False, "emoji": False}
         return super().render_str(visible(text, lines=True), **as_it_is)
 

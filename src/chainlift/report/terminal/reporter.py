@@ -1,4 +1,4 @@
-"""What a person sees while a run goes on: a live bar and table, or plain lines where the output is no terminal."""
+"""What a person sees while a run goes on: a live bar and table, or plain lines where the output is not a terminal."""
 
 from __future__ import annotations
 
@@ -199,7 +199,7 @@ def _verdict(response: dict[str, Any]) -> str:
 
 
 def response_lines(found: list[dict[str, Any]]) -> list[Text]:
-    """Sampled responses as coloured tokens (right green, wrong red, EOS dim) with their probabilities underneath."""
+    """Sampled responses as colored tokens (right green, wrong red, EOS dim) with their probabilities underneath."""
     lines = []
     for response in found:
         lines.append(plain(f"{response['prompt']}  ->  {_verdict(response)}, length {response['length']}", "bold"))

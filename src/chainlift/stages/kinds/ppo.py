@@ -43,7 +43,7 @@ class ProximalPolicyOptimization(ReinforcementLearning):
     gamma: float = Field(default=1.0, ge=0, le=1)
     """Discount a token."""
     gae_lambda: float = Field(default=1.0, ge=0, le=1)
-    """1: an advantage is the reward less the value; 0: the difference of neighbouring values."""
+    """1: an advantage is the reward less the value; 0: the difference of neighboring values."""
     value_lr: float = Field(default=1e-2, gt=0)
     """Peak learning rate of the value head, which AdamW moves on the model's schedule."""
     value_coefficient: float = Field(default=0.5, ge=0)

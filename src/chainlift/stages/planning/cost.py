@@ -60,7 +60,7 @@ def _stopwatch(recipe: Recipe) -> Any:
 
 
 def told(seconds: float) -> str:
-    """Seconds for people."""
+    """Seconds in readable units."""
     for size, unit in ((86400, "days"), (3600, "h"), (60, "min")):
         if seconds >= 1.5 * size:
             return f"{seconds / size:.1f} {unit}"

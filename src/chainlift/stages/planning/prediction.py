@@ -27,7 +27,7 @@ def predicted(recipe: Recipe) -> dict[str, Any]:
     """The predictions for a blind learner of the recipe's mixture, under the names of forecast.predictions.
 
     They are of next-token prediction from fresh weights and of the RL that begins where it ends; `stages` says which
-    stages of the recipe these are, with their own predictions. Of a schedule the last value counts, as the minimiser of
+    stages of the recipe these are, with their own predictions. Of a schedule the last value counts, as the minimizer of
     the loss is that of the last demonstrations.
     """
     if recipe.is_text:
@@ -76,7 +76,7 @@ def _rl_after(recipe: Recipe, name: str) -> tuple[str | None, ReinforcementLearn
 
 
 def _of(recipe: Recipe, first: NextTokenPrediction, p_cot: float, rl: ReinforcementLearning | None) -> dict[str, Any]:
-    """The predictions; the sequence mean weights long demonstrations by their length, so its minimiser is that of
+    """The predictions; the sequence mean weights long demonstrations by their length, so its minimizer is that of
     another p_cot.
     """
     task, learner = recipe.task, families.family_of(recipe.model).theory(recipe.model)

@@ -56,7 +56,7 @@ def preflight(context: Context, state: TrainerState, model: Model, settings: Rei
 def warnings(found: dict[str, Any], group_size: int, *, compares: bool, stage: str) -> list[str]:
     """What a user should know before RL starts, in words; [] when nothing stands in its way.
 
-    compares: the algorithm learns from differences inside of a group.
+    compares: the algorithm learns from differences inside a group.
     """
     told = []
     samples = found["samples"]

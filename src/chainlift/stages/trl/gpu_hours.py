@@ -72,5 +72,5 @@ def _rounded_away(recipe: Recipe, model: PretrainedSettings) -> list[str]:
 
 
 def _amount(count: int) -> str:
-    """A number of parameters for people."""
+    """A number of parameters in words."""
     return f"{count / 1e9:.3g} billion" if count >= 1e9 else f"{count / 1e6:.3g} million"

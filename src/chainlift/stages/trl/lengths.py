@@ -27,7 +27,7 @@ class Lengths:
 
 
 def mean_lengths(task: TextTask, model: PretrainedSettings, problems: Sequence[Problem]) -> tuple[Lengths, str]:
-    """(mean tokens, where they come from): counted where the tokenizer is at hand, else from words."""
+    """(mean tokens, where they come from): counted where the tokenizer is available, else from words."""
     some = problems[:MEASURED]
     texts = [
         [content(task.prompt(problem)) for problem in some],

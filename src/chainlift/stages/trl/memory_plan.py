@@ -40,7 +40,7 @@ class Phase:
     """Of the rows that one device works on."""
 
     def line(self) -> str:
-        """For people."""
+        """The plan as a line of the dry run."""
         parts = {key: value for key, value in (self.states | self.own).items() if value}
         told = " + ".join(f"{key} {value / GIB:.3g}" for key, value in parts.items())
         return f"memory, {self.name}: {told} = {sum(parts.values()) / GIB:.3g} GiB"
@@ -138,7 +138,7 @@ class MemoryPlan:
         return states
 
     def _num_kept(self, name: str) -> int:
-        """Checkpoints inside of a stage that stay, beside its last one."""
+        """Checkpoints inside a stage that stay, beside its last one."""
         stage = self.recipe.stages[name]
         needed, total = chain.steps_needed(self.recipe.stages, name), stage.total_steps or 0
         every = getattr(stage, "checkpoint_every", 1)

@@ -52,7 +52,7 @@ class Work:
         return self.per_token * parameters * self.tokens
 
     def line(self, stage: str, parameters: int) -> str:
-        """For people."""
+        """The work as a line of the dry run."""
         name = f"{stage}, {self.part}" if self.part else stage
         formula = f"{self.per_token} x {parameters:.3g} x {self.tokens:.3g}"
         operations, hours = self.operations(parameters), self.hours(parameters)

@@ -33,9 +33,9 @@ def until_next_question(text: str) -> str:
 
 
 def marked_or_boxed(text: str, answer_mark: str) -> tuple[str | None, How]:
-    """(the answer, where it stands): one line behind the first mark that is no mention of the mark, else the last box.
+    """(the answer, where it is): one line after the first mark that marks an answer, otherwise the last box.
 
-    None where there is neither; an empty text where nothing stands behind a mark.
+    None where there is neither; an empty text where nothing follows a mark.
     """
     text = until_next_question(text)
     for answer in _behind_marks(text, answer_mark):
@@ -45,7 +45,7 @@ def marked_or_boxed(text: str, answer_mark: str) -> tuple[str | None, How]:
 
 
 def _behind_marks(text: str, answer_mark: str) -> Iterator[str]:
-    """What stands behind each mark: its line, or where that says nothing the next line that does."""
+    """What follows each mark: the rest of its line, or where that is empty the next line that is not."""
     parts = text.split(answer_mark)[1:]
     for number, part in enumerate(parts, start=1):
         if number < len(parts) and _QUOTE.match(part):

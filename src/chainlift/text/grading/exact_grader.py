@@ -13,7 +13,7 @@ from chainlift.text.grading.grade import Grade, How, Tally
 class ExactGrader:
     """Right is the same number: behind the first answer mark, else in the last box, else the last one of the text.
 
-    What stands behind a mark or in a box must be one number, with a unit or a currency at most. What follows an
+    What follows a mark or is in a box must be one number, with a unit or a currency at most. What follows an
     invented next question is not read.
     """
 
@@ -22,7 +22,7 @@ class ExactGrader:
         self._tally = Tally()
 
     def grade_all(self, completions: Sequence[str], answers: Sequence[str]) -> list[Grade]:
-        """A grade for each completion; ValueError in one line for a right answer that is no number."""
+        """A grade for each completion; ValueError in one line for a right answer that is not a number."""
         return self._tally.add([self._grade(text, answer) for text, answer in zip(completions, answers, strict=True)])
 
     def counts(self) -> dict[str, int]:

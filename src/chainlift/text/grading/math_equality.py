@@ -10,7 +10,7 @@ from chainlift.text.grading.math_text import formula
 def equal(answer: str, expected: str) -> bool:
     """Whether an answer equals what is expected; False for what cannot be read.
 
-    math-verify's own clocks are off, as they cannot stop what hangs inside of C code; a process that runs this is ended
+    math-verify's own clocks are off, as they cannot stop what hangs inside C code; a process that runs this is ended
     from outside. Its comparison depends on the order of the two: an equation is reduced to its right side as the first
     one says, and an inequality is turned into a set only if it is the first. So both orders are tried, except where
     that would reduce the expected equation to a number that it does not say.

@@ -18,7 +18,7 @@ DEEPEST = 40  # brackets within each other; parsers take minutes, or their stack
 class MathGrader:
     """Right is what is written the same, or what math-verify calls equal.
 
-    The answer stands behind the first answer mark, else in the last box, else in the last line with a formula.
+    The answer follows the first answer mark, or is in the last box, or in the last line with a formula.
     """
 
     def __init__(self, answer_mark: str, *, seconds: float = SECONDS) -> None:

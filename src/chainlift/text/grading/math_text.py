@@ -134,19 +134,19 @@ def one_spelling(text: str) -> str:
 
 
 def _in_words(text: str) -> str:
-    """A text as words, for answers that are no formulas: a name, a choice, no solution."""
+    """A text as words, for answers other than formulas: a name, a choice, no solution."""
     return " ".join(re.sub(r"(?<=[a-z])-(?=[a-z])", " ", text.casefold()).strip("(). ").split())
 
 
 def _kind(text: str) -> str | None:
-    """What the brackets around a text make of it: a set in braces is no interval, point or tuple."""
+    """What the brackets around a text make of it: a set in braces is not an interval, point or tuple."""
     if text.startswith(r"\{") and text.endswith(r"\}"):
         return "set"
     return "tuple" if text[:1] in tuple("([") and text[-1:] in tuple(")]") and "," in text else None
 
 
 def _decided_as_numbers(answer: str, expected: str, first: str, second: str) -> bool | None:
-    """Whether numbers are equal as exact fractions; None where one of the two is no plain number.
+    """Whether numbers are equal as exact fractions; None unless both are plain numbers.
 
     Rounding and percentages are left to math-verify.
     """

@@ -17,7 +17,7 @@ ATTACHED_UNITS = (
     "degrees?|percent|pct|C|F|c|¢|p"
 )
 _SINGLE = "aAIgmlLshdCFWVNJ"
-"""Single letters that may stand behind a number and a space: an article, I, units. Others are variables."""
+"""Single letters that may follow a number and a space: an article, I, units. Others are variables."""
 _CJK = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
 _CJK_NUMERALS = "十百千万亿萬億兆"
 _FUNCTIONS = r"log|ln|lg|exp|sqrt|cbrt|sin|cos|tan|cot|sec|csc|abs|det|lim|floor|ceil"

@@ -10,7 +10,7 @@ from fractions import Fraction
 from chainlift.text.grading.number_words import PLURAL_PARTS, SINGLE_PARTS
 
 MOST_DIGITS = 60
-"""Of a number; longer ones are no answers, and work on them would not be bounded."""
+"""Of a number; longer ones are not read, so that the work is bounded."""
 MOST_EXPONENT = 30
 
 _FACTORS = {

@@ -3,7 +3,7 @@ r"""Numbers as people and models write them, read as exact fractions.
 `1,234.50`, `1 000`, `$18`, `$18/hour`, `18 dollars`, `-3/4`, `1 1/2`, `1½`, `1.5e3`, `2 × 10^3`, `18%`, `\frac{3}{4}`,
 `1{,}234`, `1 million`, `5k`, `2 dozen` and `3 * 5 = 15` are numbers; `1,2`, `7 2`, `72/`, `18!`, `5²`, `2π` and `> 18`
 are not. A per cent sign is a unit like any other: data sets ask for "what per cent" and write 18, so 18% is 18. What is
-not worked out, as `3 * 5` or `5²`, is no number: an answer is asked for.
+not worked out, as `3 * 5` or `5²`, is not a number: the question asks for an answer.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from chainlift.text.grading.number_words import is_denied, is_second_part
 LONGEST = 2000
 """Characters of an answer; a longer one is none."""
 WINDOW = 600
-"""Characters on both sides of the last digit of a text that are looked at, within its line."""
+"""Characters that are read on both sides of the last digit of a text, within its line."""
 
 _LAST_DIGIT = re.compile(r"(?s:.*)[\d¼-¾⅐-⅞]")
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z])")
@@ -48,7 +48,7 @@ def read(text: str) -> Fraction | None:
     """The number that a short text is, with a unit or a currency around it; None if it is none, or several, or a
     formula.
 
-    Of an equation it is what stands behind the last equals sign, of several sentences what the first one says.
+    Of an equation it is what follows the last equals sign, of several sentences what the first one says.
     """
     sentences = _sentences(plain(text)) if len(text) <= LONGEST else []
     return _of_sentence(sentences[0]) if sentences else None

@@ -1,0 +1,162 @@
+"""Words that documents and docstrings of this project do not use: `python -m tests.language` prints each use of one.
+
+It reads README, CONTRIBUTING, CHANGELOG, docs/*.md (without results.md and log.md, which record the past) and every
+docstring below src. Code is left out: fenced blocks, text between backticks, targets of links. A phrase may go over
+the end of a line.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parents[1]
+RECORDS = {"results.md", "log.md"}
+
+PHRASES = {
+    r"told": "reported, said, known",
+    r"no way to": "cannot, does not help",
+    r"for (?:want|lack) of": "because there was no ...",
+    r"asked for is": "the answer is",
+    r"else left alone": "nothing: delete it",
+    r"in turn": "interleaved, one after the other, respectively",
+    r"stages? [12]": "next-token prediction, RL, or the stage's name",
+    r"the like": "and so on, similar",
+    r"of one's own": "your own",
+    r"whoever": "anyone who, code that",
+    r"strangers?(?:'s)?": "someone else, untrusted",
+    r"begun again": "restarted",
+    r"(?:in|out)side of": "inside, outside",
+    r"on the way": "during a stage, intermediate",
+    r"what (?:came|comes) out": "results",
+    r"at hand": "available",
+    r"(?:is|are) no part of": "does not enter, is not part of",
+    r"mend(?:s|ed|ing)?": "fix, correct",
+    r"as ever": "as before",
+    r"were (?:every|each)": "if every ... were",
+    r"to the letter": "word for word",
+    r"asked for": "requested, or name the question",
+    r"hears? of": "receives, is notified of",
+    r"stands? behind": "follows",
+    r"looked at": "read, inspected",
+    r"(?:any|some)body(?:'s)?": "anyone, someone",
+    r"for people": "readable",
+    r"gone on with": "continued",
+    r"(?<!there\s)(?:is|are) no (?!(?:part|longer|more|other|such|better|worse|prediction)\b)[a-z]+": "is not, has no",
+}
+"""{what is not used: what to write instead}, as regular expressions; a blank stands for any white space."""
+
+IZE = "optim|normal|initial|general|minim|maxim|serial|summar|synchron|penal|organ|memor|vector|quant|util|recogn"
+IZE += "|regular|parallel|standard|random|discret|final|custom|stabil|visual|character|formal|real|token|equal"
+SPELLINGS = {
+    rf"((?:re|un|de)?(?:{IZE}))is(e[drs]?|ers|ing|ations?)": r"\1iz\2",
+    r"(analy)s(e[ds]?|ing)": r"\1z\2",
+    r"(col|fav|behavi|neighb|hon|lab|flav|harb|endeav)our(\w*)": r"\1or\2",
+    r"(cent|theat|calib)re(s?)": r"\1er\2",
+    r"(cancel|model|label|travel|signal|level)l(ed|ing)": r"\1\2",
+    r"grey(s?)": r"gray\1",
+    r"artefact(s?)": r"artifact\1",
+    r"judgement(s?)": r"judgment\1",
+    r"(licen|defen|offen)ce(s?)": r"\1se\2",
+    r"catalogue(s?)": r"catalog\1",
+    r"(whil|among)st": r"\1",
+    r"learnt": "learned",
+    r"programme(s?)": r"program\1",
+    r"(distil|fulfil)(s?)": r"\1l\2",
+}
+"""{British spelling: American spelling}, as regular expressions of whole words."""
+
+PENDING = (
+    *("report/figures/", "report/pages/", "bench/", "models/savings.py"),
+    *("learning/rollout.py", "learning/draft.py", "learning/policy_update.py", "learning/next_token.py"),
+    *("stages/sharing.py", "stages/rl.py", "stages/trl_rl.py"),
+)
+"""Below src/chainlift: what is reported and does not fail yet. To be emptied."""
+
+CODE = re.compile(r"```.*?```|``.*?``|`[^`]*`|\]\([^)]*\)|https?://\S+", re.DOTALL)
+
+
+class Use(NamedTuple):
+    """A word that is not used, where it stands."""
+
+    file: Path
+    line: int
+    words: str
+    instead: str
+
+    def __str__(self) -> str:
+        return f"{self.file.relative_to(ROOT)}:{self.line}: {self.words!r}; write: {self.instead}"
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether its file is one of those to be changed later."""
+        name = self.file.relative_to(ROOT).as_posix()
+        return name.removeprefix("src/chainlift/").startswith(PENDING)
+
+
+def _whole(phrase: str) -> re.Pattern[str]:
+    """A pattern that ends with a word; `uses` checks its beginning, so that Python can search for its first letters."""
+    return re.compile(rf"(?:{phrase})(?![\w-])".replace(" ", r"\s+"))
+
+
+WORDS = [(_whole(phrase), instead) for phrase, instead in PHRASES.items()]
+BRITISH = [(re.compile(word), american) for word, american in SPELLINGS.items()]
+
+
+@functools.cache
+def american(word: str) -> str | None:
+    """The American spelling of a word in small letters; None if it is spelled so already."""
+    matches = ((pattern.fullmatch(word), spelling) for pattern, spelling in BRITISH)
+    return next((match.expand(spelling) for match, spelling in matches if match), None)
+
+
+def uses(text: str) -> Iterator[tuple[int, str, str]]:
+    """(line from 0, the words, what to write instead) of a text, in the order of the rules."""
+    prose = CODE.sub(lambda code: re.sub(r"[^\n]", "_", code[0]), text).lower()
+    for pattern, instead in WORDS:
+        for match in pattern.finditer(prose):
+            before = prose[match.start() - 1 : match.start()]
+            if not (before.isalnum() or before in ("-", "_")):
+                yield prose.count("\n", 0, match.start()), " ".join(match[0].split()), instead
+    for match in re.finditer(r"[a-z]+", prose):
+        spelling = american(match[0])
+        if spelling is not None:
+            yield prose.count("\n", 0, match.start()), match[0], spelling
+
+
+def docstrings(source: str) -> Iterator[tuple[int, str]]:
+    """(line, text) of the docstrings of a module: its own, and those of classes, functions and attributes."""
+    bodies = [ast.parse(source).body]
+    for body in bodies:
+        for node in body:
+            if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+                bodies.append(node.body)
+            elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+                yield node.lineno, str(node.value.value)
+
+
+def check() -> list[Use]:
+    """Every use, in documents first."""
+    documents = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
+    documents += [file for file in sorted((ROOT / "docs").glob("*.md")) if file.name not in RECORDS]
+    texts = [(file, 1, file.read_text(encoding="utf-8")) for file in documents]
+    for file in sorted((ROOT / "src").rglob("*.py")):
+        texts += [(file, line, text) for line, text in docstrings(file.read_text(encoding="utf-8"))]
+    return [Use(file, first + line, *rest) for file, first, text in texts for line, *rest in uses(text)]
+
+
+def main() -> int:
+    """Print every use; 1 if there is one outside PENDING."""
+    found = check()
+    for use in found:
+        print(f"{use}{' (later)' if use.is_pending else ''}")
+    return int(any(not use.is_pending for use in found))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
