@@ -70,12 +70,12 @@ def test_the_table_for_people_tells_of_flips_and_of_none() -> None:
     assert "nothing is kept" in theory("--p-cot", "1", "--chain-accuracy", "0", "--reward", "chain").stdout
 
 
-@pytest.mark.parametrize("ending", ["png", "pdf"])
-def test_the_figure_is_drawn(ending: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("ending", "first"), [("png", b"\x89PNG"), ("pdf", b"%PDF"), ("html", b"<!do")])
+def test_the_figure_is_drawn(ending: str, first: bytes, tmp_path: Path) -> None:
     file = tmp_path / f"theory.{ending}"
     done = theory("--modulus", "17", "--plot", file)
     assert done.returncode == 0, done.stderr
-    assert file.read_bytes()[:4] == (b"\x89PNG" if ending == "png" else b"%PDF")
+    assert file.read_bytes()[:4] == first
     assert str(file) in done.stdout.splitlines()[-1]
 
 
@@ -97,7 +97,7 @@ def test_the_figure_is_drawn(ending: str, tmp_path: Path) -> None:
         (["--algorithm", "star", "--group-size", "0"], "group_size is 0; allowed: 1"),
         (["--updates", "0"], "updates is 0"),
         (["--step", "-1"], "step is -1.0"),
-        (["--plot", "theory.gif"], "must end in .png or .pdf"),
+        (["--plot", "theory.gif"], "must end in .png, .pdf or .html"),
         (["--plot", "/nowhere/theory.png"], "cannot draw into /nowhere/theory.png"),
     ],
 )

@@ -4,7 +4,7 @@ import json
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -46,10 +46,10 @@ def test_a_claim_holds_and_what_is_done_is_not_done_again(tmp_path: Path, capsys
     assert (tmp_path / "claims/small.md").read_text(encoding="utf-8") == markdown(outcome.findings)
     (picture,) = outcome.pictures
     assert [panel.title for panel in picture.panels] == ["long share"]
-    assert told["pictures"] == [picture.as_dict()]
+    assert told["pictures"] == [json.loads(json.dumps(asdict(picture)))]
     assert (tmp_path / "claims/small.png").stat().st_size > 5000
     table = (tmp_path / "claims/small.csv").read_text(encoding="utf-8").splitlines()
-    assert table[0] == "panel,line,seed,x,y"
+    assert table[0] == "panel,quantity,line,kind,seed,x,y,low,high"
     assert len(table) == 1 + 2 + 4  # two predictions, and two seeds at two places
     before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*/metrics.jsonl")}
     wrong = replace(CLAIM, checks=(replace(CHECK, predicted=0.9),))

@@ -10,7 +10,7 @@ from chainlift.claims.modulus.claim import MODULI
 from chainlift.claims.noisy_chain.claim import NOISE
 from chainlift.claims.rare_long.claim import RAREST
 from chainlift.measure.finding import Finding, verdict
-from chainlift.report.figures import picture_print
+from chainlift.report.figures import interactive, static
 from chainlift.stages.kinds.rl import ReinforcementLearning
 from chainlift.stages.recipe import Recipe
 from chainlift.theory import closed_forms
@@ -35,7 +35,8 @@ def test_a_blind_learner_passes(name: str, quick: bool) -> None:
     findings = claim.check(finished)
     for picture in claim.pictures(finished):
         assert picture.seeds == (0, 1, 2)
-        assert picture_print.draw(picture).axes
+        assert static.draw(picture).axes
+        assert interactive.draw(picture)["data"]
         assert len(picture.table()) > 3
     assert failed(findings) == set()
     # Whose every checkpoint has learned the chain says nothing of early ones.

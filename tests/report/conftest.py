@@ -116,9 +116,9 @@ def picture() -> Picture:
     times = (1.0, 10.0, 100.0)
     star = Line("star", times, ((1.0, 2.0, 4.0), (2.0, 4.0, 8.0), (4.0, 8.0, 16.0), (1.0, 1.0, nan)))
     grpo = Line("grpo", times, ((3.0, 3.0, 3.0),) * 4)
-    theory = Line("star, predicted", times, ((2.0, 3.0, 6.0),), predicted=True)
+    theory = Line("star, predicted", times, ((2.0, 3.0, 6.0),), "predicted")
     curves = Lines(
-        "growth", "updates", "length", (theory, star, grpo), (Mark(10.0, "threshold"),), True, True, None, True
+        "growth", "updates", "length", (theory, star, grpo), (Mark(10.0, "threshold"),), True, True, None, "curves"
     )
     cells = Map(
         "plane", "p_cot", "K", ("0.1", "0.2"), ("2", "3"), (((0.0, 1.0), (0.5, 0.25)),) * 4, "share", (0, 1), True

@@ -15,7 +15,7 @@ FLAGS = (*browser.FLAGS, "--enable-logging=stderr", "--virtual-time-budget=8000"
 # Run in the page once it is drawn. A full row of tokens is made, whose last one is the hardest place for a probability.
 PROBE = """
 <script>setTimeout(() => {
-  const page = document.documentElement, tokens = [...document.querySelectorAll('.tokens [data-told]')];
+  const page = document.documentElement, tokens = [...document.querySelectorAll('.tokens [data-probability]')];
   const found = {
     overflow: page.scrollWidth - page.clientWidth,
     charts: document.querySelectorAll('svg.main-svg').length,

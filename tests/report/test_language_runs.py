@@ -94,7 +94,7 @@ def test_the_page_shows_texts_as_they_are(folder: Path) -> None:
     assert "a generated word problem of 2 to 4 steps" in text
     assert "A Llama of 3 layers and width 128, from scratch," in text
     assert "Anna has 3 &lt;b&gt;boxes&lt;/b&gt;." in text
-    assert 'data-told="probability 0.5000"> Let</span><span' in text  # no blank of ours between tokens
+    assert 'data-probability="0.5000"> Let</span><span' in text  # no blank of ours between tokens
     assert "expected 3" in text
     assert "greedy accuracy of responses made long" in text
     assert "blind guess" not in text
@@ -111,10 +111,12 @@ def test_it_stands_among_the_runs_of_a_folder(folder: Path) -> None:
         "grpo",
     )
     assert view.row["d"] is None
-    (before, _) = view.values["samples"]
-    assert before["responses"][0]["isText"]
-    assert before["responses"][0]["told"] == "right answer, length 7, expected 3"
-    assert folder.name in results_page.write(folder.parent).read_text(encoding="utf-8")
+    (before, _) = view.samples
+    assert view.is_text
+    assert before["responses"][0]["length"] == 7
+    text = results_page.write(folder.parent).read_text(encoding="utf-8")
+    assert folder.name in text
+    assert "right answer,\nlength 7, expected 3" in text
 
 
 def test_watching_knows_how_far_it_is(folder: Path) -> None:

@@ -13,9 +13,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.patches import Rectangle
 
-from chainlift.report.figures import curves, run_figures
+from chainlift.report.figures import run_pictures, static
+from chainlift.report.figures.picture import Line, Lines, Picture
 from chainlift.report.pages import run_page
 from chainlift.report.record import read
 from chainlift.report.sentence import headline
@@ -81,42 +83,77 @@ def test_the_page_says_what_the_reference_is(finished: Path) -> None:
     assert "reference: no noise, 0.1 log-odds an update at the peak rate, from where theory says" in run_page.render(
         record
     )
-    recipe = deepcopy(record.recipe)
-    recipe["stages"]["posttrain"]["kl"] = 0.1
-    assert "Thin green" not in run_page.render(replace(record, recipe=recipe))
+    bare = deepcopy(record.summary)
+    assert bare is not None
+    bare["theory"]["reference"] = None
+    assert "Thin green" not in run_page.render(replace(record, summary=bare))
+
+
+def lines(picture: Picture, panel: str, quantity: str) -> dict[str, Line]:
+    """{name: line} of a run's figure."""
+    panels = [one for one in picture.panels if isinstance(one, Lines)]
+    return {line.name: line for one in panels if (one.title, one.y_label) == (panel, quantity) for line in one.lines}
 
 
 def test_curves_are_the_evaluations_on_record(finished: Path) -> None:
     record = read(finished)
-    rows = record.of("posttrain", "evaluation")
-    wanted = ("posttrain", "greedy", "accuracy")
-    greedy = next(c for c in curves.lift(record) if (c.panel, c.mode, c.quantity) == wanted)
-    assert greedy.values == [row["greedy"]["accuracy"] for row in rows]
-    assert greedy.low == [row["greedy"]["accuracy_ci95"][0] for row in rows]
-    baseline = next(c for c in curves.lift(record) if c.is_baseline)
-    assert baseline.sequences[0] == record.of("pretrain", "evaluation")[-1]["sequences"]
-    assert curves.theory(record, "pretrain", "sampled", "accuracy") == pytest.approx(0.625)
-    assert curves.theory(record, "posttrain", "greedy", "length_median") == 4
-    shares = [
-        row["share"] for row in curves.lengths_table(record) if (row["stage"], row["mode"]) == ("pretrain", "greedy")
-    ]
-    assert sum(shares) == pytest.approx(1)
+    rows, lift = record.of("posttrain", "evaluation"), run_pictures.lift(record)
+    rl, ntp = "Reinforcement learning", "Next-token prediction"
+    greedy = lines(lift, rl, "accuracy")["greedy"]
+    assert greedy.values == (tuple(row["greedy"]["accuracy"] for row in rows),)
+    assert greedy.limits == tuple(tuple(row["greedy"]["accuracy_ci95"]) for row in rows)
+    baseline = lines(lift, ntp, "accuracy")["baseline, greedy"]
+    assert baseline.x[0] == record.of("pretrain", "evaluation")[-1]["sequences"]
+    assert lines(lift, ntp, "accuracy")["sampled, predicted"].values[0][0] == pytest.approx(0.625)
+    assert lines(lift, rl, "length (median, tokens)")["greedy, predicted"].values == ((4, 4),)
+    shares = run_pictures.lengths(record).panels[0].lines[0]
+    assert sum(shares.values[0]) == pytest.approx(1)
+
+
+def test_the_reference_of_the_summary_is_drawn_in_the_panels_of_rl_only(finished: Path) -> None:
+    record = read(finished)
+    assert record.summary is not None
+    reference, lift = record.summary["theory"]["reference"], run_pictures.lift(record)
+    share = lines(lift, "Reinforcement learning", "share of long responses")["sampled, reference"]
+    assert share.values == (tuple(reference["sampled_long_share"]),)
+    assert share.x == tuple(reference["sequences"])
+    assert [sum(line.kind == "reference" for line in panel.lines) for panel in lift.panels] == [0, 2, 0, 0, 0, 1]
+    figure = static.draw(lift)
+    drawn = [[line for line in ax.get_lines() if line.get_label() == "reference without noise"] for ax in figure.axes]
+    assert [len(lines) for lines in drawn] == [0, 2, 0, 0, 0, 1]
+    FigureCanvasAgg(figure).draw()
+    legend = figure.legends[0].get_window_extent()
+    assert figure.bbox.x0 <= legend.x0
+    assert legend.x1 <= figure.bbox.x1
 
 
 def test_each_figure_is_saved_with_its_numbers(finished: Path) -> None:
     for name in ("lift", "lengths", "signal-posttrain"):
         assert (finished / f"figures/{name}.pdf").read_bytes().startswith(b"%PDF")
         assert (finished / f"figures/{name}.png").read_bytes().startswith(b"\x89PNG")
-    header, *lines = (finished / "figures/lift.csv").read_text(encoding="utf-8").splitlines()
-    assert header == "panel,curve,quantity,sequences,value,low,high,theory"
-    assert len(lines) == len(curves.lift_table(read(finished)))
+    header, *rows = (finished / "figures/lift.csv").read_text(encoding="utf-8").splitlines()
+    assert header == "panel,quantity,line,kind,seed,x,y,low,high"
+    assert len(rows) == len(run_pictures.lift(read(finished)).table())
 
 
 def test_lines_of_the_figure_are_the_curves(finished: Path) -> None:
+    lift = run_pictures.lift(read(finished))
+    drawn = [np.asarray(line.get_ydata()).tolist() for ax in static.draw(lift).axes for line in ax.get_lines()]
+    for panel in lift.panels:
+        assert all(list(line.values[0]) in drawn for line in panel.lines)
+
+
+def test_the_signal_of_rl_is_what_its_updates_recorded(finished: Path) -> None:
     record = read(finished)
-    drawn = [np.asarray(line.get_ydata()).tolist() for ax in run_figures.lift(record).axes for line in ax.get_lines()]
-    for curve in curves.lift(record):
-        assert curve.values in drawn
+    rows, (groups, samples, *others) = record.of("posttrain", "update"), run_pictures.signal(record, "posttrain").panels
+    shares = {line.name: line.values[0] for line in (*groups.lines, *samples.lines)}
+    assert shares["mixed"] == tuple(row["groups_mixed"] for row in rows)
+    assert shares["with an advantage"] == tuple(row["kept_share"] for row in rows)
+    of_groups = (shares[name] for name in ("all right", "mixed", "all wrong"))
+    assert [sum(column) for column in zip(*of_groups, strict=True)] == pytest.approx([1] * len(rows))
+    assert {panel.title: panel.lines[0].values[0] for panel in others}["entropy (nats a token)"] == tuple(
+        row["entropy"] for row in rows
+    )
 
 
 def test_an_unfinished_run_has_a_page_too(finished: Path, tmp_path: Path) -> None:
@@ -146,7 +183,7 @@ def test_preflight_warnings_are_shown_before_the_first_update(finished: Path, tm
 
 
 def test_bars_of_the_two_modes_do_not_cover_each_other(finished: Path) -> None:
-    patches = run_figures.lengths(read(finished)).axes[0].patches
+    patches = static.draw(run_pictures.lengths(read(finished))).axes[0].patches
     bars = sorted((p for p in patches if isinstance(p, Rectangle)), key=lambda bar: bar.get_x())
     assert len(bars) > 2
     for left, right in pairwise(bars):

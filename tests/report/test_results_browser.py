@@ -14,6 +14,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.browser]
 RUNS = 200
 ROWS = "[...document.querySelectorAll('#runs tbody tr')].filter(row => !row.hidden)"
 FOCUSED = "document.activeElement"
+CHART = "document.querySelector('.picture .chart')"
 STATUS = "document.getElementById('shown').textContent"
 
 
@@ -44,12 +45,16 @@ def choose(tab: Page, field: str, value: str) -> None:
 def visit_claim(tab: Page, index: Path, name: str) -> None:
     """Open a claim, until its figure is drawn."""
     tab.visit(index, f"#claim={name}")
-    tab.wait("document.querySelectorAll('.panels .main-svg').length > 0")
+    tab.wait("document.querySelectorAll('.picture .main-svg').length > 0")
 
 
-def tick(tab: Page, label: str) -> None:
-    """Click on the checkbox of the figure with this label."""
-    tab.ask(f"[...document.querySelectorAll('.controls label')].find(one => one.textContent === '{label}').click()")
+def toggle(tab: Page, name: str) -> None:
+    """Click on a name of the figure's legend, as a person would, and wait until it is hidden or shown."""
+    entry = f"[...document.querySelectorAll('.picture .legend .traces')].find(one => one.textContent === '{name}')"
+    before = tab.ask(f"{entry}.style.opacity")
+    tab.ask(f"['mousedown', 'mouseup'].forEach(kind => {entry}.querySelector('.legendtoggle')"
+            ".dispatchEvent(new MouseEvent(kind, {bubbles: true})))")  # fmt: skip
+    tab.wait(f"{entry}.style.opacity !== '{before}'")
 
 
 def opened(tab: Page, name: str) -> None:
@@ -63,7 +68,7 @@ def test_200_runs_are_there_in_two_seconds(tab: Page, index: Path) -> None:
     assert tab.ask("performance.getEntriesByName('ready')[0].startTime") < 2000
     assert tab.ask(f"{ROWS}.length") == RUNS
     began = tab.ask("location.hash = 'run=small-00000002-s2', performance.now()")
-    tab.wait("document.querySelectorAll('#detail .lift .trace').length >= 10")
+    tab.wait("document.querySelectorAll('#detail .chart .trace').length >= 10")
     assert tab.ask("performance.now()") - began < 4000, "the first figure, which starts plotly"
 
 
@@ -142,47 +147,41 @@ def test_an_address_opens_what_it_names(tab: Page, index: Path) -> None:
     assert tab.ask("document.getElementById('missing').textContent") == "There is no run nothing on this page."
 
 
-def test_seeds_and_lines_decide_what_is_drawn(tab: Page, index: Path) -> None:
+def test_the_legend_decides_what_is_drawn(tab: Page, index: Path) -> None:
     visit_claim(tab, index, "holds-here")
-    chart = "document.querySelector('.panels .chart')"
-    star = f"{chart}.data.find(trace => trace.name === 'star')"
+    star = f"{CHART}.data.find(trace => trace.name === 'star')"
     values = [0.2, 0.22, 0.24, 0.3]  # of seeds 0, 1, 2 and 5 at p_cot .2
     low, high = mean_interval(values)
-
-    def mean_is_drawn() -> None:
-        assert tab.ask(f"{star}.y[1]") == pytest.approx(0.24)
-        assert tab.ask(f"{star}.error_y.array[1]") == pytest.approx(high - 0.24, rel=1e-3)
-        assert tab.ask(f"{star}.error_y.arrayminus[1]") == pytest.approx(0.24 - low, rel=1e-3)
-        assert "n = 4 of 4 seeds" in tab.ask(f"{star}.hovertext[1]")
-
-    mean_is_drawn()
+    assert tab.ask(f"{star}.y[1]") == pytest.approx(0.24)
+    assert tab.ask(f"{star}.error_y.array[1]") == pytest.approx(high - 0.24, rel=1e-3)
+    assert tab.ask(f"{star}.error_y.arrayminus[1]") == pytest.approx(0.24 - low, rel=1e-3)
+    assert "n = 4 of 4 seeds" in tab.ask(f"{star}.hovertext[1]")
     assert tab.ask(f"{star}.x") == pytest.approx([0.097, 0.197, 0.397])  # beside the other line's, which are equal
-    assert tab.ask("document.querySelector('.picture [role=status]').textContent").startswith("Means over 4 seeds")
-    traces = tab.ask(f"{chart}.data.length")
-    tick(tab, "5")  # its own values beside the means, which stay
-    assert tab.ask(f"{chart}.data.length") == traces + 2
-    assert tab.ask(f"{chart}.data[{chart}.data.indexOf({star}) - 1].y") == pytest.approx([0.2, 0.3, 0.5])
-    mean_is_drawn()
-    for seed in ("0", "1", "2"):
-        tick(tab, seed)
-    assert tab.ask(f"{chart}.data.length") == traces + 2 * 4
-    mean_is_drawn()
-    for seed in ("0", "1", "2", "5"):
-        tick(tab, seed)
-    assert tab.ask(f"{chart}.data.length") == traces
-    tick(tab, "grpo")  # its prediction goes with it
-    assert tab.ask(f"{star}.x") == [0.1, 0.2, 0.4]
-    assert tab.ask(f"{chart}.data.length") == traces - 2
-    tick(tab, "predicted")
-    assert tab.ask(f"{chart}.data.map(trace => trace.name)") == ["star"]
-    assert tab.ask("document.querySelectorAll('.panels .chart').length") == 2
+    assert tab.ask("document.querySelector('.picture .note').textContent").startswith("Means over 4 seeds")
+
+    hidden = f"{CHART}.data.filter(trace => trace.visible === 'legendonly').map(trace => trace.name)"
+    assert tab.ask(f"[...new Set({hidden})]") == ["each seed"]
+    toggle(tab, "each seed")  # their own values beside the means, which stay
+    assert tab.ask(hidden) == []
+    assert tab.ask(f"{CHART}.data[{CHART}.data.indexOf({star}) - 1].y.slice(12, 15)") == pytest.approx([0.2, 0.3, 0.5])
+    toggle(tab, "each seed")
+    toggle(tab, "grpo")  # in both panels
+    assert tab.ask(f"{hidden}.filter(name => name === 'grpo').length") == 2
+    toggle(tab, "predicted")
+    assert tab.ask(f"{CHART}.data.filter(trace => ![...{hidden}].includes(trace.name)).map(trace => trace.name)") == [
+        "star",
+        "star",
+    ]
+    tab.ask("document.getElementById('theme').click()")  # drawn anew, and yet as chosen
+    assert tab.ask(f"{hidden}.includes('grpo')")
     tab.ask("document.querySelector('.picture details').open = true")
-    tab.wait("document.querySelectorAll('.picture details tbody tr').length === 6")
+    assert tab.ask("document.querySelectorAll('.picture details tbody tr').length") == 24
 
 
 def test_pointing_tells_values_number_and_interval(tab: Page, index: Path) -> None:
     visit_claim(tab, index, "holds-here")
-    tab.point("document.querySelectorAll('.panels .scatterlayer .trace')[2].querySelectorAll('.point')[1]")
+    traces = "[...document.querySelectorAll('.picture .subplot.xy .scatterlayer .trace')]"
+    tab.point(f"{traces}.at(-2).querySelectorAll('.point')[1]")
     tab.wait("document.querySelectorAll('.hoverlayer .hovertext').length > 0")
     told = tab.ask("document.querySelector('.hoverlayer .hovertext').textContent")
     low, high = mean_interval([0.2, 0.22, 0.24, 0.3])
@@ -192,17 +191,25 @@ def test_pointing_tells_values_number_and_interval(tab: Page, index: Path) -> No
 
 def test_a_band_a_mark_and_a_map_are_drawn(tab: Page, index: Path) -> None:
     visit_claim(tab, index, "with-pictures")
-    curves, plane = (f"document.querySelectorAll('.panels .chart')[{i}]" for i in range(2))
-    star = f"{curves}.data.find(trace => trace.name === 'star')"
-    assert tab.ask(f"{star}.y") == pytest.approx([8**0.25, 64**0.25, 8.0])  # geometric; one seed lacks the last
+    star = f"{CHART}.data.find(trace => trace.name === 'star' && trace.hovertext)"
+    assert tab.ask(f"{star}.y") == pytest.approx(
+        [8**0.25, 64**0.25, 8.0], rel=1e-4
+    )  # geometric; one seed lacks the last
     assert "n = 3 of 4 seeds" in tab.ask(f"{star}.hovertext[2]")
     assert "seed 5: —" in tab.ask(f"{star}.hovertext[2]")
-    assert tab.ask(f"{curves}.data.filter(trace => trace.fill === 'toself').length") == 2
-    assert tab.ask(f"{curves}.layout.shapes[0].x0") == 10
-    assert tab.ask(f"{curves}.layout.annotations[0].text") == "threshold"
-    assert tab.ask(f"[{curves}.layout.xaxis.type, {curves}.layout.yaxis.type]") == ["log", "log"]
-    assert tab.ask(f"{plane}.data[0].z") == [[0, 1], [0.5, 0.25]]
+    assert tab.ask(f"{CHART}.data.filter(trace => trace.fill === 'toself').length") == 2
+    assert tab.ask(f"{CHART}.layout.shapes[0].x0") == 10
+    assert "threshold" in tab.ask("document.querySelector('.picture .legend').textContent")
+    assert tab.ask(f"[{CHART}.layout.xaxis.type, {CHART}.layout.yaxis.type]") == ["log", "log"]
+    assert tab.ask(f"{CHART}.data.at(-1).z") == [[0, 1], [0.5, 0.25]]
     assert tab.ask("document.querySelectorAll('.heatmaplayer image').length") == 1
+
+
+def test_panels_stand_side_by_side_where_there_is_room(tab: Page, index: Path) -> None:
+    visit_claim(tab, index, "holds-here")
+    for width, expected in ((1280, "wide"), (400, "narrow"), (1280, "wide")):
+        tab.resize(width)
+        tab.wait(f"({CHART}.layout.xaxis2.domain[0] > 0.4) === {'true' if expected == 'wide' else 'false'}")
 
 
 @pytest.mark.parametrize(
@@ -251,17 +258,19 @@ def test_keys_alone_reach_everything(tab: Page, index: Path) -> None:
     assert tab.ask(f"{FOCUSED}.hash") == f"#run={first}"
 
 
-def test_keys_alone_choose_seeds(tab: Page, index: Path) -> None:
+def test_keys_alone_choose_what_is_drawn(tab: Page, index: Path) -> None:
     visit_claim(tab, index, "holds-here")
-    traces = tab.ask("document.querySelector('.panels .chart').data.length")
-    press_until(tab, f"{FOCUSED}.labels?.[0].textContent === '5'")
+    hidden = f"{CHART}.data.filter(trace => trace.visible === 'legendonly').map(trace => trace.name)"
+    press_until(tab, f"{FOCUSED}.getAttribute('aria-label') === 'grpo'")
     tab.press("Space")
-    assert tab.ask("document.querySelector('.panels .chart').data.length") == traces + 2
+    tab.wait(f"{hidden}.includes('grpo') && {FOCUSED}.getAttribute('aria-label') === 'grpo'")
+    tab.press("Enter")
+    tab.wait(f"!{hidden}.includes('grpo')")
 
 
 def test_light_and_dark(tab: Page, index: Path) -> None:
     paper = "getComputedStyle(document.body).backgroundColor"
-    ink = "document.querySelector('.panels .chart').layout.font.color"
+    ink = "document.querySelector('.picture .chart')._fullLayout.font.color"
     light, dark = "rgb(255, 255, 255)", "rgb(18, 23, 29)"
     tab.prefer("dark")
     visit_claim(tab, index, "holds-here")

@@ -8,16 +8,17 @@ from pathlib import Path
 
 import pytest
 
+from chainlift.report.claim_outcome import Outcome, Seconds
 from chainlift.report.documents import results_document
+from chainlift.report.figures.picture import Picture
 from tests.claims.small_claim import CHECK, CLAIM, reproduce
 
 ROOT = Path(__file__).parents[2]
-JUDGED = {
-    "claim": "headline", "statement": "it lifts", "seeds": [0, 1], "runs": 2, "quick": False, "findings": [],
-    "pictures": [{"name": "headline", "title": "it lifts", "seeds": [0, 1], "panels": []}],
-    "date": "2026-11-28", "seconds": {"all": 2, "median": 1, "most": 1},
-    "made_on": [], "judged_on": {"commit": None, "chainlift": "0.1.0"},
-}  # fmt: skip
+JUDGED = Outcome(
+    claim="headline", statement="it lifts", seeds=[0, 1], runs=2, quick=False, findings=[],
+    pictures=[Picture("headline", "it lifts", (0, 1), ())], date="2026-11-28", seconds=Seconds(1, 1, 2),
+    made_on=[], judged_on={"commit": None, "chainlift": "0.1.0"},
+)  # fmt: skip
 
 
 def test_the_document_holds_every_claim_that_has_results(tmp_path: Path) -> None:
@@ -86,7 +87,7 @@ def test_no_document_overwrites_a_picture_that_is_not_its_own(tmp_path: Path, fi
     """A claim with a figure of the same name as README's picture, and a run, put into the shipped document."""
     docs = shutil.copytree(ROOT / "docs", tmp_path / "docs")
     before = {path: path.read_bytes() for path in docs.rglob("*") if path.is_file()}
-    (tmp_path / "headline.json").write_text(json.dumps(JUDGED), encoding="utf-8")
+    JUDGED.write(tmp_path / "headline.json")
     (tmp_path / "headline.md").write_text("| table |\n", encoding="utf-8")
     (tmp_path / "headline.png").write_bytes(b"a figure")
     results_document.write(docs / "results.md", tmp_path, ["headline"])

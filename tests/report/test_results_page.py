@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from chainlift.report.figures.picture import plain
 from chainlift.report.pages import results_data, results_page
 from chainlift.report.pages.run_page import table
 from chainlift.report.record import read
 from tests.conftest import chainlift
-from tests.report.conftest import ODD, SEEDS, TITLE, fill, picture
+from tests.report.conftest import ODD, TITLE, fill
 
 
 @pytest.fixture(scope="session")
@@ -40,9 +41,9 @@ class Reader(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append((tag, dict(attrs)))
         about = dict(attrs)
-        self._view = (about.get("data-view") or about.get("data-values") or "") if tag == "script" else ""
-        if "data-values" in about:
-            self._view = f"values {self._view}"
+        self._view = (about.get("data-view") or about.get("data-figures") or "") if tag == "script" else ""
+        if "data-figures" in about:
+            self._view = f"figures {self._view}"
 
     def handle_data(self, data: str) -> None:
         if self._view:
@@ -78,8 +79,8 @@ def test_a_row_is_the_summary_and_the_recipe(few: Path) -> None:
 def test_a_runs_chart_is_that_of_its_own_page(few: Path) -> None:
     folder = few / "small-00000002-s2"
     rows = read(folder).of("posttrain", "evaluation")
-    lift = results_data.run(folder).values["lift"]
-    greedy = [trace for trace in lift["data"] if trace["name"] == "greedy" and trace["y"]]
+    (lift,) = results_data.run(folder).figures
+    greedy = [trace for trace in lift["data"] if trace.get("name") == "greedy"]
     accuracies = [row["greedy"]["accuracy"] for row in rows]
     assert any(trace["y"] == pytest.approx(accuracies, abs=1e-4) for trace in greedy)
 
@@ -124,15 +125,17 @@ def test_claims_with_their_verdicts(few: Path, text: str) -> None:
     assert row["holds"] is True
 
 
-def test_a_picture_is_derived_where_there_is_none(few: Path) -> None:
+def test_a_claims_figure_is_the_picture_on_record(few: Path) -> None:
     claims = {claim.name: claim for claim in results_data.claims(few)}
-    panels = claims["holds-here"].pictures[0]["panels"]
-    assert [panel["title"] for panel in panels] == ["accuracy & <b>a</b>", "accuracy & <b>b</b>"]
-    assert [line["name"] for line in panels[0]["lines"]] == ["star, predicted", "star", "grpo, predicted", "grpo"]
-    assert panels[0]["lines"][1]["values"][3] == pytest.approx([p + 0.1 for p in (0.1, 0.2, 0.4)])
-    assert claims["with-pictures"].pictures[0]["panels"][0]["lines"][1]["values"][3] == [1, 1, None]
-    assert claims["with-pictures"].pictures[0]["seeds"] == list(SEEDS)
-    assert picture().as_dict()["panels"][1]["kind"] == "map"
+    (shown,) = claims["holds-here"].pictures
+    star = next(trace for trace in shown["figure"]["data"] if trace["name"] == "star")
+    assert star["y"] == pytest.approx([p + (0 + 1 + 2 + 5) / 4 / 50 for p in (0.1, 0.2, 0.4)], rel=1e-4)
+    assert [line for _, line, *_ in shown["numbers"]][::3] == ["star, predicted", "star", "grpo, predicted", "grpo"] * 2
+    (shown,) = claims["with-pictures"].pictures
+    factor = math.exp(4.3027 * math.log(2) / math.sqrt(3))  # of 4, 8 and 16; one seed lacks it
+    limits = f"{8 / factor:.4g} to {8 * factor:.4g}"
+    assert shown["numbers"][5] == ("growth", "star", "100", "8", limits, 3)
+    assert shown["note"].startswith("Means over 4 seeds")
 
 
 def test_no_text_becomes_markup(text: str) -> None:
@@ -152,12 +155,13 @@ def test_nothing_is_loaded(text: str) -> None:
     assert not [tag for tag, _ in found.tags if tag in ("img", "iframe", "object")]
 
 
-def test_embedded_values_are_json(text: str, few: Path) -> None:
-    held = {name: json.loads(data) for name, data in Reader(text).scripts.items() if name.startswith("values")}
+def test_embedded_figures_are_json(text: str) -> None:
+    scripts = Reader(text).scripts
+    held = {name: json.loads(data) for name, data in scripts.items() if name.startswith("figures")}
     assert len(held) == 3 + 8  # claims and runs that can be read
-    assert held["values run=small-00000002-s2"]["samples"][0]["title"] == "After next-token prediction"
-    assert held["values run=small-failed00-s0"]["lift"] is not None
-    assert max(len(data) for data in Reader(text).scripts.values()) < 30_000
+    assert len(held["figures run=small-failed00-s0"]) == 1
+    assert "After next-token prediction, sampled" in scripts["run=small-00000002-s2"]
+    assert max(map(len, scripts.values())) < 30_000
 
 
 def test_a_full_report_is_linked_where_there_is_one(few: Path, tmp_path: Path) -> None:
@@ -170,7 +174,7 @@ def test_a_full_report_is_linked_where_there_is_one(few: Path, tmp_path: Path) -
 
 def test_numbers_are_short() -> None:
     told = {"a": (1.0, 0.123456789, math.nan), "b": [123456789, "x", True, None]}
-    assert results_data.rounded(told) == {"a": [1, 0.12346, None], "b": [123456789, "x", True, None]}
+    assert plain(told, 5) == {"a": [1, 0.12346, None], "b": [123456789, "x", True, None]}
 
 
 def test_a_run_folder_still_gets_its_own_page(few: Path, tmp_path: Path) -> None:

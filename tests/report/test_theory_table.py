@@ -1,13 +1,14 @@
 """Every cell of the table of predictions, and every curve of its figure, is the quantity that stands beside it."""
 
+from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from matplotlib.figure import Figure
 
 from chainlift.learning.presets import PRESETS
-from chainlift.report.figures import theory_figure
+from chainlift.report.figures import theory_picture
+from chainlift.report.figures.picture import Lines, Map
+from chainlift.report.figures.theory_picture import SHARES
 from chainlift.report.terminal.theory_table import theory_table
 from chainlift.theory import closed_forms, groups, star
 from chainlift.theory.forecast import forecast
@@ -64,40 +65,58 @@ def test_the_rows_of_the_reference() -> None:
     assert never["STaR: rounds to flip"][0] == "never"
 
 
-def curves(figure: Figure, panel: int) -> dict[str, np.ndarray]:
-    """{label: y} of a panel's lines, those of a second y axis in the same place included."""
-    place = figure.axes[panel].get_position().bounds
-    same = [ax for ax in figure.axes if ax.get_position().bounds == place]
-    return {str(line.get_label()): np.asarray(line.get_ydata()) for ax in same for line in ax.get_lines()}
+def overview(setting: Setting, p: float, **options: Any) -> dict[str, Lines | Map]:
+    """{title: panel} of the figure."""
+    return {panel.title: panel for panel in theory_picture.overview(setting, forecast(setting, p, **options)).panels}
+
+
+def values(panel: Lines | Map) -> dict[str, tuple[float, ...]]:
+    return {line.name: line.values[0] for line in panel.lines}
 
 
 def test_the_figure_draws_what_it_says() -> None:
-    setting = Setting(modulus=3, d=7)
-    figure = theory_figure.overview(setting, forecast(setting, 0.1, algorithm=PRESETS["rloo"], name="rloo", updates=30))
-    edge = max(figure.axes[0].get_lines(), key=lambda line: len(np.asarray(line.get_xdata())))
-    edges = sorted({round(float(x), 9) for x in np.asarray(edge.get_xdata())})
-    assert edges == sorted(round(1 / (K + 1), 9) for K in theory_figure.MODULI)
-    own = curves(figure, 2)
-    longer = np.array([p > 0.25 for p in theory_figure.SHARES])
-    assert (own["greedy length"] == np.where(longer, 7, 1)).all()
-    assert own["mean sampled length"] == pytest.approx(1 + 6 * theory_figure.SHARES)
-    assert own["sampled accuracy"] == pytest.approx(theory_figure.SHARES + (1 - theory_figure.SHARES) / 3)
-    told, own = (
-        forecast(setting, 0.1, algorithm=PRESETS["rloo"], name="rloo", updates=30)["reference"],
-        curves(figure, 3),
+    options: dict[str, Any] = {"algorithm": PRESETS["rloo"], "name": "rloo", "updates": 30}
+    panels = overview(Setting(modulus=3, d=7), 0.1, **options)
+    moduli = panels["Greedy answers: long right of the line, 1/(K + 1)"]
+    assert isinstance(moduli, Map)
+    assert moduli.rows == tuple(range(2, 13))
+    assert moduli.lines[0].x == pytest.approx([1 / (K + 1) for K in range(2, 13)])
+    assert moduli.values[0][1] == tuple(closed_forms.go_on_probability(p, 3) for p in SHARES)
+    lengths = values(panels["After next-token prediction: length"])
+    assert lengths["greedy"] == tuple(7 if p > 0.25 else 1 for p in SHARES)
+    assert lengths["sampled"] == pytest.approx([1 + 6 * p for p in SHARES])
+    accuracies = values(panels["After next-token prediction: accuracy"])
+    assert accuracies["sampled"] == pytest.approx([p + (1 - p) / 3 for p in SHARES])
+    reference, shown = (
+        forecast(Setting(modulus=3, d=7), 0.1, **options)["reference"],
+        values(panels["Reference under rloo, without noise"]),
     )
-    for label, key in (
-        ("long share (samples)", "long_share"),
-        ("accuracy (samples)", "accuracy"),
-        ("accuracy (greedy)", "greedy_accuracy"),
-    ):
-        assert own[label].tolist() == told[key]
+    for name, key in (("sampled, long share", "long_share"), ("sampled", "accuracy"), ("greedy", "greedy_accuracy")):
+        assert list(shown[name]) == reference[key]
+
+
+def test_what_is_drawn_over_the_map_of_temperatures_is_where_the_share_is() -> None:
+    panel = overview(Setting(), 0.25)["Samples, K = 2: calibrated at temperature 1"]
+    for line in panel.lines:
+        if line.kind == "reference":
+            for p, temperature in list(zip(line.x, line.values[0], strict=True))[::20]:
+                share = closed_forms.sampled_long_share(p, 2, temperature)
+                assert share == pytest.approx(float(line.name), abs=0.01) or p in (SHARES[0], SHARES[-1])
 
 
 @pytest.mark.parametrize("temperature", [0.05, 1.0, 10.0])
 def test_the_setting_s_own_temperature_is_on_the_axis(temperature: float) -> None:
-    setting = Setting(temperature=temperature)
-    figure = theory_figure.overview(setting, forecast(setting, 0.25))
-    (axis,) = [ax for ax in figure.axes if ax.get_ylabel() == "temperature"]
-    low, high = axis.get_ylim()
-    assert low <= temperature <= high
+    panels = overview(Setting(temperature=temperature), 0.25)
+    (panel,) = [one for one in panels.values() if isinstance(one, Map) and one.row_label == "temperature"]
+    low, high = float(panel.rows[0]), float(panel.rows[-1])
+    assert low <= temperature * (1 + 1e-9)
+    assert temperature <= high * (1 + 1e-9)
+
+
+@pytest.mark.parametrize("ending", ["png", "pdf", "html"])
+def test_the_figure_is_written_for_print_and_as_a_page(ending: str, tmp_path: Path) -> None:
+    setting = Setting(q=0.3, reward="chain")
+    file = theory_picture.write(tmp_path / f"theory.{ending}", setting, forecast(setting, 0.25))
+    assert file.stat().st_size > 5000
+    with pytest.raises(ValueError, match=r"its name must end in \.png, \.pdf or \.html"):
+        theory_picture.write(tmp_path / "theory.svg", setting, forecast(setting, 0.25))

@@ -135,9 +135,9 @@ class Run:
     def figure(self) -> Figure:
         """Accuracy, length and share of long responses over the stages, beside the theory, as matplotlib draws it."""
         from chainlift.report import record
-        from chainlift.report.figures import run_figures
+        from chainlift.report.figures import run_pictures, static
 
-        return run_figures.lift(record.read(self.folder))
+        return static.draw(run_pictures.lift(record.read(self.folder)))
 
     def page(self) -> Path:
         """report.html, one offline page of the run, written anew."""

@@ -18,5 +18,5 @@ def accuracy_and_length(
             for mode in ("greedy", "sampled")
         )
         share = key == "accuracy"
-        panels.append(Lines(title, unit, title, lines, marks, joined=True, share=share, y_range=(0.0, top)))
+        panels.append(Lines(title, unit, title, lines, marks, form="curves", share=share, y_range=(0.0, top)))
     return tuple(panels)

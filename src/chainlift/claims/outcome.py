@@ -15,7 +15,7 @@ from chainlift import reading
 from chainlift.claims.claim import Claim
 from chainlift.claims.finished import Finished
 from chainlift.report.claim_outcome import Outcome, Seconds
-from chainlift.report.figures import picture_print
+from chainlift.report.figures import static
 from chainlift.report.figures.claim_picture import findings_picture
 from chainlift.report.terminal.claim_table import markdown
 from chainlift.runs import environment
@@ -49,7 +49,7 @@ def write(outcome: Outcome, out: Path) -> None:
     """
     folder = _folder(out, quick=outcome.quick)
     for picture in outcome.pictures:
-        picture_print.write(picture, folder)
+        static.write(picture, folder)
     write_file(folder / f"{outcome.claim}.md", markdown(outcome.findings))
     outcome.write(folder / f"{outcome.claim}.json")
     _error_file(folder, outcome.claim).unlink(missing_ok=True)

@@ -110,7 +110,7 @@ def theory(
     group_size: Annotated[int, typer.Option(max=MOST_STEPS, help="Samples per prompt.")] = 8,
     updates: Annotated[int, typer.Option(max=MOST_STEPS, help="Length of the reference curve, but of star's.")] = 60,
     step: Annotated[float, typer.Option(callback=finite, help="Log-odds that an update of it moves.")] = 0.1,
-    plot: Annotated[Path | None, typer.Option(help="Draw phase diagram and curves into a .png or .pdf.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw phase diagram and curves into a .png, .pdf or .html.")] = None,
     as_json: Json = False,
 ) -> None:
     """Predict what a run will find, before it starts: nothing is trained. The argument stands in docs/theory.md."""
@@ -123,9 +123,9 @@ def theory(
     row = preset(algorithm)
     told = forecast(setting, p_cot, algorithm=row, name=algorithm, group_size=group_size, updates=updates, step=step)
     if plot is not None:
-        from chainlift.report.figures import theory_figure
+        from chainlift.report.figures import theory_picture
 
-        theory_figure.write(plot, setting, told)
+        theory_picture.write(plot, setting, told)
     if as_json:
         print_json(told)
     else:

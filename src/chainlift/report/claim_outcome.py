@@ -10,7 +10,7 @@ from typing import Any
 
 from chainlift import reading
 from chainlift.measure.finding import Finding, verdict
-from chainlift.report.figures.picture import Picture, picture_of, plain
+from chainlift.report.figures.picture import Picture, plain
 from chainlift.runs.durable import write_file
 
 
@@ -53,14 +53,10 @@ class Outcome:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain numbers that JSON can hold, with what follows from them; null for what is infinite or undefined."""
-        lines = [
-            plain({**asdict(line), "mean": line.mean, "ci95": line.ci95, "worst": line.worst, "holds": line.holds})
-            for line in self.findings
-        ]
-        content = {field.name: getattr(self, field.name) for field in fields(self)}
-        pictures = [picture.as_dict() for picture in self.pictures]
-        content |= {"findings": lines, "pictures": pictures, "seconds": asdict(self.seconds)}
-        return {**content, "verdict": self.verdict}
+        content = asdict(self)
+        for line, finding in zip(content["findings"], self.findings, strict=True):
+            line |= {"mean": finding.mean, "ci95": finding.ci95, "worst": finding.worst, "holds": finding.holds}
+        return plain({**content, "verdict": self.verdict})
 
     def write(self, file: Path) -> None:
         """Write the file whole or not at all."""
@@ -74,19 +70,26 @@ def read(file: Path) -> Outcome:
         content = reading.json_mapping(file)
         missing = [field.name for field in fields(Outcome) if field.name not in content]
         if not missing:
-            content = {field.name: content[field.name] for field in fields(Outcome)}
-            content["findings"] = [_finding(line) for line in content["findings"]]
-            content["pictures"] = [picture_of(picture) for picture in content["pictures"]]
-            content["seconds"] = Seconds(**content["seconds"])
-    except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
+            outcome = reading.checked(_measured(content), Outcome, str(file))
+            if _keys(outcome.as_dict()) == _keys(content):
+                return outcome
+            raise ValueError("it has other keys")
+    except (OSError, ValueError) as error:
         raise ValueError(f"{file} is damaged; {again}") from error
-    if missing:
-        raise ValueError(f"{file} lacks {', '.join(missing)}; {again}")
-    return Outcome(**content)
+    raise ValueError(f"{file} lacks {', '.join(missing)}; {again}")
 
 
-def _finding(content: dict[str, Any]) -> Finding:
-    """A finding from its JSON, in which null stands for what is not finite."""
-    line: dict[str, Any] = {field.name: content[field.name] for field in fields(Finding)}
-    line["values"] = tuple(math.nan if value is None else value for value in content["values"])
-    return Finding(**line)
+def _keys(value: Any) -> Any:
+    """JSON without its values: what another version wrote may lack a key that has a default here."""
+    if isinstance(value, dict):
+        return {key: _keys(content) for key, content in value.items()}
+    return [_keys(content) for content in value] if isinstance(value, list) else None
+
+
+def _measured(value: Any, key: str = "") -> Any:
+    """JSON with not a number for null where `values` stand: there null is what was not measured."""
+    if isinstance(value, dict):
+        return {name: _measured(content, name) for name, content in value.items()}
+    if isinstance(value, list):
+        return [_measured(content, key) for content in value]
+    return math.nan if value is None and key == "values" else value

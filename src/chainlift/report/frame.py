@@ -17,7 +17,7 @@ from chainlift.runs.store import RunFolder
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-ONE_CELL = ("length_histogram", "by_prompt_length")
+ONE_CELL = ("length_histogram", "by_prompt_length", "reference")
 """Tables that stay in one cell: their keys differ from row to row."""
 LEFT_OUT = ("stages", "recipe", "run_id", "seed")
 """Of a summary: what stages are called, and what a row of runs begins with."""

@@ -75,10 +75,23 @@ class StageAbout(BaseModel):
     baseline_of: str | None
 
 
+class Reference(Shape):
+    """Curves of theory without noise beside those of a stage of RL (stages/planning/reference.py)."""
+
+    stage: str
+    name: str
+    by_round: bool
+    sequences: list[int]
+    sampled_long_share: list[float]
+    sampled_accuracy: list[float]
+    greedy_accuracy: list[float]
+
+
 class Theory(Shape):
     """What theory predicts."""
 
     stages: dict[str, dict[str, Any]] = {}
+    reference: Reference | None = None
 
 
 class Summary(Shape):

@@ -9,6 +9,7 @@ from chainlift.runs.shapes import OF_FORMS
 from chainlift.runs.store import RunFolder
 from chainlift.stages import chain
 from chainlift.stages.planning.prediction import predicted
+from chainlift.stages.planning.reference import reference
 from chainlift.stages.recipe import Recipe
 from chainlift.tasks import registry as tasks
 from chainlift.tasks.base import Task
@@ -57,7 +58,8 @@ def summarise(recipe: Recipe, folder: RunFolder) -> dict[str, Any]:
         summary[name] = {"kind": stage.kind} | stage.counts(state) | counts | measured(final[-1])
     task = tasks.make(recipe.task)
     summary |= _freshness(task, _drawn(recipe, drawn))
-    summary["theory"] = predicted(recipe) | {"chance": task.chance}
+    theory = predicted(recipe)
+    summary["theory"] = theory | {"reference": reference(recipe, theory, rows), "chance": task.chance}
     return summary
 
 

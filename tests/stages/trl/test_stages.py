@@ -13,7 +13,7 @@ import torch
 
 from chainlift.models.pretrained import loading
 from chainlift.models.pretrained.loading import LanguageModel
-from chainlift.report.figures.curves import SIGNALS, TRACES
+from chainlift.report.figures.run_pictures import SIGNAL_KEYS
 from chainlift.runs.store import RunFolder
 from chainlift.stages.trl.context import TextContext
 from tests.stages.trl.small_text import all_right, context, run, small
@@ -34,7 +34,7 @@ def test_every_algorithm_goes_from_data_to_summary(tmp_path: Path, algorithm: st
     rows = folder.rows()
     updates = [row for row in rows if row["stage"] == "posttrain" and row["kind"] == "update"]
     assert [row["step"] for row in updates] == [1, 2, 3, 4]
-    assert all({*SIGNALS, *TRACES, "unfinished_share"} <= set(row) for row in updates)
+    assert all({*SIGNAL_KEYS, "unfinished_share"} <= set(row) for row in updates)
     assert all(
         sum(row[f"groups_{kind}"] for kind in ("all_right", "all_wrong", "mixed")) == pytest.approx(1)
         for row in updates

@@ -28,7 +28,7 @@ def pictures(finished: list[Finished]) -> list[Picture]:
         for algorithm in ALGORITHMS:
             lines = tuple(_course(finished, f"temperature {t:g}", (algorithm, reward, t)) for t in temperatures)
             names = f"{algorithm}, reward {reward}", "RL updates", "greedy accuracy"
-            courses.append(Lines(*names, lines, joined=True, share=True, y_range=(0.4, 1.02)))
+            courses.append(Lines(*names, lines, form="curves", share=True, y_range=(0.4, 1.02)))
     return [
         Picture("algorithms-grid", "Algorithms, rewards and temperatures from one checkpoint", seeds, tuple(maps)),
         Picture("algorithms-courses", "Greedy accuracy during RL", seeds, tuple(courses)),

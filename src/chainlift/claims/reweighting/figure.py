@@ -18,12 +18,12 @@ def pictures(finished: list[Finished]) -> list[Picture]:
     comparisons = [compared(run) for run in finished]
     positions = tuple(float(i + 1) for i in range(len(comparisons[0].kl)))
     first, second = mode_kl(p, 2)
-    predicted = Line("predicted", positions, ((first, second, *(0.0,) * (len(positions) - 2)),), predicted=True)
+    predicted = Line("predicted", positions, ((first, second, *(0.0,) * (len(positions) - 2)),), "predicted")
     measured = Line("measured", positions, tuple(tuple(each.kl) for each in comparisons))
     kl = Lines("KL(after || before) by position", "output token", "nats", (predicted, measured))
     ks = tuple(map(float, comparisons[0].before))
     lines = (
-        Line("before RL, predicted", ks, (tuple(pass_at_k(p, int(k), 2) for k in ks),), predicted=True),
+        Line("before RL, predicted", ks, (tuple(pass_at_k(p, int(k), 2) for k in ks),), "predicted"),
         Line("before RL", ks, tuple(tuple(each.before.values()) for each in comparisons)),
         Line("after RL", ks, tuple(tuple(each.after.values()) for each in comparisons)),
     )

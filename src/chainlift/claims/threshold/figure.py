@@ -33,17 +33,17 @@ def pictures(finished: list[Finished]) -> list[Picture]:
         ("greedy_long_share", "greedy long share", 0.0),
         ("greedy_accuracy", "greedy accuracy", 0.5),
     ):
-        step = Line("predicted", (x[0], at, at, x[-1]), ((low, low, 1.0, 1.0),), predicted=True)
+        step = Line("predicted", (x[0], at, at, x[-1]), ((low, low, 1.0, 1.0),), "predicted")
         panels.append(
             Lines(title, "p_cot", title, (step, _measured(finished, key)), marks, y_range=(-0.03, 1.03), share=True)
         )
     grid = np.linspace(x[0], x[-1], 60)
     curves = [
-        Line("predicted", tuple(grid), (tuple(go_on_log_odds(p, 2) for p in grid),), predicted=True),
+        Line("predicted", tuple(grid), (tuple(go_on_log_odds(p, 2) for p in grid),), "predicted"),
         _measured(finished, GO_ON),
     ]
     if fitted is not None:
-        curves.append(Line("fitted", tuple(grid), (tuple(fitted.at(grid)),), predicted=True, fitted=True))
+        curves.append(Line("fitted", tuple(grid), (tuple(fitted.at(grid)),), "fitted"))
     panels.append(Lines("log-odds of going on after y_1 = x_1", "p_cot", "log-odds", tuple(curves), marks))
     return [Picture("threshold-over-p", "Greedy answers become long at p_cot = 1/3", seeds, tuple(panels))]
 

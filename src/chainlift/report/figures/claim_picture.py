@@ -38,7 +38,7 @@ def _panel(quantity: str, findings: list[Finding]) -> Lines:
         known = [(at, finding.predicted) for at, finding in zip(x, own, strict=True) if finding.predicted is not None]
         if known:
             at, values = zip(*known, strict=True)
-            lines.append(Line(f"{series}, {PREDICTED}" if series else PREDICTED, at, (values,), predicted=True))
+            lines.append(Line(f"{series}, {PREDICTED}" if series else PREDICTED, at, (values,), "predicted"))
         lines.append(Line(series or ALL_SEEDS, x, tuple(zip(*(finding.values for finding in own), strict=True))))
     x = sorted({at for line in lines for at in line.x})
     is_course = len(x) > FEW
@@ -48,7 +48,7 @@ def _panel(quantity: str, findings: list[Finding]) -> Lines:
         y_label="",
         lines=tuple(lines),
         log_x=len(x) > 1 and x[0] > 0 and x[-1] >= 10 * x[0] and not is_course,
-        joined=is_course,
+        form="curves" if is_course else "points",
         log_y=findings[0].geometric,
         share=findings[0].share,
     )

@@ -1,17 +1,20 @@
-"""What a figure of a claim shows, as plain numbers: drawn on paper by picture_print.py, and on the page of results.
+"""A figure, defined once as plain numbers: static.py draws it on paper, interactive.py on pages.
 
-A picture keeps every seed's own values; both drawings take their means and intervals from `mean_over_seeds`. Its
-table, a row a number, is the csv beside the figure.
+A picture keeps every seed's own values; both drawings take means and intervals from means.py, and colours from
+palette.py. Its table, a row a number, is the csv beside the figure.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal
 
-from chainlift.measure.statistics import mean_interval
+Kind = Literal["main", "predicted", "fitted", "reference"]
+"""What the figure is about, in a look of its own; theory's; fitted to what was measured; or what theory has without
+noise, whose horizontal scale is a convention."""
+Form = Literal["points", "curves", "areas", "bars"]
+"""Measurements of separate runs, which stand alone; or joined, as x is a time; or stacked; or side by side."""
 
 
 @dataclass(frozen=True)
@@ -19,13 +22,15 @@ class Line:
     """A curve: one value a seed at each x, or the one that is predicted."""
 
     name: str
+    """`star` for example, or of another kind `star, predicted`; empty where the panel's title says it."""
     x: tuple[float, ...]
     values: tuple[tuple[float, ...], ...]
-    """(seeds, len(x)); a single row where it is predicted. Not a number: not measured there."""
-    predicted: bool = False
-    """Theory: drawn without markers, in no seed's colour."""
-    fitted: bool = False
-    """Fitted to what was measured, and drawn as what is predicted is, with other dashes; `predicted` is set, too."""
+    """(seeds, len(x)); a single row where the kind is not main. Not a number: not measured there."""
+    kind: Kind = "main"
+    limits: tuple[tuple[float, float], ...] = ()
+    """95 % limits of a single row at each x, as a run measures them; where there are none, intervals are over seeds."""
+    steps: bool = False
+    """A value holds until the next x."""
 
 
 @dataclass(frozen=True)
@@ -50,10 +55,13 @@ class Lines:
     log_x: bool = False
     log_y: bool = False
     y_range: tuple[float, float] | None = None
-    joined: bool = False
-    """Points are joined: x is a time. Otherwise they stand alone, as measurements of separate runs."""
+    form: Form = "points"
     share: bool = False
     """Values are shares: intervals are cut to [0, 1]."""
+
+    def main(self) -> tuple[Line, ...]:
+        """The lines that the figure is about."""
+        return tuple(line for line in self.lines if line.kind == "main")
 
 
 @dataclass(frozen=True)
@@ -63,9 +71,9 @@ class Map:
     title: str
     row_label: str
     column_label: str
-    rows: tuple[str, ...]
-    """Names, from the top."""
-    columns: tuple[str, ...]
+    rows: tuple[str, ...] | tuple[float, ...]
+    """Names, from the top; or numbers, from the bottom."""
+    columns: tuple[str, ...] | tuple[float, ...]
     values: tuple[tuple[tuple[float, ...], ...], ...]
     """(seeds, rows, columns)."""
     unit: str
@@ -74,107 +82,65 @@ class Map:
     """Of the colours."""
     written: bool = False
     """Each cell's mean stands in it."""
+    log_rows: bool = False
+    row_ticks: tuple[float, ...] = ()
+    """Of the numbers in rows, those that stand at the axis."""
+    lines: tuple[Line, ...] = ()
+    """Over a map of numbers: white, or black where predicted; a line of one place is a point."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure: panels side by side."""
+    """A figure of one or more panels."""
 
     name: str
     """Of its files."""
     title: str
     seeds: tuple[int, ...]
-    """In the order of every panel's values."""
+    """In the order of every panel's values; empty where nothing was measured."""
     panels: tuple[Lines | Map, ...]
-
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON: a panel's `kind` is `lines` or `map`; null stands for what was not measured."""
-        panels = [{"kind": "lines" if isinstance(one, Lines) else "map", **asdict(one)} for one in self.panels]
-        return plain({"name": self.name, "title": self.title, "seeds": self.seeds, "panels": panels})
+    """Row by row."""
+    columns: int = 0
+    """Of a grid, whose rows share their y axis and whose columns share their x axis and title; 0: it is no grid."""
 
     def table(self) -> list[dict[str, Any]]:
-        """Rows of {panel, line, seed, x, y} that hold every number drawn; of a map, line is the row and x the column.
+        """Rows of {panel, quantity, line, kind, seed, x, y, low, high} that hold every number drawn.
 
-        The seed of what is predicted is empty.
+        Of a map, line is the row and x the column. The seed of what was not measured is empty, and so are the 95 %
+        limits of what has none of its own: those that are drawn follow from the seeds' values.
         """
         return [row for panel in self.panels for row in _rows(panel, self.seeds)]
 
 
-@dataclass(frozen=True)
-class SeedMean:
-    """The mean of one place of a figure over its seeds, with the 95 % interval of Student's t."""
-
-    n: int
-    """Seeds that have a value there."""
-    mean: float | None
-    """None where no seed has one."""
-    low: float | None
-    """The interval's ends; None below two seeds."""
-    high: float | None
-
-
-def mean_over_seeds(values: Sequence[float | None], *, geometric: bool = False, share: bool = False) -> SeedMean:
-    """The mean over the seeds that have a value, None or not a number where one was not measured.
-
-    geometric: mean and interval are those of the logarithms, as in a claim's table; only values above 0 count.
-    share: the interval is cut to [0, 1].
-    """
-    measured = [v for v in values if v is not None and math.isfinite(v) and (v > 0 or not geometric)]
-    if not measured:
-        return SeedMean(0, None, None, None)
-    units, back = ([math.log(v) for v in measured], math.exp) if geometric else (measured, float)
-    mean = back(sum(units) / len(units))
-    if len(units) < 2:
-        return SeedMean(1, mean, None, None)
-    low, high = map(back, mean_interval(units))
-    return SeedMean(len(units), mean, max(low, 0.0) if share else low, min(high, 1.0) if share else high)
-
-
 def _rows(panel: Lines | Map, seeds: tuple[int, ...]) -> list[dict[str, Any]]:
     if isinstance(panel, Lines):
-        return [
-            {"panel": panel.title, "line": line.name, "seed": seed, "x": x, "y": y}
-            for line in panel.lines
-            for seed, values in zip(("",) if line.predicted else seeds, line.values, strict=True)
-            for x, y in zip(line.x, values, strict=True)
-        ]
-    return [
-        {"panel": panel.title, "line": row, "seed": seed, "x": column, "y": y}
-        for seed, cells in zip(seeds, panel.values, strict=True)
+        return [row for line in panel.lines for row in _line_rows(panel.title, panel.y_label, line, seeds)]
+    about = {"panel": panel.title, "quantity": panel.unit}
+    cells = [
+        {**about, "line": row, "kind": "main", "seed": seed, "x": column, "y": y, "low": "", "high": ""}
+        for seed, cells in zip(seeds or ("",), panel.values, strict=True)
         for row, values in zip(panel.rows, cells, strict=True)
         for column, y in zip(panel.columns, values, strict=True)
     ]
+    return cells + [row for line in panel.lines for row in _line_rows(panel.title, panel.row_label, line, ())]
 
 
-def picture_of(content: dict[str, Any]) -> Picture:
-    """The picture of which `as_dict` made the content."""
-    panels = tuple(_panel(panel) for panel in content["panels"])
-    return Picture(content["name"], content["title"], tuple(content["seeds"]), panels)
+def _line_rows(panel: str, quantity: str, line: Line, seeds: tuple[int, ...]) -> list[dict[str, Any]]:
+    about = {"panel": panel, "quantity": quantity, "line": line.name, "kind": line.kind}
+    limits = line.limits or (("", ""),) * len(line.x)
+    return [
+        {**about, "seed": seed, "x": x, "y": y, "low": low, "high": high}
+        for seed, values in zip((seeds if line.kind == "main" else ()) or ("",), line.values, strict=True)
+        for x, y, (low, high) in zip(line.x, values, limits, strict=True)
+    ]
 
 
-def _panel(content: dict[str, Any]) -> Lines | Map:
-    known = {key: _tuples(value) for key, value in content.items() if key != "kind"}
-    if content["kind"] == "map":
-        return Map(**{**known, "values": _measured(content["values"])})
-    lines = (Line(**{**line, "x": tuple(line["x"]), "values": _measured(line["values"])}) for line in content["lines"])
-    return Lines(**{**known, "lines": tuple(lines), "marks": tuple(Mark(**mark) for mark in content["marks"])})
-
-
-def _tuples(value: Any) -> Any:
-    return tuple(map(_tuples, value)) if isinstance(value, list) else value
-
-
-def _measured(value: Any) -> Any:
-    """Tuples of numbers, not a number for null."""
-    if isinstance(value, list):
-        return tuple(map(_measured, value))
-    return math.nan if value is None else value
-
-
-def plain(value: Any) -> Any:
-    """The value with None for every number in it that is not finite."""
+def plain(value: Any, digits: int = 17) -> Any:
+    """The value for JSON: lists for tuples, numbers with so many digits, None for those that are not finite."""
     if isinstance(value, dict):
-        return {key: plain(one) for key, one in value.items()}
+        return {key: plain(one, digits) for key, one in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(one) for one in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+        return [plain(one, digits) for one in value]
+    if not isinstance(value, float):
+        return value
+    return float(f"{value:.{digits}g}") if math.isfinite(value) else None

@@ -1,8 +1,14 @@
-// The page of results: what opens behind a link, the table of runs, and the theme. Drawing is in drawing.js and pictures.js.
+// The page of results: what opens behind a link, the table of runs, and the theme. Drawing is in drawing.js.
 const byId = id => document.getElementById(id);
 const overview = byId("overview"), detail = byId("detail"), root = document.documentElement;
 const named = attribute => new Map([...document.querySelectorAll(`script[data-${attribute}]`)].map(one => [one.dataset[attribute], one]));
-const views = named("view"), values = named("values");
+const views = named("view"), figures = named("figures");
+
+function element(tag, properties = {}, ...children) {
+  const found = Object.assign(document.createElement(tag), properties);
+  found.append(...children);
+  return found;
+}
 
 // ---- figures: plotly is started when the first one is asked for, so that the tables are there at once
 let drawn = [];  // what the open view shows: {redraw, purge}
@@ -11,12 +17,6 @@ function startPlotly() {
   if (window.Plotly) return;
   document.head.append(element("script", {textContent: byId("plotly").textContent}));
   byId("plotly").remove();
-}
-
-function showLift(place, figure) {
-  const redraw = () => Plotly.react(place, figure.data, themed(figure.layout), {responsive: true, displaylogo: false, displayModeBar: false});
-  redraw();
-  return {redraw, purge: () => Plotly.purge(place)};
 }
 
 // ---- one run or claim at a time, named by the address, so that it can be linked and left by the Back button
@@ -57,21 +57,15 @@ function show(name, view) {
   content.innerHTML = view.textContent;  // escaped when the page was made
   detail.append(toolbar(name), content.content);
   document.title = `${name.replace("=", " ")} · ${pageTitle}`;
-  if (!values.has(name)) return;
-  if (window.Plotly) showValues(name);
-  else requestAnimationFrame(() => setTimeout(() => { if (open === name) showValues(name); }));  // the text is there first
+  if (!figures.has(name)) return;
+  if (window.Plotly) showFigures(name);
+  else requestAnimationFrame(() => setTimeout(() => { if (open === name) showFigures(name); }));  // the text is there first
 }
 
-function showValues(name) {
-  const held = JSON.parse(values.get(name).textContent);
-  if (held.lift || held.pictures?.length) startPlotly();
-  if (held.lift) drawn.push(showLift(detail.querySelector(".lift"), held.lift));
-  if (held.samples) detail.querySelector(".samples")?.append(...held.samples.map(samples));
-  for (const picture of held.pictures ?? []) {
-    const place = element("section", {className: "picture"}, element("h2", {}, held.pictures.length > 1 ? picture.title : "Figure"));
-    detail.querySelector(".pictures").append(place);
-    drawn.push(showPicture(place, picture));
-  }
+function showFigures(name) {
+  const held = JSON.parse(figures.get(name).textContent);
+  startPlotly();
+  detail.querySelectorAll(".chart").forEach((place, i) => drawn.push(showFigure(place, held[i])));
 }
 
 const linksOf = kind => [...overview.querySelectorAll(`a[href^="#${kind}="]`)].filter(link => !link.closest("tr").hidden);
@@ -84,19 +78,6 @@ function toolbar(name) {
   if (here > 0) bar.append(element("a", {href: links[here - 1].hash}, `previous ${kind}`));
   if (here >= 0 && here + 1 < links.length) bar.append(element("a", {href: links[here + 1].hash}, `next ${kind}`));
   return bar;
-}
-
-function samples(block) {
-  return element("div", {}, element("h3", {}, block.title), ...block.responses.map(response => {
-    const tokens = response.tokens.map(([text, probability, right]) => {
-      const isEnd = text === "<eos>";
-      const token = element("span", {className: isEnd && right ? "eos" : right ? "right" : "wrong", tabIndex: -1}, isEnd ? "end" : text);
-      token.dataset.told = `probability ${probability.toFixed(4)}`;
-      return token;
-    });
-    return element("div", {className: "response"}, element("p", {}, response.prompt, element("br"), response.told),
-      element("div", {className: response.isText ? "tokens text" : "tokens"}, ...tokens));
-  }));
 }
 
 // ---- the table of runs

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,10 @@ from chainlift.measure.finding import Finding
 from chainlift.report import claim_outcome
 from chainlift.report.about import about, chance
 from chainlift.report.documents.results_document import seed_range
-from chainlift.report.figures import charts
-from chainlift.report.figures.picture import Picture, mean_over_seeds
-from chainlift.report.pages.run_page import table
+from chainlift.report.figures import interactive, run_pictures
+from chainlift.report.figures.means import numbers, shown
+from chainlift.report.figures.picture import Picture, plain
+from chainlift.report.pages.run_page import samples, table
 from chainlift.report.record import Record, read
 from chainlift.report.sentence import headline, so_far
 from chainlift.report.terminal.claim_table import cells
@@ -46,7 +46,7 @@ class ClaimView:
     quantities: list[dict[str, Any]] = field(default_factory=list)
     """{name, rows}; a row is a finding: {setting, note, cells, holds}."""
     pictures: list[dict[str, Any]] = field(default_factory=list)
-    """Picture.as_dict() of each figure; its measured lines and its maps have `means`, a SeedMean each place."""
+    """{title, note, figure: what interactive.draw makes, numbers: rows of cells} of each figure."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +65,11 @@ class RunView:
     headline: str = ""
     table: list[dict[str, Any]] = field(default_factory=list)
     recipe_text: str = ""
-    values: dict[str, Any] = field(default_factory=dict)
-    """{lift: plotly figure or None, samples}, for the script."""
+    figures: list[dict[str, Any]] = field(default_factory=list)
+    """What interactive.draw makes of the lift, with fewer digits; empty before the first evaluation."""
+    samples: list[dict[str, Any]] = field(default_factory=list)
+    """Those of the run's own page, fewer of them."""
+    is_text: bool = False
     report: str | None = None
     """The run's own page, seen from the folder of runs."""
 
@@ -108,26 +111,13 @@ def claim(file: Path) -> ClaimView:
 
 
 def _picture(picture: Picture) -> dict[str, Any]:
-    """A figure, with the means and intervals over its seeds, so that the script computes none.
-
-    They keep all their digits: the script shows four, and rounding twice would change the last.
-    """
-    shown = rounded(picture.as_dict())
-    return {**shown, "panels": [_panel(one) for one in shown["panels"]]}
-
-
-def _panel(panel: dict[str, Any]) -> dict[str, Any]:
-    if panel["kind"] == "map":
-        of_rows = zip(*panel["values"], strict=True)  # each row, as every seed has it
-        means = [[asdict(mean_over_seeds(cell)) for cell in zip(*row, strict=True)] for row in of_rows]
-        return {**panel, "means": means}
-    return {**panel, "lines": [line if line["predicted"] else _line(line, panel) for line in panel["lines"]]}
-
-
-def _line(line: dict[str, Any], panel: dict[str, Any]) -> dict[str, Any]:
-    columns = zip(*line["values"], strict=True)
-    means = [asdict(mean_over_seeds(one, geometric=panel["log_y"], share=panel["share"])) for one in columns]
-    return {**line, "means": means}
+    """A figure, and the numbers drawn as a table, for those who cannot see or point."""
+    rows = [
+        (panel, line, at, shown(m.mean), "" if m.low is None else f"{shown(m.low)} to {shown(m.high)}", m.n)
+        for panel, line, at, m in numbers(picture)
+    ]
+    figure, note = plain(interactive.draw(picture), DIGITS), interactive.caption(picture)
+    return {"title": picture.title, "note": note, "figure": figure, "numbers": rows}
 
 
 def _row(line: Finding) -> dict[str, Any]:
@@ -152,7 +142,9 @@ def run(folder: Path) -> RunView:
             else so_far(record),
             table=_table(record.summary) if record.summary else [],
             recipe_text=reading.text(folder / "recipe.yaml"),
-            values={"lift": _lift(record), "samples": _samples(record)},
+            figures=[plain(interactive.draw(run_pictures.lift(record)), DIGITS)] if record.measured_stages else [],
+            samples=samples(record, ("sampled",), SHOWN),
+            is_text=record.is_text,
             report=own_page,
         )
     except UNREADABLE as error:
@@ -196,43 +188,6 @@ def _table(summary: dict[str, Any]) -> list[dict[str, Any]]:
                 if not isinstance(number, int | float | None):
                     raise ValueError(f"summary.json is damaged: {row['name']} is {number!r}")
     return found
-
-
-def _lift(record: Record) -> dict[str, Any] | None:
-    """The chart of the run's own page, with fewer digits; None before the first evaluation."""
-    return rounded(charts.lift(record).to_plotly_json()) if record.measured_stages else None
-
-
-def _samples(record: Record) -> list[dict[str, Any]]:
-    """A few sampled responses at the end of each stage: {title, responses}, a token as [text, p, right]."""
-    found = []
-    for stage in record.measured_stages:
-        responses = [_response(one) for one in record.shown(stage.name, "sampled", last=True)[:SHOWN]]
-        if responses:
-            found.append({"title": f"After {stage.title}", "responses": responses})
-    return found
-
-
-def _response(one: dict[str, Any]) -> dict[str, Any]:
-    told = "right answer" if one["answer"] else "wrong answer" if one["finished"] else "unfinished"
-    right = [int(is_right) for is_right in one["token_right"]]
-    tokens = [list(token) for token in zip(one["response"], rounded(one["probabilities"]), right, strict=True)]
-    told = f"{told}, length {one['length']}" + (f", expected {one['expected']}" if "expected" in one else "")
-    return {"prompt": one["prompt"], "told": told, "tokens": tokens, "isText": "expected" in one}
-
-
-def rounded(value: Any) -> Any:
-    """The value with DIGITS digits of every number in it, None for one that is not finite, and lists for tuples."""
-    if isinstance(value, dict):
-        return {key: rounded(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [rounded(one) for one in value]
-    if not isinstance(value, float):
-        return value
-    if not math.isfinite(value):
-        return None
-    short = float(f"{value:.{DIGITS}g}")
-    return int(short) if short.is_integer() else short
 
 
 def _told(error: Exception, folder: Path | None = None) -> str:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 from plotly.offline import get_plotlyjs
 
 from chainlift.reading import StrPath
+from chainlift.report.figures.layout import TEMPLATE
 from chainlift.report.pages import results_data, run_page
 from chainlift.report.pages.results_data import ClaimView, RunView
-from chainlift.report.pages.run_page import script, template
+from chainlift.report.pages.run_page import embed, script, template
 from chainlift.runs.durable import is_full, write_file
 from chainlift.visible import name_of
 
-SCRIPTS = ("drawing.js", "pictures.js", "results.js")
+SCRIPTS = ("drawing.js", "results.js")
 
 
 def write_any(path: StrPath) -> Path:
@@ -55,12 +54,8 @@ def render(folder: Path, claims: list[ClaimView], runs: list[RunView]) -> str:
         num_shared=len(runs) - len(shown),
         recipes=sorted({run.row["recipe"] for run in runs if run.row}),
         statuses=sorted({run.status for run in runs}),
-        embed=_embed,
+        template=TEMPLATE,
+        embed=embed,
         scripts="\n".join(map(script, SCRIPTS)),
         plotly=get_plotlyjs(),
     )
-
-
-def _embed(value: Any) -> str:
-    """JSON that may stand inside a script element, whatever text it holds."""
-    return json.dumps(value, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")

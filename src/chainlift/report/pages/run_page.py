@@ -10,13 +10,12 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from plotly.offline import get_plotlyjs
-from plotly.utils import PlotlyJSONEncoder
 
 from chainlift import yaml_text
 from chainlift.reading import StrPath
 from chainlift.report.about import about, chance, learner
-from chainlift.report.figures import charts, curves, run_figures
-from chainlift.report.figures.reference import references
+from chainlift.report.figures import interactive, run_pictures, static
+from chainlift.report.figures.layout import TEMPLATE
 from chainlift.report.names import measured_in
 from chainlift.report.prompt_words import prompt_words
 from chainlift.report.record import Record, fitting, read
@@ -34,7 +33,9 @@ def write(folder: StrPath) -> Path:
     page = folder / "report.html"
     try:
         with fitting(folder):
-            run_figures.write_all(record)
+            (folder / "figures").mkdir(exist_ok=True)
+            for picture in run_pictures.pictures(record):
+                static.write(picture, folder / "figures")
             text = render(record)
         write_file(page, text)
     except OSError as error:
@@ -47,9 +48,7 @@ def write(folder: StrPath) -> Path:
 def render(record: Record) -> str:
     """The page as text."""
     recipe = record.recipe
-    drawn = charts.all_charts(record)
     preflight = [row for row in record.rows if row["kind"] == "preflight"]
-    reference = next(iter(references(record)), None)
     first = record.summary[record.stages[0].name] if record.summary else None
     return template("page.html.jinja").render(
         title=recipe.get("title") or recipe["name"],
@@ -63,12 +62,12 @@ def render(record: Record) -> str:
         prompts=prompt_words(record.summary, first["prompts"]) if record.summary and first else None,
         all_stages=record.stages,
         stages=[stage for stage in record.stages if record.of(stage.name, "evaluation")],
-        signal_stages=curves.signal_stages(record),
+        signal_stages=run_pictures.signal_stages(record),
         has_rl=any("algorithm" in stage.settings for stage in record.stages),
-        charts=json.dumps(drawn, cls=PlotlyJSONEncoder).replace("<", "\\u003c"),
-        chart_names=list(drawn),
-        reference=reference.name if reference else None,
-        reference_by_round=reference is not None and reference.by_round,
+        figures={picture.name: interactive.draw(picture) for picture in run_pictures.pictures(record)},
+        template=TEMPLATE,
+        embed=embed,
+        reference=(record.summary or {"theory": {}})["theory"].get("reference"),
         samples=samples(record),
         preflight=preflight[-1] if preflight else None,
         learner=learner(recipe),
@@ -110,12 +109,12 @@ def _share_words(p_cot: Any) -> str:
     return f"({', '.join(parts)})"
 
 
-def samples(record: Record) -> list[dict[str, Any]]:
+def samples(record: Record, modes: tuple[str, ...] = ("greedy", "sampled"), shown: int = SHOWN) -> list[dict[str, Any]]:
     """Responses at the end of each stage, a few of each, as tokens with their probabilities."""
     found = []
     for stage in record.stages:
-        for mode in () if stage.is_baseline else ("greedy", "sampled"):
-            responses = record.shown(stage.name, mode, last=True)[:SHOWN]
+        for mode in () if stage.is_baseline else modes:
+            responses = record.shown(stage.name, mode, last=True)[:shown]
             if responses:
                 title = f"After {stage.title}"
                 found.append({"title": title, "mode": mode, "responses": [_tokens(r) for r in responses]})
@@ -127,6 +126,11 @@ def _tokens(response: dict[str, Any]) -> dict[str, Any]:
     triples = zip(response["response"], response["probabilities"], response["token_right"], strict=True)
     tokens = [{"text": text, "probability": p, "right": right} for text, p, right in triples]
     return response | {"tokens": tokens}
+
+
+def embed(value: Any) -> str:
+    """JSON that may stand inside a script element, whatever text it holds."""
+    return json.dumps(value, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
 
 
 @cache

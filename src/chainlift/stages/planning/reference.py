@@ -1,20 +1,19 @@
 """The reference that a run's RL is drawn against: STaR's p_n by rounds, or an algorithm's mean-field curve by updates.
 
-It starts where theory says that stage 1 ends, not where this run ended, and knows nothing of what RL measured. Its
+It is computed once, when the run ends, and drawn from its summary. It starts where theory says that next-token prediction ends, not
+where this run ended, and knows nothing of what RL measured. Its
 horizontal scale for policy gradients is a convention (theory/mean_field.py): REFERENCE_STEP log-odds an update at the
 recipe's peak learning rate, less in proportion where the schedule has less.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from chainlift.learning.presets import Objective, preset
 from chainlift.references import is_reference
-from chainlift.report.record import Record
-from chainlift.runs.course import StageView
+from chainlift.stages.recipe import Recipe
 from chainlift.theory.closed_forms import LONG_REWARDS
 from chainlift.theory.expected_update import has_expected_update
 from chainlift.theory.mean_field import REFERENCE_STEP, MeanField, policy_gradient_curve, star_curve
@@ -36,60 +35,55 @@ PLAIN: dict[str, Any] = {
     "restart": False,
 }
 PLAIN_TASK = {"d_min": None, "sparse": None, "leap": 1, "noise": 0, "marker": "none"}
+MOST = 240
+"""Places of the curves that a summary keeps, about."""
 # STaR's fit, taken to its minimum, is the same wherever it begins, and for every constant weight of the tokens.
 STAR_TOO: dict[str, Any] = {"restart": True, "aggregate": "sequence_sum"}
 
 
-@dataclass(frozen=True)
-class Reference:
-    """One quantity of one mode over sampled responses."""
+def reference(recipe: Recipe, theory: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """The reference as a summary holds it, under `reference` of its theory; None where it describes no stage.
 
-    stage: str
-    """The stage of RL."""
-    name: str
-    mode: str
-    quantity: str
-    sequences: list[int]
-    values: list[float]
-    by_round: bool
-    """One value a round, not one an update."""
-
-
-def references(record: Record) -> list[Reference]:
-    """The curves of long share and accuracy; [] for tasks, models and recipes that they are not made for, and for runs
-    that are unfinished.
+    {stage, name, by_round, sequences, sampled_long_share, sampled_accuracy, greedy_accuracy}: the stage of RL, what the
+    curves are, whether they have one value a round and not an update, and their values at the sampled responses in
+    `sequences`, of long runs a few hundred. theory: what prediction.predicted gives. rows: of metrics.jsonl.
     """
-    stage = _stage(record)
-    rows = record.of(stage.name, "update") if stage is not None else []
-    if stage is None or not rows or not _is_covered(record, stage.settings):
-        return []
-    settings, task = stage.settings, record.recipe["task"]
+    stage = next((name for name in theory["stages"] if "algorithm" in type(recipe.stages[name]).model_fields), None)
+    updates = [row for row in rows if row["stage"] == stage and row["kind"] == "update"]
+    if stage is None or not updates:
+        return None
+    settings = recipe.stages[stage].model_dump()
+    task, model = recipe.task.model_dump(), recipe.model.model_dump()
+    if not _is_covered(task, model, settings) or theory.get("sampled_long_share") is None:
+        return None
     setting = Setting(
         modulus=task["modulus"], d=task["d"], reward=settings["reward"], temperature=settings["temperature"]
     )
-    assert record.summary is not None
-    start = ModePolicy.after_pretraining(record.summary["theory"]["sampled_long_share"], setting)
-    ends = {row["round"] if _is_star(settings) else row["step"]: row["sequences"] for row in rows}
-    curve, name = _curve(start, setting, settings, rows)
-    sequences = [0, *ends.values()]
-    found = [("sampled", "long_share", curve.long_share), ("sampled", "accuracy", curve.accuracy)]
-    found.append(("greedy", "accuracy", curve.greedy_accuracy))
-    return [
-        Reference(stage.name, name, mode, quantity, sequences, values, name == STAR) for mode, quantity, values in found
-    ]
+    start = ModePolicy.after_pretraining(theory["sampled_long_share"], setting)
+    ends = {row["round"] if _is_star(settings) else row["step"]: row["sequences"] for row in updates}
+    curve, name = _curve(start, setting, settings, updates)
+    every = -(-len(ends) // MOST)
+    return {"stage": stage, "name": name, "by_round": name == STAR} | {
+        key: _thinned(values, every)
+        for key, values in {
+            "sequences": [0, *ends.values()],
+            "sampled_long_share": curve.long_share,
+            "sampled_accuracy": curve.accuracy,
+            "greedy_accuracy": curve.greedy_accuracy,
+        }.items()
+    }
 
 
-def _stage(record: Record) -> StageView | None:
-    """The stage of RL that theory has predictions for."""
-    known = {} if record.summary is None else record.summary["theory"]["stages"]
-    return next((stage for stage in record.stages if stage.name in known and "algorithm" in stage.settings), None)
+def _thinned(values: list[Any], every: int) -> list[Any]:
+    """Every so manieth value, and the last."""
+    return values[::every] if (len(values) - 1) % every == 0 else [*values[::every], values[-1]]
 
 
 STAR = "reference: STaR that fits each round exactly"
 
 
 def _curve(
-    start: ModePolicy, setting: Setting, settings: Mapping[str, Any], rows: list[dict[str, Any]]
+    start: ModePolicy, setting: Setting, settings: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]
 ) -> tuple[MeanField, str]:
     """(curve over the rounds of STaR, or over the updates of a policy gradient, its name)."""
     if _is_star(settings):
@@ -109,22 +103,20 @@ def _curve(
     return curve, f"reference: no noise, {REFERENCE_STEP:g} log-odds an update at the peak rate"
 
 
-def _is_covered(record: Record, settings: Mapping[str, Any]) -> bool:
-    """The run is a finished one of a running sum by a learner and an algorithm that theory/mean_field.py describes."""
-    recipe, objective = record.recipe, _objective(settings)
+def _is_covered(task: Mapping[str, Any], model: Mapping[str, Any], settings: Mapping[str, Any]) -> bool:
+    """The run is one of a running sum by a learner and an algorithm that theory/mean_field.py describes."""
+    objective = _objective(settings)
     needed = {"algorithm", "reward", "temperature", "lr", "group_size", "prompts"}
     return (
-        record.summary is not None
-        and recipe.get("task", {}).get("name") == "running_sum"
-        and {"modulus", "d"} <= set(recipe["task"])
-        and all(recipe["task"].get(key, value) == value for key, value in PLAIN_TASK.items())
-        and recipe.get("model", {}).get("stop_degree") != 1
+        task["name"] == "running_sum"
+        and {"modulus", "d"} <= set(task)
+        and all(task.get(key, value) == value for key, value in PLAIN_TASK.items())
+        and model.get("stop_degree") != 1
         and needed <= set(settings)
         and settings["reward"] in LONG_REWARDS
         and objective is not None
         and (_is_star(settings) or has_expected_update(objective))
         and all(settings.get(key, value) == value or _harmless(settings, key) for key, value in PLAIN.items())
-        and record.summary["theory"].get("sampled_long_share") is not None
     )
 
 

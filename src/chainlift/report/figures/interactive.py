@@ -1,0 +1,213 @@
+"""A picture on a page: its traces as plotly has them, and a layout of them for wide pages and one for narrow ones.
+
+Plain dictionaries, without plotly itself. Colours of text and grid follow the page (pages/drawing.js). A click on the
+legend hides what it names in all panels; what each seed measured is hidden until that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from chainlift.report.figures.layout import arranged, axis_of, safe
+from chainlift.report.figures.means import SeedMean, line_means, map_means, positions, shown
+from chainlift.report.figures.palette import EACH_SEED, LEGEND, Look, look_of, looks
+from chainlift.report.figures.picture import Line, Lines, Map, Picture, plain
+
+MOST_LISTED = 10
+"""Seeds whose values are listed where a mean is pointed at."""
+MOST_DOTS = 60
+"""Places of a curve that are marked."""
+BAR = 0.8  # of the distance between two whole numbers, all bars there together
+
+
+def draw(picture: Picture) -> dict[str, Any]:
+    """{data, wide, narrow}: traces, and a layout of plotly's for each width, in numbers that JSON can hold.
+
+    Their template, which all figures share, is layout.TEMPLATE.
+    """
+    traces = [trace for number, panel in enumerate(picture.panels, 1) for trace in _traces(picture, panel, number)]
+    named: set[Any] = set()
+    for trace in traces:
+        group = trace.get("legendgroup")
+        if group and "name" in trace and group not in named:
+            named.add(group)
+        else:
+            trace["showlegend"] = False
+    return plain({"data": traces, "wide": arranged(picture, is_wide=True), "narrow": arranged(picture, is_wide=False)})
+
+
+def caption(picture: Picture) -> str:
+    """What means and intervals are, in words."""
+    if len(picture.seeds) < 2:
+        return "One seed: no interval." if picture.seeds else ""
+    return (
+        f"Means over {len(picture.seeds)} seeds with 95 % Student t intervals; point at one for its numbers, and click "
+        "on the legend to hide or show what it names."
+    )
+
+
+def _traces(picture: Picture, panel: Lines | Map, number: int) -> list[dict[str, Any]]:
+    """The traces of the panel with a number, from 1."""
+    axes = {"xaxis": axis_of("x", number), "yaxis": axis_of("y", number)}
+    if isinstance(panel, Map):
+        traces = [_cells(picture, panel, number), *map(_over_cells, panel.lines)]
+    else:
+        of_main = looks(picture)
+        traces = [_other(line, look_of(line, of_main), panel) for line in panel.lines if line.kind != "main"]
+        for line in panel.main():
+            traces += _main(picture, panel, line, of_main[line.name])
+    return [trace | axes for trace in traces]
+
+
+def _other(line: Line, look: Look, panel: Lines) -> dict[str, Any]:
+    """A line that is not measured; one place is a short stroke."""
+    return {
+        "x": line.x,
+        "y": line.values[0],
+        "name": LEGEND[line.kind],
+        "legendgroup": LEGEND[line.kind],
+        "mode": "lines" if len(line.x) > 1 else "markers",
+        "line": _stroke(look, line),
+        "marker": {"color": look.color, "symbol": "line-ew-open", "size": 16, "line": {"width": 2}},
+        "hovertemplate": f"<b>{safe(line.name)}</b><br>{safe(panel.x_label)} %{{x}}<br>%{{y:.4g}}<extra></extra>",
+    }
+
+
+def _main(picture: Picture, panel: Lines, line: Line, look: Look) -> list[dict[str, Any]]:
+    """A line's means, before them the band of their intervals, and the values of each seed."""
+    means, x = line_means(line, panel), positions(line, panel)
+    of_seeds = list(zip(*line.values, strict=True))
+    known = [at for at, mean in enumerate(means) if mean.mean is not None]
+    group = {"name": safe(line.name), "legendgroup": safe(line.name)}
+    trace = group | {
+        "x": [x[at] for at in known],
+        "y": [means[at].mean for at in known],
+        "hovertext": [_hover(picture, shown(line.x[at]), means[at], of_seeds[at]) for at in known],
+        "hovertemplate": f"{_bold(line.name)}{safe(panel.x_label)} %{{hovertext}}<extra></extra>",
+    }
+    if panel.form == "bars":
+        width, place = BAR / len(panel.main()), panel.main().index(line)
+        bars = {"type": "bar", "width": width, "offset": place * width - BAR / 2}
+        return [trace | bars | {"marker": {"color": look.color}}]
+    if panel.form == "areas":
+        return [trace | {"mode": "lines", "line": {"color": look.color, "width": 0.5}, "stackgroup": "groups"}]
+    is_curve = panel.form == "curves"
+    trace |= {
+        "mode": "markers" if not is_curve else "lines+markers" if len(known) <= MOST_DOTS else "lines",
+        "line": _stroke(look, line),
+        "marker": {"color": look.color, "symbol": look.marker, "size": 4 if is_curve else 8},
+    }
+    bounded = [at for at in known if means[at].low is not None]
+    traces = [_band(line, look, x, means, bounded)] if is_curve and len(bounded) > 1 else []
+    if bounded and not is_curve:
+        trace["error_y"] = _bars(look, [means[at] for at in known])
+    return [*traces, *([_each_seed(panel, line, look, x)] if len(line.values) > 1 else []), trace]
+
+
+def _stroke(look: Look, line: Line) -> dict[str, Any]:
+    return {"width": look.width, "dash": look.dash} | ({"shape": "hv"} if line.steps else {})
+
+
+def _band(line: Line, look: Look, x: list[float], means: list[SeedMean], places: list[int]) -> dict[str, Any]:
+    """The area between the intervals' ends."""
+    return {
+        "legendgroup": safe(line.name),
+        "x": [x[at] for at in [*places, *reversed(places)]],
+        "y": [*(means[at].low for at in places), *(means[at].high for at in reversed(places))],
+        "fill": "toself",
+        "mode": "lines",
+        "line": {"width": 0},
+        "fillcolor": look.color,
+        "opacity": 0.18,
+        "hoverinfo": "skip",
+    }
+
+
+def _bars(look: Look, means: list[SeedMean]) -> dict[str, Any]:
+    """The intervals as bars at each mean."""
+    ends = [(mean.mean or 0.0, mean.low, mean.high) for mean in means]
+    return {
+        "type": "data",
+        "symmetric": False,
+        "color": look.color,
+        "thickness": 1.5,
+        "width": 4,
+        "array": [0 if high is None else high - mean for mean, _, high in ends],
+        "arrayminus": [0 if low is None else mean - low for mean, low, _ in ends],
+    }
+
+
+def _each_seed(panel: Lines, line: Line, look: Look, x: list[float]) -> dict[str, Any]:
+    """What every seed measured, each a curve or points of its own in one trace; hidden until the reader asks."""
+    return {
+        "name": EACH_SEED,
+        "legendgroup": EACH_SEED,
+        "legendrank": 1001,  # after the others
+        "visible": "legendonly",
+        "x": [place for _ in line.values for place in (*x, None)],
+        "y": [value for row in line.values for value in (*row, None)],
+        "mode": "lines" if panel.form == "curves" else "markers",
+        "opacity": 0.45,
+        "line": {"color": look.color, "width": 1},
+        "marker": {"color": look.color, "symbol": look.marker, "size": 5},
+        "hoverinfo": "skip",
+    }
+
+
+def _cells(picture: Picture, panel: Map, number: int) -> dict[str, Any]:
+    """The means of a map."""
+    means = map_means(panel)
+    trace = {
+        "type": "heatmap",
+        "x": panel.columns,
+        "y": panel.rows,
+        "z": [[cell.mean for cell in row] for row in means],
+        "coloraxis": axis_of("coloraxis", number),
+        "hovertemplate": "%{y}, %{x}: %{z:.3g}<extra></extra>",
+    }
+    if panel.row_ticks:
+        return trace
+    if panel.written:
+        trace["texttemplate"] = "%{z:.2f}" if panel.range[1] <= 1 else "%{z:.3~r}"
+    hovers = [
+        [
+            _hover(picture, str(column), cell, [rows[r][c] for rows in panel.values])
+            for c, (column, cell) in enumerate(zip(panel.columns, cells, strict=True))
+        ]
+        for r, cells in enumerate(means)
+    ]
+    hover = f"<b>%{{y}}</b><br>{safe(panel.column_label)} %{{hovertext}}<extra></extra>"
+    return trace | {"xgap": 1, "ygap": 1, "hovertext": hovers, "hovertemplate": hover}
+
+
+def _over_cells(line: Line) -> dict[str, Any]:
+    """A line or a point over a map."""
+    is_predicted = line.kind == "predicted"
+    return {
+        "x": line.x,
+        "y": line.values[0],
+        "mode": "lines" if len(line.x) > 1 else "markers",
+        "line": {"color": "#000000" if is_predicted else "#ffffff", "width": 2 if is_predicted else 1},
+        "marker": {"color": "#ffffff", "size": 11, "line": {"color": "#000000", "width": 1.5}},
+        "hovertemplate": f"{safe(line.name)}<extra></extra>",
+    }
+
+
+def _bold(name: str) -> str:
+    return f"<b>{safe(name)}</b><br>" if name else ""
+
+
+def _hover(picture: Picture, at: str, mean: SeedMean, values: Sequence[float]) -> str:
+    """What is told where the reader points: the place, the mean, its interval, and the seeds that it is of."""
+    count, is_mean = len(picture.seeds), len(picture.seeds) > 1
+    lines = [safe(at), f"mean {shown(mean.mean)}" if is_mean else shown(mean.mean)]
+    if mean.low is not None:
+        lines.append(f"95 %: {shown(mean.low)} to {shown(mean.high)}")
+    elif is_mean:
+        lines.append("no interval")
+    if is_mean:
+        lines.append(f"n = {mean.n} of {count} seeds")
+        of_seeds = zip(picture.seeds, values, strict=True) if count <= MOST_LISTED else ()
+        lines += [f"seed {seed}: {shown(value)}" for seed, value in of_seeds]
+    return "<br>".join(lines)

@@ -1,0 +1,69 @@
+"""Colours, markers and dashes, the same in every figure: those of Okabe and Ito, which colour-blind readers tell apart.
+
+Lines differ in marker and dash, too, and cells in lightness, so that a grey copy can be read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from chainlift.report.figures.picture import Kind, Line, Lines, Picture
+
+GREEDY, SAMPLED, BASELINE, THEORY, FITTED = "#0072B2", "#D55E00", "#7A7A7A", "#009E73", "#808080"
+COLORS = (SAMPLED, GREEDY, "#E69F00", "#56B4E9", "#CC79A7", "#999999", THEORY)
+MARKERS = ("circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "x")
+DASHES = ("solid", "dash", "dot", "dashdot")
+COLOR_MAP = "cividis"
+
+EACH_SEED = "each seed"
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a line is drawn, in plotly's words."""
+
+    color: str
+    marker: str = "circle"
+    dash: str = "solid"
+    width: float = 2.0
+
+
+NAMED = {
+    "": Look(GREEDY),
+    "greedy": Look(GREEDY),
+    "sampled": Look(SAMPLED, "square", "dash"),
+    "baseline, greedy": Look(BASELINE),
+    "baseline, sampled": Look(BASELINE, "square", "dash"),
+    "all right": Look(THEORY),
+    "mixed": Look("#E69F00"),
+    "all wrong": Look(SAMPLED),
+}
+"""Lines that look the same in every figure; others have their looks by the order of their first coming."""
+LEGEND: dict[Kind, str] = {"predicted": "predicted", "fitted": "fitted", "reference": "reference without noise"}
+"""What lines that are not what the figure is about are called, all of a kind together."""
+MARKS = {"predicted": Look(THEORY, dash="dot"), "fitted": Look(FITTED, dash="dashdot"), "event": Look("", dash="dot")}
+"""Vertical lines; those of events have the colour of text."""
+
+
+def looks(picture: Picture) -> dict[str, Look]:
+    """{name: look} of the picture's main lines."""
+    lines = [line for panel in picture.panels if isinstance(panel, Lines) for line in panel.main()]
+    names = [name for name in dict.fromkeys(line.name for line in lines) if name not in NAMED]
+    return NAMED | {name: _numbered(number) for number, name in enumerate(names)}
+
+
+def look_of(line: Line, of_main: dict[str, Look]) -> Look:
+    """The look of any line, from those of the main ones; a reference has the dash of the line that it is beside."""
+    if line.kind == "main":
+        return of_main[line.name]
+    if line.kind == "reference":
+        beside = of_main.get(line.name.rpartition(", ")[0])
+        return Look(THEORY, dash=beside.dash if beside else "solid", width=1.2)
+    return Look(FITTED, dash="dashdot") if line.kind == "fitted" else Look(THEORY, dash="dot")
+
+
+def _numbered(number: int) -> Look:
+    """The look of a line without one of its own; where colours come again, markers and dashes differ."""
+    shift = number // len(COLORS)
+    marker, dash = MARKERS[(number + shift) % len(MARKERS)], DASHES[(number + shift) % len(DASHES)]
+    return Look(COLORS[number % len(COLORS)], marker, dash)
