@@ -41,7 +41,7 @@ ORDER = [
 ]
 SOURCE = Path(chainlift.__file__).parent
 FILES = sorted(SOURCE.rglob("*.py"))
-SUBCLASSES = {"stages/trl/training.py"}  # its callback is a subclass of transformers'; only running stages import it
+SUBCLASSES = {"stages/trl/recorder.py"}  # its callbacks are subclasses of transformers'; only running stages import it
 EXTRAS = {"transformers", "trl", "accelerate", "datasets", "ray", "submitit", "reasoning_gym", "pandas"}
 EXTRAS |= {"pytest", "hypothesis"}
 
