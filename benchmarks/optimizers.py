@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from chainlift.bench.stages_measured import next_token_stage
+from chainlift.bench.states import next_token_stage
 from chainlift.learning import averaging, next_token
 from chainlift.learning.optimizer import Optimizer, make_optimizer, rate_scale
 from chainlift.measure.evaluate import measure

@@ -7,10 +7,9 @@ import torch
 
 from chainlift.learning import next_token, rollout
 from chainlift.learning.likelihood import log_probs
-from chainlift.models import savings
 from chainlift.models.protocol import split_prompts
-from chainlift.models.transformer import cuda_graphs
 from chainlift.models.transformer.blocks import ModelSettings
+from chainlift.models.transformer.cuda_graphs import replaying
 from chainlift.models.transformer.transformer import Transformer
 from chainlift.report.terminal.reporter import Reporter
 from chainlift.seeding import stream
@@ -47,10 +46,9 @@ def test_the_loss_is_that_of_the_cpu(
 
 @pytest.mark.parametrize("group_size", [1, 4])
 def test_replayed_steps_sample_what_a_forward_pass_scores(
-    model: Transformer, task: RunningSum, group_size: int, monkeypatch: pytest.MonkeyPatch
+    model: Transformer, task: RunningSum, group_size: int
 ) -> None:
-    monkeypatch.setattr(cuda_graphs, "RECORD_AFTER", 0)
-    with savings.using("cuda graphs"):
+    with replaying(after=0):
         found = rollout.sample(
             model,
             task.prompts(64, stream(0, "prompts")).cuda(),

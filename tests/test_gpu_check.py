@@ -20,8 +20,10 @@ from benchmarks.gpu_check.record import Record
 from benchmarks.gpu_check.sizes import headline
 from chainlift.bench.machine import Machine
 from chainlift.bench.timing import Work
-from chainlift.models import savings
-from chainlift.models.transformer import cuda_graphs
+from chainlift.learning import next_token
+from chainlift.models import families
+from chainlift.models.transformer.cuda_graphs import RECORD_AFTER, recording_after
+from chainlift.seeding import stream
 from chainlift.tasks import registry as tasks
 
 STAGES = ("pretrain", "posttrain")
@@ -40,7 +42,7 @@ KEYS = {
         *(f"{action}, as it is" for action in ("stage1", "update_early", "update_late", "evaluate_late")),
         *("update_late, with cuda graphs", "stage1, bfloat16", "stage1, TF32"),
         *(f"headline_{name}_{stage}" for name in CHECKS for stage in STAGES),
-        *("savings: rollout, early, float32", "savings: rollout, late, float32"),
+        *("times: rollout, early, float32", "times: rollout, late, float32"),
     },
     "peers": {
         "rate, headline",
@@ -83,7 +85,7 @@ def _right(found: dict[str, Any]) -> None:
     assert found["losses"]["rl_rounds_with_equal_samples"] == found["losses"]["rl_updates"] == 2
     for stage in STAGES:
         assert found[f"responses_{stage}"]["greedy_rows_that_differ"] == 0
-        assert found[f"graphs_{stage}"]["rows_that_differ_without_any_saving"] == 0
+        assert found[f"graphs_{stage}"]["rows_that_differ_with_drafts"] == 0
         assert 0 < found[f"scored_{stage}"]["logp_difference_max"] < 1e-4
         assert found[f"bfloat16_{stage}"]["within"]
         assert found[f"bfloat16_{stage}"]["losses"][0] != found[f"bfloat16_{stage}"]["losses"][1]
@@ -106,6 +108,18 @@ def _peers(found: dict[str, Any]) -> None:
 def _text(found: dict[str, Any]) -> None:
     assert found["llm-tiny"]["pretrain_sequences_per_second"] > 0
     assert found["llm-tiny"]["summary"]["posttrain"]["rollouts"] == 4
+
+
+def test_the_joined_batch_has_the_same_loss() -> None:
+    recipe = headline(tiny=True)
+    task = tasks.build(recipe.task)
+    model = families.build(recipe.model, task).initialise(stream(0, "model"))
+    batch = diagnosis.drawn(recipe, task, 1)
+    whole = diagnosis.joined(batch, task.vocabulary.eos)
+    assert whole.num_tokens == batch.num_tokens
+    assert not len(whole.short.prompts)
+    losses = [next_token.loss(model, some, "token_mean")[0].item() for some in (batch, whole)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
 
 
 def test_a_measurement_that_fails_or_has_no_time_leaves_a_word_and_the_next_goes_on(tmp_path: Path) -> None:
@@ -148,24 +162,18 @@ def test_what_an_earlier_check_has_found_is_not_made_again(tmp_path: Path) -> No
     assert set(json.loads((tmp_path / "part.json").read_text(encoding="utf-8"))) == set(made)
 
 
-def test_each_way_of_recording_is_in_force_while_its_case_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[tuple[bool, int, bool]] = []
+def test_each_way_of_recording_is_in_force_while_its_case_runs() -> None:
+    cuda = torch.device("cuda")
+    seen: list[tuple[int | None, bool]] = []
 
     def doing(step: int) -> Any:
-        seen.append((savings.on("cuda graphs"), cuda_graphs.RECORD_AFTER, torch.cuda.graph is decoding_graphs.bare))
+        seen.append((recording_after(cuda), torch.cuda.graph is decoding_graphs.bare))
         return Work
 
     for case in decoding_graphs.cases(Machine("cpu"), doing):
         case.make()(0)
-    later, usual = cuda_graphs.RECORD_AFTER, cuda_graphs.RECORD_AFTER
-    assert seen == [
-        (False, usual, False),
-        (True, 0, False),
-        (True, 0, True),
-        (True, later, False),
-        (True, later, True),
-    ]
-    assert not savings.on("cuda graphs")
+    assert seen == [(None, False), (0, False), (0, True), (RECORD_AFTER, False), (RECORD_AFTER, True)]
+    assert recording_after(cuda) is None
 
 
 def test_a_part_that_hangs_or_crashes_is_ended_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

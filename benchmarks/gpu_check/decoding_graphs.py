@@ -13,16 +13,13 @@ from unittest import mock
 
 import torch
 
-from benchmarks.gpu_check.record import Finding, Record
+from benchmarks.gpu_check.record import Finding, Record, compared
 from chainlift.bench.machine import Machine
 from chainlift.bench.ours import Engine, asked
-from chainlift.bench.result import Result
-from chainlift.bench.stages_measured import rl_stage
-from chainlift.bench.states import States
-from chainlift.bench.timing import Action, Case, Comparison, Doing, clocked, in_turn
-from chainlift.models import savings
+from chainlift.bench.states import States, rl_stage
+from chainlift.bench.timing import Action, Case, Comparison, Doing, clocked
 from chainlift.models.protocol import split_prompts
-from chainlift.models.transformer import cuda_graphs
+from chainlift.models.transformer.cuda_graphs import RECORD_AFTER, replaying
 from chainlift.models.transformer.decoding import TransformerDecoder
 from chainlift.models.transformer.transformer import Transformer
 from chainlift.stages.recipe import Recipe
@@ -32,8 +29,8 @@ WAYS: dict[str, tuple[int, bool]] = {
     "plain steps": (NEVER, False),
     "recorded at once": (0, False),
     "recorded at once, bare": (0, True),
-    f"recorded after {cuda_graphs.RECORD_AFTER} steps": (cuda_graphs.RECORD_AFTER, False),
-    f"recorded after {cuda_graphs.RECORD_AFTER} steps, bare": (cuda_graphs.RECORD_AFTER, True),
+    f"recorded after {RECORD_AFTER} steps": (RECORD_AFTER, False),
+    f"recorded after {RECORD_AFTER} steps, bare": (RECORD_AFTER, True),
 }
 """After how many plain steps one is recorded, and whether nothing is collected and emptied before that."""
 
@@ -106,7 +103,7 @@ def ways(record: Record, found: States) -> None:
         }
         for action, doing in doings.items():
             comparison = Comparison(action, state, machine.dtype, cases(machine, doing))
-            record.measure(f"graphs: {comparison.title}", partial(compared, comparison), needs=5)
+            record.measure(f"graphs: {comparison.title}", partial(compared, comparison, machine, 5), needs=5)
 
 
 def cases(machine: Machine, doing: Doing) -> list[Case]:
@@ -118,8 +115,7 @@ def cases(machine: Machine, doing: Doing) -> list[Case]:
         def act(step: int) -> Any:
             with ExitStack() as stack:
                 if after != NEVER:
-                    stack.enter_context(savings.using("cuda graphs"))
-                    stack.enter_context(mock.patch.object(cuda_graphs, "RECORD_AFTER", after))
+                    stack.enter_context(replaying(after))
                 if is_bare:
                     stack.enter_context(mock.patch.object(torch.cuda, "graph", bare))
                 return usual(step)
@@ -127,12 +123,6 @@ def cases(machine: Machine, doing: Doing) -> list[Case]:
         return act
 
     return [
-        Case(name, "ours" if after == NEVER else "saving", partial(made, after, is_bare))
+        Case(name, "ours" if after == NEVER else "peer", partial(made, after, is_bare))
         for name, (after, is_bare) in WAYS.items()
     ]
-
-
-def compared(comparison: Comparison) -> Finding:
-    """Seconds of each way, and its ratio to the first's; 5 repetitions."""
-    result = Result(comparison, in_turn(comparison.cases, 5))
-    return result.as_dict(), "; ".join(line.strip() for line in list(result.lines())[1:])

@@ -11,6 +11,7 @@ from typing import Any
 from unittest import mock
 
 import torch
+import torch.nn.functional as F
 from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.gpu_check.decoding_graphs import pieces_of_a_recording
@@ -18,10 +19,10 @@ from benchmarks.gpu_check.record import Finding, Record
 from benchmarks.gpu_check.sizes import headline
 from chainlift.bench import states
 from chainlift.bench.machine import DTYPES, Machine
-from chainlift.bench.ours import Engine, drawn, joined
-from chainlift.bench.stages_measured import next_token_stage
+from chainlift.bench.ours import Engine, drawn
+from chainlift.bench.states import next_token_stage
 from chainlift.learning import next_token
-from chainlift.models import savings
+from chainlift.learning.likelihood import MAX_TOKENS
 from chainlift.models.transformer import attention
 from chainlift.stages.recipe import Recipe
 from chainlift.tasks.base import Demonstrations
@@ -30,13 +31,13 @@ from chainlift.tasks.mixture import MixtureBatch
 NEW = 5  # batches whose shapes are new
 SHOWN = 15  # operators
 LONG_SHARE = 0.15  # of equal shapes: below the recipe's share by three standard deviations, so that rows suffice
-FORMS: dict[str, tuple[str, ...]] = {
-    "as it is": (),
-    "without micro-batches": ("micro-batches",),
-    "without buckets": ("buckets",),
-    "one padded batch": ("buckets", "micro-batches"),
+FORMS: dict[str, tuple[bool, int]] = {
+    "as it is": (False, MAX_TOKENS),
+    "each form in one piece": (False, 10**9),
+    "both forms padded": (True, MAX_TOKENS),
+    "one padded batch": (True, 10**9),
 }
-"""The batch of stage 1, and which savings are off: the last is what a peer is given."""
+"""Whether a batch's two forms are padded and joined, and the tokens of a pass: the last is what a peer is given."""
 
 
 @contextmanager
@@ -115,6 +116,22 @@ def trimmed(recipe: Recipe, engine: Engine, step: int, long: int) -> MixtureBatc
     return MixtureBatch(**{form: rows(getattr(batch, form), number) for form, number in numbers.items()})
 
 
+def joined(batch: MixtureBatch, eos: int) -> MixtureBatch:
+    """The batch as one padded part."""
+    parts = batch.parts
+    longest = max(part.responses.shape[1] for part in parts)
+
+    def column(name: str, value: int) -> torch.Tensor:
+        found = [getattr(part, name) for part in parts]
+        return torch.cat([F.pad(one, (0, longest - one.shape[1]), value=value) for one in found])
+
+    whole = Demonstrations(
+        torch.cat([part.prompts for part in parts]), column("responses", eos), column("mask", 0).bool()
+    )
+    none = Demonstrations(whole.prompts[:0], whole.responses[:0], whole.mask[:0])
+    return MixtureBatch(short=none, long=whole)
+
+
 def seconds(engine: Engine, batch: MixtureBatch) -> float:
     """Of gradient and step, the drawing left out."""
     began = engine.machine.clock()
@@ -153,15 +170,15 @@ def parts(engine: Engine) -> Finding:
     found: dict[str, Any] = {}
     recipe, machine = engine.recipe, engine.machine
     weighting = next_token_stage(recipe)[1].loss_weighting
-    for name, off in FORMS.items():
+    for name, (is_joined, max_tokens) in FORMS.items():
         each: dict[str, list[float]] = {"drawing": [], "gradient": [], "step": []}
         for step in range(NEW + 1):
             before = device_allocations(machine.device)
             marks = [machine.clock()]
             batch = drawn(recipe, engine.task, 1000 + step)
-            batch = joined(batch, engine.task.vocabulary.eos) if "buckets" in off else batch
+            batch = joined(batch, engine.task.vocabulary.eos) if is_joined else batch
             marks.append(machine.clock())
-            with savings.without(*off), machine.autocast():
+            with mock.patch.object(next_token, "MAX_TOKENS", max_tokens), machine.autocast():
                 next_token.accumulate_gradient(engine.model, batch, weighting)
             marks.append(machine.clock())
             engine.apply(step)
@@ -170,8 +187,8 @@ def parts(engine: Engine) -> Finding:
             for part, start, end in zip(("drawing", "gradient", "step"), marks, marks[1:], strict=False):
                 each[part].append(end - start)
         batch = drawn(recipe, engine.task, 1000)
-        batch = joined(batch, engine.task.vocabulary.eos) if "buckets" in off else batch
-        with savings.without(*off):
+        batch = joined(batch, engine.task.vocabulary.eos) if is_joined else batch
+        with mock.patch.object(next_token, "MAX_TOKENS", max_tokens):
             pieces = list(next_token.pieces(batch, weighting, batch, torch.device("cpu")))
         found[name] = {part: values[1:] for part, values in each.items()} | {"pieces": len(pieces)}
     told = "; ".join(

@@ -1,36 +1,30 @@
-"""Part 2: the headline from beginning to end, what an update of it costs, and what each saving for GPUs is worth."""
+"""Part 2: the headline from beginning to end, what an update of it costs, and what CUDA graphs are worth."""
 
 from __future__ import annotations
 
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import torch
 
 from benchmarks.gpu_check import decoding_graphs
 from benchmarks.gpu_check.profiling import profiled
-from benchmarks.gpu_check.record import Finding, Record
+from benchmarks.gpu_check.record import Finding, Record, compared
 from benchmarks.gpu_check.right import agreements
 from benchmarks.gpu_check.sizes import headline
 from chainlift.bench import states
-from chainlift.bench.limit import matmul_rate
 from chainlift.bench.machine import Machine
 from chainlift.bench.ours import Engine, asked
-from chainlift.bench.result import Result
-from chainlift.bench.stages_measured import rl_stage
-from chainlift.bench.states import States
+from chainlift.bench.states import States, rl_stage
 from chainlift.bench.suite import ACTIONS as ACTIONS_OF_SUITE
 from chainlift.bench.suite import Suite
-from chainlift.bench.timing import Comparison, in_turn
-from chainlift.models import savings
 from chainlift.models.protocol import split_prompts
-from chainlift.models.transformer import cuda_graphs
+from chainlift.models.transformer.cuda_graphs import replaying
 from chainlift.report.pages import run_page
 from chainlift.report.terminal.reporter import Reporter
 from chainlift.stages import pipeline
@@ -41,7 +35,7 @@ from chainlift.stages.recipe import Recipe
 ACTIONS = ("stage1", "update_early", "update_late", "evaluate_late")
 VARIANTS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "as it is": ({}, ACTIONS),
-    "with cuda graphs": ({"on": ("cuda graphs",)}, ("update_late", "evaluate_late")),
+    "with cuda graphs": ({"replayed": True}, ("update_late", "evaluate_late")),
     "bfloat16": ({"dtype": "bfloat16"}, ("stage1", "update_late")),
     "TF32": ({"tf32": True}, ("stage1", "update_late")),
 }
@@ -83,7 +77,7 @@ def of_the_run(record: Record, run: Path) -> None:
     record.measure("recording", partial(recording, found, record.device))
     suite = Suite(found, Machine(record.device), peers=False, only=("rollout",) if record.tiny else ACTIONS_OF_SUITE)
     for one in suite.comparisons():
-        record.measure(f"savings: {one.title}", partial(compared, one, suite.machine, 1 if record.tiny else 3), needs=6)
+        record.measure(f"times: {one.title}", partial(compared, one, suite.machine, 1 if record.tiny else 3), needs=6)
     if record.device == "cuda":
         profiles(record, found, COMPILED)
 
@@ -164,7 +158,8 @@ def profile(found: States, record: Record, action: str, options: dict[str, Any])
     }
     act = doings[action.partition("_")[0]]()
     with ExitStack() as stack:
-        stack.enter_context(savings.using(*options.get("on", ())))
+        if options.get("replayed"):
+            stack.enter_context(replaying())
         if options.get("tf32"):
             torch.set_float32_matmul_precision("high")
             stack.callback(torch.set_float32_matmul_precision, "highest")
@@ -179,8 +174,8 @@ def recording(found: States, device: str) -> Finding:
     engine = Engine(found.recipe, late, machine)
     prefix, last = split_prompts(asked(engine.task, rl_stage(found.recipe)[1].prompts, 0).to(device))
     told: dict[str, float] = {}
-    for name, on in (("replayed", ("cuda graphs",)), ("plain", ())):
-        with torch.no_grad(), savings.using(*on), mock.patch.object(cuda_graphs, "RECORD_AFTER", 0):
+    for name, context in (("replayed", replaying(after=0)), ("plain", nullcontext())):
+        with torch.no_grad(), context:
             cache = engine.model.prefill(prefix)
             seconds: list[float] = []
             for _ in range(2):  # the first pays for allocation
@@ -195,16 +190,3 @@ def recording(found: States, device: str) -> Finding:
         f"a decoding step of {len(last)} rows: {told['replayed_step'] * 1e3:.2f} ms replayed, "
         f"{told['plain_step'] * 1e3:.2f} ms plain; recording one takes {told['replayed_second_step'] * 1e3:.1f} ms"
     )
-
-
-def compared(comparison: Comparison, machine: Machine, repeats: int) -> Finding:
-    """A comparison's cases in turn, and their shares of the rate of plain matrix products."""
-    rates: list[float] = []
-
-    def look() -> None:
-        if comparison.product != (0, 0):
-            rates.append(matmul_rate(machine, *comparison.product))
-
-    done = in_turn(comparison.cases, repeats, before_each=look)
-    result = Result(comparison, done, rate=max(rates, default=None))
-    return result.as_dict(), "; ".join(line.strip() for line in list(result.lines())[1:])

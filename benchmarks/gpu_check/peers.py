@@ -7,15 +7,12 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from benchmarks.gpu_check.headline import compared
-from benchmarks.gpu_check.record import Finding, Record
+from benchmarks.gpu_check.record import Finding, Record, compared
 from benchmarks.gpu_check.sizes import headline, larger
 from chainlift.bench import states, trl_peer
-from chainlift.bench.limit import matmul_rate
-from chainlift.bench.machine import DTYPES, Machine
+from chainlift.bench.machine import DTYPES, Machine, matmul_rate
 from chainlift.bench.ours import Engine, asked, product
-from chainlift.bench.stages_measured import rl_stage
-from chainlift.bench.states import States
+from chainlift.bench.states import States, rl_stage
 from chainlift.bench.suite import Suite
 from chainlift.bench.timing import Action, Case, Comparison, clocked
 from chainlift.stages.recipe import Recipe
@@ -52,7 +49,7 @@ def against_transformers(recipe: Recipe, machine: Machine, work: Path, repeats: 
 
     def doing(folder: Path, state: str) -> Finding:
         (one,) = Suite(States(recipe, folder, None), machine, True, ("stage1",)).comparisons()
-        return compared(replace(one, state=state, cases=[one.cases[0], one.cases[-1]]), machine, repeats)
+        return compared(replace(one, state=state), machine, repeats)
 
     return with_state(recipe, work, doing)
 

@@ -12,6 +12,10 @@ from typing import Any
 
 import torch
 
+from chainlift.bench.machine import Machine
+from chainlift.bench.result import measure
+from chainlift.bench.timing import Comparison
+
 Finding = tuple[dict[str, Any], str]
 """What was measured, and the same in one line for people."""
 LAST_LINES = 6  # of a traceback
@@ -87,3 +91,9 @@ def write(file: Path, content: dict[str, Any]) -> None:
     temporary = file.with_name(f".{file.name}")
     temporary.write_text(json.dumps(content, indent=1, default=str) + "\n", encoding="utf-8")
     os.replace(temporary, file)
+
+
+def compared(comparison: Comparison, machine: Machine, repeats: int) -> Finding:
+    """A comparison's cases in turn, and their shares of the rate of plain matrix products."""
+    result = measure(comparison, machine, repeats)
+    return result.as_dict(), "; ".join(line.strip() for line in list(result.lines())[1:])

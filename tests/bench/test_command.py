@@ -12,13 +12,13 @@ import pytest
 from rich.console import Console
 
 from chainlift.bench import command, suite
+from chainlift.bench import result as results
 from chainlift.bench.command import Options, Report, _Turns
 from chainlift.bench.machine import Machine
 from chainlift.bench.progress import Steps
 from chainlift.bench.states import States
-from chainlift.bench.suite import SAVINGS, Suite
+from chainlift.bench.suite import Suite
 from chainlift.cli import main
-from chainlift.models import savings
 from chainlift.stages import recipe as recipes
 from chainlift.stages.recipe import Recipe
 from tests.conftest import chainlift
@@ -52,15 +52,8 @@ def test_everything_against_every_peer(finished: Path) -> None:
     for (action, state), one in found.items():
         assert one["limit_gflop_per_second"] > 0
         assert 0 < one["cases"][0]["utilisation"] < 1.5, (action, state)
-        kinds = [case["kind"] for case in one["cases"]]
-        assert kinds[0] == "ours"
-        assert kinds[-1] == "peer"
-        assert kinds.count("saving") == _switched(action)
-        assert all(case["ratio"]["median"] > 0 for case in one["cases"][1:])
-
-
-def _switched(action: str) -> int:
-    return len(SAVINGS.get(action, ())) + (action == "stage1")
+        assert [case["kind"] for case in one["cases"]] == ["ours", "peer"]
+        assert one["cases"][1]["ratio"]["median"] > 0
 
 
 @pytest.mark.slow
@@ -125,12 +118,6 @@ def test_a_run_that_is_not_finished_is_refused(finished: Path, tmp_path: Path) -
         Options(run=own).recipe()
 
 
-def test_savings_that_are_switched_off_exist_and_all_are() -> None:
-    switched = [*SAVINGS.values(), *suite.ON_GPUS.values()]
-    assert {name for names in switched for name in names} == set(savings.SAVINGS)
-    assert set(suite.OF_MEMORY) <= set(savings.SAVINGS)
-
-
 def test_without_rl_stage_1_is_what_there_is(small: Recipe, folder: Path) -> None:
     found = list(Suite(States(small, folder, None), Machine(), peers=True).comparisons())
     assert [one.action for one in found] == ["stage1"]
@@ -147,7 +134,7 @@ def test_the_recipe_needs_a_device_that_is_there(small: Recipe) -> None:
 
 def test_a_slow_moment_does_not_lower_the_limit(small: Recipe, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rates = iter([1e9, 4e9, 2e9])
-    monkeypatch.setattr(command, "matmul_rate", lambda machine, width, hidden: next(rates))
+    monkeypatch.setattr(results, "matmul_rate", lambda machine, width, hidden: next(rates))
     told: list[str] = []
     report = Report({}, "small", 2, None)
     turns = _Turns(2, Steps(Console(file=io.StringIO())), told.append)

@@ -9,7 +9,7 @@ import torch
 
 from chainlift.bench import peers, trl_peer
 from chainlift.bench.machine import Machine
-from chainlift.bench.ours import Engine, asked, drawn, joined
+from chainlift.bench.ours import Engine, asked, drawn
 from chainlift.learning import next_token
 from chainlift.stages.recipe import Recipe
 from chainlift.tasks import registry
@@ -29,15 +29,6 @@ def test_the_padded_step_has_our_gradient(small: Recipe, folder: Path) -> None:
     torch.testing.assert_close(step.model.lm_head.weight.grad, own, rtol=1e-4, atol=1e-6)
 
 
-def test_the_joined_batch_has_the_same_loss(small: Recipe, folder: Path) -> None:
-    engine = Engine(small, folder, Machine())
-    batch = drawn(small, engine.task, 1)
-    whole = joined(batch, engine.task.vocabulary.eos)
-    assert whole.num_tokens == batch.num_tokens
-    losses = [next_token.loss(engine.model, one, "token_mean")[0].item() for one in (batch, whole)]
-    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
-
-
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_a_training_step_changes_the_weights(small: Recipe, folder: Path, dtype: str) -> None:
     step = peers.TrainingStep(folder, Machine("cpu", dtype), registry.build(small.task).vocabulary.eos)
@@ -50,9 +41,7 @@ def test_a_training_step_changes_the_weights(small: Recipe, folder: Path, dtype:
 
 def test_generate_counts_what_it_samples(small: Recipe, folder: Path) -> None:
     task = registry.build(small.task)
-    generate = peers.Generate(
-        peers.load(folder, Machine(), training=False), Machine(), task.vocabulary.eos, task.long_length + 1
-    )
+    generate = peers.Generate(peers.load(folder, Machine(), training=False), Machine(), task)
     prompts = asked(task, 3, 1)
     done = generate(prompts, group_size=2)
     assert done.work.sequences == 6

@@ -10,7 +10,7 @@ import torch
 
 from chainlift.bench import peers, states, weld, whole
 from chainlift.bench.machine import Machine
-from chainlift.bench.stages_measured import next_token_stage
+from chainlift.bench.states import next_token_stage
 from chainlift.bench.tables import whole_table
 from chainlift.bench.whole import OURS, WELD, Whole, WholeRun
 from chainlift.cli import main

@@ -129,7 +129,7 @@ def prepare(*, measures: bool) -> None:
     """Replace what takes time and writes nothing: git's answers, figures and, unless it `measures`, measuring."""
     torch.set_num_threads(1)
     environment.describe = lambda *_: {}
-    run_page.printed.write = lambda *_: []
+    run_page.static.write = lambda *_: []
     run_page.get_plotlyjs = lambda: ""
     if not measures:
         context.measure = _measure

@@ -10,33 +10,18 @@ from chainlift.seeding import stream
 from chainlift.tasks import mixture
 from chainlift.tasks.mixture import MixtureSettings
 from chainlift.tasks.running_sum import RunningSum, RunningSumSettings
+from tests.learning import plain_engine
 
 
-def by_hand(model: Transformer, batch: mixture.MixtureBatch, weighting: LossWeighting) -> torch.Tensor:
-    """The loss of a padded user: each sequence read alone and whole, from its first token on."""
-    sums, counts = [], []
-    for part in batch.parts:
-        for prompt, response in zip(part.prompts, part.responses, strict=True):
-            sequence = torch.cat([prompt, response])[None]
-            log_p = model.logits(model.prefill(sequence[:, :0]), sequence[:, :-1]).log_softmax(dim=-1)
-            targets = sequence[0, len(prompt) :]
-            count = int((response == model.vocabulary_size - 1).nonzero()[0]) + 1  # up to the first EOS, the last token
-            sums.append(-log_p[0, len(prompt) - 1 :].gather(1, targets[:, None])[:count].sum())
-            counts.append(count)
-    if weighting == "token_mean":
-        return torch.stack(sums).sum() / sum(counts)
-    return torch.stack([total / count for total, count in zip(sums, counts, strict=True)]).mean()
-
-
-def assert_as_by_hand(
+def assert_as_plain(
     model: Transformer, batch: mixture.MixtureBatch, weighting: LossWeighting
 ) -> dict[str, float | None]:
     """The metrics of a loss that equals, with its gradient, that of a padded user."""
-    loss, metrics = next_token.loss(model, batch, weighting)
-    loss.backward()
+    loss, _ = next_token.loss(model, batch, weighting)
+    metrics = next_token.accumulate_gradient(model, batch, weighting)
     ours = [parameter.grad for parameter in model.parameters()]
     model.zero_grad()
-    expected = by_hand(model, batch, weighting)
+    expected = plain_engine.next_token_loss(model, batch, weighting, model.vocabulary_size - 1)
     expected.backward()
     torch.testing.assert_close(loss, expected)
     assert metrics["loss"] == pytest.approx(float(expected.detach()), rel=1e-5)
@@ -45,13 +30,23 @@ def assert_as_by_hand(
     return metrics
 
 
-@pytest.mark.parametrize("weighting", ["token_mean", "sequence_mean"])
+@pytest.mark.parametrize("weighting", ["token_mean", "sequence_mean", "sequence_sum"])
 @pytest.mark.parametrize("p_cot", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize("max_tokens", [20, 10_000])
 def test_loss_and_gradient_equal_those_without_any_saving(
-    model: Transformer, task: RunningSum, weighting: LossWeighting, p_cot: float
+    model: Transformer,
+    task: RunningSum,
+    weighting: LossWeighting,
+    p_cot: float,
+    max_tokens: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """Read in many pieces, or in one a form."""
+    monkeypatch.setattr(next_token, "MAX_TOKENS", max_tokens)
     batch = mixture.draw(task, MixtureSettings(p_cot=p_cot), 12, seed=0, name="test", step=0)
-    metrics = assert_as_by_hand(model, batch, weighting)
+    pieces = list(next_token.pieces(batch, weighting, batch, torch.device("cpu")))
+    assert len(pieces) > 2 if max_tokens == 20 else len(pieces) == (2 if p_cot == 0.3 else 1)
+    metrics = assert_as_plain(model, batch, weighting)
     assert (metrics["loss_short"] is None) == (p_cot == 1.0)
     assert (metrics["loss_long"] is None) == (p_cot == 0.0)
 
@@ -67,5 +62,5 @@ def test_demonstrations_of_different_lengths_count_their_own_tokens(weighting: L
     counts = batch.long.mask.sum(dim=1)
     assert len(counts.unique()) > 2
     assert batch.num_tokens == 20 * 7 + int(counts.sum()) + 3 * len(batch.short.prompts)
-    metrics = assert_as_by_hand(model, batch, weighting)
+    metrics = assert_as_plain(model, batch, weighting)
     assert metrics["loss_short"] is not None

@@ -11,7 +11,6 @@ import torch
 from chainlift.learning import rollout
 from chainlift.learning.draft import Draft
 from chainlift.learning.likelihood import log_probs
-from chainlift.models import savings
 from chainlift.models.linear import LinearDecoder, LinearModel, LinearSettings
 from chainlift.models.protocol import split_prompts
 from chainlift.models.transformer import transformer
@@ -20,6 +19,7 @@ from chainlift.models.transformer.decoding import TransformerDecoder
 from chainlift.models.transformer.transformer import Transformer
 from chainlift.seeding import stream
 from chainlift.tasks.running_sum import RunningSum, RunningSumSettings
+from tests.learning import plain_engine
 
 EOS = 2
 
@@ -36,6 +36,27 @@ def draw(model: Transformer, task: RunningSum, *, temperature: float = 1.0, grou
     )
 
 
+def assert_same(found: rollout.Rollout, plain: rollout.Rollout) -> None:
+    assert torch.equal(found.responses, plain.responses)
+    assert torch.equal(found.num_actions, plain.num_actions)
+    torch.testing.assert_close(found.logp, plain.logp, atol=2e-6, rtol=5e-5)  # logits may be divided by .05
+    torch.testing.assert_close(found.entropy, plain.entropy)
+
+
+@pytest.mark.parametrize("temperature", [None, 0.7, 1.0, 1.5])
+def test_samples_are_those_of_rows_that_are_read_alone_and_anew(
+    model: Transformer, task: RunningSum, temperature: float | None
+) -> None:
+    options: dict[str, Any] = {"eos": EOS, "max_tokens": 7}
+    prompts, generators = task.prompts(16, stream(0, "prompts")), [None, None]
+    if temperature is not None:
+        options |= {"temperature": temperature, "group_size": 4}
+        generators = [stream(0, "samples"), stream(0, "samples")]
+    found = rollout.sample(model, prompts, generator=generators[0], **options)
+    assert_same(found, plain_engine.sample(model, prompts, generator=generators[1], **options))
+    assert 0 < float(found.entropy) < math.log(3)
+
+
 def test_rows_that_leave_free_memory_though_groups_stop_sharing_their_prefix() -> None:
     """A long prompt, short responses and large groups: one copy of the prefix a row would be several times as much."""
     task = RunningSum(RunningSumSettings(d=64, leap=32))
@@ -49,15 +70,17 @@ def test_rows_that_leave_free_memory_though_groups_stop_sharing_their_prefix() -
             held.append(sum(buffer.numel() for pair in self.prefix + self.own for buffer in pair))
             return logits
 
-    def most(*off: str) -> int:
+    def most() -> int:
         held.clear()
-        with savings.without("drafts", *off), mock.patch.object(transformer, "TransformerDecoder", Watched):
+        with mock.patch.object(transformer, "TransformerDecoder", Watched):
             found = rollout.sample(model, prompts, eos=EOS, max_tokens=8, group_size=16, generator=stream(0, "samples"))
         assert len(set(found.num_actions.tolist())) > 2, "the test needs responses of different lengths"
         return max(held)
 
     prompts = task.prompts(4, stream(0, "prompts"))
-    assert most() <= most("compaction")
+    usual = most()
+    with mock.patch.object(rollout, "COMPACT_BELOW", 0.0):  # nobody ever leaves
+        assert usual <= most()
 
 
 @pytest.mark.parametrize("temperature", [0.7, 1.0, 1.5])
@@ -128,34 +151,34 @@ def test_a_draft_changes_the_time_and_nothing_else(
     if right != "all":
         guess[wrong, after:] = (guess[wrong, after:] + 1) % 3
 
-    def draw_with(draft: Draft | None) -> tuple[rollout.Rollout, int]:
-        generator = None if temperature is None else stream(0, "samples")
-        with mock.patch.object(TransformerDecoder, "step", autospec=True, side_effect=TransformerDecoder.step) as steps:
-            found = rollout.sample(model, prompts, generator=generator, draft=draft, **keys)
-        return found, sum(len(call.args[1]) for call in steps.call_args_list)
+    def generator() -> torch.Generator | None:
+        return None if temperature is None else stream(0, "samples")
 
-    (plain, plain_steps), (drafted, steps) = draw_with(None), draw_with(Draft(guess, after))
-    assert torch.equal(drafted.responses, plain.responses)
-    assert torch.equal(drafted.num_actions, plain.num_actions)
-    torch.testing.assert_close(drafted.logp, plain.logp, atol=2e-6, rtol=5e-5)  # logits are divided by .05
-    torch.testing.assert_close(drafted.entropy, plain.entropy)
+    def draw_with(draft: Draft | None) -> tuple[rollout.Rollout, list[int], int]:
+        """What is sampled, the rows of each step, and the guesses that are read."""
+        with (
+            mock.patch.object(TransformerDecoder, "step", autospec=True, side_effect=TransformerDecoder.step) as steps,
+            mock.patch.object(Transformer, "logits", autospec=True, side_effect=Transformer.logits) as reads,
+        ):
+            found = rollout.sample(model, prompts, generator=generator(), draft=draft, **keys)
+        return (
+            found,
+            [len(call.args[1]) for call in steps.call_args_list],
+            sum(len(call.args[2]) for call in reads.call_args_list),
+        )
+
+    plain = plain_engine.sample(model, prompts, generator=generator(), **keys)
+    (undrafted, steps_without, _), (drafted, steps, guesses) = draw_with(None), draw_with(Draft(guess, after))
+    assert_same(undrafted, plain)
+    assert_same(drafted, plain)
+    assert 0 < guesses <= 48, "a prompt's draft is read once for all its rows"
+    assert steps[0] == steps_without[0] == 48, "the first token of a group is one step"
     ended = bool((plain.num_actions > after).any()) and bool((plain.responses == EOS).any())
     assert ended, "the test needs responses that the draft can bring to their end"
-    assert steps <= plain_steps
+    assert sum(steps) <= sum(steps_without)
     brought = (plain.num_actions > after) & (plain.responses[:, -1] == EOS)
     if right == "all" and temperature is None and brought.float().mean() > 0.5:
-        assert steps < plain_steps
-    with savings.without("drafts"):
-        off, off_steps = draw_with(Draft(guess, after))
-    assert off_steps == plain_steps
-    assert torch.equal(off.logp, plain.logp)
-    with savings.without("equal samples"):
-        alone, _ = draw_with(Draft(guess, after))
-        _, alone_steps = draw_with(None)
-    assert torch.equal(alone.responses, plain.responses)
-    torch.testing.assert_close(alone.logp, plain.logp, atol=2e-6, rtol=5e-5)
-    group_size = keys.get("group_size", 1)
-    assert alone_steps == plain_steps + 48 * (group_size - 1), "the first token of a group is one step"
+        assert sum(steps) < sum(steps_without)
 
 
 @pytest.mark.parametrize("wrong_again", [False, True])
@@ -196,15 +219,6 @@ def test_rows_that_leave_a_draft_are_read_on_along_a_resumed_one(task: RunningSu
     assert left_at == [[4]]
 
 
-def test_greedy_takes_the_most_likely_token(model: Transformer, task: RunningSum) -> None:
-    prompts = task.prompts(16, stream(0, "prompts"))
-    found = rollout.sample(model, prompts, eos=EOS, max_tokens=7)
-    prefix, last = split_prompts(prompts)
-    suffix = torch.cat([last, found.responses[:, :-1]], dim=1)
-    best = model.logits(model.prefill(prefix), suffix).argmax(dim=-1)
-    assert torch.equal(best[found.mask], found.responses[found.mask])
-
-
 def test_first_tokens_follow_the_models_distribution(model: Transformer, task: RunningSum) -> None:
     """Pearson's chi-square of 4,000 first tokens per prompt, 3 symbols; false alarm 4 * exp(-13.8) < 1e-5 for 4
     prompts.
@@ -217,17 +231,6 @@ def test_first_tokens_follow_the_models_distribution(model: Transformer, task: R
     seen = torch.nn.functional.one_hot(found.responses[:, 0].view(4, count), 3).sum(dim=1)
     chi_square = ((seen - expected) ** 2 / expected).sum(dim=1)
     assert (chi_square < 2 * 13.8).all(), chi_square  # P(chi2 with 2 degrees > x) = exp(-x / 2)
-
-
-def test_entropy_is_the_mean_over_sampled_positions(model: Transformer, task: RunningSum) -> None:
-    found = draw(model, task)
-    prefix, last = split_prompts(found.prompts)
-    suffix = torch.cat([last[found.rows], found.responses[:, :-1]], dim=1)
-    with torch.no_grad():
-        log_p = model.logits(model.prefill(prefix), suffix, found.rows).log_softmax(dim=-1)
-    entropy = -(log_p.exp() * log_p).sum(dim=-1)[found.mask].mean()
-    torch.testing.assert_close(found.entropy, entropy)
-    assert 0 < float(entropy) < math.log(3)
 
 
 def test_joined_rollouts_keep_rows_with_their_prompts(model: Transformer, task: RunningSum) -> None:

@@ -12,9 +12,13 @@ from typing import Any
 import pytest
 import torch
 
-from chainlift.models import savings
-from chainlift.models.transformer import cuda_graphs
-from chainlift.models.transformer.cuda_graphs import GraphedDecoder
+from chainlift.models.transformer.cuda_graphs import (
+    RECORD_AFTER,
+    WARM_UP,
+    GraphedDecoder,
+    recording_after,
+    replaying,
+)
 from chainlift.models.transformer.transformer import Transformer
 from chainlift.seeding import stream
 from tests.models.test_decoding import PROMPT, VOCABULARY, decoder, make
@@ -56,7 +60,6 @@ def recorded(monkeypatch: pytest.MonkeyPatch) -> list[Recording]:
     monkeypatch.setattr(torch.cuda, "stream", inside)
     monkeypatch.setattr(torch.cuda, "graph", inside)
     monkeypatch.setattr(torch.cuda, "CUDAGraph", Recording)
-    monkeypatch.setattr(cuda_graphs, "RECORD_AFTER", 0)
     record = GraphedDecoder._record
 
     def with_owner(self: GraphedDecoder, tokens: torch.Tensor) -> None:
@@ -67,12 +70,14 @@ def recorded(monkeypatch: pytest.MonkeyPatch) -> list[Recording]:
     return made
 
 
-def both(model: Transformer, capacity: int, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, GraphedDecoder]:
-    """(the usual decoder, one that replays) of the same prefixes, with room for `capacity` tokens."""
+def both(
+    model: Transformer, capacity: int, monkeypatch: pytest.MonkeyPatch, after: int = 0
+) -> tuple[Any, GraphedDecoder]:
+    """(the usual decoder, one that records after some plain steps) of the same prefixes, for `capacity` tokens."""
     monkeypatch.setattr("tests.models.test_decoding.RESPONSE", capacity)
     prefix = torch.randint(VOCABULARY, (ROWS, PROMPT), generator=stream(0, "prefix"))
     usual, fixed = (decoder(model, prefix, 1, fixed_shapes=is_fixed) for is_fixed in (False, True))
-    return usual, GraphedDecoder(fixed)
+    return usual, GraphedDecoder(fixed, after)
 
 
 @pytest.mark.parametrize("family", ["gpt2", "mistral"])
@@ -95,21 +100,20 @@ def test_replayed_steps_give_equal_logits_up_to_the_last_token(
             torch.testing.assert_close(found, usual.step(tokens[:, column]), atol=1e-6, rtol=1e-5)
     assert replayed.decoder.length == capacity
     assert len(recorded) == (1 if capacity == 2 else 2)
-    assert cuda_graphs.WARM_UP > 0
+    assert WARM_UP > 0
 
 
 def test_a_step_is_recorded_once_the_shapes_have_lasted(
     recorded: list[Recording], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first step is plain by nature, and RECORD_AFTER more after it and after each change of the rows."""
-    monkeypatch.setattr(cuda_graphs, "RECORD_AFTER", 3)
+    """The first step is plain by nature, and three more after it and after each change of the rows."""
     columns = 12
     monkeypatch.setattr("tests.models.test_decoding.RESPONSE", columns)  # the model's context has room for them
     model = make("gpt2")
     tokens = torch.randint(VOCABULARY, (ROWS, columns), generator=stream(0, "tokens"))
     made = []
     with torch.no_grad():
-        usual, replayed = both(model, columns, monkeypatch)
+        usual, replayed = both(model, columns, monkeypatch, after=3)
         for column in range(columns):
             if column == 6:
                 kept = torch.arange(0, ROWS, 2)
@@ -122,7 +126,7 @@ def test_a_step_is_recorded_once_the_shapes_have_lasted(
     assert made == [0, 0, 0, 0, 1, 1, 1, 1, 1, 2, 2, 2]
 
 
-def test_a_decoder_on_a_gpu_records_only_when_it_is_told_to(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_decoder_on_a_gpu_records_only_inside_replaying(monkeypatch: pytest.MonkeyPatch) -> None:
     model = make("gpt2")
 
     class OnGpu:
@@ -132,8 +136,13 @@ def test_a_decoder_on_a_gpu_records_only_when_it_is_told_to(monkeypatch: pytest.
             self.tensor, self.device, self.shape = tensor, torch.device("cuda"), tensor.shape
 
     monkeypatch.setattr(f"{TRANSFORMER}.TransformerDecoder", lambda *_, fixed_shapes: fixed_shapes)
-    monkeypatch.setattr(f"{TRANSFORMER}.GraphedDecoder", lambda fixed: ("graphed", fixed))
+    monkeypatch.setattr(f"{TRANSFORMER}.GraphedDecoder", lambda fixed, after: ("graphed", fixed, after))
     cache: Any = [(OnGpu(torch.zeros(1, 1, 1, 1)),) * 2]
     assert model.decoder(cache, 3) is False
-    with savings.using("cuda graphs"):
-        assert model.decoder(cache, 3) == ("graphed", True)
+    with replaying():
+        assert model.decoder(cache, 3) == ("graphed", True, RECORD_AFTER)
+        with replaying(after=0):
+            assert model.decoder(cache, 3) == ("graphed", True, 0)
+        cache = [(torch.zeros(1, 1, 1, 1),) * 2]
+        assert model.decoder(cache, 3) is False, "nothing is recorded without a GPU"
+    assert recording_after(torch.device("cuda")) is None

@@ -184,7 +184,7 @@ def test_a_page_that_cannot_be_written_leaves_the_run_finished(tmp_path: Path, m
     def refuse(*_: object) -> None:
         raise UnicodeEncodeError("ascii", "\u2212", 0, 1, "ordinal not in range")
 
-    monkeypatch.setattr(run_page.printed, "write", refuse)
+    monkeypatch.setattr(run_page.static, "write", refuse)
     done = CliRunner().invoke(app, ["run", str(file), "--out", str(tmp_path / "runs")])
     assert done.exit_code == 0, done.output
     (folder,) = (tmp_path / "runs").glob("small-*")

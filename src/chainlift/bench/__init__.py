@@ -1,1 +1,1 @@
-"""Speed and memory: the engine against its peers, against itself without a saving, and against the machine's limit."""
+"""Speed and memory: the engine against its peers and against the machine's limit."""

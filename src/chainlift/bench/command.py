@@ -12,13 +12,13 @@ from typing import Any
 import torch
 
 from chainlift.bench import memory, peers, states, whole
-from chainlift.bench.limit import matmul_rate
 from chainlift.bench.machine import DTYPES, Machine, pick_device
 from chainlift.bench.progress import Steps
 from chainlift.bench.result import Result
+from chainlift.bench.result import measure as measure_in_turn
 from chainlift.bench.states import States
 from chainlift.bench.suite import ACTIONS, Suite
-from chainlift.bench.timing import Comparison, Done, in_turn
+from chainlift.bench.timing import Comparison
 from chainlift.bench.whole import Whole
 from chainlift.report.terminal.reporter import Reporter
 from chainlift.runs import environment
@@ -175,31 +175,17 @@ class _Turns:
         todo = [(suite, comparison) for suite in suites for comparison in suite.comparisons()]
         with self._shown((comparison for _, comparison in todo), more=with_memory):
             for suite, comparison in todo:
-                done, rate = self._take(comparison, suite.machine)
-                added = {}
+                self.steps.title = comparison.title
+                result = measure_in_turn(comparison, suite.machine, self.repeats, self.steps.tick)
                 for case in comparison.cases if with_memory else ():
-                    if case.with_memory:
-                        added[case.name] = memory.added(suite, comparison, case, torch.get_num_threads())
+                    result.memory[case.name] = memory.added(suite, comparison, case, torch.get_num_threads())
                     self.steps.tick()
-                report.results.append(Result(comparison, done, added, rate))
-                self.tell("\n".join(report.results[-1].lines()))
+                report.results.append(result)
+                self.tell("\n".join(result.lines()))
 
     def _shown(self, comparisons: Iterable[Comparison], *, more: bool = False) -> AbstractContextManager[None]:
         """Progress through some comparisons; a process for the memory is taken for one step `more`."""
         return self.steps.of(sum(len(one.cases) for one in comparisons) * (self.repeats + 1 + more))
-
-    def _take(self, comparison: Comparison, machine: Machine) -> tuple[dict[str, list[Done]], float | None]:
-        """The repetitions of a comparison's cases, and its limit: the best rate between them, as a single look may fall
-        into a moment in which the machine is slow, and would make our share of the limit too large.
-        """
-        self.steps.title = comparison.title
-        rates: list[float] = []
-
-        def look() -> None:
-            if comparison.product != (0, 0):
-                rates.append(matmul_rate(machine, *comparison.product))
-
-        return in_turn(comparison.cases, self.repeats, self.steps.tick, look), max(rates, default=None)
 
 
 @contextmanager

@@ -1,7 +1,8 @@
-"""What is computed on, and in what precision; ours and the peers alike."""
+"""What is computed on, in what precision, and at what rate at best; ours and the peers alike."""
 
 from __future__ import annotations
 
+import itertools
 import time
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -13,6 +14,10 @@ from chainlift.runs import environment
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 DEVICES = ("cpu", "cuda")
+ROWS = 8192
+SECONDS = 0.2  # spent on a rate, unless it takes longer to multiply LEAST_TRIES times
+LEAST_TRIES = 5
+PRODUCTS = {"cpu": 1, "cuda": 50}  # between two looks at the clock: on a GPU a look takes longer than a product
 
 
 @dataclass(frozen=True)
@@ -42,3 +47,22 @@ def pick_device(name: str) -> str:
     if name not in DEVICES:
         raise ValueError(f"device: {name} is not timed; allowed: auto, {', '.join(DEVICES)}")
     return environment.pick_device(name)
+
+
+def matmul_rate(machine: Machine, width: int, hidden: int) -> float:
+    """Operations a second on the product that the MLP goes up by, (ROWS, width) and (width, hidden): the best of as
+    many tries as SECONDS allow, the first half of which only wakes the machine.
+    """
+    options = {"dtype": DTYPES[machine.dtype], "device": machine.device}
+    left, right = (torch.randn(shape, **options) for shape in ((ROWS, width), (width, hidden)))
+    out = torch.empty(ROWS, hidden, **options)
+    found: list[float] = []
+    with torch.inference_mode():
+        begun = machine.clock()
+        while len(found) < 2 * LEAST_TRIES or found[-1] - begun < SECONDS:
+            for _ in range(PRODUCTS[machine.device]):
+                torch.mm(left, right, out=out)
+            found.append(machine.clock())
+    awake = found[len(found) // 2 - 1 :]
+    best = min(after - before for before, after in itertools.pairwise(awake))
+    return 2 * ROWS * width * hidden * PRODUCTS[machine.device] / best

@@ -1,8 +1,4 @@
-"""What the engine does in a run, one action each: an update of stage 1, a rollout, an RL update, an evaluation.
-
-Two savings are a matter of how the engine is called, so they are left out here: `buckets` by joining a batch's two
-parts, `shared prompts` by handing every sample a prompt of its own.
-"""
+"""What the engine does in a run, one action each: an update of stage 1, a rollout, an RL update, an evaluation."""
 
 from __future__ import annotations
 
@@ -10,12 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from chainlift.bench.flops import LEARNING, all_different, contexts, forward
 from chainlift.bench.machine import Machine
-from chainlift.bench.stages_measured import next_token_stage
+from chainlift.bench.states import next_token_stage
 from chainlift.bench.timing import Doing, Work
 from chainlift.learning import advantage, next_token
 from chainlift.learning.objective import sequence_weights
@@ -25,7 +20,7 @@ from chainlift.learning.presets import PRESETS
 from chainlift.learning.rollout import Rollout
 from chainlift.measure import evaluate
 from chainlift.measure.evaluate import Answers, answer
-from chainlift.models import families, savings
+from chainlift.models import families
 from chainlift.models.hub import model_folder
 from chainlift.models.model import Model
 from chainlift.models.transformer.products import ProductSizes
@@ -35,7 +30,7 @@ from chainlift.settings import Settings
 from chainlift.stages.kinds.rl import ReinforcementLearning
 from chainlift.stages.recipe import Recipe
 from chainlift.tasks import mixture
-from chainlift.tasks.base import Demonstrations, Task, held_out
+from chainlift.tasks.base import Task, held_out
 from chainlift.tasks.mixture import MixtureBatch
 
 OPTIMIZER = OptimizerSettings(lr=1e-6, warmup=0, schedule="constant")  # the models stay in the states they came in
@@ -64,22 +59,6 @@ def asked(task: Task, number: int, step: int) -> Tensor:
     return task.prompts(number, stream(0, "bench/prompts", step))
 
 
-def joined(batch: MixtureBatch, eos: int) -> MixtureBatch:
-    """The batch as one padded part."""
-    parts = batch.parts
-    longest = max(part.responses.shape[1] for part in parts)
-
-    def column(name: str, value: int) -> Tensor:
-        found = [getattr(part, name) for part in parts]
-        return torch.cat([F.pad(one, (0, longest - one.shape[1]), value=value) for one in found])
-
-    whole = Demonstrations(
-        torch.cat([part.prompts for part in parts]), column("responses", eos), column("mask", 0).bool()
-    )
-    none = Demonstrations(whole.prompts[:0], whole.responses[:0], whole.mask[:0])
-    return MixtureBatch(short=none, long=whole)
-
-
 class Engine:
     """A checkpoint of ours, ready to be timed; each method gives one repetition of an action."""
 
@@ -95,37 +74,33 @@ class Engine:
         """The optimizer's step."""
         apply_gradients(self.model, self.optimizer, OPTIMIZER, step, 10**6)
 
-    def stage_1(self, *, without: tuple[str, ...] = ()) -> Doing:
-        """An update of stage 1 on fresh demonstrations, the drawing included; some savings off."""
+    def stage_1(self) -> Doing:
+        """An update of stage 1 on fresh demonstrations, the drawing included."""
 
         def update(step: int) -> Callable[[], Work]:
-            batch = counted = drawn(self.recipe, self.task, step)
-            if "buckets" in without:
-                batch = joined(batch, self.task.vocabulary.eos)
-            with savings.without(*without), self.machine.autocast():
+            batch = drawn(self.recipe, self.task, step)
+            with self.machine.autocast():
                 next_token.accumulate_gradient(self.model, batch, next_token_stage(self.recipe)[1].loss_weighting)
             self.apply(step)
-            return lambda: self.learned(counted)
+            return lambda: self.learned(batch)
 
         return update
 
-    def rollout(self, settings: ReinforcementLearning, *, without: tuple[str, ...] = ()) -> Doing:
-        """A round's samples, verified; some savings off."""
+    def rollout(self, settings: ReinforcementLearning) -> Doing:
+        """A round's samples, verified."""
 
         def sample(step: int) -> Callable[[], Work]:
-            found = self._sampled(settings, step, without).rollout
+            found = self._sampled(settings, step).rollout
             return lambda: self.sampled(found)
 
         return sample
 
-    def update(
-        self, settings: ReinforcementLearning, *, algorithm: str, coins: bool = False, without: tuple[str, ...] = ()
-    ) -> Doing:
+    def update(self, settings: ReinforcementLearning, *, algorithm: str, coins: bool = False) -> Doing:
         """An RL update: a round's samples, their rewards (`coins`: coin flips) and advantages, the step."""
         preset = PRESETS[algorithm]
 
         def update(step: int) -> Callable[[], Work]:
-            found = self._sampled(settings, step, without)
+            found = self._sampled(settings, step)
             rewards = found.verdict.answer.float()
             if coins:
                 flips = torch.randint(2, rewards.shape, generator=stream(0, "bench/coins", step))
@@ -134,21 +109,21 @@ class Engine:
             rollout = found.rollout
             weights = sequence_weights(rollout.num_actions, preset.aggregate, max_length=self.task.long_length + 1)
             batch = PolicyBatch(rollout, advantages, weights, on_policy=True)
-            with savings.without(*without), self.machine.autocast():
+            with self.machine.autocast():
                 accumulate_gradient(self.model, batch, preset, temperature=1.0)
             self.apply(step)
             return lambda: self.sampled(rollout, learned=advantages != 0)
 
         return update
 
-    def evaluate(self, num_prompts: int, *, without: tuple[str, ...] = ()) -> Doing:
+    def evaluate(self, num_prompts: int) -> Doing:
         """An evaluation inside a stage: greedy, sampled and the decisions' odds on fresh prompts.
 
         Of the operations that it needs the odds are left out, and greedy and sampled responses count apart.
         """
 
         def measure(step: int) -> Callable[[], Work]:
-            with savings.without(*without), self.machine.autocast():
+            with self.machine.autocast():
                 told = evaluate.measure(self.model, self.task, num_prompts, seed=0, name="bench/evaluate", step=step)
             actions = torch.cat([_actions(told[mode]["length_histogram"]) for mode in ("greedy", "sampled")])
             needed = all_different(actions)
@@ -162,13 +137,10 @@ class Engine:
         """The prompts (num_prompts, T) that `evaluate` takes at a step."""
         return held_out(self.task).prompts(num_prompts, stream(0, "bench/evaluate/prompts", step))
 
-    def _sampled(self, settings: ReinforcementLearning, step: int, without: tuple[str, ...]) -> Answers:
-        prompts, group_size = asked(self.task, settings.prompts, step), settings.group_size
-        if "shared prompts" in without:
-            prompts, group_size = prompts.repeat_interleave(group_size, dim=0), 1
-        with savings.without(*without), self.machine.autocast():
-            generator = stream(0, "bench/samples", step)
-            return answer(self.model, self.task, prompts, group_size=group_size, generator=generator)
+    def _sampled(self, settings: ReinforcementLearning, step: int) -> Answers:
+        prompts, generator = asked(self.task, settings.prompts, step), stream(0, "bench/samples", step)
+        with self.machine.autocast():
+            return answer(self.model, self.task, prompts, group_size=settings.group_size, generator=generator)
 
     def learned(self, batch: MixtureBatch) -> Work:
         """What stage 1 does with a batch, whose prompts are taken to be different."""

@@ -18,7 +18,7 @@ from torch import Tensor
 from chainlift.bench.machine import Machine
 from chainlift.bench.ours import OPTIMIZER
 from chainlift.bench.timing import Done, Work
-from chainlift.tasks.base import output_mask
+from chainlift.tasks.base import Task, output_mask
 from chainlift.tasks.mixture import MixtureBatch
 
 IGNORED = -100  # transformers: no loss where the label is this
@@ -99,9 +99,9 @@ class TrainingStep:
 class Generate:
     """`transformers.generate` with the static key-value cache; it stops when all rows have ended."""
 
-    def __init__(self, model: Any, machine: Machine, eos: int, max_tokens: int) -> None:
+    def __init__(self, model: Any, machine: Machine, task: Task) -> None:
         self.model, self.machine = model, machine
-        self.eos, self.max_tokens = eos, max_tokens
+        self.eos, self.max_tokens = task.vocabulary.eos, task.long_length + 1
 
     def __call__(self, prompts: Tensor, *, group_size: int = 1, greedy: bool = False) -> Done:
         """`group_size` responses to each of prompts (P, T), at temperature 1 over the whole vocabulary or greedy."""

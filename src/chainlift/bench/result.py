@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from chainlift.bench.timing import Case, Comparison, Done, Ratio, median_seconds, per_second, ratio
+from chainlift.bench.machine import Machine, matmul_rate
+from chainlift.bench.timing import Case, Comparison, Done, Ratio, in_turn, median_seconds, per_second, ratio
 
 
 @dataclass(frozen=True)
@@ -27,9 +28,7 @@ class Result:
         return self.done[self.comparison.cases[0].name]
 
     def utilisation(self, case: Case) -> float | None:
-        """The time that the necessary operations would take at the machine's rate, as a share of ours; None for cases
-        that are not the engine as it is.
-        """
+        """The share of our time that the necessary operations take at the machine's rate; None for peers."""
         if self.rate is None or case.kind != "ours":
             return None
         rate = per_second(self.done[case.name], "flops")
@@ -75,6 +74,21 @@ class Result:
             "limit_gflop_per_second": None if self.rate is None else self.rate / 1e9,
             "cases": cases,
         }
+
+
+def measure(comparison: Comparison, machine: Machine, repeats: int, tick: Callable[[], None] = lambda: None) -> Result:
+    """The repetitions of a comparison's cases, and its limit: the best rate between them.
+
+    A single look may fall into a moment in which the machine is slow, and would make our share of the limit too large.
+    """
+    rates: list[float] = []
+
+    def look() -> None:
+        if comparison.product != (0, 0):
+            rates.append(matmul_rate(machine, *comparison.product))
+
+    done = in_turn(comparison.cases, repeats, tick, look)
+    return Result(comparison, done, rate=max(rates, default=None))
 
 
 def told_seconds(seconds: float) -> str:

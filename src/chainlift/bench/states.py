@@ -1,11 +1,10 @@
-"""The model states that are measured: `early`, after next-token prediction, and `late`, after RL."""
+"""Which stages of a recipe are measured, and the model states: `early`, after the first, and `late`, after RL."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from chainlift.bench.stages_measured import next_token_stage, rl_stage
 from chainlift.models import families
 from chainlift.models.hub import model_folder
 from chainlift.references import Trust
@@ -15,6 +14,8 @@ from chainlift.runs.store import RunFolder
 from chainlift.seeding import stream
 from chainlift.stages import pipeline
 from chainlift.stages import recipe as recipes
+from chainlift.stages.kinds.ntp import NextTokenPrediction
+from chainlift.stages.kinds.rl import ReinforcementLearning
 from chainlift.stages.recipe import Recipe
 from chainlift.tasks import registry
 from chainlift.tasks.base import has_chains
@@ -72,6 +73,22 @@ def save_new(recipe: Recipe, folder: Path) -> States:
     check_family(recipe)
     model_folder.save(families.build(recipe.model, task).initialise(stream(0, "model")), task, folder)
     return States(recipe, folder, None)
+
+
+def next_token_stage(recipe: Recipe) -> tuple[str, NextTokenPrediction]:
+    """(name, settings) of the recipe's first next-token prediction; ValueError if it has none."""
+    found = recipe.first(NextTokenPrediction)
+    if found is None or found[1].total_steps is None:
+        raise ValueError(f"stages: {recipe.name} has no next-token prediction to measure")
+    return found
+
+
+def rl_stage(recipe: Recipe) -> tuple[str, ReinforcementLearning]:
+    """(name, settings) of the recipe's first RL; ValueError if it has none."""
+    found = recipe.first(ReinforcementLearning)
+    if found is None:
+        raise ValueError(f"stages: {recipe.name} has no RL; --only stage1 measures it without")
+    return found
 
 
 def check(recipe: Recipe) -> None:

@@ -1,4 +1,4 @@
-"""The comparisons: each action in each state, ours first, then ours without a saving at a time, then the peers.
+"""The comparisons: each action in each state, ours first, then the peers.
 
 Late, a trained policy earns nearly every reward, and our update skips rows without advantage. So the late update is
 timed twice: as it is, and with rewards that are coin flips, where nearly every group has signal and no row is skipped.
@@ -15,26 +15,13 @@ from chainlift.bench import peers, trl_peer
 from chainlift.bench.machine import Machine
 from chainlift.bench.ours import Engine, asked, drawn, product
 from chainlift.bench.peers import Generate, TrainingStep
-from chainlift.bench.stages_measured import rl_stage
-from chainlift.bench.states import States
+from chainlift.bench.states import States, rl_stage
 from chainlift.bench.timing import Action, Case, Comparison, Doing, Done, Work, clocked
-from chainlift.models import savings
 from chainlift.stages.kinds.rl import ReinforcementLearning
 from chainlift.tasks import registry
 
 ACTIONS = ("stage1", "rollout", "update", "evaluate")
 COINS = "rewards of coin flips"
-SAVINGS = {
-    "stage1": ("suffix only", "buckets", "lookup", "micro-batches"),
-    "rollout": ("shared prompts", "equal samples", "compaction", "drafts", "lookup"),
-    "update": ("shared prompts", "equal samples", "compaction", "drafts", "zero advantage", "lookup"),
-    "evaluate": ("compaction", "drafts", "lookup"),
-}
-"""Those of models/savings.py that an action makes use of."""
-ON_GPUS: dict[str, tuple[str, ...]] = dict.fromkeys(("rollout", "update", "evaluate"), ("cuda graphs",))
-"""Those that only a GPU has, and that a run does not use: they are switched on."""
-OF_MEMORY = ("suffix only", "buckets", "micro-batches", "shared prompts", "equal samples")
-"""Without these an action needs other memory, which is then measured."""
 Algorithm = Literal["grpo", "rloo"]
 
 
@@ -81,38 +68,11 @@ class Suite:
     def _rl(self) -> ReinforcementLearning:
         return rl_stage(self.states.recipe)[1]
 
-    def _ours(self, action: str, folder: Path, doing: Callable[[Engine, tuple[str, ...]], Doing]) -> Iterator[Case]:
-        """Ours, and without each saving."""
-
-        def make(without: tuple[str, ...]) -> Callable[[], Action]:
-            return lambda: clocked(self.machine, doing(self._engine(folder), without))
-
-        yield Case("ours", "ours", make(()))
-        for name in SAVINGS.get(action, ()):
-            yield Case(f"without {name}", "saving", make((name,)), with_memory=name in OF_MEMORY)
-        for name in ON_GPUS.get(action, ()) if self.machine.device == "cuda" else ():
-            yield Case(f"with {name}", "saving", self._also(name, make(())), with_memory=False)
-        if action == "stage1":
-            yield Case("without any of them", "saving", make(SAVINGS[action]))
-
-    @staticmethod
-    def _also(name: str, make: Callable[[], Action]) -> Callable[[], Action]:
-        """The action with one more saving."""
-
-        def made() -> Action:
-            usual = make()
-
-            def act(step: int) -> Done:
-                with savings.using(name):
-                    return usual(step)
-
-            return act
-
-        return made
+    def _ours(self, folder: Path, doing: Callable[[Engine], Doing]) -> Case:
+        return Case("ours", "ours", lambda: clocked(self.machine, doing(self._engine(folder))))
 
     def _stage_1(self) -> Iterator[Case]:
-        folder = self.states.early
-        yield from self._ours("stage1", folder, lambda engine, without: engine.stage_1(without=without))
+        yield self._ours(self.states.early, Engine.stage_1)
         if self.peers:
             yield Case("transformers training step, padded", "peer", self._padded)
 
@@ -125,16 +85,11 @@ class Suite:
 
     def _rollout(self, folder: Path) -> Iterator[Case]:
         settings = self._rl
-        yield from self._ours("rollout", folder, lambda engine, without: engine.rollout(settings, without=without))
+        yield self._ours(folder, lambda engine: engine.rollout(settings))
 
         def make() -> Action:
             task = registry.build(self.states.recipe.task)
-            generate = Generate(
-                peers.load(folder, self.machine, training=False),
-                self.machine,
-                task.vocabulary.eos,
-                task.long_length + 1,
-            )
+            generate = Generate(peers.load(folder, self.machine, training=False), self.machine, task)
             return lambda step: generate(asked(task, settings.prompts, step), group_size=settings.group_size)
 
         if self.peers:
@@ -142,11 +97,7 @@ class Suite:
 
     def _update(self, folder: Path, algorithm: Algorithm, *, coins: bool) -> Iterator[Case]:
         settings = self._rl
-        yield from self._ours(
-            "update" if algorithm == "grpo" else "update of RLOO",
-            folder,
-            lambda engine, without: engine.update(settings, algorithm=algorithm, coins=coins, without=without),
-        )
+        yield self._ours(folder, lambda engine: engine.update(settings, algorithm=algorithm, coins=coins))
 
         def make() -> Action:
             task = registry.build(self.states.recipe.task)
@@ -164,17 +115,11 @@ class Suite:
 
     def _evaluate(self, folder: Path) -> Iterator[Case]:
         number = self.states.recipe.evaluate.during
-        yield from self._ours("evaluate", folder, lambda engine, without: engine.evaluate(number, without=without))
+        yield self._ours(folder, lambda engine: engine.evaluate(number))
 
         def make() -> Action:
             engine = self._engine(folder)
-            task = engine.task
-            generate = Generate(
-                peers.load(folder, self.machine, training=False),
-                self.machine,
-                task.vocabulary.eos,
-                task.long_length + 1,
-            )
+            generate = Generate(peers.load(folder, self.machine, training=False), self.machine, engine.task)
 
             def both(step: int) -> Done:
                 prompts = engine.evaluation_prompts(number, step)

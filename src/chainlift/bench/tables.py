@@ -27,7 +27,7 @@ def result_table(results: Sequence[Result], repeats: int) -> Table:
     for one in results:
         table.add_row(f"[bold]{one.comparison.title}[/bold]")
         for case in one.comparison.cases:
-            table.add_row(*_cells(one, case), style="dim" if case.kind == "saving" else None)
+            table.add_row(*_cells(one, case))
         table.add_section()
     return table
 

@@ -13,8 +13,7 @@ import torch
 from chainlift.bench.machine import Machine
 from chainlift.seeding import stream
 
-Kind = Literal["ours", "saving", "peer"]
-"""size: ours at another size, with a limit of its own; saving: ours without one."""
+Kind = Literal["ours", "peer"]
 
 
 @dataclass(frozen=True)
@@ -51,8 +50,6 @@ class Case:
     kind: Kind
     make: Callable[[], Action]
     """Loads what the action needs."""
-    with_memory: bool = True
-    """Its memory is measured too."""
 
 
 @dataclass(frozen=True)

@@ -23,9 +23,8 @@ import torch
 
 from chainlift.bench import peers, states, trl_peer
 from chainlift.bench.machine import Machine, pick_device
-from chainlift.bench.stages_measured import next_token_stage, rl_stage
-from chainlift.learning import averaging
-from chainlift.learning.optimizer import OptimizerSettings, rate_scale
+from chainlift.bench.states import next_token_stage, rl_stage
+from chainlift.bench.torch_parts import Average, optimizers, schedule_of
 from chainlift.runs import environment
 from chainlift.seeding import stream
 from chainlift.stages import recipe as recipes
@@ -92,8 +91,8 @@ class Weld:
     def next_tokens(self, model: Any, settings: NextTokenPrediction, stage: str, steps: int) -> dict[str, float]:
         """Train on padded batches, with the recipe's evaluations on the way; what comes out."""
         model.train()
-        chosen, average = optimizers(model, settings), _Average(model, settings, steps)
-        schedules = [_schedule(each, settings, steps) for each in chosen]
+        chosen, average = optimizers(model, settings), Average(model, settings, steps)
+        schedules = [schedule_of(each, settings, steps) for each in chosen]
         for step in range(steps):
             if step % self.recipe.evaluate.every == 0:
                 self.measured(average.model(model), self.recipe.evaluate.during, step)
@@ -128,7 +127,7 @@ class Weld:
 
         settings = rl_stage(self.recipe)[1]
         (optimizer,) = optimizers(model, settings)
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate_scale(settings, step, settings.steps))
+        schedule = schedule_of(optimizer, settings, settings.steps)
         prompts = self.task.prompts(settings.prompts * settings.steps, stream(self.recipe.seed, "weld/prompts"))
         counted = _Counted(trl_peer.rewards(self.task), self.task.prompt_length)
         rows = settings.prompts * settings.group_size
@@ -164,7 +163,7 @@ class Weld:
         """{greedy, sampled: accuracies, length: greedy's median} by `generate` on so many fresh prompts."""
         prompts = self.task.prompts(count, stream(self.recipe.seed, "weld/evaluation", step))
         training, model.generation_config.eos_token_id = model.training, self.eos
-        generate = peers.Generate(model.eval(), self.machine, self.eos, self.task.long_length + 1)
+        generate = peers.Generate(model.eval(), self.machine, self.task)
         found: dict[str, float] = {}
         for mode in ("greedy", "sampled"):
             responses = generate.responses(prompts.to(self.machine.device), greedy=mode == "greedy")
@@ -192,59 +191,6 @@ class Weld:
                     side.measured(model, count, state.global_step)
 
         return Evaluations()
-
-
-class _Average:
-    """The average of the recipe's last weights, by torch.optim.swa_utils."""
-
-    def __init__(self, model: Any, settings: NextTokenPrediction, steps: int) -> None:
-        window = settings.average_window or steps
-        self._first = averaging.first_averaged(steps, settings.average_tail)
-        self._averaged = torch.optim.swa_utils.AveragedModel(
-            model, avg_fn=lambda mean, new, count: mean + (new - mean) / min(int(count) + 1, window)
-        )
-
-    def update(self, model: Any, step: int) -> None:
-        """Take in the weights after update number `step` (from 1)."""
-        if step >= self._first:
-            self._averaged.update_parameters(model)
-
-    def model(self, model: Any) -> Any:
-        """The averaged model, or the model itself where nothing is averaged yet."""
-        return self._averaged.module if int(self._averaged.n_averaged) else model
-
-
-def optimizers(model: Any, settings: OptimizerSettings) -> list[torch.optim.Optimizer]:
-    """PyTorch's optimizers with the recipe's settings: fused AdamW, and Muon for the blocks' matrices if it asks."""
-    embeddings = {id(model.get_input_embeddings().weight), id(model.get_output_embeddings().weight)}
-    matrices = [
-        p
-        for name, p in model.named_parameters()
-        if settings.optimizer == "muon" and p.dim() == 2 and id(p) not in embeddings and "wpe" not in name
-    ]
-    by_muon = {id(p) for p in matrices}
-    rest = [p for p in model.parameters() if id(p) not in by_muon]
-    groups = [
-        {"params": [p for p in rest if p.dim() >= 2], "weight_decay": settings.weight_decay},
-        {"params": [p for p in rest if p.dim() < 2], "weight_decay": 0.0},
-    ]
-    adamw = torch.optim.AdamW(groups, lr=settings.lr, betas=(settings.beta1, settings.beta2), fused=True)
-    found: list[torch.optim.Optimizer] = [adamw]
-    if matrices:
-        muon = torch.optim.Muon(
-            matrices,
-            lr=settings.muon_lr,
-            momentum=settings.momentum,
-            weight_decay=settings.weight_decay,
-            adjust_lr_fn="match_rms_adamw",
-        )
-        found.append(muon)
-    return found
-
-
-def _schedule(optimizer: torch.optim.Optimizer, settings: OptimizerSettings, total: int) -> Any:
-    """The recipe's schedule over `total` steps."""
-    return torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate_scale(settings, step, total))
 
 
 class _Counted:

@@ -40,7 +40,7 @@ def bench(
     trust: Trust = False,
     as_json: Json = False,
 ) -> None:
-    """Time the engine against transformers and TRL, without each of its savings, and against the machine's limit.
+    """Time the engine against transformers and TRL, and against the machine's limit.
 
     All in one run, interleaved, as ratios. Two states of one model are timed: after next-token prediction (most
     responses short) and after RL (all long). They come from the recipe's finished run, which is run first if it is

@@ -16,7 +16,6 @@ from torch import Tensor
 
 from chainlift.learning.likelihood import MAX_TOKENS
 from chainlift.learning.response_buffer import ResponseBuffer, inverse_cdf_sample
-from chainlift.models import savings
 from chainlift.models.protocol import Cache, SequenceModel
 
 PROBE = 32  # contexts on which a draft is tried first
@@ -77,9 +76,7 @@ def verify_drafts(sampling: Sampling, running: Tensor, written: ResponseBuffer, 
     guess, after = draft.responses[:, : written.max_tokens], draft.start
     agrees = (written.responses[running, :after] == guess[sampling.rows[running], :after]).all(dim=1)
     own, others = running[agrees], running[~agrees]
-    prompts, context = sampling.rows[own], torch.arange(len(own), device=own.device)
-    if savings.on("equal samples"):
-        prompts, context = prompts.unique_consecutive(return_inverse=True)
+    prompts, context = sampling.rows[own].unique_consecutive(return_inverse=True)
     read = _read(sampling, written, draft, _Guesses(own, prompts, context, guess[prompts], torch.full_like(own, after)))
     ended = [read.ended]
     own, at = torch.cat([read.left, others]), torch.cat([read.at, torch.full_like(others, after - 1)])

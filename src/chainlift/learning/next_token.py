@@ -22,7 +22,6 @@ import torch
 from torch import Tensor
 
 from chainlift.learning.likelihood import MAX_TOKENS, token_logp
-from chainlift.models import savings
 from chainlift.models.protocol import SequenceModel
 from chainlift.tasks.mixture import MixtureBatch
 
@@ -94,8 +93,7 @@ def pieces(batch: MixtureBatch, weighting: LossWeighting, whole: MixtureBatch, d
             "sequence_mean": part.mask.sum(dim=1, keepdim=True) * num_rows,
         }
         weights = part.mask / counted_by[weighting]
-        at_once = MAX_TOKENS if savings.on("micro-batches") else sequences.numel()
-        number = math.ceil(sequences.numel() / at_once)
+        number = math.ceil(sequences.numel() / MAX_TOKENS)
         for rows in torch.arange(len(sequences)).tensor_split(min(number, len(sequences))):
             own = [t[rows].to(device) for t in (sequences, part.responses, part.mask, weights)]
             yield Piece(own[0], part.prompts.shape[1] - 1, *own[1:], long=part is batch.long)

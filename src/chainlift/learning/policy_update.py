@@ -1,6 +1,6 @@
 """The gradient of one RL update: prompts read once, responses in buckets of similar length, memory bounded.
 
-Savings that change no gradient (tests switch each off): a prompt's keys and values are computed once for its whole
+Savings that change no gradient: a prompt's keys and values are computed once for its whole
 group; equal responses to a prompt are scored once, as their log-probabilities are the same; rows whose advantage is
 zero are left out unless a KL term needs them (all means are in the weights already); and the first update after a
 rollout takes its own detached log-probabilities as the old ones, since the policy has not changed.
@@ -19,7 +19,6 @@ from chainlift.learning import objective as objectives
 from chainlift.learning.likelihood import MAX_TOKENS, length_buckets, log_probs
 from chainlift.learning.presets import Objective
 from chainlift.learning.rollout import Rollout
-from chainlift.models import savings
 from chainlift.models.protocol import Cache, SequenceModel, split_prompts
 
 
@@ -47,9 +46,7 @@ def accumulate_gradient(
     None off policy; tokens counts prompt and response tokens of the rows that were forwarded.
     """
     rollout = batch.rollout
-    needed = batch.weights != 0
-    if savings.on("zero advantage"):
-        needed &= batch.advantages != 0
+    needed = (batch.weights != 0) & (batch.advantages != 0)
     if kl:
         needed |= _kl_weights(batch) != 0
     selected = needed.nonzero()[:, 0]
@@ -120,8 +117,6 @@ def _prompts_backward(
 def _distinct(responses: Tensor, prompts: Tensor) -> tuple[Tensor, Tensor]:
     """(numbers (S,) of rows that stand for all of responses (N, R) to prompts (N,), which of them each row is (N,))."""
     numbers = torch.arange(len(responses), device=responses.device)
-    if not savings.on("equal samples"):
-        return numbers, numbers
     told = torch.cat([prompts[:, None], responses], dim=1)
     distinct, which = told.unique(dim=0, return_inverse=True)
     return numbers.new_empty(len(distinct)).index_copy_(0, which, numbers), which

@@ -15,7 +15,6 @@ from torch import Tensor
 
 from chainlift.learning.draft import Draft, Sampling, verify_drafts
 from chainlift.learning.response_buffer import ResponseBuffer, inverse_cdf_sample
-from chainlift.models import savings
 from chainlift.models.protocol import Cache, SequenceModel, split_prompts
 
 COMPACT_BELOW = 0.75  # rows leave the batch once fewer than this share of it is still running: moving has a price
@@ -85,15 +84,12 @@ def sample(
         uniform = torch.rand(total * group_size, max_tokens, generator=generator)
         uniform = uniform[start * group_size :][: len(rows)].to(prompts.device)
     written = ResponseBuffer(len(rows), max_tokens, eos, prompts.device)
-    try_at = draft.start if draft is not None and savings.on("drafts") else None
+    try_at = draft.start if draft is not None else None
     count_every = 1 if prompts.device.type in COUNTS_AT_ONCE else COUNT_EVERY
 
     batch = torch.arange(len(rows), device=prompts.device)  # the rows in the decoder
     running = torch.ones(len(rows), dtype=torch.bool, device=prompts.device)  # and which of them have not ended
-    together = savings.on("equal samples")  # the first token is drawn from one distribution for all samples of a prompt
-    if not together:
-        decoder.spread(group_size)
-    tokens = last[:, 0] if together else last[rows, 0]
+    tokens = last[:, 0]  # the first token is drawn from one distribution for all samples of a prompt
     prefixes = len(prompts)  # in the decoder, where a group shares its own until rows leave
     for t in range(max_tokens):
         if draft is not None and t == try_at:
@@ -106,13 +102,13 @@ def sample(
                 break
             # Rows that leave take the sharing of prefixes with them: worth it once fewer tokens are held after it.
             held, after = prefixes * prefix.shape[1] + len(batch) * t, num_running * (prefix.shape[1] + t)
-            if num_running < COMPACT_BELOW * len(batch) and after < held and savings.on("compaction"):
+            if num_running < COMPACT_BELOW * len(batch) and after < held:
                 kept = running.nonzero()[:, 0]
                 decoder.keep(kept)
                 prefixes = num_running
                 batch, tokens, running = batch[kept], tokens[kept], running[kept]
         log_probs = (decoder.step(tokens).float() / temperature).log_softmax(dim=-1)
-        if t == 0 and together:
+        if t == 0:
             decoder.spread(group_size)
             log_probs = log_probs.repeat_interleave(group_size, dim=0)
         tokens = inverse_cdf_sample(log_probs, None if uniform is None else uniform[batch, t])

@@ -204,7 +204,7 @@ class RunFolder:
     def append(self, file: str, rows: Iterable[dict[str, Any]]) -> None:
         """Append rows to metrics.jsonl or rollouts.jsonl; NaN and infinity are refused."""
         assert file in APPENDED
-        text = _lines(rows)
+        text = "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows)
         path = self.path / file
         with durable.naming(path), path.open("a", encoding="utf-8") as handle:
             handle.write(text)
@@ -244,8 +244,3 @@ class RunFolder:
 def read_rows(path: Path) -> list[dict[str, Any]]:
     """The rows of a jsonl file, [] if there is none; ValueError names the line that is damaged."""
     return list(reading.rows(path)) if path.exists() else []
-
-
-def _lines(rows: Iterable[dict[str, Any]]) -> str:
-    """Rows as the appended files hold them."""
-    return "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows)

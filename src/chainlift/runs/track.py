@@ -244,8 +244,4 @@ class _Trackio:
                     run.delete()
 
 
-BACKENDS: dict[str, type[Tracker]] = {
-    "trackio": _Trackio,
-    "wandb": _Wandb,
-    "tensorboard": _Tensorboard,
-}
+BACKENDS: dict[str, type[Tracker]] = {"trackio": _Trackio, "wandb": _Wandb, "tensorboard": _Tensorboard}

@@ -1,4 +1,4 @@
-"""What a stage of any kind is given of its run: records, checkpoints on record, Ctrl-C; and where it stops."""
+"""What a stage of any kind is given of its run: its place, records, checkpoints on record, Ctrl-C."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from chainlift.runs.checkpoint import TrainerState
 from chainlift.runs.reporter import Reporter
 from chainlift.runs.store import RunFolder
 from chainlift.runs.track import Mirror, is_whole
+from chainlift.stages import chain
 from chainlift.stages.failures import Interrupted
 from chainlift.stages.stage import Place
 
@@ -87,6 +88,40 @@ class RunContext(ABC):
             return
         with self.mirrored():
             self.reporter.say(f"its record goes to {name}")
+
+    def place(self, name: str) -> Place:
+        """Where in the run a stage is carried out; ValueError if a checkpoint that it starts from is missing."""
+        recipe, checkpoints = self.recipe, self.folder.checkpoints
+        stage, names = recipe.stages[name], list(recipe.stages)
+        before = names[: names.index(name)]
+        after = distributed.run_on_rank0(lambda: checkpoint.latest(checkpoints, before[-1])) if before else None
+        other, step = chain.split(stage.start, recipe.stages)
+        base = recipe.stages.get(other or "")
+        optimizer = getattr(stage, "optimizer", None)
+        same = base is not None and type(base) is type(stage) and getattr(base, "optimizer", None) == optimizer
+        return Place(
+            name=name,
+            digest=distributed.run_on_rank0(lambda: recipe.stage_digest(name)),
+            stage=stage,
+            start=self._start(name, other, step),
+            after=after,
+            mixture=recipe.mixture_of(name),
+            continues=same and optimizer is not None,
+            needed=chain.steps_needed(recipe.stages, name),
+        )
+
+    def _start(self, name: str, other: str | None, step: int | None) -> Path | None:
+        """The checkpoint folder that a stage starts from."""
+        if other is None:
+            return None
+        if other not in self.recipe.stages:
+            return Path(other)
+        kept = distributed.run_on_rank0(lambda: checkpoint.steps(self.folder.checkpoints, other))
+        if not kept or (step is not None and step not in kept):
+            wanted = "checkpoint" if step is None else f"checkpoint of step {step}"
+            there = ", ".join(map(str, kept)) or "none"
+            raise ValueError(f"{name}.start: {other} has no {wanted} in {self.folder.path}; there are: {there}")
+        return kept[max(kept) if step is None else step]
 
     def lengths_before(self, place: Place) -> dict[str, int]:
         """Bytes of the folder's appended files where the stage's own records begin."""

@@ -12,6 +12,7 @@ row says of how many prompts.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,6 @@ from chainlift.models import checksums
 from chainlift.runs import checkpoint, durable, environment, shared_folder
 from chainlift.runs.lock import InUse
 from chainlift.runs.store import APPENDED, RunFolder
-from chainlift.stages import chain
 from chainlift.stages.recipe import Recipe
 from chainlift.stages.run_context import RunContext
 from chainlift.stages.stage import Place
@@ -31,39 +31,18 @@ from chainlift.stages.stage import Place
 FOLDER = "stages"
 
 
-def place_of(context: RunContext, name: str) -> Place:
-    """Where in the context's run a stage is carried out; ValueError if a checkpoint that it starts from is missing."""
-    recipe, checkpoints = context.recipe, context.folder.checkpoints
-    stage, names = recipe.stages[name], list(recipe.stages)
-    before = names[: names.index(name)]
-    after = distributed.run_on_rank0(lambda: checkpoint.latest(checkpoints, before[-1])) if before else None
-    other, step = chain.split(stage.start, recipe.stages)
-    base = recipe.stages.get(other or "")
-    return Place(
-        name=name,
-        digest=distributed.run_on_rank0(lambda: recipe.stage_digest(name)),
-        stage=stage,
-        start=_start(context, name, other, step),
-        after=after,
-        mixture=recipe.mixture_of(name),
-        continues=base is not None and type(base) is type(stage) and _optimizer(base) == _optimizer(stage) is not None,
-        needed=chain.steps_needed(recipe.stages, name),
-    )
-
-
 def carry_out(context: RunContext, name: str, out: Path, *, fresh: bool = False) -> None:
     """Bring a stage to its end inside the run folder; trained only if no run under `out` has trained it.
 
     fresh: train it in any case, and share the new one. ValueError if a shared stage is damaged.
     """
-    place, checkpoints = place_of(context, name), context.folder.checkpoints
-    digest = place.digest
-    shared = _opened(context, name, folder_of(out, name, digest, context.recipe.seed), digest, fresh=fresh)
+    place, checkpoints = context.place(name), context.folder.checkpoints
+    shared = _opened(context, place, out, fresh=fresh)
     inside = distributed.run_on_rank0(lambda: checkpoint.latest(checkpoints, name))
-    distributed.run_on_rank0(lambda: must_be_same(context.folder, name, digest))
+    distributed.run_on_rank0(lambda: must_be_same(context.folder, name, place.digest))
     if inside is not None and distributed.run_on_rank0(lambda: checkpoint.read_state(inside).finished):
         if not distributed.run_on_rank0(lambda: shared.done):
-            _share_late(context, place, shared, digest)
+            _share_late(context, place, shared)
         return
     distributed.run_on_rank0(lambda: _leave_out_later(context, name))
     with shared_folder.lock(shared, wait=True, meanwhile=_waiting(context, place)):
@@ -75,7 +54,7 @@ def carry_out(context: RunContext, name: str, out: Path, *, fresh: bool = False)
             place = replace(place, needed=place.needed | kept.keys())  # others may start from them
             place.stage.train(context, place)
             before = context.lengths_before(place)
-            distributed.run_on_rank0(lambda: _publish(context, place, shared, digest, before))
+            distributed.run_on_rank0(lambda: _publish(context, place, shared, before))
 
 
 def _waiting(context: RunContext, place: Place) -> Callable[[], None]:
@@ -132,35 +111,18 @@ def folder_of(out: Path, name: str, digest: str, seed: int) -> Path:
     return out / FOLDER / f"{name}-{digest}-s{seed}"
 
 
-def _start(context: RunContext, name: str, other: str | None, step: int | None) -> Path | None:
-    """The checkpoint folder that a stage starts from."""
-    if other is None:
-        return None
-    if other not in context.recipe.stages:
-        return Path(other)
-    kept = distributed.run_on_rank0(lambda: checkpoint.steps(context.folder.checkpoints, other))
-    if not kept or (step is not None and step not in kept):
-        wanted = "checkpoint" if step is None else f"checkpoint of step {step}"
-        there = ", ".join(map(str, kept)) or "none"
-        raise ValueError(f"{name}.start: {other} has no {wanted} in {context.folder.path}; there are: {there}")
-    return kept[max(kept) if step is None else step]
-
-
-def _optimizer(stage: Any) -> str | None:
-    return getattr(stage, "optimizer", None)
-
-
-def _opened(context: RunContext, name: str, path: Path, digest: str, *, fresh: bool) -> RunFolder:
+def _opened(context: RunContext, place: Place, out: Path, *, fresh: bool) -> RunFolder:
     """The folder of a shared stage; fresh: emptied if it cannot be used."""
-    content = context.recipe.prefix(name).model_dump(mode="json")
+    content = context.recipe.prefix(place.name).model_dump(mode="json")
+    path = folder_of(out, place.name, place.digest, context.recipe.seed)
 
     def open_it() -> RunFolder:
         try:
-            return RunFolder.open(path, content, digest)
+            return RunFolder.open(path, content, place.digest)
         except ValueError:
             if not fresh:
                 raise
-            return RunFolder.open(path, content, digest, fresh=True)
+            return RunFolder.open(path, content, place.digest, fresh=True)
 
     return distributed.run_on_rank0(open_it)
 
@@ -184,7 +146,7 @@ def _holds(shared: RunFolder, place: Place) -> bool:
     return {step for step in range(1, state.step) if place.keeps(step)} <= kept.keys()
 
 
-def _publish(context: RunContext, place: Place, shared: RunFolder, digest: str, before: dict[str, int]) -> None:
+def _publish(context: RunContext, place: Place, shared: RunFolder, before: dict[str, int]) -> None:
     """Put a finished stage where other runs look for it: its records, its checkpoints, and last the marker DONE.
 
     Whatever is there goes: a stage with fewer checkpoints, or what another run that was killed had begun to put there.
@@ -202,19 +164,16 @@ def _publish(context: RunContext, place: Place, shared: RunFolder, digest: str, 
     shared.finish({"stage": place.name, **place.stage.counts(state), "evaluate": measures, "keep": keep})
 
 
-def _share_late(context: RunContext, place: Place, shared: RunFolder, digest: str) -> None:
+def _share_late(context: RunContext, place: Place, shared: RunFolder) -> None:
     """Share what a run had finished when it was killed, unless another run is at work on that stage."""
     before = context.lengths_before(place)
 
     def publish() -> None:
         if not shared.done:
-            _publish(context, place, shared, digest, before)
+            _publish(context, place, shared, before)
 
-    try:
-        with shared_folder.lock(shared, wait=False):
-            distributed.run_on_rank0(publish)
-    except InUse:
-        return
+    with suppress(InUse), shared_folder.lock(shared, wait=False):
+        distributed.run_on_rank0(publish)
 
 
 def _take(context: RunContext, place: Place, shared: RunFolder) -> None:

@@ -16,47 +16,26 @@ a checkpoint, and is put into the queue again. Logs are in the folder `slurm` be
 from __future__ import annotations
 
 import math
-import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from chainlift import reading
-from chainlift.runs.durable import write_file
 from chainlift.stages.failures import RunsFailed
 from chainlift.sweep.jobs import LAST_LINES, Job, Status, Tell, ended_here, ready
 from chainlift.sweep.slurm_queue import MAY_RETURN, UNKNOWN, Queue
-from chainlift.sweep.slurm_task import Task
+from chainlift.sweep.slurm_submit import LONGEST_ARRAY, Executor, Watched, configure, find_submitit, submit, submit_all
 from chainlift.sweep.waiting import Say, Statements, at_work, counted, silent
 
 MINUTES = 240  # of a job before Slurm ends it and it is queued again
 REQUEUES = 100  # after a time limit; preemptions do not count
-LONGEST_ARRAY = 1000  # Slurm's default limit is 1001
 POLL_SECONDS = 1.0
 RESULT_SECONDS = 15.0  # for the result of a job that has ended to come through a network file system
 WARN_SECONDS = 90  # between the signal and the end
 RETURN_SECONDS = 120.0  # for a job that Slurm took away to be queued again, or a new one to be known
 SILENT_SECONDS = 1800.0  # for Slurm to answer
 NAME = "chainlift"
-Executor = Literal["slurm", "local"]
-
-
-@dataclass
-class _Watched:
-    job: Job
-    submitted: Any
-    """submitit's handle."""
-    since: float
-    ended: float | None = None
-    """When it was first seen to be in the queue no more, without a result."""
-
-    @property
-    def number(self) -> str:
-        """Its number in Slurm."""
-        return str(self.submitted.job_id)
 
 
 def run_jobs(
@@ -84,19 +63,19 @@ def run_jobs(
     """
     if not jobs:
         return True
-    submitit = _submitit(executor)
+    submitit = find_submitit(executor)
     logs = Path(jobs[0].out).absolute() / "slurm"
     shared = {"signal_delay_s": warn_seconds, "gpus_per_node": gpus or None, "cpus_per_task": math.ceil(cpus)}
     if executor == "slurm":
         made = submitit.SlurmExecutor(logs, max_num_timeout=REQUEUES)
         memory = None if memory_gb is None else f"{math.ceil(memory_gb * 1024)}MB"
         most = {"array_parallelism": workers or LONGEST_ARRAY}  # submitit's own default would hold some back
-        _set(made, shared | most, job_name=NAME, partition=partition, time=math.ceil(minutes), mem=memory)
+        configure(made, shared | most, job_name=NAME, partition=partition, time=math.ceil(minutes), mem=memory)
         queue: Queue | None = Queue(NAME)
-        watched, waiting = _submit_all(submitit, made, jobs, threads, queue), []
+        watched, waiting = submit_all(submitit, made, jobs, threads, queue), []
     else:
         made = submitit.LocalExecutor(logs, max_num_timeout=REQUEUES)
-        _set(made, shared, timeout_min=minutes)
+        configure(made, shared, timeout_min=minutes)
         queue, watched, waiting = None, [], list(jobs)
     if beginning:  # said once Slurm has taken the jobs: what the user can mend is one line
         say(beginning)
@@ -105,7 +84,7 @@ def run_jobs(
 
 def _watch(
     made: Any,
-    watched: list[_Watched],
+    watched: list[Watched],
     waiting: list[Job],
     tell: Tell,
     say: Say,
@@ -121,7 +100,7 @@ def _watch(
         while waiting or watched:
             while (workers is None or len(watched) < workers) and (job := ready(waiting, open_ids)) is not None:
                 waiting.remove(job)
-                watched += _submit(made, [job], threads)
+                watched += submit(made, [job], threads)
             for one in list(watched):
                 if (outcome := _outcome(one, queue, say)) is not None:
                     watched.remove(one)
@@ -139,72 +118,7 @@ def _watch(
     return True
 
 
-def _submitit(executor: Executor) -> Any:
-    """The module submitit; ValueError if it, or Slurm, is not there."""
-    try:
-        import submitit
-    except ImportError as error:
-        raise ValueError("--launcher slurm needs the extra slurm: pip install 'chainlift[slurm]'") from error
-    missing = [command for command in ("sbatch", "srun") if shutil.which(command) is None]
-    if executor == "slurm" and missing:
-        raise ValueError(f"--launcher slurm: there is no {missing[0]} here; give it on a login node of the cluster")
-    return submitit
-
-
-def _set(made: Any, shared: dict[str, Any], **own: Any) -> None:
-    """Set an executor's parameters, those that are None left out."""
-    made.update_parameters(**{key: value for key, value in (shared | own).items() if value is not None})
-
-
-def _submit_all(submitit: Any, made: Any, jobs: Sequence[Job], threads: int, queue: Queue) -> list[_Watched]:
-    """All jobs in Slurm's queue: those that are there already, and the others, wave by wave."""
-    watched = _in_queue(submitit, made.folder, jobs, queue)
-    there = {one.job.run_id for one in watched}
-    new = [job for job in jobs if job.run_id not in there]
-    for wave in range(max((job.wave for job in new), default=-1) + 1):
-        before = {str(one.submitted.job_id).split("_")[0] for one in watched if one.job.is_shared}
-        if wave and before:
-            made.update_parameters(dependency="afterany:" + ":".join(sorted(before)))
-        watched += _submit(made, [job for job in new if job.wave == wave], threads)
-    return watched
-
-
-def _submit(made: Any, jobs: Sequence[Job], threads: int) -> list[_Watched]:
-    """The jobs, submitted, each with its number in a file beside the logs; ValueError if Slurm refuses them."""
-    from submitit.core.utils import FailedJobError, FailedSubmissionError
-
-    watched = []
-    for start in range(0, len(jobs), LONGEST_ARRAY):
-        some = jobs[start : start + LONGEST_ARRAY]
-        try:
-            submitted = made.submit_array([Task(job, threads) for job in some])
-        except (FailedJobError, FailedSubmissionError) as error:
-            lines = [line.strip() for line in str(error).splitlines() if "error" in line] or [str(error)]
-            raise ValueError(f"Slurm does not take the jobs: {lines[0]}") from error
-        for job, handle in zip(some, submitted, strict=True):
-            write_file(_number_file(made.folder, job), handle.job_id)
-            watched.append(_Watched(job, handle, time.monotonic()))
-    return watched
-
-
-def _in_queue(submitit: Any, logs: Path, jobs: Sequence[Job], queue: Queue) -> list[_Watched]:
-    """Those jobs that an earlier driver submitted and Slurm has not ended yet, as far as it says."""
-    numbers = [(job, _number_file(logs, job)) for job in jobs]
-    found = [
-        _Watched(job, submitit.SlurmJob(logs, reading.text(file, largest=100).strip()), time.monotonic())
-        for job, file in numbers
-        if file.exists()
-    ]
-    if found:
-        queue.ask([one.number for one in found])  # all in one question
-    return [one for one in found if queue.answers and queue.has(one.number)]
-
-
-def _number_file(logs: Path, job: Job) -> Path:
-    return logs / f"{job.run_id}.job"
-
-
-def _must_answer(queue: Queue, watched: Sequence[_Watched]) -> None:
+def _must_answer(queue: Queue, watched: Sequence[Watched]) -> None:
     """RunsFailed where Slurm has not answered for too long: its jobs cannot be watched, and may well go on."""
     if queue.silent_seconds > SILENT_SECONDS:
         jobs = counted(len(watched), "job")
@@ -214,7 +128,7 @@ def _must_answer(queue: Queue, watched: Sequence[_Watched]) -> None:
         )
 
 
-def _waiting_line(watched: Sequence[_Watched], num_waiting: int, queue: Queue | None) -> str:
+def _waiting_line(watched: Sequence[Watched], num_waiting: int, queue: Queue | None) -> str:
     """What is waited for."""
     if queue is None:
         return at_work({one.job.run_id: (one.job, one.since) for one in watched}, num_waiting)
@@ -223,7 +137,7 @@ def _waiting_line(watched: Sequence[_Watched], num_waiting: int, queue: Queue | 
     return f"  waiting for {counted(len(watched), 'job')} of Slurm: {queue.summary([one.number for one in watched])}"
 
 
-def _may_come(one: _Watched, queue: Queue | None) -> bool:
+def _may_come(one: Watched, queue: Queue | None) -> bool:
     """Whether a job without a result may still bring one: it is in the queue, or has not left it for long."""
     here = not one.submitted.done() if queue is None else queue.has(one.number)
     if here:
@@ -234,7 +148,7 @@ def _may_come(one: _Watched, queue: Queue | None) -> bool:
     return time.monotonic() - one.ended < (RETURN_SECONDS if may_return else RESULT_SECONDS)
 
 
-def _outcome(one: _Watched, queue: Queue | None, say: Say) -> tuple[Status, float] | None:
+def _outcome(one: Watched, queue: Queue | None, say: Say) -> tuple[Status, float] | None:
     """How a job ended and its seconds, None while it has not; what is lost or broken leaves FAILED in its folder.
 
     One that Slurm took away from its node is `stopped`: nothing is wrong with it, the same command submits it again.

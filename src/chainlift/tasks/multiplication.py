@@ -122,10 +122,8 @@ class Multiplication:
         a, b, _ = self._factors(prompts)
         product = _digits(a * b, self.answer_length)
         if not long:
-            columns = [product]
-            if self.settings.marker == "both":
-                columns.insert(0, torch.full((len(prompts), 1), self._answer, device=prompts.device))
-            return self._ended(torch.cat(columns, dim=1))
+            marks = (len(prompts), self.short_length - self.answer_length)
+            return self._ended(torch.cat([torch.full(marks, self._answer, device=prompts.device), product], dim=1))
         response = torch.empty(len(prompts), self.long_length, dtype=torch.long, device=prompts.device)
         for column, token in self.signs.items():
             response[:, column] = token
@@ -149,9 +147,10 @@ class Multiplication:
         stands_alone = (length == size) | marked
         answer = finished & stands_alone & digits_right.all(dim=1)
         long = length > self.short_length
-        exact = (length == self.long_length) & self._equals(responses, self.gold(prompts, long=True))
+        padded = torch.nn.functional.pad(responses, (0, max(self.long_length + 1 - responses.shape[1], 0)), value=eos)
+        exact = (padded[:, : self.long_length + 1] == self.gold(prompts, long=True)).all(dim=1)
         short = (length == self.short_length) & (marked if self.settings.marker == "both" else length == size)
-        taken, right = self._steps(prompts, responses, length)
+        taken, right = self._steps(prompts, padded, length)
         return Verdict(
             answer=answer,
             chain=finished & exact | answer & short,
@@ -163,10 +162,8 @@ class Multiplication:
             digits_right=digits_right & stands_alone[:, None],
         )
 
-    def _steps(self, prompts: Tensor, responses: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
-        """(numbers begun (N,), of which right (N,)) of responses read as long ones."""
-        beyond = max(self.long_length - responses.shape[1], 0)
-        padded = torch.nn.functional.pad(responses, (0, beyond), value=self.vocabulary.eos)
+    def _steps(self, prompts: Tensor, padded: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
+        """(numbers begun (N,), of which right (N,)) of responses read as long ones, filled up to their length."""
         read = [_value(padded[:, number.columns]) for number in self.layout]
         taken, right = torch.zeros_like(length), torch.zeros_like(length)
         sums = torch.zeros_like(length)  # the response's own running sum before the partial product at hand
@@ -199,13 +196,6 @@ class Multiplication:
 
     def _ended(self, body: Tensor) -> Tensor:
         return torch.nn.functional.pad(body, (0, 1), value=self.vocabulary.eos)
-
-    @staticmethod
-    def _equals(responses: Tensor, gold: Tensor) -> Tensor:
-        width = gold.shape[1]
-        if responses.shape[1] < width:
-            return torch.zeros(len(responses), dtype=torch.bool, device=responses.device)
-        return (responses[:, :width] == gold).all(dim=1)
 
 
 def _layout(n: int, m: int) -> tuple[list[_Number], dict[int, int], int]:

@@ -59,7 +59,7 @@ def context(tmp_path: Path, recipe: Recipe, reporter: Reporter | None = None) ->
 
 def place(context: TextContext, name: str) -> Place:
     """Where in the context's run a stage is carried out."""
-    return sharing.place_of(context, name)
+    return context.place(name)
 
 
 def all_right(monkeypatch: pytest.MonkeyPatch) -> None:

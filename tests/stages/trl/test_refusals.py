@@ -9,7 +9,7 @@ from chainlift.report.terminal.reporter import Reporter
 from chainlift.runs.store import RunFolder
 from chainlift.stages import pipeline
 from chainlift.stages.stage import Stage
-from chainlift.stages.trl import training
+from chainlift.stages.trl.recorder import check_finite
 from tests.in_process import command
 from tests.stages.trl.small_text import chosen, run, small
 
@@ -43,9 +43,9 @@ def test_fresh_empties_nothing_where_the_extra_is_missing(tmp_path: Path, monkey
 
 @pytest.mark.parametrize(("loss", "grad_norm"), [(float("nan"), 1.0), (1.0, float("inf"))])
 def test_an_update_that_is_not_finite_is_told_as_divergence(loss: float, grad_norm: float) -> None:
-    training.check_finite({"loss": 1.0, "grad_norm": 1.0}, 3)
+    check_finite({"loss": 1.0, "grad_norm": 1.0}, 3)
     with pytest.raises(FloatingPointError, match="at update 3"):
-        training.check_finite({"loss": loss, "grad_norm": grad_norm}, 3)
+        check_finite({"loss": loss, "grad_norm": grad_norm}, 3)
 
 
 class Nothing(Stage):

@@ -118,11 +118,11 @@ def test_the_fine_tuned_model_is_gone_when_rl_opens_its_own(
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from chainlift.stages.trl import training
+from chainlift.stages.trl.recorder import Recorder
 from tests.stages.trl.small_text import run
 
 stage, step = sys.argv[3], int(sys.argv[4])
-real = training.Recorder.on_log
+real = Recorder.on_log
 
 def on_log(self, args, state, control, logs=None, **given):
     if self.state.stage == stage and state.global_step == step:
@@ -130,7 +130,7 @@ def on_log(self, args, state, control, logs=None, **given):
     real(self, args, state, control, logs=logs, **given)
 
 if sys.argv[2] == "kill":
-    training.Recorder.on_log = on_log
+    Recorder.on_log = on_log
 run(Path(sys.argv[1]))
 """
 

@@ -9,7 +9,7 @@ import torch
 from chainlift.models.pretrained import loading
 from chainlift.runs.store import RunFolder
 from chainlift.stages.kinds.trl_rl import TextReinforcementLearning
-from chainlift.stages.trl import star, training
+from chainlift.stages.trl import star, star_fit, training
 from tests.stages.trl.small_text import all_right, context, place, run, small
 
 STAR = (
@@ -27,13 +27,13 @@ def weights(folder: RunFolder, name: str) -> dict[str, torch.Tensor]:
 def test_adapters_alone_are_trained(restart: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     all_right(monkeypatch)
     trained: list[int] = []
-    real = star._fit
+    real = star_fit._fit
 
     def fit(context: Any, place: Any, stage: Any, model: Any, *rest: Any) -> Any:
         trained.append(sum(p.numel() for p in model.parameters() if p.requires_grad))
         return real(context, place, stage, model, *rest)
 
-    monkeypatch.setattr(star, "_fit", fit)
+    monkeypatch.setattr(star_fit, "_fit", fit)
     folder, _ = run(tmp_path, *STAR, f"posttrain.restart={restart}")
     # q, k, v, o: 32 + 32 inputs and outputs; gate, up, down: 32 + 64; rank 2, one layer.
     assert trained == [2 * (4 * 64 + 3 * 96)] * 2

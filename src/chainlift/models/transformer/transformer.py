@@ -17,14 +17,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from chainlift.models import savings
 from chainlift.models.hub import config, names, tokenizer
 from chainlift.models.model import Learner, Model
 from chainlift.models.passes import parts_of
 from chainlift.models.protocol import Cache
 from chainlift.models.transformer.attention import KeysValues, rotation_at
 from chainlift.models.transformer.blocks import Block, ModelSettings, make_norm
-from chainlift.models.transformer.cuda_graphs import GraphedDecoder
+from chainlift.models.transformer.cuda_graphs import GraphedDecoder, recording_after
 from chainlift.models.transformer.decoding import Embedded, TransformerDecoder
 from chainlift.models.transformer.products import ProductSizes
 from chainlift.tasks.base import Task
@@ -104,7 +103,7 @@ class Transformer(Model):
         pays = LOOKUP_FROM * self.vocabulary_size <= len(tokens) * (1 if self.positions is not None else length)
         if torch.is_grad_enabled() and torch.is_autocast_enabled(tokens.device.type):
             pays = False  # in bfloat16 adding up the gradients of equal rows takes longer than the products
-        if not (pays and savings.on("lookup")):
+        if not pays:
             x = self.embedding(tokens)
             return Embedded(x if self.positions is None else x + self.positions(position), rotation)
         if self.positions is None:
@@ -156,8 +155,6 @@ class Transformer(Model):
 
     def read(self, sequences: Tensor, start: int) -> Tensor:
         """Logits (B, S - start, V) of whole sequences (B, S) at the positions from `start` on."""
-        if not savings.on("suffix only"):
-            return self.logits(self.prefill(sequences[:, :0]), sequences)[:, start:]
         x, rotation, projected = self.embed(sequences, positions_from(0, sequences))
         for block in self.layers[:-1]:
             x, _ = block(x, None, rotation, projected)
@@ -170,9 +167,10 @@ class Transformer(Model):
 
     def decoder(self, cache: Cache, capacity: int) -> TransformerDecoder | GraphedDecoder:
         """A decoder of one row a prefix, for up to `capacity` suffix tokens."""
-        replayed = cache[0][0].device.type == "cuda" and savings.on("cuda graphs")
+        after = recording_after(cache[0][0].device)
+        replayed = after is not None
         decoder = TransformerDecoder(self.layers, self.embed, self.read_out, cache, capacity, fixed_shapes=replayed)
-        return GraphedDecoder(decoder) if replayed else decoder
+        return GraphedDecoder(decoder, after) if replayed else decoder
 
     def to_hub(self) -> dict[str, Tensor]:
         """The weights under transformers' names."""

@@ -14,11 +14,11 @@ of a log-likelihood with these weights as advantages: it is left by learning/pol
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field
 from torch import Tensor
 
 from chainlift.learning.advantage import is_right
@@ -54,14 +54,6 @@ class DirectPreferenceOptimization(ReinforcementLearning):
     kl: float = Field(default=0.1, gt=0)
     """beta: how near the policy stays to the start model."""
     group_size: int = Field(default=8, ge=2)
-
-    @field_validator(*sorted(FIXED))
-    @classmethod
-    def _known(cls, value: Any, info: ValidationInfo) -> Any:
-        default = cls.model_fields[info.field_name or ""].default
-        if value != default:
-            raise ValueError(f"must be {default} where kind is dpo; kind rl has others")
-        return value
 
     @property
     def objective(self) -> Objective:

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from chainlift import distributed
 from chainlift.learning import averaging, next_token, parallel, sharding
 from chainlift.learning.next_token import LossWeighting
 from chainlift.learning.optimizer import OptimizerSettings, apply_gradients, make_optimizer
 from chainlift.measure.evaluate import EvaluateSettings
-from chainlift.runs import checkpoint
 from chainlift.settings import NOT_HASHED
 from chainlift.stages.failures import Interrupted
-from chainlift.stages.stage import Place, Stage
+from chainlift.stages.length import Length
+from chainlift.stages.stage import Place
 from chainlift.tasks import mixture
 from chainlift.tasks.base import Task
 from chainlift.tasks.mixture import MixtureSettings
@@ -25,19 +24,13 @@ if TYPE_CHECKING:
     from chainlift.stages.planning.timing import Stopwatch
 
 
-STEPS = 400
-"""Updates of a stage that says nothing else."""
-
-
-class NextTokenPrediction(OptimizerSettings, Stage):
+class NextTokenPrediction(OptimizerSettings, Length):
     """Next-token prediction on fresh demonstrations."""
 
     title: str = Field(default="next-token prediction", json_schema_extra=NOT_HASHED)
     unit: str = Field(default="demonstrations", json_schema_extra=NOT_HASHED)
 
     kind: str = "ntp"
-    steps: int | None = Field(default=None, ge=1)
-    """Number of updates; null: STEPS, or as many as match_tokens needs."""
     batch_size: int = Field(default=256, ge=1)
     """Demonstrations an update."""
     loss_weighting: LossWeighting = "token_mean"
@@ -47,29 +40,6 @@ class NextTokenPrediction(OptimizerSettings, Stage):
     """Share of the steps, the last ones, whose weights are averaged; the average is measured and handed on."""
     average_window: int | None = Field(default=None, ge=1)
     """About how many of the latest of these the average holds: weights fall by 1 - 1/window a step; null: all alike."""
-    match_tokens: str | None = None
-    """Go on until as many tokens are processed as this earlier stage processed: the baseline of that stage. What such a
-    stage does not set is as in the stage that it starts from."""
-    token_ratio: float = Field(default=1.0, gt=0)
-    """Times these tokens."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _has_a_length(cls, content: Any) -> Any:
-        if isinstance(content, dict) and content.get("steps") is None and content.get("match_tokens") is None:
-            return content | {"steps": STEPS}
-        return content
-
-    @model_validator(mode="after")
-    def _has_one_length(self) -> NextTokenPrediction:
-        if self.steps is not None and self.match_tokens is not None:
-            raise ValueError("match_tokens decides how many steps there are; leave steps out")
-        return self
-
-    @property
-    def total_steps(self) -> int | None:
-        """Updates; None where another stage's tokens decide."""
-        return None if self.match_tokens is not None else self.steps
 
     def rows_in_memory(self) -> dict[str, int]:
         """A batch."""
@@ -142,12 +112,10 @@ class NextTokenPrediction(OptimizerSettings, Stage):
 
     def _length(self, context: Context, place: Place) -> tuple[int, int]:
         """(updates that the schedule is made for, tokens that the stage processes at least)."""
-        if self.match_tokens is None:
+        tokens = self.needed_tokens(context.folder.checkpoints)
+        if tokens is None:
             return self.total_steps or 0, 0
-        checkpoints, other = context.folder.checkpoints, self.match_tokens
-        matched = distributed.run_on_rank0(lambda: checkpoint.end(checkpoints, other))
-        needed = int(matched.tokens * self.token_ratio)
-        return enough_steps(context.task, place.mixture, self.batch_size, needed), needed
+        return enough_steps(context.task, place.mixture, self.batch_size, int(tokens)), int(tokens)
 
 
 def enough_steps(task: Task, demonstrations: MixtureSettings, batch_size: int, tokens: int) -> int:

@@ -11,11 +11,11 @@ The policy loss, w_i and m_it are those of learning/objective.py, every token be
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field
 from torch import Tensor, nn
 
 from chainlift import distributed
@@ -50,14 +50,6 @@ class ProximalPolicyOptimization(ReinforcementLearning):
     """Weight of the value loss, whose gradient reaches the model too."""
     entropy_coefficient: float = Field(default=0.0, ge=0)
     """Weight of the next token's entropy, which is raised."""
-
-    @field_validator(*sorted(FIXED))
-    @classmethod
-    def _known(cls, value: Any, info: ValidationInfo) -> Any:
-        default = cls.model_fields[info.field_name or ""].default
-        if value != default:
-            raise ValueError(f"must be {default} where kind is ppo; kind rl has others")
-        return value
 
     @property
     def objective(self) -> Objective:

@@ -18,7 +18,6 @@ from chainlift.learning.advantage import GROUP_KINDS
 from chainlift.learning.optimizer import Optimizer, OptimizerSettings, apply_gradients, make_optimizer
 from chainlift.learning.policy_update import PolicyBatch, accumulate_gradient
 from chainlift.learning.presets import AdvantageKind, Aggregate, ClipKind, Objective, RatioKind, preset
-from chainlift.learning.reward import REWARDS
 from chainlift.learning.rollout import Rollout
 from chainlift.measure.evaluate import EvaluateSettings
 from chainlift.models.model import Model
@@ -28,7 +27,8 @@ from chainlift.stages.failures import Interrupted
 from chainlift.stages.policy.collect import collect, describe
 from chainlift.stages.policy.minibatch import demonstrations_gradient, minibatch_rows, row_weights, sample_logp
 from chainlift.stages.policy.preflight import preflight
-from chainlift.stages.stage import Place, Stage
+from chainlift.stages.policy.rounds import Rounds
+from chainlift.stages.stage import Place
 
 if TYPE_CHECKING:
     from chainlift.stages.context import Context
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 SHOW_EVERY = 5  # rounds between two sets of responses kept in rollouts.jsonl
 
 
-class ReinforcementLearning(OptimizerSettings, Stage):
+class ReinforcementLearning(OptimizerSettings, Rounds):
     """Rounds of sampling, scoring and updating. What is left at null comes from the algorithm's preset."""
 
     title: str = Field(default="reinforcement learning", json_schema_extra=NOT_HASHED)
@@ -47,34 +47,20 @@ class ReinforcementLearning(OptimizerSettings, Stage):
 
     algorithm: str = "grpo"
     """A row of the table in learning/presets.py, `star` or `dr_grpo` for example, or one's own: `module:name`."""
-    reward: str = "end_to_end"
-    """One of learning/reward.py, `end_to_end` (the answer is right) for example, or one's own: `module:name`."""
-    prompts: int = Field(default=32, ge=1)
-    """P: new prompts a round."""
-    group_size: int = Field(default=8, ge=1)
-    """G: samples per prompt."""
-    steps: int = Field(default=40, ge=1)
-    """Optimizer updates in all."""
     steps_per_round: int | None = Field(default=None, ge=1)
     """Updates from one round's samples; default: the algorithm's, 4 for star and 1 for the other shipped ones."""
     minibatches: int = Field(default=1, ge=1)
     """Parts into which a round's samples are shuffled, one an update."""
-    temperature: float = Field(default=1.0, ge=1e-6, le=1e9)
-    """Of sampling and of scoring."""
     lr: float = Field(default=2e-4, gt=0)
     """Peak learning rate."""
     warmup: int = Field(default=0, ge=0)
     """Updates of linear warm-up."""
-    kl: float = Field(default=0.0, ge=0)
-    """Coefficient of KL(policy || start model)."""
     length_penalty: float = 0.0
     """Subtracted from the reward: this times length / (length of a full chain)."""
     dynamic_sampling: bool = False
     """Draw further prompts in place of groups whose rewards, before the length penalty, are all equal (DAPO)."""
     dynamic_sampling_tries: int = Field(default=4, ge=1)
     """Batches of prompts drawn at most in a round of dynamic sampling."""
-    restart: bool = False
-    """Fit every round's samples from the start model on, as STaR of Zelikman et al. does; they are the last fit's."""
     checkpoint_every: int = Field(default=5, ge=1, json_schema_extra=NOT_HASHED)
     """Rounds between two checkpoints."""
     ntp_weight: float = Field(default=0.0, ge=0)
@@ -97,13 +83,15 @@ class ReinforcementLearning(OptimizerSettings, Stage):
     @field_validator("algorithm")
     @classmethod
     def _known(cls, value: str, info: ValidationInfo) -> str:
-        preset(value, info.context)
+        if "algorithm" not in cls.FIXED:
+            preset(value, info.context)
         return value
 
-    @field_validator("reward")
+    @field_validator("*")
     @classmethod
-    def _reward_is_known(cls, value: str, info: ValidationInfo) -> str:
-        REWARDS.find(value, info.context)
+    def _fixed(cls, value: Any, info: ValidationInfo) -> Any:
+        if info.field_name in cls.FIXED and value != (default := cls.model_fields[info.field_name].default):
+            raise ValueError(f"must be {default} where kind is {cls.model_fields['kind'].default}; kind rl has others")
         return value
 
     @model_validator(mode="after")
@@ -129,32 +117,13 @@ class ReinforcementLearning(OptimizerSettings, Stage):
         """Updates from one round's samples, default filled in."""
         return self.objective.steps_per_round
 
-    @property
-    def num_rounds(self) -> int:
-        """Rounds of sampling."""
-        return -(-self.steps // self.steps_a_round)
-
-    @property
-    def total_steps(self) -> int | None:
-        """Updates of the stage."""
-        return self.steps
-
-    def can_stop(self, step: int) -> bool:
-        """At the end of a round."""
-        return step % self.steps_a_round == 0 or step == self.steps
-
     def counts(self, state: TrainerState) -> dict[str, Any]:
         """Updates done, and responses sampled."""
         return {"algorithm": self.algorithm, "steps": state.step, "rollouts": state.sequences}
 
-    def prompts_drawn(self, state: TrainerState) -> int:
-        """One for each group of samples."""
-        return state.sequences // self.group_size
-
     def rows_in_memory(self) -> dict[str, int]:
         """A round's prompts and samples."""
-        samples = self.prompts * self.group_size
-        rows = {"prompts": self.prompts, "prompts, group_size": samples}
+        rows = {"prompts": self.prompts, "prompts, group_size": self.rollouts}
         return rows | ({"ntp_batch_size": self.ntp_batch_size} if self.ntp_weight else {})
 
     def seconds(self, stopwatch: Stopwatch) -> float | None:
@@ -193,12 +162,12 @@ class ReinforcementLearning(OptimizerSettings, Stage):
                 with sharding.whole(model), context.precision():
                     batch_of_round = collect(context, self, model, state)
                 answers, advantages = batch_of_round.kept, batch_of_round.advantages
+                rewards = batch_of_round.rewards.flatten()
                 own, own_rows = parallel.own_groups(answers.rollout)
                 round_metrics = describe(batch_of_round)
                 with sharding.whole(model), context.precision():
-                    round_metrics |= learner.study(own, batch_of_round.rewards.flatten()[own_rows])
+                    round_metrics |= learner.study(own, rewards[own_rows])
                 if state.round % SHOW_EVERY == 0:
-                    rewards = batch_of_round.rewards.flatten()
                     context.record_responses(
                         state, "rollout", "sampled", answers, rewards=rewards, advantages=advantages
                     )
@@ -237,10 +206,8 @@ class ReinforcementLearning(OptimizerSettings, Stage):
                     state.tokens += int(metrics.pop("tokens") or 0)
                     moved = apply_gradients(model, optimizer, self, state.step, self.steps)
                     state.step += 1
-                    row = context.record(
-                        state, "update", {"round": state.round, **round_metrics, **metrics, **demonstrated, **moved}
-                    )
-                    context.reporter.update(row)
+                    row = {"round": state.round, **round_metrics, **metrics, **demonstrated, **moved}
+                    context.reporter.update(context.record(state, "update", row))
                 stopping = context.stopping
                 steps_of_round = range(before + 1, state.step + 1)
                 if stopping or state.round % self.checkpoint_every == 0 or place.keeps(*steps_of_round):

@@ -6,15 +6,16 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from chainlift import distributed
-from chainlift.learning.reward import REWARDS, try_on
+from chainlift.learning.reward import try_on
 from chainlift.measure.evaluate import EvaluateSettings
 from chainlift.models.pretrained.generation import longest_prompt
 from chainlift.runs.checkpoint import TrainerState
 from chainlift.seeding import stream
 from chainlift.settings import NOT_HASHED, Settings
+from chainlift.stages.policy.rounds import Rounds
 from chainlift.stages.stage import Place
 from chainlift.stages.trl.stage import TrlStage
 from chainlift.stages.trl.work import NumTokens, Work
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from chainlift.stages.trl.context import TextContext
     from chainlift.stages.trl.lengths import Lengths
     from chainlift.stages.trl.memory_plan import MemoryPlan, Phase
+    from chainlift.stages.trl.recorder import Recorder
     from chainlift.stages.trl.timing import TextStopwatch
 
 OF_CHAINS = ("chain", "steps")
@@ -36,7 +38,7 @@ OF_CHAINS = ("chain", "steps")
 Algorithm = Literal["star", "rloo", "grpo", "dr_grpo", "dapo"]
 
 
-class TextReinforcementLearning(TrlStage):
+class TextReinforcementLearning(TrlStage, Rounds):
     """Rounds of sampling, grading and updating a language model."""
 
     title: str = Field(default="reinforcement learning", json_schema_extra=NOT_HASHED)
@@ -45,33 +47,16 @@ class TextReinforcementLearning(TrlStage):
     kind: str = "trl_rl"
     algorithm: Algorithm = "grpo"
     """grpo, dr_grpo, dapo (without dynamic sampling) and rloo are TRL's; star samples, keeps what is right, fits it."""
-    reward: str = "end_to_end"
-    """One of learning/reward.py, or one's own: `module:name`. `end_to_end`: 1 for a finished response with the right
-    answer; a verdict on text tells of no steps."""
     prompts: int = Field(default=16, ge=1)
     """P: problems of a round."""
-    group_size: int = Field(default=8, ge=1)
-    """G: samples of a problem; at least 2 but for star."""
     steps: int = Field(default=60, ge=1)
     """Optimizer updates in all."""
     steps_per_round: int = Field(default=8, ge=1)
     """star: updates of a round, on what it kept; the others make one update of each round."""
-    restart: bool = False
-    """star: begin every round's fit from the model that RL began with, as Zelikman et al. do, instead of going on."""
-    temperature: float = Field(default=1.0, gt=0)
-    """Of sampling, and of scoring."""
-    kl: float = Field(default=0.0, ge=0)
-    """Coefficient of KL(policy || start model); star has none."""
     engine: Literal["transformers", "vllm"] = "transformers"
     """Who generates; vllm needs a GPU and the package vllm."""
     vllm_memory: float = Field(default=0.3, gt=0, lt=1)
     """Share of the GPU's memory that vllm takes for its copy of the weights and its cache."""
-
-    @field_validator("reward")
-    @classmethod
-    def _reward_is_known(cls, value: str, info: ValidationInfo) -> str:
-        REWARDS.find(value, info.context)
-        return value
 
     @model_validator(mode="after")
     def _fits(self) -> TextReinforcementLearning:
@@ -86,36 +71,13 @@ class TextReinforcementLearning(TrlStage):
         return self
 
     @property
-    def rollouts(self) -> int:
-        """Samples of a round."""
-        return self.prompts * self.group_size
-
-    @property
     def steps_a_round(self) -> int:
         """Updates from one round's samples."""
         return self.steps_per_round if self.algorithm == "star" else 1
 
-    @property
-    def num_rounds(self) -> int:
-        """Rounds of sampling."""
-        return -(-self.steps // self.steps_a_round)
-
-    @property
-    def total_steps(self) -> int | None:
-        """Updates of the stage."""
-        return self.steps
-
-    def can_stop(self, step: int) -> bool:
-        """At the end of a round."""
-        return step % self.steps_a_round == 0 or step == self.steps
-
     def counts(self, state: TrainerState) -> dict[str, Any]:
         """Updates done, and responses sampled."""
         return {"algorithm": self.algorithm, "steps": state.step, "rollouts": state.sequences}
-
-    def prompts_drawn(self, state: TrainerState) -> int:
-        """One for each group of samples."""
-        return state.sequences // self.group_size
 
     def check(self, recipe: Recipe, task: Task | TextTask) -> None:
         """ValueError in one line if the recipe's task is not for this stage, or the reward does not work on text."""
@@ -162,7 +124,10 @@ class TextReinforcementLearning(TrlStage):
 
     def train(self, context: TextContext, place: Place) -> None:
         """The stage, from its newest checkpoint on."""
+        from chainlift.models.pretrained.loading import LanguageModel
         from chainlift.stages.trl import reward, star, training
+        from chainlift.stages.trl.preflight import preflight
+        from chainlift.stages.trl.recorder import Recorder
 
         if self.algorithm == "star":
             star.train(context, place, self)
@@ -173,7 +138,7 @@ class TextReinforcementLearning(TrlStage):
             return
         model, tokenizer = context.start(place)
         context.check_rounding(model, self.lr, f"{place.name}.lr")
-        recorder = training.Recorder(
+        recorder = Recorder(
             context,
             place,
             state,
@@ -186,19 +151,10 @@ class TextReinforcementLearning(TrlStage):
         )
         with context.reporter.stage(place.title, state.step, self.steps):
             if begun is None:
-                _preflight(context, place, self, model, tokenizer, state)
-            trainer = _trainer(context, place, self, model, tokenizer, recorder)
+                preflight(context, state, LanguageModel(model.to(context.device), tokenizer), self)
+            trainer = _trainer(context, place, self, model, recorder)
             training.run(trainer, recorder, begun, self.steps)
             training.finish(context, place, recorder, trainer)
-
-
-def _preflight(
-    context: TextContext, place: Place, stage: TextReinforcementLearning, model: Any, tokenizer: Any, state: Any
-) -> None:
-    from chainlift.models.pretrained.loading import LanguageModel
-    from chainlift.stages.trl.preflight import preflight
-
-    preflight(context, state, LanguageModel(model.to(context.device), tokenizer), stage)
 
 
 def problems_of_round(problems: Sequence[Problem], count: int, *, seed: int, stage: str, number: int) -> list[Problem]:
@@ -213,12 +169,7 @@ def problems_of_round(problems: Sequence[Problem], count: int, *, seed: int, sta
 
 
 def _trainer(
-    context: TextContext,
-    place: Place,
-    stage: TextReinforcementLearning,
-    model: Any,
-    tokenizer: Any,
-    recorder: Any,
+    context: TextContext, place: Place, stage: TextReinforcementLearning, model: Any, recorder: Recorder
 ) -> Any:
     """GRPOTrainer or RLOOTrainer, one update for each round of samples."""
     from datasets import Dataset
@@ -236,21 +187,18 @@ def _trainer(
         for problem in problems_of_round(task.problems[0], stage.prompts, seed=seed, stage=place.name, number=number)
     ]
     rows = [{"prompt": task.prompt(problem), "answer": problem.answer} for problem in chosen]
-    longest = longest_prompt([row["prompt"] for row in rows], tokenizer)
+    longest = longest_prompt([row["prompt"] for row in rows], recorder.tokenizer)
     kind: Any = RLOOTrainer if stage.algorithm == "rloo" else GRPOTrainer
     config: Any = RLOOConfig if stage.algorithm == "rloo" else GRPOConfig
-    training.seed_adapters(context, place)
     trainer = trainers.made(
         kind,
         recorder.current_state,
         place.stays,
         model=model,
-        reward_funcs=[reward.Reward(context, stage, tokenizer.eos_token_id)],
+        reward_funcs=[reward.Reward(context, stage, recorder.tokenizer.eos_token_id)],
         args=config(**arguments(context, place, stage, longest)),
         train_dataset=Dataset.from_list(rows),
-        processing_class=tokenizer,
-        peft_config=training.lora(context),
-        callbacks=[recorder],
+        **training.shared_parts(context, place, recorder),
     )
     trainer.sampled_tokens = longest + task.settings.max_tokens
     trainer.sampling_gib = context.settings.sampling_gib

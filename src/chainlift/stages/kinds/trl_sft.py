@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field, model_validator
 
-from chainlift import distributed
 from chainlift.measure.evaluate import EvaluateSettings
 from chainlift.models.pretrained.family import PretrainedSettings
 from chainlift.models.pretrained.generation import num_tokens
-from chainlift.runs import checkpoint
 from chainlift.settings import NOT_HASHED
+from chainlift.stages.length import Length
 from chainlift.stages.stage import Place
 from chainlift.stages.trl.stage import TrlStage
 from chainlift.stages.trl.work import NumTokens, Work
@@ -30,16 +29,16 @@ if TYPE_CHECKING:
     from chainlift.stages.trl.context import TextContext
     from chainlift.stages.trl.lengths import Lengths
     from chainlift.stages.trl.memory_plan import MemoryPlan, Phase
+    from chainlift.stages.trl.recorder import Recorder
     from chainlift.stages.trl.timing import TextStopwatch
 
-STEPS = 500
-"""Updates of a stage that says nothing else."""
 TOKENIZED = 4096  # problems at once
 
 
-class SupervisedFinetuning(TrlStage):
+class SupervisedFinetuning(TrlStage, Length):
     """Next-token prediction on worked solutions and bare answers, the loss on completions only."""
 
+    STEPS: ClassVar = 500
     IGNORES: ClassVar = {
         "task": frozenset({"grader", "max_tokens"}),
         "model": frozenset({"sampling_rows", "sampling_gib"}),
@@ -49,40 +48,19 @@ class SupervisedFinetuning(TrlStage):
     unit: str = Field(default="demonstrations", json_schema_extra=NOT_HASHED)
 
     kind: str = "trl_sft"
-    steps: int | None = Field(default=None, ge=1)
-    """Number of updates; null: STEPS, or as many as match_tokens needs."""
     batch_size: int = Field(default=64, ge=1)
     """Demonstrations an update, over all devices."""
     max_length: int = Field(default=512, ge=8)
     """Tokens of prompt and completion; longer demonstrations are left out, and the run says how many."""
     redraw: bool = False
     """Whether a problem's form is drawn anew in every epoch, instead of once for all of them."""
-    match_tokens: str | None = None
-    """Go on until as many tokens are processed as this earlier stage processed: the baseline of that stage. What such a
-    stage does not set is as in the stage that it starts from."""
-    token_ratio: float = Field(default=1.0, gt=0)
-    """Times these tokens."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _has_a_length(cls, settings: Any) -> Any:
-        if isinstance(settings, dict) and settings.get("steps") is None and settings.get("match_tokens") is None:
-            return settings | {"steps": STEPS}
-        return settings
 
     @model_validator(mode="after")
     def _fits(self) -> SupervisedFinetuning:
-        if self.steps is not None and self.match_tokens is not None:
-            raise ValueError("match_tokens decides how many steps there are; leave steps out")
         rows = min(self.micro_batch_size, self.batch_size)
         if self.batch_size % rows:
             raise ValueError(f"batch_size {self.batch_size} must be a multiple of micro_batch_size {rows}")
         return self
-
-    @property
-    def total_steps(self) -> int | None:
-        """Updates; None where another stage's tokens decide."""
-        return None if self.match_tokens is not None else self.steps
 
     def check(self, recipe: Recipe, task: Task | TextTask) -> None:
         """ValueError in one line if the recipe's task or model is not for this stage."""
@@ -117,6 +95,7 @@ class SupervisedFinetuning(TrlStage):
     def train(self, context: TextContext, place: Place) -> None:
         """The stage, from its newest checkpoint on."""
         from chainlift.stages.trl import training
+        from chainlift.stages.trl.recorder import Recorder
 
         training.arguments(context, place, batch_size=self.batch_size, steps=1)  # refuses what does not divide
         state, begun = training.begin(context, place)
@@ -126,7 +105,7 @@ class SupervisedFinetuning(TrlStage):
         context.check_rounding(model, self.lr, f"{place.name}.lr")
         rows = _rows(context, place, self, tokenizer)
         steps = len(rows) // self.batch_size
-        recorder = training.Recorder(
+        recorder = Recorder(
             context,
             place,
             state,
@@ -137,7 +116,7 @@ class SupervisedFinetuning(TrlStage):
             counts_anew=True,
         )
         with context.reporter.stage(place.title, state.step, steps):
-            trainer = _trainer(context, place, self, model, tokenizer, rows, recorder)
+            trainer = _trainer(context, place, self, model, rows, recorder)
             training.run(trainer, recorder, begun, steps)
             training.finish(context, place, recorder, trainer)
 
@@ -148,7 +127,7 @@ def _rows(context: TextContext, place: Place, stage: SupervisedFinetuning, token
     Those that are longer than `max_length` are left out, and the run says how many.
     """
     task, problems, size = context.task, context.task.problems[0], stage.batch_size
-    counts, needed = _token_counts(task, problems, tokenizer), _needed_tokens(context, stage)
+    counts, needed = _token_counts(task, problems, tokenizer), stage.needed_tokens(context.folder.checkpoints)
     rows: list[Row] = []
     tokens = left_out = fruitless = 0
     shuffled = _shuffled(len(problems), seed=context.recipe.seed, stage=place.name, redraw=stage.redraw)
@@ -188,14 +167,6 @@ def _shuffled(size: int, *, seed: int, stage: str, redraw: bool) -> Iterator[tup
             yield index, uniforms[index]
 
 
-def _needed_tokens(context: TextContext, stage: SupervisedFinetuning) -> float | None:
-    """Prompt and output tokens that the stage processes at least; None where its number of steps is known."""
-    if stage.match_tokens is None:
-        return None
-    checkpoints, other = context.folder.checkpoints, stage.match_tokens
-    return distributed.run_on_rank0(lambda: checkpoint.end(checkpoints, other)).tokens * stage.token_ratio
-
-
 def _token_counts(task: TextTask, problems: Sequence[Problem], tokenizer: Any) -> list[tuple[int, int]]:
     """(tokens of the short form, of the long form) of each problem, with its prompt and the end of sequence."""
     counts: list[list[int]] = []
@@ -211,13 +182,7 @@ def _token_counts(task: TextTask, problems: Sequence[Problem], tokenizer: Any) -
 
 
 def _trainer(
-    context: TextContext,
-    place: Place,
-    stage: SupervisedFinetuning,
-    model: Any,
-    tokenizer: Any,
-    rows: list[Row],
-    recorder: Any,
+    context: TextContext, place: Place, stage: SupervisedFinetuning, model: Any, rows: list[Row], recorder: Recorder
 ) -> Any:
     """SFTTrainer over rows in their order, the loss on completions only."""
     from datasets import Dataset
@@ -228,7 +193,6 @@ def _trainer(
 
     steps = len(rows) // stage.batch_size
     arguments = training.arguments(context, place, batch_size=stage.batch_size, steps=steps)
-    training.seed_adapters(context, place)
     return trainers.made(
         SFTTrainer,
         recorder.current_state,
@@ -236,7 +200,5 @@ def _trainer(
         model=model,
         args=SFTConfig(**arguments, **pinned.SFT),
         train_dataset=Dataset.from_list([{key: row[key] for key in ("prompt", "completion")} for row in rows]),
-        processing_class=tokenizer,
-        peft_config=training.lora(context),
-        callbacks=[recorder],
+        **training.shared_parts(context, place, recorder),
     )

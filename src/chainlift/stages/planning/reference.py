@@ -1,9 +1,9 @@
 """The reference that a run's RL is drawn against: STaR's p_n by rounds, or an algorithm's mean-field curve by updates.
 
-It is computed once, when the run ends, and drawn from its summary. It starts where theory says that next-token prediction ends, not
-where this run ended, and knows nothing of what RL measured. Its
-horizontal scale for policy gradients is a convention (theory/mean_field.py): REFERENCE_STEP log-odds an update at the
-recipe's peak learning rate, less in proportion where the schedule has less.
+It is computed once, when the run ends, and drawn from its summary. It starts where theory says that next-token
+prediction ends, not where this run ended, and uses nothing that RL measured. The horizontal scale of policy gradients
+is a convention (theory/mean_field.py): REFERENCE_STEP log-odds an update at the recipe's peak learning rate, less in
+proportion where the schedule has less.
 """
 
 from __future__ import annotations

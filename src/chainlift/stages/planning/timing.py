@@ -13,6 +13,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -23,7 +24,7 @@ from chainlift.learning.optimizer import apply_gradients, make_optimizer
 from chainlift.learning.policy_update import PolicyBatch, accumulate_gradient
 from chainlift.learning.rollout import Rollout
 from chainlift.measure.evaluate import ROWS_AT_ONCE
-from chainlift.models import families, savings
+from chainlift.models import families
 from chainlift.models.model import Model
 from chainlift.models.protocol import split_prompts
 from chainlift.runs import environment
@@ -141,9 +142,13 @@ class Stopwatch:
             max_length=self.task.long_length + 1,
             counted=torch.ones_like(advantages, dtype=torch.bool),
         )
-        batch = PolicyBatch(rollout, advantages, weights, on_policy=True, start_logp=None)
-        with savings.without("equal samples"):  # here all are equal, in a run they need not be
-            accumulate_gradient(self._model, batch, stage.objective, temperature=stage.temperature, kl=0.0)
+        # A group's gold responses are equal, and would be scored once; those of a run need not be.
+        random = torch.randint(
+            self.task.vocabulary.size, rollout.responses.shape, generator=stream(0, "cost/responses")
+        )
+        rollout = replace(rollout, responses=random.to(rollout.responses))
+        batch = PolicyBatch(rollout, advantages, weights, on_policy=True)
+        accumulate_gradient(self._model, batch, stage.objective, temperature=stage.temperature)
         self._model.zero_grad(set_to_none=True)
 
 

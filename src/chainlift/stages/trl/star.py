@@ -11,7 +11,6 @@ import functools
 import math
 import os
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,9 +24,8 @@ from chainlift.models.pretrained.generation import num_tokens
 from chainlift.models.pretrained.loading import LanguageModel
 from chainlift.runs import checkpoint, durable
 from chainlift.runs.checkpoint import TrainerState
-from chainlift.seeding import derive, stream
 from chainlift.stages.stage import Place
-from chainlift.stages.trl import pinned, training
+from chainlift.stages.trl import star_fit, training
 from chainlift.stages.trl.context import TextContext
 from chainlift.stages.trl.preflight import preflight
 
@@ -41,7 +39,7 @@ def train(context: TextContext, place: Place, stage: TextReinforcementLearning) 
     ValueError where weights are divided between processes, which keep a round's model whole here.
     """
     _needs_whole_weights(place.name)
-    _place_of_fit(place, stage)
+    star_fit.place_of_fit(place, stage)
     state, begun = training.begin(context, place)
     if state.finished:
         return
@@ -63,7 +61,7 @@ def train(context: TextContext, place: Place, stage: TextReinforcementLearning) 
                 del model
                 training.free()
                 model, tokenizer = _model_at(context, place, None)
-            model, logs = _updates(context, place, stage, model, tokenizer, kept, state)
+            model, logs = star_fit.updates(context, place, stage, model, tokenizer, kept, state)
             state.round += 1
             state.sequences += len(responses)
             state.tokens += _num_tokens(context, responses, tokenizer)
@@ -144,104 +142,10 @@ def sample_round(
     )
 
 
-def _updates(
-    context: TextContext,
-    place: Place,
-    stage: TextReinforcementLearning,
-    model: Any,
-    tokenizer: Any,
-    kept: list[GradedResponse],
-    state: TrainerState,
-) -> tuple[Any, list[dict[str, float]]]:
-    """(the model, what was logged of each update) after a round's fit on what was kept."""
-    updates = min(stage.steps_per_round, stage.steps - state.step)
-    if not kept:
-        return model, [{"loss": 0.0, "grad_norm": 0.0, "lr": 0.0, "num_tokens": 0.0} for _ in range(updates)]
-    logs = _fit(context, place, stage, model, tokenizer, kept, updates, state.round + 1)
-    training.free()  # the round's optimizer
-    context.stop_if_asked()  # a fit that was ended early is done again
-    return model, logs
-
-
-def _fit(
-    context: TextContext,
-    place: Place,
-    stage: TextReinforcementLearning,
-    model: Any,
-    tokenizer: Any,
-    kept: list[GradedResponse],
-    updates: int,
-    number: int,
-) -> list[dict[str, float]]:
-    """What was logged of each update; an update takes its part of a round's size from shuffles of what was kept."""
-    from datasets import Dataset
-    from transformers import PrinterCallback
-    from trl.trainer.sft_config import SFTConfig
-    from trl.trainer.sft_trainer import SFTTrainer
-
-    seed, batch_size = context.recipe.seed, _batch_size(stage)
-    rows: list[GradedResponse] = []
-    epoch = 0
-    while len(rows) < updates * batch_size:
-        draws = stream(seed, f"llm/{place.name}/shuffle", number, epoch)
-        rows += [kept[i] for i in torch.randperm(len(kept), generator=draws).tolist()]
-        epoch += 1
-    demonstrations = [_demonstration(context, graded) for graded in rows[: updates * batch_size]]
-    arguments = training.arguments(context, _place_of_fit(place, stage), batch_size=batch_size, steps=updates)
-    arguments |= {"save_strategy": "no", "seed": derive(seed, f"llm/{place.name}/fit", number) % 2**31}
-    trainer = SFTTrainer(
-        model=model,
-        args=SFTConfig(**arguments, **pinned.SFT),
-        train_dataset=Dataset.from_list(demonstrations),
-        processing_class=tokenizer,
-        callbacks=[training.Stopper(context)],
-    )
-    trainer.remove_callback(PrinterCallback)
-    trainer.train()
-    logged = [row for row in trainer.state.log_history if "grad_norm" in row]
-    for number, row in enumerate(logged, start=1):
-        training.check_finite(row, number)
-    tokens = [0, *(row["num_tokens"] for row in logged)]  # the trainer's sum so far
-    return [
-        {"loss": row["loss"], "grad_norm": row["grad_norm"], "lr": row["learning_rate"], "num_tokens": now - before}
-        for row, before, now in zip(logged, tokens, tokens[1:], strict=False)
-    ]
-
-
 def _num_tokens(context: TextContext, responses: list[GradedResponse], tokenizer: Any) -> int:
     """Prompt and output tokens of a round's samples, ends of sequence among them."""
     of_prompts = num_tokens([context.task.prompt(graded.problem) for graded in responses], tokenizer)
     return sum(of_prompts) + sum(graded.response.length + graded.is_finished for graded in responses)
-
-
-def _demonstration(context: TextContext, graded: GradedResponse) -> dict[str, Any]:
-    """A kept sample as a demonstration."""
-    asked, text = context.task.prompt(graded.problem), graded.response.text
-    return {
-        "prompt": asked,
-        "completion": text if isinstance(asked, str) else [{"role": "assistant", "content": text.strip()}],
-    }
-
-
-def _batch_size(stage: TextReinforcementLearning) -> int:
-    """Demonstrations of an update: its part of a round's size."""
-    return max(stage.rollouts // stage.steps_per_round, 1)
-
-
-def _place_of_fit(place: Place, stage: TextReinforcementLearning) -> Place:
-    """The stage with a micro-batch that divides each process's part of an update; ValueError if it has none."""
-    size, count = _batch_size(stage), distributed.world_size()
-    if size % count:
-        raise ValueError(
-            f"{place.name}.steps_per_round: an update of {size} samples is not divided by {count} processes"
-        )
-    rows = _divisor(size // count, stage.micro_batch_size)
-    return replace(place, stage=stage.model_copy(update={"micro_batch_size": rows}))
-
-
-def _divisor(size: int, most: int) -> int:
-    """The largest number up to `most` that divides `size`."""
-    return next(number for number in range(min(size, most), 0, -1) if size % number == 0)
 
 
 def _keep_round(context: TextContext, place: Place, state: TrainerState, model: Any, tokenizer: Any) -> None:

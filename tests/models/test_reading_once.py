@@ -1,10 +1,10 @@
-"""Each saving of the transformer switched off gives equal logits and gradients."""
+"""Reading sequences with the first block looked up, and the last one at their last positions alone, changes nothing."""
 
 import pytest
 import torch
 from torch import Tensor
 
-from chainlift.models import savings
+from chainlift.models.transformer import transformer
 from chainlift.models.transformer.blocks import ModelSettings
 from chainlift.models.transformer.transformer import Transformer, positions_from
 from chainlift.seeding import stream
@@ -21,8 +21,8 @@ def make(family: str, layers: int) -> Transformer:
     return model
 
 
-def logits_and_gradients(model: Transformer, sequences: Tensor) -> list[Tensor]:
-    logits = model.read(sequences, START)
+def gradients(model: Transformer, logits: Tensor) -> list[Tensor]:
+    """The logits (B, LENGTH - START, V), and the parameters' gradients of a fixed combination of them."""
     assert logits.shape == (ROWS, LENGTH - START, VOCABULARY)
     model.zero_grad()
     (logits * torch.empty_like(logits).normal_(generator=stream(0, "weights"))).sum().backward()
@@ -35,17 +35,20 @@ def logits_and_gradients(model: Transformer, sequences: Tensor) -> list[Tensor]:
 
 @pytest.mark.parametrize("family", ["gpt2", "mistral"])
 @pytest.mark.parametrize("layers", [1, 3])
-@pytest.mark.parametrize("off", [("lookup",), ("suffix only",), ("lookup", "suffix only")])
-def test_reading_sequences_without_a_saving_is_equal(family: str, layers: int, off: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(("looked_up", "last_only"), [(True, False), (False, True), (False, False)])
+def test_reading_sequences_is_equal_to_reading_all_of_them(
+    family: str, layers: int, looked_up: bool, last_only: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model = make(family, layers)
     sequences = torch.randint(VOCABULARY, (ROWS, LENGTH), generator=stream(0, "tokens"))
-    usual = logits_and_gradients(model, sequences)
-    projected = model.embed(sequences, positions_from(0, sequences)).projected
-    assert projected is not None, "the test needs a batch for which looking up pays"
-    with savings.without(*off):
-        other = logits_and_gradients(model, sequences)
-        assert ("lookup" in off) == (model.embed(sequences, positions_from(0, sequences)).projected is None)
-    for one, two in zip(usual, other, strict=True):
+    assert model.embed(sequences, positions_from(0, sequences)).projected is not None, "looking up must pay here"
+    usual = gradients(model, model.read(sequences, START))
+    if not looked_up:
+        monkeypatch.setattr(transformer, "LOOKUP_FROM", 10**9)
+        assert model.embed(sequences, positions_from(0, sequences)).projected is None
+    whole = model.prefill(sequences[:, :0])
+    plain = model.read(sequences, START) if last_only else model.logits(whole, sequences)[:, START:]
+    for one, two in zip(usual, gradients(model, plain), strict=True):
         torch.testing.assert_close(one, two, atol=2e-5, rtol=1e-4)
 
 
@@ -56,21 +59,3 @@ def test_a_small_batch_is_not_looked_up_and_reads_the_same(family: str) -> None:
     single = sequences[:1, :3]
     assert model.embed(single, positions_from(0, single)).projected is None
     torch.testing.assert_close(model.read(single, 1)[0], model.read(sequences[:, :3], 1)[0], atol=1e-5, rtol=1e-5)
-
-
-def test_names_are_checked_and_what_is_off_comes_back() -> None:
-    with pytest.raises(ValueError, match="'speed' is no saving; known: suffix only, buckets"), savings.without("speed"):
-        pass
-    with savings.without("drafts"):
-        with savings.without("lookup"):
-            assert not savings.on("drafts")
-            assert not savings.on("lookup")
-        assert savings.on("lookup")
-    with pytest.raises(ValueError, match="'speed' is no saving"), savings.using("speed"):
-        pass
-    with savings.using("cuda graphs"):
-        assert savings.on("cuda graphs")
-        with savings.without(*savings.SAVINGS):
-            assert not any(savings.on(name) for name in savings.SAVINGS)
-        assert savings.on("cuda graphs")
-    assert {name for name in savings.SAVINGS if not savings.on(name)} == set(savings.UNPROVEN)
