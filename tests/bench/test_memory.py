@@ -39,6 +39,7 @@ def test_a_gpus_memory_is_what_torch_has_allocated(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.slow
+@pytest.mark.smoke
 def test_a_batch_read_at_once_takes_more_memory(small: Recipe, tmp_path: Path) -> None:
     """A large batch without micro-batches against with them, in processes of their own."""
     recipe = recipes.override(small, ["pretrain.batch_size=8192", "model.width=64"])

@@ -67,6 +67,7 @@ def test_a_policy_gradient_follows_the_schedule_at_the_stated_step() -> None:
     assert share.sequences == [0, 64, 128, 192, 256, 320, 384]
     assert not share.by_round
     assert "0.1 log-odds" in share.name
+    assert found["sampled", "accuracy"].values == expected.accuracy
     assert found["greedy", "accuracy"].values == expected.greedy_accuracy
 
 

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from chainlift.tasks import mixture
 from chainlift.tasks import registry as tasks
 from chainlift.tasks.base import Demonstrations
 from chainlift.tasks.mixture import MixtureBatch
+from tests.forked import Forked
 from tests.stages.together import run_all
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
@@ -143,6 +144,7 @@ def test_two_processes_learn_what_one_learns(recipe: Path, tmp_path: Path) -> No
 
 
 @pytest.mark.slow
+@pytest.mark.smoke
 def test_shares_may_be_uneven_and_empty(recipe: Path, tmp_path: Path) -> None:
     variants = [f"{SHORT}|{variant}" for variant in UNEVEN.values()]
     run_all(recipe, tmp_path / "one", variants)
@@ -168,23 +170,17 @@ def port() -> int:
         return found.getsockname()[1]
 
 
-def start(count: int, recipe: Path, out: Path, *options: str) -> list[subprocess.Popen[str]]:
+def start(count: int, recipe: Path, out: Path, *options: str) -> list[Forked]:
     """A run on `count` processes, told of each other as torchrun does, without torchrun between them and the test."""
     shared = ENVIRONMENT | {"WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count)}
     shared |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port())}
     return [
-        subprocess.Popen(
-            [sys.executable, "-m", "chainlift", "run", recipe, "--out", out, *options],
-            env=shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        Forked("run", recipe, "--out", out, *options, env=shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)})
         for rank in range(count)
     ]
 
 
-def wait_for(out: Path, stage: str, step: int, running: list[subprocess.Popen[str]]) -> None:
+def wait_for(out: Path, stage: str, step: int, running: Sequence[Forked | subprocess.Popen[str]]) -> None:
     """Until some metrics.jsonl shows update `step` of the stage."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:

@@ -1,7 +1,7 @@
 """Every kind of stage by its name: the shipped ones, those of installed packages, and any `package.module:Class`.
 
-A shipped kind is the class in `chainlift.stages.<name>` whose `kind` is `<name>`: a new one is its own file, and no
-other lists it.
+A shipped kind is the class whose `kind` is `<name>` in the file `<name>.py` beside this one, or in the folder `policy`:
+a new one is its own file, and no other lists it.
 """
 
 from __future__ import annotations
@@ -17,10 +17,12 @@ from chainlift.registry import Registry
 from chainlift.stages.stage import Stage
 
 HERE = __name__.rpartition(".")[0]
+ROOMS = (HERE, f"{HERE}.policy")
+"""Packages whose files may be kinds."""
 
 
 class KindRegistry(Registry[type[Stage]]):
-    """The kinds by name; those that ship are found in the files beside this one."""
+    """The kinds by name; those that ship are found in the files of ROOMS."""
 
     def register(self, name: str, piece: Any, *, shipped: bool = False) -> None:
         """Make a kind known under `name`; ValueError if it is none, or if the name is that of a shipped one."""
@@ -62,9 +64,10 @@ def find(name: Any, trust: Trust | None = None) -> type[Stage]:
 
 
 @functools.cache
-def _modules() -> frozenset[str]:
-    """The names of the modules beside this one."""
-    return frozenset(module.name for module in pkgutil.iter_modules(importlib.import_module(HERE).__path__))
+def _modules() -> dict[str, str]:
+    """The full names of the modules in ROOMS by their short ones."""
+    paths = {room: importlib.import_module(room).__path__ for room in ROOMS}
+    return {module.name: f"{room}.{module.name}" for room in ROOMS for module in pkgutil.iter_modules(paths[room])}
 
 
 @functools.cache
@@ -72,7 +75,7 @@ def _shipped(name: str) -> type[Stage] | None:
     """The kind that the module of this name defines, if there is such a module and it does."""
     if name not in _modules():
         return None
-    module = importlib.import_module(f"{HERE}.{name}")
+    module = importlib.import_module(_modules()[name])
     for found in vars(module).values():
         is_own = isinstance(found, type) and issubclass(found, Stage) and found.__module__ == module.__name__
         if is_own and found.model_fields["kind"].default == name:
