@@ -44,11 +44,14 @@ def _threads_as_at_the_start() -> None:
 
 
 def chainlift(
-    *arguments: str | Path, timeout: float = 120, cwd: Path | None = None
+    *arguments: str | Path, timeout: float = 120, cwd: Path | None = None, draws: bool = False
 ) -> subprocess.CompletedProcess[str]:
-    """The command, run to its end in the folder `cwd`, in a process of its own (fork_server.py)."""
+    """The command, run to its end in the folder `cwd`, in a process of its own (fork_server.py).
+
+    draws: figures, too (drawing.py).
+    """
     environment = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-    return SERVER.run([*map(str, arguments)], cwd=cwd, env=environment, timeout=timeout)
+    return SERVER.run([*map(str, arguments)], cwd=cwd, env=environment, timeout=timeout, draws=draws)
 
 
 @pytest.fixture
@@ -64,7 +67,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("finished")
     file = folder / "small.yaml"
     file.write_text(SMALL, encoding="utf-8")
-    done = chainlift("run", file, "--out", folder / "runs", "--json")
+    done = chainlift("run", file, "--out", folder / "runs", "--json", draws=True)
     assert done.returncode == 0, done.stderr
     return folder / "runs" / json.loads(done.stdout.splitlines()[-1])["run_id"]
 

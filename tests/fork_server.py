@@ -15,6 +15,8 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+from tests.drawing import drawing
+
 PRELOADED = (
     "chainlift.cli", "chainlift.api", "chainlift.claims.registry", "chainlift.report.pages.last_page",
     "chainlift.report.over_seeds", "chainlift.report.pages.results_page", "chainlift.report.terminal.reporter",
@@ -29,9 +31,12 @@ class ForkServer:
         self.process: subprocess.Popen[str] | None = None
 
     def run(
-        self, arguments: list[str], *, cwd: Path | None, env: dict[str, str], timeout: float
+        self, arguments: list[str], *, cwd: Path | None, env: dict[str, str], timeout: float, draws: bool
     ) -> subprocess.CompletedProcess[str]:
-        """How `chainlift ARGUMENTS` ended; subprocess.TimeoutExpired if it did not in time."""
+        """How `chainlift ARGUMENTS` ended; subprocess.TimeoutExpired if it did not in time.
+
+        draws: figures, too (drawing.py).
+        """
         if self.process is None or self.process.poll() is not None:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "tests.fork_server"],
@@ -47,7 +52,7 @@ class ForkServer:
         with tempfile.TemporaryDirectory() as folder:
             files = [str(Path(folder) / name) for name in ("stdout", "stderr")]
             request = {"arguments": arguments, "cwd": str(cwd or Path.cwd()), "env": env, "files": files}
-            print(json.dumps(request | {"timeout": timeout}), file=server.stdin, flush=True)
+            print(json.dumps(request | {"timeout": timeout, "draws": draws}), file=server.stdin, flush=True)
             status = json.loads(server.stdout.readline())
             out, err = (Path(file).read_text(encoding="utf-8") for file in files)
         if status is None:
@@ -94,7 +99,8 @@ def _carry_out(request: dict[str, Any]) -> None:
         sys.modules["__main__"].__package__ = None  # from which usage lines tell how the command was begun
         from chainlift import cli
 
-        cli.main()
+        with drawing(request["draws"]):
+            cli.main()
         status = 0
     except SystemExit as end:
         status = end.code if isinstance(end.code, int) else int(end.code is not None)

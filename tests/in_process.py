@@ -8,6 +8,7 @@ from typing import NamedTuple
 from unittest import mock
 
 from chainlift import cli
+from tests.drawing import drawing
 
 
 class Ended(NamedTuple):
@@ -18,13 +19,14 @@ class Ended(NamedTuple):
     err: str
 
 
-def command(*arguments: str | Path) -> Ended:
-    """Run `chainlift ARGUMENTS` in this process."""
+def command(*arguments: str | Path, draws: bool = False) -> Ended:
+    """Run `chainlift ARGUMENTS` in this process; draws: figures, too (drawing.py)."""
     out, err = io.StringIO(), io.StringIO()
     with (
         mock.patch.object(sys, "argv", ["chainlift", *map(str, arguments)]),
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),
+        drawing(draws),
     ):
         try:
             cli.main()

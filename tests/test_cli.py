@@ -62,6 +62,7 @@ def test_a_dry_run_writes_nothing(recipe: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.smoke
 def test_several_seeds_in_turn(recipe: Path, tmp_path: Path) -> None:
     done = chainlift(
         "run",

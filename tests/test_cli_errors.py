@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from chainlift import cli
 from tests.conftest import COMMAND, chainlift
+from tests.in_process import command
 
 BAD_RECIPES = {
     "pretrain.stepz=3": "pretrain.stepz: unknown key, did you mean 'steps'?",
@@ -156,3 +158,11 @@ def test_a_disk_that_refuses_is_one_line_and_the_same_command_goes_on(recipe: Pa
     line = done.stderr.splitlines()[-1]
     assert "safetensors: File too large; make room, then the same command goes on" in line
     assert chainlift("run", *chosen).returncode == 0
+
+
+def test_ctrl_c_between_steps_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    def app(**options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "app", app)
+    assert command("recipes") == (130, "", "interrupted; the same command goes on from the last checkpoint\n")

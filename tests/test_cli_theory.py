@@ -1,7 +1,6 @@
 """`chainlift theory` as users and scripts see it: fast, without torch, one line for bad input, a figure to look at."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,13 +8,16 @@ from pathlib import Path
 import pytest
 
 from chainlift.theory import closed_forms, star
+from tests.conftest import chainlift
 
-MAIN = "from chainlift.cli import main; main()"
+
+@pytest.fixture(autouse=True)
+def _wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "240")
 
 
-def theory(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", MAIN, "theory", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, env=os.environ | {"COLUMNS": "240"})
+def theory(*arguments: str | Path, draws: bool = False) -> subprocess.CompletedProcess[str]:
+    return chainlift("theory", *arguments, draws=draws)
 
 
 def told(*arguments: str) -> dict:
@@ -67,13 +69,17 @@ def test_the_table_for_people_tells_of_flips_and_of_none() -> None:
     assert "0.3333" in lines
     assert "stated convention" in lines
     assert "never" in theory("--p-cot", "0").stdout
+    rare = theory("--p-cot", ".01").stdout.splitlines()
+    rounds = {name: next(line for line in rare if name in line).split("│")[2] for name in ("to flip", "to 99 %")}
+    assert int(rounds["to flip"]) == star.star_rounds_to_flip(0.01, 2)
+    assert int(rounds["to 99 %"]) == star.star_rounds_to_share(0.01, 0.99, 2)
     assert "nothing is kept" in theory("--p-cot", "1", "--chain-accuracy", "0", "--reward", "chain").stdout
 
 
 @pytest.mark.parametrize(("ending", "first"), [("png", b"\x89PNG"), ("pdf", b"%PDF"), ("html", b"<!do")])
 def test_the_figure_is_drawn(ending: str, first: bytes, tmp_path: Path) -> None:
     file = tmp_path / f"theory.{ending}"
-    done = theory("--modulus", "17", "--plot", file)
+    done = theory("--modulus", "17", "--plot", file, draws=True)
     assert done.returncode == 0, done.stderr
     assert file.read_bytes()[:4] == first
     assert str(file) in done.stdout.splitlines()[-1]

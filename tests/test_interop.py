@@ -6,8 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 
+from chainlift.interop import dataset
+from chainlift.stages import recipe as recipes
+from chainlift.tasks.multiplication import Multiplication, MultiplicationSettings
 from tests.conftest import chainlift
 
 
@@ -77,6 +81,20 @@ def test_a_task_as_a_data_set(written: Path) -> None:
     )
 
 
+def test_test_prompts_are_those_that_training_never_draws() -> None:
+    data = dataset.of_recipe(recipes.load("multiplication-2"), 40, 30)
+    settings = MultiplicationSettings()
+    task = Multiplication(settings)
+
+    def is_held_out(prompt: Any) -> bool:
+        first, _, second = prompt.replace(" ", "").partition("*")
+        return bool(task.is_held_out(torch.tensor([[int(first[::-1]), int(second[::-1])]])))
+
+    held_out = {split: {is_held_out(prompt) for prompt, _ in pairs} for split, pairs in data.problems.items()}
+    assert held_out == {"train": {False}, "test": {True}}
+    assert [len(data.problems[split]) for split in ("train", "test")] == [40, 30]
+
+
 @pytest.mark.parametrize("template", ["plain", "chat"])
 def test_problems_as_a_data_set(template: str, tmp_path: Path) -> None:
     folder = tmp_path / "set"
@@ -141,6 +159,7 @@ def test_an_exported_model_has_a_card_with_what_was_measured(finished: Path, tmp
 
 
 @pytest.mark.slow
+@pytest.mark.smoke
 def test_a_small_model_goes_to_trl_and_back(finished: Path, written: Path, tmp_path: Path) -> None:
     from datasets import Dataset
     from transformers import AutoModelForCausalLM, AutoTokenizer

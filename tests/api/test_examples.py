@@ -30,6 +30,7 @@ def test_an_example_is_short_and_says_how_to_run_it(file: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.smoke
 def test_minimal_shows_the_lift_without_a_run_folder(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before, after = example("minimal")()
     assert before < 0.65

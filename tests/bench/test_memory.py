@@ -39,6 +39,7 @@ def test_a_gpus_memory_is_what_torch_has_allocated(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.slow
+@pytest.mark.smoke
 def test_a_batch_read_at_once_takes_more_memory(small: Recipe, tmp_path: Path) -> None:
     """A large batch in one piece against several, in processes of their own."""
     program = f"""

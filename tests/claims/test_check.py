@@ -9,7 +9,7 @@ import pytest
 
 from chainlift.claims import GO_ON, P_COT, RL_UPDATES, Axis, Check, Claim, Grid, P, Threshold, having, registry
 from chainlift.claims.check import findings
-from chainlift.claims.finished import Finished, cross
+from chainlift.claims.finished import Finished, by_seed, cross
 from chainlift.measure.finding import Finding
 from chainlift.report.claim_outcome import Outcome, Seconds, read
 from chainlift.report.figures.picture import Line, Lines, Map, Mark, Picture
@@ -178,3 +178,9 @@ def test_a_claim_lists_its_findings_row_by_row() -> None:
     assert [line.quantity for line in claim.check(runs())] == ["length", "long share", "long share"]
     assert claim.in_all
     assert claim.pictures(runs()) == []
+
+
+def test_values_of_a_setting_stand_in_the_order_of_seeds() -> None:
+    found = by_seed(runs(seeds=(2, 0, 1), shares=(0.5, 0.2)), lambda run: float(run.recipe.seed), P)
+    assert found == {0.2: (0.0, 1.0, 2.0), 0.5: (0.0, 1.0, 2.0)}
+    assert list(found) == [0.2, 0.5]

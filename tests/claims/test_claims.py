@@ -105,6 +105,7 @@ def test_a_shipped_claim_is_checked_whole_at_its_quick_size(tmp_path: Path) -> N
 
 
 @pytest.mark.slow
+@pytest.mark.smoke
 def test_a_claim_whose_runs_fail_claims_nothing(tmp_path: Path) -> None:
     def broken(seeds: Sequence[int], quick: bool = False) -> list[Recipe]:
         return cross(

@@ -21,7 +21,15 @@ OTHER_MACHINE = (
     "{case}: recorded on another machine ({recorded}; this one: {here}), so numbers are compared up to a relative "
     f"{RELATIVE:g} and responses are not; for a comparison of bits, record at the commit before your change"
 )
-NAMES = [pytest.param(name, marks=[pytest.mark.slow] if is_language(name) else []) for name in CASES]
+SMOKE = "language-star"
+"""The slow case that `make test` runs too."""
+NAMES = [
+    pytest.param(
+        name,
+        marks=[*([pytest.mark.slow] if is_language(name) else []), *([pytest.mark.smoke] if name == SMOKE else [])],
+    )
+    for name in CASES
+]
 
 
 @pytest.fixture(scope="module")

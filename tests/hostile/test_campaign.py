@@ -31,6 +31,7 @@ def test_corrupted_files_are_one_line_and_nothing_is_lost(finished: Path, tmp_pa
 
 
 @pytest.mark.slow
+@pytest.mark.smoke
 def test_fuzzed_lines_are_one_line(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     tally = Tally()

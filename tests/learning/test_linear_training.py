@@ -96,6 +96,7 @@ def test_degree_1_moves_the_threshold_to_one_half(p_cot: float, length: int) -> 
 
 
 @pytest.mark.slow
+@pytest.mark.smoke
 def test_without_long_demonstrations_nothing_is_learned() -> None:
     model, task = train(0.0)
     found = exact.expectations(model, task, exact.every_prompt(task))

@@ -54,6 +54,7 @@ def test_measure_is_fixed_by_seed_and_step_and_independent_of_chunks(
     assert usual == run()
     assert usual != run(seed=1)
     assert usual != run(step=1)
+    assert len({table["decision"]["go_on"] for table in (usual, run(seed=1), run(step=1))}) == 3, "of other prompts"
     monkeypatch.setattr("chainlift.measure.evaluate.ROWS_AT_ONCE", 32)
     assert run()["greedy"] == usual["greedy"]
 

@@ -44,6 +44,15 @@ def test_noisy_flips_give_the_even_chance_and_their_interval() -> None:
     assert high - low < 0.02
 
 
+def test_the_interval_is_between_quantiles_of_crossings_over_drawn_seeds() -> None:
+    generator = np.random.default_rng(3)
+    long = (generator.random((12, len(P))) < 1 / (1 + np.exp(-40 * (P - 0.33)))).astype(float)
+    drawn = np.random.default_rng(4).integers(12, size=(40, 12))
+    crossings = [flip_crossing(np.tile(P, 12), long[seeds].ravel()) for seeds in drawn]
+    found = flip_interval(P, long, np.random.default_rng(4), level=0.8, resamples=40)
+    assert found == pytest.approx(np.quantile(crossings, [0.1, 0.9]))
+
+
 def test_a_power_law_comes_back() -> None:
     x = np.array([10, 30, 100, 300])
     assert power_law(x, 7 * x**1.5) == pytest.approx(1.5)
@@ -58,6 +67,8 @@ def test_findings_are_judged_by_every_seed_or_by_the_mean() -> None:
     assert Finding("share", "p .1", (0.07, 0.13), predicted=0.1, tolerance=0.02, check="mean").holds
     assert Finding("share", "", (0.07, 0.12), predicted=0.1, check="interval").holds
     assert Finding("share", "", (0.07, 0.071), predicted=0.1, check="interval").holds is False
+    assert Finding("share", "", (0.1, 0.12), predicted=0.1, check="at_least").holds
+    assert Finding("share", "", (0.07, 0.12), predicted=0.1, check="at_least").holds is False
     assert Finding("rounds", "", (math.inf, 3.0), predicted=3, tolerance=0).holds is False
     assert Finding("share", "", (0.1, math.nan), predicted=0.1, tolerance=1).holds is False
     factors = Finding("count", "", (10.0, 1000.0), geometric=True)

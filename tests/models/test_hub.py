@@ -40,6 +40,14 @@ def test_transformers_gives_the_same_logits(family: str, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("family", FAMILIES)
+def test_the_configuration_names_the_end_of_sequence(family: str, tmp_path: Path) -> None:
+    model, task = make(family)
+    model_folder.save(model, task, tmp_path)
+    configuration = json.loads((tmp_path / "config.json").read_text(encoding="utf-8"))
+    assert {configuration[f"{name}_token_id"] for name in ("bos", "eos", "pad")} == {task.vocabulary.eos}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
 def test_transformers_generates_the_same_greedy_answers(family: str, tmp_path: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 

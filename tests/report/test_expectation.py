@@ -52,6 +52,7 @@ def test_the_rounds_are_those_at_the_recipe_s_temperature_and_the_shares_those_o
 
 
 @pytest.mark.slow
+@pytest.mark.smoke
 def test_a_run_tells_it_once_before_it_trains(recipe: Path, tmp_path: Path) -> None:
     def run() -> subprocess.CompletedProcess[str]:
         return chainlift("run", recipe, "posttrain=null", "continued_pretrain=null", "--out", tmp_path / "runs")

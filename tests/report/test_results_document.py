@@ -47,6 +47,7 @@ def test_the_document_holds_every_claim_that_has_results(tmp_path: Path) -> None
         results_document.write(tmp_path / "file/results.md", tmp_path / "claims", ["small"])
 
 
+@pytest.mark.slow
 def test_a_document_keeps_what_is_not_at_hand(tmp_path: Path, finished: Path) -> None:
     document = tmp_path / "docs/results.md"
     for claim, out in ((CLAIM, "one"), (replace(CLAIM, name="other", statement="another claim"), "two")):

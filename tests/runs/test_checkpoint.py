@@ -54,6 +54,29 @@ def test_the_newest_stands_and_older_ones_of_the_stage_go(tmp_path: Path) -> Non
     assert checkpoint.latest(tmp_path, "continued_pretrain") is None
 
 
+def test_steps_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+    model, optimizer = make()
+    for number in (9, 10):
+        checkpoint.save(
+            tmp_path, TrainerState("pretrain", step=number), model, TASK, optimizer, stays=lambda step: True
+        )
+    assert list(checkpoint.steps(tmp_path, "pretrain")) == [9, 10]
+    found = checkpoint.latest(tmp_path, "pretrain")
+    assert found is not None
+    assert found.name == "pretrain-10"
+
+
+def test_a_damaged_checkpoint_is_not_copied(tmp_path: Path) -> None:
+    model, optimizer = make()
+    source = checkpoint.save(tmp_path, TrainerState("pretrain", step=5), model, TASK, optimizer)
+    weights = source / "model.safetensors"
+    content = weights.read_bytes()
+    weights.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.raises(ValueError, match=r"model.safetensors is damaged"):
+        checkpoint.copy(source, tmp_path / "copy", lambda length, file: length)
+    assert not (tmp_path / "copy").exists()
+
+
 def test_a_half_written_folder_is_no_checkpoint(tmp_path: Path) -> None:
     model, optimizer = make()
     (tmp_path / ".tmp-pretrain-5").mkdir()

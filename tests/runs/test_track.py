@@ -3,8 +3,8 @@
 import importlib
 import json
 import os
+import signal
 import sqlite3
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +17,7 @@ from chainlift.runs import track
 from chainlift.runs.store import RunFolder
 from chainlift.stages import pipeline
 from chainlift.stages import recipe as recipes
+from tests.kills.processes import in_a_process
 from tests.sweep.test_local import SMALL
 
 
@@ -34,14 +35,22 @@ def run(out: Path, *overrides: str) -> Path:
     return pipeline.run(recipes.load("tiny", [*SMALL, *overrides]), out, Reporter(quiet=True)).folder
 
 
+def forget_trackers() -> None:
+    """Have this process, a forked one, import trackers anew: they read their environment when they are imported."""
+    for name in [name for name in sys.modules if name.partition(".")[0] in ("wandb", "trackio")]:
+        del sys.modules[name]
+
+
 def in_a_process_of_its_own(out: Path, *overrides: str) -> Path:
-    """Trackers read their environment when they are imported, which another test may have done before."""
-    code = "import sys; from pathlib import Path; from tests.runs.test_track import run; "
-    code += "print(run(Path(sys.argv[1]), *sys.argv[2:]))"
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), *sys.path])}
-    command = [sys.executable, "-c", code, str(out), *overrides]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    return Path(done.stdout.splitlines()[-1])
+    """The folder of the run."""
+
+    def work() -> None:
+        forget_trackers()
+        run(out, *overrides)
+
+    assert in_a_process(work) == 0
+    (folder,) = out.glob("tiny-*")
+    return folder
 
 
 def mirror_of(folder: Path, tracker: str) -> Path:
@@ -100,64 +109,69 @@ def in_trackio(home: Path, folder: Path) -> list[dict[str, float]]:
     return [json.loads(row[1]) for row in found]
 
 
-def test_every_tracker_is_a_mirror_and_changes_nothing(tmp_path: Path) -> None:
-    plain = run(tmp_path / "plain")
-    for name in ("tensorboard", "wandb", "trackio"):
-        folder = in_a_process_of_its_own(tmp_path / name, f"track={name}")
-        assert folder.name == plain.name
-        for file in ("metrics.jsonl", "rollouts.jsonl"):
-            assert (folder / file).read_bytes() == (plain / file).read_bytes()
-        expected = rows_of(folder)
-        assert len(expected) > 50
-        if name == "tensorboard":
-            found = in_tensorboard(folder)
-            assert set(found) == {key for row in expected for key in row}
-            for key in ("pretrain/loss", "posttrain/reward_mean", "pretrain/greedy/accuracy"):
-                wanted = [(int(row[f"{key.split('/')[0]}/step"]), row[key]) for row in expected if key in row]
-                assert [(step, pytest.approx(value, rel=1e-6)) for step, value in wanted] == found[key]
-        else:
-            got = in_wandb(folder) if name == "wandb" else in_trackio(tmp_path / "trackio", folder)
-            assert len(got) == len(expected)
-            for mirrored, row in zip(got, expected, strict=True):
-                assert {key: mirrored[key] for key in row} == pytest.approx(row)
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the run without a tracker; tests must not change it."""
+    return run(tmp_path_factory.mktemp("plain"))
 
 
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-from chainlift.runs import track
-from chainlift.runs.store import RunFolder
-from tests.runs.test_track import run
+HEAVY = [pytest.param(name, marks=[pytest.mark.slow, pytest.mark.smoke]) for name in ("wandb", "trackio")]
 
-out, tracker, point = sys.argv[1:]
 
-def die(*arguments, **where):
-    os.kill(os.getpid(), signal.SIGKILL)
+@pytest.mark.parametrize("name", ["tensorboard", *HEAVY])
+def test_every_tracker_is_a_mirror_and_changes_nothing(name: str, plain: Path, tmp_path: Path) -> None:
+    folder = in_a_process_of_its_own(tmp_path / name, f"track={name}")
+    assert folder.name == plain.name
+    for file in ("metrics.jsonl", "rollouts.jsonl"):
+        assert (folder / file).read_bytes() == (plain / file).read_bytes()
+    expected = rows_of(folder)
+    assert len(expected) > 50
+    if name == "tensorboard":
+        found = in_tensorboard(folder)
+        assert set(found) == {key for row in expected for key in row}
+        for key in ("pretrain/loss", "posttrain/reward_mean", "pretrain/greedy/accuracy"):
+            wanted = [(int(row[f"{key.split('/')[0]}/step"]), row[key]) for row in expected if key in row]
+            assert [(step, pytest.approx(value, rel=1e-6)) for step, value in wanted] == found[key]
+    else:
+        got = in_wandb(folder) if name == "wandb" else in_trackio(tmp_path / "trackio", folder)
+        assert len(got) == len(expected)
+        for mirrored, row in zip(got, expected, strict=True):
+            assert {key: mirrored[key] for key in row} == pytest.approx(row)
 
-append, keep_mark, log = RunFolder.append, track.Mirror._keep_mark, track.BACKENDS[tracker].log
 
-def append_or_die(self, file, rows):
-    rows = list(rows)
-    if file == "metrics.jsonl" and any(row["kind"] == "update" and row["step"] == 27 for row in rows):
-        die()
-    append(self, file, rows)
+def run_until(point: str, out: Path, tracker: str) -> None:
+    """Run in this process, a forked one, which SIGKILL ends at the point."""
+    forget_trackers()
 
-def log_or_die(self, values, *, row, step):
-    die() if row == 12 else log(self, values, row=row, step=step)
+    def die(*arguments: Any, **where: Any) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
 
-def keep_mark_or_die(self):
-    die() if self.mark["sent"] else keep_mark(self)
+    backend: Any = track.BACKENDS[tracker]
+    append, keep_mark, log = RunFolder.append, track.Mirror._keep_mark, backend.log
 
-if point == "in an update behind which no checkpoint stands":
-    RunFolder.append = append_or_die
-if point == "in the middle of sending":
-    track.BACKENDS[tracker].log = log_or_die
-if point == "between the last row and the mark":
-    track.Mirror._keep_mark = keep_mark_or_die
-if point == "when all has been sent":
-    track.BACKENDS[tracker].close = die
-run(Path(out), "posttrain=null", f"track={tracker}")
-"""
+    def append_or_die(self: RunFolder, file: str, rows: Any) -> None:
+        rows = list(rows)
+        if file == "metrics.jsonl" and any(row["kind"] == "update" and row["step"] == 27 for row in rows):
+            die()
+        append(self, file, rows)
+
+    def log_or_die(self: Any, values: dict[str, float], *, row: int, step: int) -> None:
+        die() if row == 12 else log(self, values, row=row, step=step)
+
+    def keep_mark_or_die(self: track.Mirror) -> None:
+        die() if self.mark["sent"] else keep_mark(self)
+
+    if point == POINTS[0]:
+        RunFolder.append = append_or_die
+    if point == POINTS[1]:
+        backend.log = log_or_die
+    if point == POINTS[2]:
+        track.Mirror._keep_mark = keep_mark_or_die
+    if point == POINTS[3]:
+        backend.close = die
+    run(out, "posttrain=null", f"track={tracker}")
+
+
 POINTS = (
     "in an update behind which no checkpoint stands",
     "in the middle of sending",
@@ -167,14 +181,16 @@ POINTS = (
 
 
 @pytest.mark.parametrize(
-    ("tracker", "point"), [*(("tensorboard", p) for p in POINTS), ("wandb", POINTS[2]), ("trackio", POINTS[2])]
+    ("tracker", "point"),
+    [
+        *(("tensorboard", point) for point in POINTS),
+        *(pytest.param(tracker, POINTS[2], marks=pytest.mark.slow) for tracker in ("wandb", "trackio")),
+    ],
 )
 def test_a_run_that_was_killed_and_goes_on_mirrors_each_row_once(tmp_path: Path, tracker: str, point: str) -> None:
     """Killed by SIGKILL from within."""
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), *sys.path])}
-    command = [sys.executable, "-c", KILLED, str(tmp_path), tracker]
-    assert subprocess.run([*command, point], env=environment, capture_output=True).returncode == -9
-    assert subprocess.run([*command, "never"], env=environment, capture_output=True).returncode == 0
+    assert in_a_process(lambda: run_until(point, tmp_path, tracker)) == -signal.SIGKILL
+    assert in_a_process(lambda: run_until("never", tmp_path, tracker)) == 0
     (folder,) = tmp_path.glob("tiny-*")
     rows = rows_of(folder)
     if tracker == "tensorboard":

@@ -6,11 +6,13 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.forked import Forked
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
 WORKER = Path(__file__).parent / "together.py"
@@ -60,23 +62,17 @@ def port() -> int:
         return found.getsockname()[1]
 
 
-def start(count: int, recipe: Path, out: Path, *options: str) -> list[subprocess.Popen[str]]:
-    """A run on `count` processes, told of each other as torchrun does, without torchrun between them and the test."""
+def start(count: int, recipe: Path, out: Path, *options: str) -> list[Forked]:
+    """A run on `count` processes with the environment that torchrun gives, but without torchrun as their parent."""
     shared = ENVIRONMENT | {"WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count)}
     shared |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port())}
     return [
-        subprocess.Popen(
-            [sys.executable, "-m", "chainlift", "run", recipe, "--out", out, *options],
-            env=shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        Forked("run", recipe, "--out", out, *options, env=shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)})
         for rank in range(count)
     ]
 
 
-def wait_for(out: Path, stage: str, step: int, running: list[subprocess.Popen[str]]) -> None:
+def wait_for(out: Path, stage: str, step: int, running: Sequence[Forked | subprocess.Popen[str]]) -> None:
     """Until some metrics.jsonl shows update `step` of the stage."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:

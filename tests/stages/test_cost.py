@@ -24,6 +24,23 @@ def test_costs_grow_with_the_numbers_of_steps() -> None:
     assert set(cost.estimate(recipe.load("tiny", [*SMALL, "posttrain=null"])).stages) == {"pretrain"}
 
 
+def test_evaluations_cost_their_greedy_and_sampled_responses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Inside of stages 2 + 2 evaluations of 3 prompts, at ends 1 + 2 of 7, and pass@k of 5 prompts after each stage."""
+
+    class Second:
+        next_token_update = staticmethod(lambda stage: 0.0)
+        policy_round = staticmethod(lambda stage: (0.0, 0.0))
+        decoded_response = staticmethod(lambda: 1.0)
+
+    monkeypatch.setattr(cost, "_stopwatch", lambda recipe: Second)
+    chosen = ["continued_pretrain=null", "pretrain.steps=10", "evaluate.every=5", "posttrain.steps=4"]
+    chosen += ["posttrain.steps_per_round=1", "evaluate.every_rounds=2", "evaluate.during=3", "evaluate.prompts=7"]
+    chosen += ["evaluate.pass_at_k_prompts=5", "evaluate.pass_at_k_samples=4"]
+    found = cost.estimate(recipe.load("tiny", chosen))
+    assert found.evaluations == 2 * (4 * 3 + 3 * 7) + 2 * 5 * 4
+    assert found.seconds == found.evaluations
+
+
 def test_a_stage_whose_length_another_decides_is_left_out_and_named() -> None:
     found = cost.estimate(recipe.load("tiny", SMALL[1:]))
     assert found.stages["continued_pretrain"] is None

@@ -35,6 +35,7 @@ def _own_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.smoke
 def test_own_reward_and_algorithm_go_through_a_run(tmp_path: Path) -> None:
     recipe = tmp_path / "small.yaml"
     recipe.write_text(SMALL, encoding="utf-8")

@@ -98,6 +98,7 @@ def test_two_processes_learn_what_one_learns(recipe: Path, tmp_path: Path) -> No
 
 
 @pytest.mark.slow
+@pytest.mark.smoke
 def test_shares_may_be_uneven_and_empty(recipe: Path, tmp_path: Path) -> None:
     variants = [f"{SHORT}|{variant}" for variant in UNEVEN.values()]
     run_all(recipe, tmp_path / "one", variants)

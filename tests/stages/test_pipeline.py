@@ -5,6 +5,9 @@ from typing import Any
 import pytest
 
 from chainlift.runs.store import read_rows
+from chainlift.stages.kinds.ntp import enough_steps
+from chainlift.tasks.mixture import MixtureSettings
+from chainlift.tasks.running_sum import RunningSum, RunningSumSettings
 from tests.conftest import chainlift
 
 MEASURED = {
@@ -69,6 +72,17 @@ def test_the_baseline_processes_at_least_the_tokens_of_rl(finished: Path) -> Non
     assert summary["posttrain"]["tokens"] > summary["posttrain"]["rollouts"] * 5
 
 
+def test_the_baselines_schedule_is_made_for_enough_steps() -> None:
+    """16 demonstrations have 16 (4 + .25 x 4 + .75 x 1 + 1) = 108 tokens on average."""
+    task = RunningSum(RunningSumSettings(d=4))
+    assert [enough_steps(task, MixtureSettings(p_cot=0.25), 16, tokens) for tokens in (1, 108, 109, 216)] == [
+        1,
+        1,
+        2,
+        2,
+    ]
+
+
 def test_records_hold_every_update_once(finished: Path) -> None:
     rows = read_rows(finished / "metrics.jsonl")
     updates = [(row["stage"], row["step"]) for row in rows if row["kind"] == "update"]
@@ -85,6 +99,7 @@ def test_records_hold_every_update_once(finished: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.smoke
 def test_stage_1_is_trained_once_for_two_algorithms(recipe: Path, tmp_path: Path) -> None:
     out = tmp_path / "runs"
     first = chainlift("run", recipe, "--out", out, "--json")
@@ -174,6 +189,7 @@ def test_compiled_parts_learn_the_same(recipe: Path, tmp_path: Path) -> None:
     assert losses[0] != losses[1], "if every bit is equal nothing was compiled"
 
 
+@pytest.mark.slow
 def test_compiling_without_a_compiler_is_one_line(
     recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

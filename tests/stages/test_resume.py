@@ -1,15 +1,14 @@
 """A run that is killed and goes on writes the same bytes as one that never stopped."""
 
 import json
-import os
 import signal
-import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import COMMAND, chainlift
+from tests.conftest import chainlift
+from tests.forked import Forked
 
 COMPARED = (
     "metrics.jsonl",
@@ -43,20 +42,15 @@ VARIANTS = {
 }
 
 
+MOMENTS = [("pretrain", 2), ("pretrain", 17), ("posttrain", 1), ("posttrain", 10), ("continued_pretrain", 9)]
+"""Of the kills; other variants than the first are killed at every second one."""
+
+
 def contents(folder: Path) -> dict[str, bytes]:
     return {str(file.relative_to(folder)): file.read_bytes() for pattern in COMPARED for file in folder.glob(pattern)}
 
 
-def start(recipe: Path, out: Path, overrides: list[str]) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [COMMAND, "run", recipe, *overrides, "--out", out],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )
-
-
-def wait_for(out: Path, stage: str, step: int, process: subprocess.Popen[bytes]) -> None:
+def wait_for(out: Path, stage: str, step: int, process: Forked) -> None:
     """Until some metrics.jsonl shows an update of the stage at or beyond `step`, past a checkpoint of that stage."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
@@ -81,14 +75,11 @@ def test_sigkill_in_every_stage(variant: str, recipe: Path, tmp_path: Path) -> N
     whole = chainlift("run", recipe, *overrides, "--out", tmp_path / "whole")
     assert whole.returncode == 0, whole.stderr
     out = tmp_path / "killed"
-    moments = [("pretrain", 2), ("pretrain", 17), ("posttrain", 1), ("posttrain", 10), ("continued_pretrain", 9)]
-    for stage, step in moments:
-        process = start(recipe, out, overrides)
+    for stage, step in MOMENTS if variant == "grpo" else MOMENTS[1::2]:
+        process = Forked("run", recipe, *overrides, "--out", out)
         wait_for(out, stage, step, process)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        assert process.stderr is not None
-        process.stderr.close()
+        process.kill()
+        process.communicate()
     assert not (run_folder(out) / "DONE").exists()
     assert chainlift("run", recipe, *overrides, "--out", out).returncode == 0
     expected, found = contents(run_folder(tmp_path / "whole")), contents(run_folder(out))
@@ -99,16 +90,17 @@ def test_sigkill_in_every_stage(variant: str, recipe: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.slow
+@pytest.mark.smoke
 def test_ctrl_c_stops_cleanly_and_the_same_command_goes_on(recipe: Path, tmp_path: Path) -> None:
     whole = chainlift("run", recipe, "--out", tmp_path / "whole")
     assert whole.returncode == 0, whole.stderr
     out = tmp_path / "stopped"
     for stage, step in (("pretrain", 9), ("posttrain", 4)):
-        process = start(recipe, out, [])
+        process = Forked("run", recipe, "--out", out)
         wait_for(out, stage, step, process)
         process.send_signal(signal.SIGINT)
         _, stderr = process.communicate(timeout=30)
         assert process.returncode == 130
-        assert stderr.decode().splitlines()[-1] == "stopped; the same command goes on from the last checkpoint"
+        assert stderr.splitlines()[-1] == "stopped; the same command goes on from the last checkpoint"
     assert chainlift("run", recipe, "--out", out).returncode == 0
     assert contents(run_folder(out)) == contents(run_folder(tmp_path / "whole"))

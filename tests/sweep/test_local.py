@@ -51,6 +51,7 @@ def workers_of(driver: int) -> list[int]:
 
 
 @pytest.mark.slow
+@pytest.mark.smoke
 def test_jobs_share_a_stage_1_and_a_failure_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(local, "LOOK_SECONDS", 0.1)
     monkeypatch.setattr(waiting, "SAY_SECONDS", 0.2)

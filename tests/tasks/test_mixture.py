@@ -54,3 +54,11 @@ def test_noise_comes_from_a_stream_of_its_own() -> None:
     assert torch.equal(plain.short.responses, first.short.responses)
     assert not torch.equal(plain.long.responses, first.long.responses)
     assert torch.equal(first.long.responses, again.long.responses)
+
+
+def test_a_schedule_by_hand() -> None:
+    settings = MixtureSettings(p_cot=[[0, 0.5], [0.25, 0.1], [0.75, 1.0]])
+    assert [settings.at(share) for share in (0.0, 0.24, 0.25, 0.74, 0.75, 1.0)] == [0.5, 0.5, 0.1, 0.1, 1.0, 1.0]
+    assert (settings.last, settings.largest) == (1.0, 1.0)
+    assert math.isclose(settings.mean, 0.25 * 0.5 + 0.5 * 0.1 + 0.25 * 1.0)
+    assert MixtureSettings(p_cot=0.3).at(0.5) == MixtureSettings(p_cot=0.3).mean == 0.3

@@ -42,6 +42,7 @@ def test_the_documented_task_is_short() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.smoke
 @pytest.mark.parametrize("arguments", COMMANDS, ids=lambda arguments: arguments[2])
 def test_the_documented_commands_run(folder: Path, arguments: list[str]) -> None:
     done = chainlift(*arguments, *SMALL, "--json", cwd=folder)

@@ -141,8 +141,11 @@ def test_predictions_with_every_option():
     assert found["sampled_accuracy"] == pytest.approx(long * (0.8 + 0.2 / 3) + (1 - long) / 3)
     assert found["star_next_share"] == star.star_next_share(long, 3, q=0.8, reward="chain")
     assert found["star_rounds_to_flip"] == 1
-    assert found["rl"]["greedy_accuracy"] == pytest.approx(0.8 + 0.2 / 3)
-    assert found["rl"]["greedy_length_median"] == 51
+    assert found["go_on"] == 0.4
+    right = pytest.approx(0.8 + 0.2 / 3)
+    limit = {"sampled_accuracy": right, "greedy_accuracy": right}
+    assert found["rl"] == {**limit, "greedy_length_median": 51, "sampled_long_share": 1.0}
+    assert forecast.predictions(50, 3, 0.6, marker=True, q=0.8)["greedy_accuracy"] == right
 
 
 def test_where_rl_cannot_lift_no_limit_is_told():
@@ -150,20 +153,26 @@ def test_where_rl_cannot_lift_no_limit_is_told():
     assert forecast.predictions(50, 2, 1.0, q=0.0, reward="chain")["star_next_share"] is None
 
 
-def test_every_key_of_a_forecast_is_its_own_formula():
+@pytest.mark.parametrize("name", ["dr_grpo", "grpo"])
+def test_every_key_of_a_forecast_is_its_own_formula(name):
+    """GRPO's direction depends on the group, Dr. GRPO's does not."""
     setting = Setting(modulus=3, d=7, marker=True, q=0.8, reward="chain", temperature=1.5)
     sampling = {"temperature": 1.5, "marker": True, "q": 0.8, "reward": "chain"}
     found = forecast.forecast(
-        setting, 0.2, algorithm=PRESETS["dr_grpo"], name="dr_grpo", group_size=4, prompts=16, updates=3, step=0.2
+        setting, 0.2, algorithm=PRESETS[name], name=name, group_size=4, prompts=16, updates=30, step=0.2
     )
     assert found["loss_per_token"] == closed_forms.mixture_entropy(7, 3, 0.2, marker=True).token
     assert found["pass_at_k"] == {k: groups.pass_at_k(0.2, k, 3, **sampling) for k in (1, 4, 16, 64)}
     assert found["preflight"] == groups.preflight_forecast(0.2, 3, 4, **sampling)
     start = ModePolicy.after_pretraining(0.2, setting)
-    drift = expected_update(start, setting, PRESETS["dr_grpo"], group_size=4, prompts=16)
+    drift = expected_update(start, setting, PRESETS[name], group_size=4, prompts=16)
     assert found["reference"]["drift"] == drift.tolist()
     assert drift[0] != drift[1]
-    curve = policy_gradient_curve(start, setting, PRESETS["dr_grpo"], [0.2] * 3, group_size=4, prompts=16)
+    curve = policy_gradient_curve(start, setting, PRESETS[name], [0.2] * 30, group_size=4, prompts=16)
+    assert (found["reference"]["algorithm"], found["reference"]["step"]) == (name, 0.2)
+    assert found["reference"]["updates_to_flip"] == curve.flip
+    assert curve.flip is not None
+    assert 0 < curve.flip < 30
     assert found["reference"]["long_share"] == curve.long_share
     assert found["reference"]["accuracy"] == curve.accuracy
     assert found["reference"]["greedy_accuracy"] == curve.greedy_accuracy

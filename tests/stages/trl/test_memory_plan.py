@@ -17,6 +17,7 @@ from chainlift.stages.recipe import Recipe
 from chainlift.stages.trl import gpu_hours
 from chainlift.stages.trl.lengths import Lengths
 from chainlift.stages.trl.memory_plan import MemoryPlan
+from chainlift.stages.trl.work import GPU_FLOPS, Work
 from tests.stages.trl.small_text import small
 
 LENGTHS = Lengths(prompt=100, short=5, long=150)
@@ -175,3 +176,10 @@ def test_kept_checkpoints_are_on_the_disk() -> None:
     most = [float(line.split("at most ")[1].split(" GB")[0]) for line in disk]
     assert "7 kept checkpoints" in disk[1]
     assert most[1] - most[0] == pytest.approx(7 * 2 * 3 * 4 * plans[0][1].parameters / 1e9, rel=0.02)
+
+
+def test_an_hour_is_what_a_gpu_does_in_it() -> None:
+    """6 operations a parameter and token at 35 % of the rate, in sampling 2 at 5 %."""
+    trained = Work("", GPU_FLOPS * 0.35 * 3600 / (6 * 1e9), per_token=6)
+    sampled = Work("sampling", GPU_FLOPS * 0.05 * 3600 / (2 * 1e9), per_token=2, is_training=False)
+    assert [work.hours(10**9) for work in (trained, sampled)] == [pytest.approx(1), pytest.approx(1)]

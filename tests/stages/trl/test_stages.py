@@ -15,7 +15,9 @@ from chainlift.models.pretrained import loading
 from chainlift.models.pretrained.loading import LanguageModel
 from chainlift.report.figures.run_pictures import SIGNAL_KEYS
 from chainlift.runs.store import RunFolder
+from chainlift.stages.trl import recorder
 from chainlift.stages.trl.context import TextContext
+from tests.kills.processes import in_a_process
 from tests.stages.trl.small_text import all_right, context, run, small
 
 
@@ -50,6 +52,7 @@ def test_every_algorithm_goes_from_data_to_summary(tmp_path: Path, algorithm: st
 
 
 @pytest.mark.slow
+@pytest.mark.smoke
 def test_adapters_are_trained_and_put_into_the_weights(tmp_path: Path) -> None:
     folder, summary = run(tmp_path, "model.lora.rank=2", "posttrain.steps=2")
     assert summary["posttrain"]["steps"] == 2
@@ -115,37 +118,43 @@ def test_the_fine_tuned_model_is_gone_when_rl_opens_its_own(
     assert alive == [0]
 
 
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-from chainlift.stages.trl.recorder import Recorder
-from tests.stages.trl.small_text import run
+@pytest.fixture(scope="module")
+def calm(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """The folder of a run that nothing has interrupted."""
+    return run(tmp_path_factory.mktemp("calm"))[0]
 
-stage, step = sys.argv[3], int(sys.argv[4])
-real = Recorder.on_log
 
-def on_log(self, args, state, control, logs=None, **given):
-    if self.state.stage == stage and state.global_step == step:
-        os.kill(os.getpid(), signal.SIGKILL)
-    real(self, args, state, control, logs=logs, **given)
+def run_until(stage: str, step: int, out: Path) -> None:
+    """Run in this process, which SIGKILL ends before the record of an update."""
+    real = recorder.Recorder.on_log
 
-if sys.argv[2] == "kill":
-    Recorder.on_log = on_log
-run(Path(sys.argv[1]))
-"""
+    def on_log(self: Any, args: Any, state: Any, control: Any, logs: Any = None, **more: Any) -> None:
+        if self.state.stage == stage and state.global_step == step:
+            os.kill(os.getpid(), signal.SIGKILL)
+        real(self, args, state, control, logs=logs, **more)
+
+    recorder.Recorder.on_log = on_log  # pyright: ignore[reportAttributeAccessIssue]
+    run(out)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("stage", "step"), [("pretrain", 5), ("posttrain", 3)])
-def test_a_killed_run_goes_on_and_ends_with_the_same_rows(tmp_path: Path, stage: str, step: int) -> None:
-    calm, _ = run(tmp_path / "calm")
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[3]), *sys.path])}
-    command = [sys.executable, "-c", KILLED, str(tmp_path / "killed")]
-    first = subprocess.run([*command, "kill", stage, str(step)], env=environment, capture_output=True)
-    assert first.returncode == -signal.SIGKILL
-    again = subprocess.run([*command, "go on", stage, str(step)], env=environment, capture_output=True, text=True)
-    assert again.returncode == 0, again.stderr
-    assert not [line for line in again.stderr.splitlines() if "Warning" in line or "%|" in line]  # libraries are quiet
-    killed = RunFolder(tmp_path / "killed" / calm.path.name)
+def test_a_killed_run_goes_on_and_ends_with_the_same_rows(
+    calm: RunFolder, tmp_path: Path, stage: str, step: int
+) -> None:
+    assert in_a_process(lambda: run_until(stage, step, tmp_path)) == -signal.SIGKILL
+    if stage == "pretrain":
+        code = (
+            "import sys; from pathlib import Path; from tests.stages.trl.small_text import run; run(Path(sys.argv[1]))"
+        )
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[3]), *sys.path])}
+        command = [sys.executable, "-c", code, str(tmp_path)]
+        again = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        assert again.returncode == 0, again.stderr
+        lines = again.stderr.splitlines()
+        assert not [line for line in lines if "Warning" in line or "%|" in line]  # libraries are quiet
+    else:
+        run(tmp_path)
+    killed = RunFolder(tmp_path / calm.path.name)
     assert killed.rows() == calm.rows()
     assert killed.rows("rollouts.jsonl") == calm.rows("rollouts.jsonl")

@@ -37,6 +37,7 @@ def marked(pairs: list[tuple[str, str]]) -> tuple[list[str], list[str]]:
 
 
 @pytest.mark.slow
+@pytest.mark.smoke
 def test_what_is_equal_and_what_is_not_in_order(judge: MathGrader) -> None:
     pairs = [pair for both in zip(EQUAL, UNEQUAL, strict=False) for pair in both] + EQUAL[len(UNEQUAL) :]
     grades = judge.grade_all(*marked(pairs))
