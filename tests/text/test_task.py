@@ -94,7 +94,7 @@ def test_a_task_of_symbols_is_none_of_text() -> None:
     assert not text_tasks.is_text(RunningSumSettings())
     with pytest.raises(ValueError, match=r"^task 'running_sum' is no task of text$"):
         text_tasks.of(RunningSumSettings())
-    with pytest.raises(ValueError, match=r"^task 'word_problems' is no task of symbols, which this needs$"):
+    with pytest.raises(ValueError, match=r"^task 'word_problems' is not a task of symbols, which this needs$"):
         registry.build(WordProblemSettings())
 
 
