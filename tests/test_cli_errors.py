@@ -58,7 +58,7 @@ def test_what_is_missing_is_named(arguments: list[str], told: str) -> None:
 
 
 def test_a_prompt_that_does_not_fit_is_refused(finished: Path) -> None:
-    for prompt, told in (("01", "has 2 tokens"), ("01x1", "'x' is no token")):
+    for prompt, told in (("01", "has 2 tokens"), ("01x1", "'x' is not a token")):
         done = chainlift("sample", finished, prompt)
         assert done.returncode == 2
         assert told in done.stderr

@@ -75,7 +75,7 @@ def test_a_task_of_text_is_judged_by_its_grader_against_the_answer_beside_it() -
 def test_template_and_grader_of_the_settings_are_those_that_judge() -> None:
     marked = TextReward(WORDS | {"template": {"answer_mark": "Answer:"}})
     assert marked(["?"], ["#### 5 Answer: 6"], answer=["6"]) == [1.0]
-    with pytest.raises(ValueError, match=r"'x\+1' is no number; use task\.grader=math"):
+    with pytest.raises(ValueError, match=r"'x\+1' is not a number; use task\.grader=math"):
         TextReward(WORDS)(["?"], ["#### x+1"], answer=["x+1"])
 
 

@@ -52,7 +52,7 @@ def natural(task: Task, prompt: torch.Tensor) -> str:
     """A prompt as a person would write it: blanks and lines as such, nothing to fill it up."""
     padding = getattr(task, "padding", None)
     kept = prompt if padding is None else prompt[prompt != padding]
-    return task.vocabulary.ordinary(task.vocabulary.decode(kept))
+    return task.vocabulary.plain_text(task.vocabulary.decode(kept))
 
 
 @pytest.mark.parametrize("name", TASKS)
@@ -77,7 +77,7 @@ def test_ordinary_text_gets_the_same_answers(name: str, tmp_path: Path) -> None:
         own = response[response != task.vocabulary.eos]
         assert torch.equal(generated[row, : len(response)], response)
         told = reader.decode(generated[row], skip_special_tokens=True)
-        same += told == task.vocabulary.ordinary(task.vocabulary.decode(own))
+        same += told == task.vocabulary.plain_text(task.vocabulary.decode(own))
     assert same == PROMPTS
     assert len({tuple(row) for row in generated.tolist()}) > 1, "the answers depend on the prompt"
 
@@ -134,14 +134,14 @@ def test_the_lines_on_the_card_run_as_they_stand(
     prompt = held_out(task).prompts(1, stream(0, "card"))
     response = answer(model, task, prompt, generator=None).rollout.responses[0]
     own = task.vocabulary.decode(response[response != task.vocabulary.eos])
-    assert capsys.readouterr().out.rstrip("\n") == task.vocabulary.ordinary(own)
+    assert capsys.readouterr().out.rstrip("\n") == task.vocabulary.plain_text(own)
 
 
 def test_blanks_are_read_here_as_well() -> None:
     """A blank is a token of reasoning-gym's texts; it used to be dropped from a prompt without a word."""
     _, task = make("reasoning_gym")
     assert task.vocabulary.decode(task.vocabulary.encode("1 + 2\n=")) == "1␣+␣2⏎="
-    assert task.vocabulary.ordinary("1␣+␣2⏎=") == "1 + 2\n="
+    assert task.vocabulary.plain_text("1␣+␣2⏎=") == "1 + 2\n="
     _, other = make("running_sum")
     assert other.vocabulary.decode(other.vocabulary.encode("01 10\n")) == "0110"
 

@@ -241,7 +241,7 @@ def test_text_and_tokens_are_inverse(case: tuple[Task, Tensor, bool]) -> None:
     task, prompts, _ = case
     for prompt in prompts[:4]:
         assert torch.equal(task.vocabulary.encode(task.vocabulary.decode(prompt)), prompt)
-    with pytest.raises(ValueError, match="no token of this task"):
+    with pytest.raises(ValueError, match="not a token of this task"):
         task.vocabulary.encode("?")
 
 

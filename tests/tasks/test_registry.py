@@ -123,7 +123,7 @@ def test_what_does_not_fulfil_the_protocol_is_one_line(folder: Path, before: str
     (folder / "other.py").write_text(TASK.replace(before, after), encoding="utf-8")
     with pytest.raises(ValueError, match=re.escape(told)) as found:
         recipe.load("tiny", ["task={name: other:Alternating}"])
-    assert "does not fulfil the protocol" in str(found.value)
+    assert "does not fulfill the protocol" in str(found.value)
     assert "\n" not in str(found.value)
 
 

@@ -56,12 +56,12 @@ def test_limits(folder: str) -> None:
 @pytest.mark.parametrize(
     ("row", "told"),
     [
-        ("{", "no valid JSON"),
+        ("{", "not valid JSON"),
         ("[1]", "not a JSON object"),
         ({"question": "How many?"}, "the key 'answer' is missing"),
         ({"question": 3, "answer": "One.\n#### 1"}, "the key 'question' is 3, not a text"),
         ({"question": "How many?", "answer": "Seven"}, "no last line like"),
-        ({"question": "How many?", "answer": "Seven.\n#### seven"}, "no number behind #### (found 'seven')"),
+        ({"question": "How many?", "answer": "Seven.\n#### seven"}, "no number follows #### (found 'seven')"),
         ({"question": " ", "answer": "One.\n#### 1"}, "the question is empty"),
         ({"question": "How many?", "answer": "\n#### 1"}, "the solution is empty"),
         ({"question": "How many?", "answer": "One.\n#### 1\n2"}, "more than one line"),

@@ -92,9 +92,9 @@ def test_settings_without_a_name() -> None:
 def test_a_task_of_symbols_is_none_of_text() -> None:
     assert text_tasks.is_text(WordProblemSettings())
     assert not text_tasks.is_text(RunningSumSettings())
-    with pytest.raises(ValueError, match=r"^task 'running_sum' is no task of text$"):
+    with pytest.raises(ValueError, match=r"^task 'running_sum' is not a task of text$"):
         text_tasks.of(RunningSumSettings())
-    with pytest.raises(ValueError, match=r"^task 'word_problems' is no task of symbols, which this needs$"):
+    with pytest.raises(ValueError, match=r"^task 'word_problems' is not a task of symbols, which this needs$"):
         registry.build(WordProblemSettings())
 
 

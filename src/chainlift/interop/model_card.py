@@ -94,7 +94,7 @@ def _use(task: Task) -> str:
     prompt = held_out(task).prompts(1, stream(0, "card"))[0]
     padding = getattr(task, "padding", None)
     is_filled = padding is not None
-    text = vocabulary.ordinary(vocabulary.decode(prompt[prompt != padding] if is_filled else prompt))
+    text = vocabulary.plain_text(vocabulary.decode(prompt[prompt != padding] if is_filled else prompt))
     reads = ["What is no token becomes `<eos>`."]
     if is_filled:
         fill = vocabulary.tokens[padding]

@@ -1,1 +1,1 @@
-"""Measurements: evaluations of both sorts of task, statistics, and their comparison with predictions."""
+"""Measurements: evaluations of tasks of symbols and of text, statistics, and comparison with predictions."""

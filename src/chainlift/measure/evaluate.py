@@ -1,7 +1,7 @@
-"""What a model does on evaluation prompts, greedy and sampled: accuracy, length, long share, chain exactness, pass@k.
+"""Evaluation of a model on prompts, greedy and sampled: accuracy, length, long share, chain exactness, pass@k.
 
-Every share comes with n and a 95 % Wilson interval where DESIGN's contract names one. Prompts come from a stream of
-their own, named by the stage and step, so an evaluation neither sees training prompts beyond chance nor shifts any
+Accuracy and long share come with n and a 95 % Wilson interval (docs/glossary.md has all keys). Evaluation prompts have
+their own stream, named by the stage and step. So an evaluation sees training prompts only by chance, and shifts no
 other stream.
 """
 
@@ -32,7 +32,7 @@ ROWS_AT_ONCE = 1024
 
 
 class EvaluateSettings(Settings):
-    """How much is measured, and how often."""
+    """Settings of evaluations: how much is measured, and how often."""
 
     prompts: int = Field(default=2048, ge=1)
     """Fresh prompts at the beginning of RL and at the end of each stage."""
@@ -43,7 +43,7 @@ class EvaluateSettings(Settings):
     during: int = Field(default=256, ge=1)
     """Fresh prompts of an evaluation inside a stage."""
     pass_at_k_prompts: int = Field(default=128, ge=0)
-    """Prompts for pass@k at the end of a stage; 0 leaves it out."""
+    """Prompts for pass@k at the end of a stage; 0: no pass@k."""
     pass_at_k_samples: int = Field(default=16, ge=1)
     """Samples per prompt for pass@k."""
 
@@ -56,14 +56,14 @@ class Answers:
     verdict: Verdict
 
     def take_groups(self, groups: Tensor) -> Answers:
-        """Those to the prompts `groups` (P',) only, with all their samples."""
+        """The responses to some prompts (P',), with all their samples."""
         group_size = len(self.rollout.rows) // len(self.rollout.prompts)
         rows = (groups[:, None] * group_size + torch.arange(group_size, device=groups.device)).flatten()
         return Answers(take_groups(self.rollout, groups), self.verdict.take(rows))
 
     @staticmethod
     def join(parts: Sequence[Answers], eos: int) -> Answers:
-        """All of them, in order."""
+        """The responses of all parts, in order."""
         if len(parts) == 1:
             return parts[0]
         return Answers(join([part.rollout for part in parts], eos), Verdict.join([part.verdict for part in parts]))
@@ -79,29 +79,29 @@ def answer(
     generator: torch.Generator | None = None,
     cache: Cache | None = None,
 ) -> Answers:
-    """Greedy answers to prompts (P, T), or `group_size` sampled ones each where a generator is given.
+    """Greedy responses to prompts (P, T), or with a generator `group_size` sampled responses to each.
 
-    Of processes that were launched together each samples its share, and all have the whole. cache: of this process's
-    share of the prompts.
+    Processes that were launched together sample one share each, and all of them return the whole. cache: of this
+    process's share of the prompts.
     """
     device = next(model.parameters()).device
-    asked = prompts.to(device)
+    prompts = prompts.to(device)
     rollout = parallel.sample_together(
         model,
-        asked,
+        prompts,
         eos=task.vocabulary.eos,
         max_tokens=task.long_length + 1,
         group_size=group_size,
         temperature=temperature,
         generator=generator,
         cache=cache,
-        draft=_draft(task, asked) if has_chains(task) else None,
+        draft=_draft(task, prompts) if has_chains(task) else None,
     )
     return Answers(rollout, task.verify(rollout.row_prompts, rollout.responses))
 
 
 def _draft(task: Task, prompts: Tensor) -> Draft:
-    """The gold chains, tried where responses have grown longer than short ones."""
+    """The gold chains as drafts, tried on responses that have grown longer than the short form."""
     resume = task.resume if isinstance(task, Resumes) else None
     return Draft(task.gold(prompts, long=True), start=task.short_length + 1, resume=resume)
 
@@ -119,9 +119,9 @@ def measure(
     pass_at_k_prompts: int = 0,
     pass_at_k_samples: int = 16,
 ) -> dict[str, Any]:
-    """{greedy, sampled}, of a task with chains {decision}, of a Markov model {exact}, on evaluation prompts.
+    """{greedy, sampled}, with {decision} for a task with chains and {exact} for a Markov model, on evaluation prompts.
 
-    They come from the streams `name`/... at `step`, and are held-out ones where the task holds some out.
+    The prompts come from the streams `name`/... at `step`. They are held-out prompts if the task has some.
     """
     task = held_out(task)
     prompts = task.prompts(num_prompts, stream(seed, f"{name}/prompts", step))
@@ -129,18 +129,18 @@ def measure(
     device = next(model.parameters()).device
     greedy, sampled, odds, lengths = [], [], [], []
     for chunk in prompts.to(device).split(ROWS_AT_ONCE):
-        mine = chunk[distributed.shard(len(chunk))]
-        cache = model.prefill(split_prompts(mine)[0]) if len(mine) else []  # read by all three
+        local = chunk[distributed.shard(len(chunk))]
+        cache = model.prefill(split_prompts(local)[0]) if len(local) else []  # for all three measurements below
         greedy.append(answer(model, task, chunk, cache=cache).verdict)
         lengths.append(prompt_lengths(task, chunk))
         sampled.append(answer(model, task, chunk, temperature=temperature, generator=draws, cache=cache).verdict)
         if has_chains(task):
-            odds.append(parallel.whole_rows(decision.log_odds(model, task, mine, cache) if len(mine) else {}))
+            odds.append(parallel.whole_rows(decision.log_odds(model, task, local, cache) if len(local) else {}))
     table: dict[str, Any] = {"greedy": describe(greedy), "sampled": describe(sampled)}
-    of_prompts = torch.cat(lengths)
-    if len(of_prompts.unique()) > 1:
+    all_lengths = torch.cat(lengths)
+    if len(all_lengths.unique()) > 1:
         for mode, verdicts in (("greedy", greedy), ("sampled", sampled)):
-            table[mode]["by_prompt_length"] = by_prompt_length(verdicts, of_prompts)
+            table[mode]["by_prompt_length"] = by_prompt_length(verdicts, all_lengths)
     table["sampled"]["temperature"] = temperature
     if odds:
         table["decision"] = decision.describe(odds)
@@ -148,13 +148,13 @@ def measure(
         generator = stream(seed, f"{name}/exact", step)
         table["exact"] = exact.measure(model, task, num_prompts, generator=generator, temperature=temperature)
     if pass_at_k_prompts:
-        rights = []
+        num_right = []
         per_chunk = max(ROWS_AT_ONCE // pass_at_k_samples, 1)
         for chunk in task.prompts(pass_at_k_prompts, stream(seed, f"{name}/pass-at-k", step)).split(per_chunk):
             groups = answer(model, task, chunk, group_size=pass_at_k_samples, temperature=temperature, generator=draws)
-            rights.append(groups.verdict.answer.view(len(chunk), -1).sum(dim=1).cpu().numpy())
+            num_right.append(groups.verdict.answer.view(len(chunk), -1).sum(dim=1).cpu().numpy())
         ks = [2**i for i in range(pass_at_k_samples.bit_length()) if 2**i <= pass_at_k_samples]
-        estimates = pass_at_k(np.concatenate(rights), pass_at_k_samples, ks)
+        estimates = pass_at_k(np.concatenate(num_right), pass_at_k_samples, ks)
         table["sampled"]["pass_at_k"] = {str(k): value for k, value in estimates.items()}
         table["sampled"]["pass_at_k_n"] = pass_at_k_samples
         table["sampled"]["pass_at_k_prompts"] = pass_at_k_prompts
@@ -162,27 +162,27 @@ def measure(
 
 
 def by_prompt_length(verdicts: list[Verdict], lengths: Tensor) -> dict[str, dict[str, Any]]:
-    """{length: {n, accuracy, accuracy_ci95}} of verdicts on prompts of different `lengths` (N,)."""
+    """{length: {n, accuracy, accuracy_ci95}} from verdicts on prompts with `lengths` (N,)."""
     right = torch.cat([verdict.answer for verdict in verdicts])
-    found = {}
+    table = {}
     for length in lengths.unique().tolist():
-        own = right[lengths == length]
-        count, n = int(own.sum()), len(own)
-        found[str(length)] = {"n": n, "accuracy": count / n, "accuracy_ci95": list(wilson(count, n))}
-    return found
+        right_here = right[lengths == length]
+        count, n = int(right_here.sum()), len(right_here)
+        table[str(length)] = {"n": n, "accuracy": count / n, "accuracy_ci95": list(wilson(count, n))}
+    return table
 
 
 def describe(verdicts: list[Verdict]) -> dict[str, Any]:
-    """The measured quantities of some verdicts, as the contract names them (docs/glossary.md)."""
+    """Measured quantities from verdicts, under the names of docs/glossary.md."""
 
-    def joined(field: str) -> np.ndarray:
+    def values_of(field: str) -> np.ndarray:
         return torch.cat([getattr(verdict, field) for verdict in verdicts]).cpu().numpy()
 
-    right, long, length, chain = joined("answer"), joined("long"), joined("length"), joined("chain")
-    n, num_long, steps = len(right), int(long.sum()), int(joined("steps").sum())
-    values, counts = np.unique(length, return_counts=True)
+    right, long, length, chain = values_of("answer"), values_of("long"), values_of("length"), values_of("chain")
+    n, num_long, steps = len(right), int(long.sum()), int(values_of("steps").sum())
+    lengths, counts = np.unique(length, return_counts=True)
     digits = (
-        {} if verdicts[0].digits_right is None else {"digit_accuracy": joined("digits_right").mean(axis=0).tolist()}
+        {} if verdicts[0].digits_right is None else {"digit_accuracy": values_of("digits_right").mean(axis=0).tolist()}
     )
     return {
         "n": n,
@@ -193,8 +193,8 @@ def describe(verdicts: list[Verdict]) -> dict[str, Any]:
         "long_share": num_long / n,
         "long_share_ci95": list(wilson(num_long, n)),
         "chain_exactness": float((chain & long).sum() / num_long) if num_long else None,
-        "step_accuracy": float(joined("steps_right").sum() / steps) if steps else None,
-        "unfinished_share": float(1 - joined("finished").mean()),
+        "step_accuracy": float(values_of("steps_right").sum() / steps) if steps else None,
+        "unfinished_share": float(1 - values_of("finished").mean()),
         **digits,
-        "length_histogram": {str(v): int(c) for v, c in zip(values, counts, strict=True)},
+        "length_histogram": {str(value): int(count) for value, count in zip(lengths, counts, strict=True)},
     }

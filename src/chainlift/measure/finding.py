@@ -1,4 +1,4 @@
-"""One line of a claim: what theory says, what the seeds gave, and whether the two agree within a stated tolerance."""
+"""A line of a claim: a prediction, the values of the seeds, and whether they agree within a stated tolerance."""
 
 from __future__ import annotations
 
@@ -14,40 +14,40 @@ from chainlift.measure.statistics import Interval, mean_interval
 
 @dataclass(frozen=True)
 class Finding:
-    """A quantity under one setting, with one value a seed."""
+    """A quantity under one setting, with one value for each seed."""
 
     quantity: str
     setting: str
-    """Such as `p_cot .25`; empty where the quantity is of the whole claim."""
+    """The setting, such as `p_cot .25`; empty for a quantity of the whole claim."""
     values: tuple[float, ...]
-    """One a seed."""
+    """One value for each seed."""
     predicted: float | None = None
-    """None where nothing is predicted: the line is then a measurement and no check."""
+    """The prediction; None if there is none, and the line is a measurement without a check."""
     tolerance: float = 0.0
-    """The largest |value - predicted| that is allowed of what `check` names."""
+    """The largest allowed |value - predicted|, for the values that `check` names."""
     check: Literal["each", "mean", "interval", "at_least"] = "each"
-    """Every seed, the mean over seeds, whether the mean's 95 % interval holds the prediction, which is missed by chance
-    once in twenty lines, or whether every seed has at least what is predicted."""
+    """The check: each seed is within the tolerance, or the mean over seeds is; the mean's 95 % interval contains the
+    prediction, which fails by chance in one line of twenty; or every seed has at least the predicted value."""
     note: str = ""
     x: float | None = None
-    """Where the line stands on a figure's axis; None leaves it out."""
+    """The line's position on a figure's axis; None leaves it out of the figure."""
     axis: str = "p_cot"
-    """What that axis is."""
+    """Name of that axis."""
     geometric: bool = False
-    """Mean and interval are those of the logarithms: for counts that differ by factors."""
+    """Whether mean and interval are computed from logarithms, for counts that differ by factors."""
     series: str = ""
-    """Which of a figure's curves it belongs to."""
+    """The curve of a figure to which the line belongs."""
     share: bool = False
-    """The values are shares: the interval is cut to [0, 1]."""
+    """Whether the values are shares, so that the interval is cut to [0, 1]."""
 
     @property
     def mean(self) -> float:
-        """Mean over seeds, the geometric one where the finding says so."""
+        """Mean over seeds, or geometric mean if `geometric`."""
         return float(np.exp(np.mean(np.log(self.values))) if self.geometric else np.mean(self.values))
 
     @property
     def ci95(self) -> Interval:
-        """Student's t interval of the mean over seeds; infinite with one seed, or where a value is not finite."""
+        """Student's t interval of the mean over seeds; infinite with one seed, or if a value is not finite."""
         if len(self.values) < 2 or not np.isfinite(self.values).all():
             return -math.inf, math.inf
         if not self.geometric:
@@ -62,7 +62,7 @@ class Finding:
 
     @property
     def holds(self) -> bool | None:
-        """Whether the tolerance is kept; None where nothing is predicted. A value that is not finite fails."""
+        """Whether the check succeeds; None without a prediction. A value that is not finite fails."""
         if self.predicted is None or self.worst is None:
             return None
         if self.check == "at_least":
@@ -73,7 +73,7 @@ class Finding:
 
 
 def verdict(findings: Sequence[Finding]) -> str:
-    """`holds`, or `fails` with the number of lines that do; `measured` where nothing was predicted."""
+    """`holds`, or `fails` with the number of lines that fail; `measured` if nothing was predicted."""
     judged = [finding.holds for finding in findings if finding.holds is not None]
     if not judged:
         return "measured"

@@ -1,4 +1,4 @@
-"""Single responses, token by token, as they are kept in rollouts.jsonl and shown to people."""
+"""Records of single responses, token by token, for rollouts.jsonl and for display."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from chainlift.tasks.base import Task
 def records(
     task: Task, answers: Answers, rows: list[int], *, rewards: Tensor | None = None, advantages: Tensor | None = None
 ) -> list[dict[str, Any]]:
-    """One record a row: prompt, response tokens with their probabilities and whether each is right, and the verdict."""
+    """A record for each row: prompt, response tokens with their probabilities and correctness, and the verdict."""
     rollout, verdict = answers.rollout, answers.verdict
-    found = []
+    result = []
     for row in rows:
         prompt = rollout.prompts[rollout.rows[row]]
         count = int(rollout.num_actions[row])
         response = rollout.responses[row, :count]
         gold = task.gold(prompt[None].cpu(), long=bool(verdict.long[row]))[0]
-        # A valid chain that is not the gold one has no wrong token; where it went wrong, gold is what to compare with.
+        # A valid chain may differ from the gold one and has no wrong token; any other response is compared with gold.
         valid = bool(verdict.chain[row])
         right = [valid or (t < len(gold) and int(token) == int(gold[t])) for t, token in enumerate(response.tolist())]
-        found.append(
+        result.append(
             {
                 "prompt": task.vocabulary.decode(prompt),
                 "response": task.vocabulary.strings(response),
@@ -39,4 +39,4 @@ def records(
                 "advantage": None if advantages is None else float(advantages[row]),
             }
         )
-    return found
+    return result

@@ -1,4 +1,4 @@
-"""What a language model does on held-out problems, greedy and sampled, under the names that tasks of symbols use."""
+"""Evaluation of a language model on problems, greedy and sampled, under the names that tasks of symbols use."""
 
 from __future__ import annotations
 
@@ -25,28 +25,28 @@ from chainlift.text.task import TextTask
 from chainlift.text.templates import content, is_long, long_prefix
 from chainlift.text.verdict import as_verdict
 
-OPENED = ("n", "accuracy", "accuracy_ci95", "length_median", "length_mean", "long_share", "unfinished_share")
+FORCED_LONG_KEYS = ("n", "accuracy", "accuracy_ci95", "length_median", "length_mean", "long_share", "unfinished_share")
 
 
 @dataclass(frozen=True)
 class GradedResponse:
-    """A response with its verdict."""
+    """A response to a problem with its verdict."""
 
     problem: Problem
     response: Response
     is_right: bool
-    """Finished, and its answer is the right one."""
+    """Whether the response is finished and its answer is right."""
     is_long: bool
 
     @property
     def is_finished(self) -> bool:
-        """There was an end of sequence."""
+        """Whether the response has an end of sequence."""
         return self.response.finished
 
 
 @dataclass(frozen=True)
 class Evaluator:
-    """A language model that answers problems, and the rules by which its answers are judged."""
+    """A language model with a task of text and the grader of its answers."""
 
     model: LanguageModel
     task: TextTask
@@ -56,9 +56,9 @@ class Evaluator:
     gib: float = 8.0
     """Memory (GiB) that the cache and the logits of a batch may take."""
     bfloat16: bool = False
-    """Autocast of the matrix products."""
+    """Whether matrix products use bfloat16 (autocast)."""
     check: Callable[[], None] = lambda: None
-    """Called between batches; what it raises ends the work."""
+    """Called between batches; it may raise to end the work."""
 
     def answer(
         self,
@@ -71,7 +71,7 @@ class Evaluator:
     ) -> list[GradedResponse]:
         """A graded response to each problem: greedy without a temperature, else sampled from the stream `name`.
 
-        opening: with what every response is made to begin; only plain templates have that.
+        opening: a forced beginning of every response; only plain templates allow one.
         """
         prompts = [self.task.prompt(problem) for problem in problems]
         responses = respond(
@@ -87,7 +87,7 @@ class Evaluator:
             bfloat16=self.bfloat16,
             check=self.check,
         )
-        # By one process for all: a comparison that takes too long in one need not do so in another.
+        # One process grades for all: a comparison may exceed its time limit in one process and not in another.
         texts, answers = [response.text for response in responses], [problem.answer for problem in problems]
         grades = distributed.run_on_rank0(lambda: self.grader.grade_all(texts, answers))
         template = self.task.settings.template
@@ -111,34 +111,34 @@ def measure(
 ) -> dict[str, Any]:
     """{greedy, sampled, grader} on problems drawn by the stream `name` at `step`.
 
-    with_more: pass@k if the settings ask for it. Where long forms begin with a text of their own, also its probability
-    (`long_prefix`) and greedy responses that are made to begin with it (`forced_long`): what the model can do when the
-    choice is made for it.
+    with_more: adds pass@k if the settings request it. If all long forms begin with a text of their own, it also adds
+    that text's probability (`opening`) and greedy responses that are forced to begin with it (`forced_long`). These
+    show what the model can do once the choice of form is made for it.
     """
     chosen = draw(problems, num_problems, seed=seed, name=f"{name}/prompts", step=step)
-    evaluator.grader.counts()  # what was graded before is no part of this
+    evaluator.grader.counts()  # drop the counts of earlier gradings
     table: dict[str, Any] = {}
     for mode, chosen_temperature in (("greedy", None), ("sampled", temperature)):
         responses = evaluator.answer(chosen, temperature=chosen_temperature, seed=seed, name=f"{name}/samples/{step}")
         table[mode] = table_of(responses)
     table["sampled"]["temperature"] = temperature
     if with_more and settings.pass_at_k_prompts:
-        asked = draw(problems, settings.pass_at_k_prompts, seed=seed, name=f"{name}/pass-at-k", step=step)
+        drawn_problems = draw(problems, settings.pass_at_k_prompts, seed=seed, name=f"{name}/pass-at-k", step=step)
         samples = settings.pass_at_k_samples
         table["sampled"] |= _pass_at_k(
-            evaluator, asked, samples, temperature=temperature, seed=seed, name=f"{name}/pass-at-k/{step}"
+            evaluator, drawn_problems, samples, temperature=temperature, seed=seed, name=f"{name}/pass-at-k/{step}"
         )
     opening = long_prefix(evaluator.task.settings.template)
     if with_more and opening:
-        opened = evaluator.answer(chosen, temperature=None, seed=seed, name=name, opening=opening)
-        table["forced_long"] = {key: value for key, value in table_of(opened).items() if key in OPENED}
+        forced = evaluator.answer(chosen, temperature=None, seed=seed, name=name, opening=opening)
+        table["forced_long"] = {key: value for key, value in table_of(forced).items() if key in FORCED_LONG_KEYS}
         table["opening"] = _opening(evaluator, chosen, opening, temperature)
     table["grader"] = evaluator.grader.counts()
     return table
 
 
 def draw(problems: Sequence[Problem], count: int, *, seed: int, name: str, step: int) -> list[Problem]:
-    """`count` different problems of the stream `name`, all of them if there are fewer."""
+    """Draw `count` different problems from the stream `name`, or all of them if there are fewer."""
     order = torch.randperm(len(problems), generator=stream(seed, name, step))[:count]
     return [problems[i] for i in order.tolist()]
 
@@ -146,17 +146,17 @@ def draw(problems: Sequence[Problem], count: int, *, seed: int, name: str, step:
 def verdict_of(responses: Sequence[GradedResponse]) -> Verdict:
     """The verdict (N,) on responses, for rewards and tables."""
     return as_verdict(
-        [one.is_right for one in responses],
-        [one.is_long for one in responses],
-        [one.is_finished for one in responses],
-        [one.response.length for one in responses],
+        [graded.is_right for graded in responses],
+        [graded.is_long for graded in responses],
+        [graded.is_finished for graded in responses],
+        [graded.response.length for graded in responses],
     )
 
 
 def round_metrics(verdict: Verdict, rewards: torch.Tensor, group_size: int) -> dict[str, float]:
-    """Means over samples, and shares of groups that are all right, all wrong, or mixed and so comparable.
+    """Means over samples, and shares of groups that are all right, all wrong, or mixed.
 
-    rewards: (N,) before any shaping; samples of a problem stand together.
+    rewards: (N,) before any shaping; the samples of a problem are adjacent.
     """
     return {
         "long_share": float(verdict.long.double().mean()),
@@ -167,9 +167,10 @@ def round_metrics(verdict: Verdict, rewards: torch.Tensor, group_size: int) -> d
 
 
 def table_of(responses: Sequence[GradedResponse]) -> dict[str, Any]:
-    """The measured quantities, as tasks of symbols name them; chain_exactness is the share of long ones that are right.
+    """Measured quantities of graded responses, under the names that tasks of symbols use (evaluate.describe).
 
-    Beside them accuracy of each form, and length and long share of the right and of the wrong.
+    `chain_exactness` is the share of long responses that are right. Further keys hold the accuracy of each form, and
+    the length and long share of right and of wrong responses.
     """
     verdict = verdict_of(responses)
     right, long, length = verdict.answer, verdict.long, verdict.length
@@ -185,7 +186,7 @@ def table_of(responses: Sequence[GradedResponse]) -> dict[str, Any]:
 
 
 def _opening(evaluator: Evaluator, problems: Sequence[Problem], opening: str, temperature: float) -> dict[str, Any]:
-    """{n, probability, probability_sd, temperature}: mean and standard deviation over the problems."""
+    """{n, probability, probability_sd, temperature} of an opening: mean and standard deviation over the problems."""
     evaluator.check()
     model, tokenizer = evaluator.model
     prompts = [content(evaluator.task.prompt(problem)) for problem in problems]
@@ -210,10 +211,10 @@ def _opening(evaluator: Evaluator, problems: Sequence[Problem], opening: str, te
 def _pass_at_k(
     evaluator: Evaluator, problems: Sequence[Problem], samples: int, *, temperature: float, seed: int, name: str
 ) -> dict[str, Any]:
-    """{pass_at_k, pass_at_k_n, pass_at_k_prompts} by the unbiased estimate."""
-    asked = [problem for problem in problems for _ in range(samples)]
-    graded = evaluator.answer(asked, temperature=temperature, seed=seed, name=name)
-    right = np.array([one.is_right for one in graded]).reshape(len(problems), samples)
+    """{pass_at_k, pass_at_k_n, pass_at_k_prompts}, by the unbiased estimate."""
+    repeated = [problem for problem in problems for _ in range(samples)]
+    responses = evaluator.answer(repeated, temperature=temperature, seed=seed, name=name)
+    right = np.array([graded.is_right for graded in responses]).reshape(len(problems), samples)
     ks = [2**i for i in range(samples.bit_length()) if 2**i <= samples]
     estimates = pass_at_k(right.sum(axis=1), samples, ks)
     return {

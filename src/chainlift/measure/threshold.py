@@ -1,7 +1,8 @@
-"""Where greedy decoding flips from short to long, over p_cot: two estimates, one from probabilities, one from flips.
+"""Estimates of the p_cot at which greedy decoding flips from short to long: from log-odds, and from flips.
 
-The first uses more of each run than a yes or no: the log-odds of going on are log K + log(p / (1 - p)) at the least
-loss (theory/linear_model.go_on_log_odds), a line in log(p / (1 - p)), and the threshold is where it crosses zero.
+The log-odds of a run say more than whether it flipped. At the least loss, the log-odds of going on are
+log K + log(p / (1 - p)) (theory/linear_model.go_on_log_odds): a line in log(p / (1 - p)), and the threshold is where it
+crosses zero.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from chainlift.measure.statistics import Interval
 from chainlift.theory.closed_forms import sigmoid
 
 RIDGE = 1e-6
-"""On the slope: where flips leave a gap between the last short and the first long, the least that makes the fit finite,
-so that the crossing lies in the gap's middle."""
+"""Penalty on the slope. If there is a gap between the last short and the first long run, it keeps the fit finite and
+puts the crossing in the middle of the gap."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class LogOddsLine:
 
     @property
     def crossing(self) -> float:
-        """The p at which they are zero."""
+        """The p at which the log-odds are zero."""
         return sigmoid(-self.offset / self.slope)
 
 
@@ -51,14 +52,15 @@ def log_odds_line(p: ArrayLike, log_odds: ArrayLike) -> LogOddsLine:
 
 
 def log_odds_crossing(p: ArrayLike, log_odds: ArrayLike) -> float:
-    """The p at which log-odds (N,) of going on cross zero; ValueError where log_odds_line raises it."""
+    """The p at which log-odds (N,) of going on cross zero; ValueError as for log_odds_line."""
     return log_odds_line(p, log_odds).crossing
 
 
 def flip_crossing(p: ArrayLike, long: ArrayLike) -> float:
     """The p at which a logistic fit over p (N,) gives greedy responses an even chance to be long, `long` (N,) 0 or 1.
 
-    Maximum likelihood with a tiny ridge: the root of the gradient. nan where all runs agree, as nothing flips then.
+    The fit is maximum likelihood with a tiny ridge: the root of the gradient. It is nan if all runs agree, because
+    nothing flips then.
     """
     from scipy.optimize import root
     from scipy.special import expit
@@ -91,18 +93,19 @@ def flip_interval(
 ) -> Interval:
     """Percentile bootstrap interval of flip_crossing over seeds: long (seeds, N) at the same p (N,), whole seeds drawn.
 
-    It has no width where all seeds flip in the same gap; the grid's spacing is then the resolution. Not a number where
-    nothing flips.
+    It has no width if all seeds flip in the same gap; the grid's spacing is the resolution then. It is nan if nothing
+    flips.
     """
     seeds = len(long)
     draws = generator.integers(seeds, size=(resamples, seeds))
-    found = [flip_crossing(np.tile(p, seeds), long[chosen].ravel()) for chosen in draws]
-    if np.isnan(found).all():
+    crossings = [flip_crossing(np.tile(p, seeds), long[chosen].ravel()) for chosen in draws]
+    if np.isnan(crossings).all():
         return float("nan"), float("nan")
-    low, high = np.nanquantile(found, [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.nanquantile(crossings, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
 
 def _logit(p: ArrayLike) -> NDArray[np.float64]:
+    """Log-odds log(p / (1 - p)) of p (N,)."""
     value = np.asarray(p, dtype=float)
     return np.log(value) - np.log1p(-value)

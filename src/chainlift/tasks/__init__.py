@@ -1,4 +1,4 @@
-"""Tasks of symbols and the registry of all tasks; importing the room registers the shipped ones."""
+"""Tasks of symbols and the registry of all tasks; importing this package registers the shipped tasks of symbols."""
 
 from chainlift.tasks import graph_path as graph_path
 from chainlift.tasks import gym as gym

@@ -1,8 +1,8 @@
 """The task protocol: a generator of prompts, a writer of gold responses and an exact verifier.
 
-A response is a row of token ids that ends with the first EOS; what follows that EOS is padding (also EOS). Its
-*length* counts the tokens before the EOS. A response without EOS is unfinished, and never right. Prompts of a task
-have one width; one whose prompts differ in length fills them up on the left with a token of its own.
+A response is a row of token ids that ends with its first EOS; the tokens after that are padding (also EOS). Its
+*length* counts the tokens before the EOS. A response without EOS is unfinished, and never right. All prompts of a task
+have one width; a task whose prompts differ in length pads them on the left with a token of its own.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ class Vocabulary:
     """The tokens of a task, by id; the last one is `<eos>`."""
 
     tokens: tuple[str, ...]
-    written: tuple[tuple[str, str], ...] = ()
-    """(character of ordinary text, the token of one character that stands for it): of a blank, for example."""
+    substitutions: tuple[tuple[str, str], ...] = ()
+    """Pairs (character of ordinary text, token of one character that stands for it): for a blank, for example."""
 
     @property
     def size(self) -> int:
@@ -39,21 +39,22 @@ class Vocabulary:
 
     @property
     def separator(self) -> str:
-        """What stands between tokens in text: nothing where every token is one character."""
+        """The text between two tokens: empty if every token is one character, otherwise a blank."""
         return "" if all(len(token) == 1 for token in self.tokens[:-1]) else " "
 
     def encode(self, text: str) -> Tensor:
         """Ids (T,) of a text without EOS; ValueError names the first token that is not in the vocabulary.
 
-        Blanks that no token stands for go away, or stand between words where tokens have several characters.
+        Blanks separate tokens of several characters. Between tokens of one character they are dropped, unless a token
+        stands for them.
         """
         ids = {token: i for i, token in enumerate(self.tokens[:-1])}
-        for character, token in self.written:
+        for character, token in self.substitutions:
             text = text.replace(character, token)
         pieces = text.split() if self.separator else [c for c in text if not c.isspace()]
         unknown = [piece for piece in pieces if piece not in ids]
         if unknown:
-            raise ValueError(f"{unknown[0]!r} is no token of this task; allowed: {' '.join(ids)}")
+            raise ValueError(f"{unknown[0]!r} is not a token of this task; allowed: {' '.join(ids)}")
         return torch.tensor([ids[piece] for piece in pieces], dtype=torch.long)
 
     def strings(self, ids: Tensor) -> list[str]:
@@ -64,16 +65,16 @@ class Vocabulary:
         """The text of ids (T,)."""
         return self.separator.join(self.strings(ids))
 
-    def ordinary(self, text: str) -> str:
-        """A text with the characters that its tokens stand for."""
-        for character, token in self.written:
+    def plain_text(self, text: str) -> str:
+        """The text with the ordinary characters that its tokens stand for (`substitutions`)."""
+        for character, token in self.substitutions:
             text = text.replace(token, character)
         return text
 
 
 @dataclass(frozen=True)
 class Demonstrations:
-    """Prompts (B, T) with responses (B, R) of one form, EOS included; shorter ones are filled up with EOS."""
+    """Prompts (B, T) with responses (B, R) of one form, EOS included; shorter responses are padded with EOS."""
 
     prompts: Tensor
     responses: Tensor
@@ -88,36 +89,36 @@ class Demonstrations:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the verifier says of N responses; every field has the shape (N,)."""
+    """The verifier's judgment of N responses; every field has the shape (N,)."""
 
     answer: Tensor
-    """bool: finished, and what it ends with is the right answer, whatever stands before."""
+    """bool: the response is finished and ends with the right answer, whatever stands before it."""
     chain: Tensor
-    """bool: the whole response is a gold one, long or short; where chains are not unique, any valid one."""
+    """bool: the whole response is gold, long or short; where chains are not unique, it is any valid one."""
     finished: Tensor
-    """bool: there is an EOS."""
+    """bool: the response has an EOS."""
     long: Tensor
     """bool: longer than the short form."""
     length: Tensor
     """int: tokens before EOS."""
     steps: Tensor
-    """int: chain steps taken, 0 for a response that is not long."""
+    """int: steps of the chain, 0 for a response that is not long."""
     steps_right: Tensor
-    """int: chain steps that follow from the prompt and the response's own previous step."""
+    """int: steps of the chain that follow from the prompt and the response's own previous step."""
     digits_right: Tensor | None = None
-    """(N, A) bool, of tasks whose answer has A tokens: which of them are right."""
+    """(N, A) bool, for tasks whose answers have A tokens: which of them are right."""
 
     def take(self, rows: Tensor) -> Verdict:
-        """The verdict on these rows (N',) only."""
-        taken: dict[str, Any] = {}
+        """The verdict on some rows (N',)."""
+        selected: dict[str, Any] = {}
         for field in fields(self):
             value = getattr(self, field.name)
-            taken[field.name] = None if value is None else value[rows]
-        return Verdict(**taken)
+            selected[field.name] = None if value is None else value[rows]
+        return Verdict(**selected)
 
     @staticmethod
     def join(parts: Sequence[Verdict]) -> Verdict:
-        """One verdict on all rows, in order."""
+        """The verdict on the rows of all parts, in order."""
         joined: dict[str, Any] = {}
         for field in fields(Verdict):
             values = [getattr(part, field.name) for part in parts]
@@ -127,27 +128,28 @@ class Verdict:
 
 @runtime_checkable
 class Task(Protocol):
-    """What a task must offer; everything is vectorized over rows and draws only from the generator given."""
+    """The protocol of tasks of symbols; methods work on whole batches and draw only from the generator passed in."""
 
     @property
     def settings(self) -> Settings:
-        """The settings that the task was built from."""
+        """The settings from which the task was built."""
         ...
 
     vocabulary: Vocabulary
     prompt_length: int
     short_length: int
-    """Tokens of the short form, of the longest one where they differ; so for the long form."""
+    """Tokens of the longest short response, without EOS."""
     long_length: int
+    """Tokens of the longest long response, without EOS."""
     chance: float
     """Accuracy of a blind guess."""
 
     def prompts(self, n: int, generator: torch.Generator) -> Tensor:
-        """n prompts (n, prompt_length)."""
+        """Draw n prompts (n, prompt_length)."""
         ...
 
     def gold(self, prompts: Tensor, *, long: bool) -> Tensor:
-        """Gold responses (N, R) with their EOS, R at most long_length + 1 or short_length + 1."""
+        """Gold responses (N, R) with EOS; R is at most long_length + 1, or short_length + 1."""
         ...
 
     def verify(self, prompts: Tensor, responses: Tensor) -> Verdict:
@@ -157,43 +159,43 @@ class Task(Protocol):
 
 @runtime_checkable
 class Demonstrator(Protocol):
-    """A task whose demonstrations are not its gold responses: they are drawn, or contain errors."""
+    """A task whose demonstrations differ from its gold responses: they are drawn, or contain errors."""
 
     def demonstrate(self, prompts: Tensor, generator: torch.Generator, *, long: bool) -> Tensor:
-        """Demonstrated responses, of the shape of gold ones."""
+        """Draw demonstrated responses, shaped like gold ones."""
         ...
 
 
 @runtime_checkable
 class HoldsOut(Protocol):
-    """A task that keeps some of its prompts from training, so that none has been seen when they are measured."""
+    """A task that holds some prompts out of training, so that measurements use only prompts that training never saw."""
 
     def held_out(self) -> Task:
-        """The same task, drawing only prompts that the task itself never draws."""
+        """The same task on its held-out prompts, which the task itself never draws."""
         ...
 
 
 @runtime_checkable
 class Resumes(Protocol):
-    """A task that knows how a chain goes on behind a wrong step: saves time, and no sample depends on it."""
+    """A task that can continue a chain after a wrong step. This saves time in sampling and changes no sample."""
 
     def resume(self, prompts: Tensor, responses: Tensor, at: Tensor) -> Tensor:
-        """Responses (N, R) as they are up to token number `at` (N,), from 0, then right steps built on that one."""
+        """Responses (N, R) unchanged up to token number `at` (N,), from 0, followed by right steps built on it."""
         ...
 
 
 def has_chains(task: Task) -> bool:
-    """Whether the task has long demonstrations: all have, but those that say `has_chains = False`."""
+    """Whether the task has long demonstrations: every task has, unless it sets `has_chains = False`."""
     return getattr(task, "has_chains", True)
 
 
 def held_out(task: Task) -> Task:
-    """The task to measure with: its held-out prompts if it has such, else itself (see freshness.py)."""
+    """The task to measure with: the one on held-out prompts if there is one, else the task itself (freshness.py)."""
     return task.held_out() if isinstance(task, HoldsOut) else task
 
 
 def prompt_lengths(task: Task, prompts: Tensor) -> Tensor:
-    """(N,) tokens of prompts (N, T), without those that fill them up (a task has such if it has a `padding`)."""
+    """Lengths (N,) of prompts (N, T) without padding, the token id `padding` of tasks that have one."""
     padding = getattr(task, "padding", None)
     if padding is None:
         return torch.full((len(prompts),), prompts.shape[1], device=prompts.device)
@@ -201,7 +203,7 @@ def prompt_lengths(task: Task, prompts: Tensor) -> Tensor:
 
 
 def output_mask(responses: Tensor, eos: int) -> Tensor:
-    """(B, R) bool: the tokens of responses (B, R) up to and including the first EOS."""
+    """Mask (B, R) of the tokens of responses (B, R) up to and including the first EOS."""
     is_eos = responses == eos
     return (is_eos.cumsum(dim=1) - is_eos.long()) == 0
 

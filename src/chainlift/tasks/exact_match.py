@@ -1,4 +1,4 @@
-"""A verifier for tasks with one gold response of each form, whose answer is the last token: enough for most of them."""
+"""A verifier for tasks that have one gold response of each form and an answer of one token, as most tasks do."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from chainlift.tasks.base import Task, Verdict, output_mask, response_lengths
 
 
 def compare(task: Task, prompts: Tensor, responses: Tensor) -> Verdict:
-    """The verdict on responses (N, R) by the task's own gold responses, row by row.
+    """The verdict on responses (N, R) from a comparison with the task's gold responses, row by row.
 
-    A response is long if it has more tokens than the short form. A step is a token of a long response; it is right if
-    the gold chain has the same token there.
+    A response is long if it has more tokens than the short form. Each token of a long response is a step. A step is
+    right if the gold chain has the same token at its position.
     """
     eos = task.vocabulary.eos
     gold, short = task.gold(prompts, long=True), task.gold(prompts, long=False)
@@ -22,9 +22,9 @@ def compare(task: Task, prompts: Tensor, responses: Tensor) -> Verdict:
     answer = finished & (length > 0) & (last == short.gather(1, short_length[:, None] - 1))[:, 0]
     long = length > task.short_length
     width = min(responses.shape[1], gold.shape[1])
-    taken = output_mask(responses, eos)[:, :width] & (responses[:, :width] != eos) & long[:, None]
+    is_step = output_mask(responses, eos)[:, :width] & (responses[:, :width] != eos) & long[:, None]
     same = responses[:, :width] == gold[:, :width]
-    exact = finished & (length == gold_length) & (same | ~taken).all(dim=1)
+    exact = finished & (length == gold_length) & (same | ~is_step).all(dim=1)
     width = min(responses.shape[1], short.shape[1])
     equal = responses[:, :width] == short[:, :width]
     within = torch.arange(width, device=responses.device) < length[:, None]
@@ -34,6 +34,6 @@ def compare(task: Task, prompts: Tensor, responses: Tensor) -> Verdict:
         finished=finished,
         long=long,
         length=length,
-        steps=taken.sum(dim=1),
-        steps_right=(taken & same).sum(dim=1),
+        steps=is_step.sum(dim=1),
+        steps_right=(is_step & same).sum(dim=1),
     )

@@ -1,7 +1,8 @@
-"""How fresh the prompts of a measurement are: how many different ones a task has, and which share training has seen.
+"""How fresh the prompts of a measurement are: how many different prompts a task has, and how many training has seen.
 
-Three cases. A task may keep its evaluation prompts from training; then none has been seen. It may know how many
-prompts it can draw and how likely each is; then chance decides, and the expected share follows. Or it knows neither.
+There are three cases. If a task holds its evaluation prompts out of training, none has been seen. If it knows how many
+prompts it can draw and how likely each is, the expected share that training has seen follows. Otherwise nothing is
+known.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from chainlift.tasks.base import HoldsOut, Task
 
-MOST_TOLD = 2**53  # more prompts than this are not told as a number: JSON's readers know no larger ones exactly
+MAX_COUNT = 2**53  # a larger count is not reported, because readers of JSON round it
 
 
 @runtime_checkable
@@ -20,46 +21,49 @@ class CountsPrompts(Protocol):
     """A task that knows how many different prompts it can draw."""
 
     def prompt_counts(self) -> tuple[tuple[float, int], ...]:
-        """(probability, number of prompts) of groups of prompts, alike likely within a group; disjoint, and all."""
+        """Pairs (probability, number of prompts) of disjoint groups that cover all prompts.
+
+        Within a group every prompt is equally likely.
+        """
         ...
 
 
 @dataclass(frozen=True)
 class Freshness:
-    """What is known of a measurement's prompts; as_dict() is what summaries and measurements hold of it."""
+    """What is known about the prompts of a measurement; summaries and measurements contain as_dict()."""
 
     prompts_held_out: bool
-    """Whether the task keeps them from training."""
+    """Whether the task holds them out of training."""
     prompts_different: int | None
-    """How many different ones can be drawn; None where they are held out, very many, or not known."""
+    """Number of different prompts that can be drawn; None if they are held out, more than 2^53, or not known."""
     prompts_seen_share: float | None
     """Expected share of the measured prompts that training has seen; None if not known."""
 
     def as_dict(self) -> dict[str, Any]:
-        """The three as a mapping."""
+        """The three fields as a mapping."""
         return asdict(self)
 
 
-def freshness(task: Task, drawn: int | None) -> Freshness:
-    """The freshness of a task's evaluation prompts after `drawn` prompts were drawn in training (None: not known)."""
+def freshness(task: Task, num_drawn: int | None) -> Freshness:
+    """The freshness of a task's evaluation prompts after `num_drawn` draws in training (None: not known)."""
     if isinstance(task, HoldsOut):
         return Freshness(True, None, 0.0)
     if not isinstance(task, CountsPrompts):
         return Freshness(False, None, None)
     groups = task.prompt_counts()
-    different = sum(count for _, count in groups)
-    share = None if drawn is None else seen_share(groups, drawn)
-    return Freshness(False, different if different <= MOST_TOLD else None, share)
+    num_different = sum(count for _, count in groups)
+    share = None if num_drawn is None else seen_share(groups, num_drawn)
+    return Freshness(False, num_different if num_different <= MAX_COUNT else None, share)
 
 
-def seen_share(groups: tuple[tuple[float, int], ...], drawn: int) -> float:
-    """Expected share of fresh draws that are among `drawn` earlier ones: 1 - (1 - 1/N)^n where N are alike likely."""
-    return sum(chance * _seen(chance, count, drawn) for chance, count in groups)
+def seen_share(groups: tuple[tuple[float, int], ...], num_drawn: int) -> float:
+    """Expected share of new draws that are among `num_drawn` earlier ones: 1 - (1 - 1/N)^n for N equally likely."""
+    return sum(chance * _seen_probability(chance, count, num_drawn) for chance, count in groups)
 
 
-def _seen(chance: float, count: int, drawn: int) -> float:
-    """The probability that a prompt of a group has been drawn; counts may be far beyond what a float holds."""
-    each = math.exp(math.log(chance) - math.log(count))
-    if each >= 1:
-        return float(drawn > 0)
-    return -math.expm1(drawn * math.log1p(-each))
+def _seen_probability(chance: float, count: int, num_drawn: int) -> float:
+    """The probability that a prompt of a group has been drawn; `count` may exceed the range of a float."""
+    prompt_chance = math.exp(math.log(chance) - math.log(count))
+    if prompt_chance >= 1:
+        return float(num_drawn > 0)
+    return -math.expm1(num_drawn * math.log1p(-prompt_chance))

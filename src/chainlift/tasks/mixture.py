@@ -1,8 +1,8 @@
-"""The mixture D(p_cot) of long and short demonstrations, drawn already split into its two parts.
+"""The mixture D(p_cot) of long and short demonstrations, drawn as two parts of one form each.
 
-Each sequence is long with probability p_cot, independently. The number of long ones among n is then binomial and, as
-the rows are exchangeable, drawing that number first and giving the long form to the first rows is the same
-distribution. Source: Tsilivis et al., arXiv 2510.11495.
+Each demonstration is long with probability p_cot, independently, so the number of long ones among n is binomial. Rows
+are exchangeable. So drawing that number first and giving the first rows the long form yields the same distribution.
+Source: Tsilivis et al., arXiv 2510.11495.
 """
 
 from __future__ import annotations
@@ -23,11 +23,14 @@ Point = Annotated[list[float], Len(2, 2)]
 
 
 class MixtureSettings(Settings):
-    """The share of long demonstrations, constant or a schedule over a stage."""
+    """Share of long demonstrations: a constant, or a schedule over a stage."""
 
     p_cot: Annotated[float, Field(ge=0, le=1, strict=False)] | list[Point] = 0.25
-    """Probability that a demonstration is long (shows its chain of thought). A schedule is a list of points
-    [share of the stage's steps, value]; each value holds from its share on, and the first share is 0."""
+    """Probability that a demonstration is long (shows its chain of thought).
+
+    A schedule is a list of points [share of the stage's steps, value]. Each value holds from its share on, and the
+    first share is 0.
+    """
 
     @field_validator("p_cot")
     @classmethod
@@ -44,7 +47,7 @@ class MixtureSettings(Settings):
 
     @property
     def points(self) -> list[tuple[float, float]]:
-        """(share of the steps, value) of the schedule; of a constant, one point."""
+        """Points (share of the steps, value) of the schedule; a constant has one point."""
         return [(point[0], point[1]) for point in self.p_cot] if isinstance(self.p_cot, list) else [(0.0, self.p_cot)]
 
     def at(self, share: float) -> float:
@@ -70,14 +73,14 @@ class MixtureSettings(Settings):
 
 @dataclass(frozen=True)
 class MixtureBatch:
-    """A batch of demonstrations in two parts, each of one form; a part may have no rows."""
+    """A batch of demonstrations in two parts of one form each; a part may be empty."""
 
     short: Demonstrations
     long: Demonstrations
 
     @property
     def parts(self) -> tuple[Demonstrations, ...]:
-        """The parts that have rows."""
+        """The parts that are not empty."""
         return tuple(part for part in (self.short, self.long) if len(part.prompts))
 
     @property
@@ -89,10 +92,10 @@ class MixtureBatch:
 def draw(
     task: Task, settings: MixtureSettings, n: int, *, seed: int, name: str, step: int, share: float = 0.0
 ) -> MixtureBatch:
-    """Batch number `step` of n demonstrations from the streams `name`/split, `name`/prompts and, of tasks whose
-    demonstrations are not gold, `name`/demonstrations.
+    """Draw batch number `step` of n demonstrations.
 
-    share: of the stage's steps that are done, for a schedule.
+    It comes from the streams `name`/split, `name`/prompts and, if the task draws its demonstrations,
+    `name`/demonstrations. share: the share of the stage's steps that are done, for a schedule.
     """
     coins = torch.rand(n, generator=stream(seed, f"{name}/split", step), dtype=torch.float64)
     num_long = int((coins < settings.at(share)).sum())

@@ -1,16 +1,16 @@
 """Multiplication of numbers with n and m digits, least significant digit first.
 
 Prompt `a * b`. Long form: the partial products, joined by `+`, with the running sum in parentheses after each but the
-first and the last, then `####` and the product. Digit i of b (from 0) times a, shifted by i zeros, is written with
-n + 1 + i digits, and so is the running sum up to it; the product has n + m digits. Short form: the product, behind
-`####` if the option says so. 3719 * 3349 is shown as
+first and the last, then `####` and the product. Partial product i is digit i of b (from 0) times a, shifted by i zeros;
+it and the running sum up to it have n + 1 + i digits. The product has n + m digits. Short form: the product, after
+`####` if the marker is `both`. The demonstration of 3719 * 3349 is
 
     9173*9433   17433+067841(132281)+0075111(1397921)+00075111####13945421
 
 Format: the public data of Deng et al., "From Explicit CoT to Implicit CoT" (arXiv 2405.14838).
 
-There are few numbers of n digits, so a share of all pairs is held out: a hash of the pair decides, the same for (a, b)
-and (b, a). The task draws only pairs that are not held out, `held_out()` only those that are.
+There are few numbers of n digits, so a share of all pairs is held out. A hash of the pair decides, the same for (a, b)
+and (b, a). The task draws only pairs that are not held out; `held_out()` draws only those that are.
 """
 
 from __future__ import annotations
@@ -28,32 +28,32 @@ from chainlift.tasks.registry import TASKS, TaskKind
 
 ANSWER = "####"
 TOKENS = (*"0123456789", "*", "+", "(", ")", ANSWER, EOS)
-ENUMERATED = 5  # digits of both factors: the 81,000 pairs are hashed; of more, each value below SHARES has some
-SHARES = 1000  # held-out pairs are those whose hash modulo this is below held_out * this
+MAX_ENUMERATED_DIGITS = 5  # of both factors: up to 81,000 pairs, all hashed; with more, every residue has pairs
+HASH_MODULUS = 1000  # a pair is held out if its hash modulo this is below held_out * this
 
 
 class MultiplicationSettings(Settings):
-    """The size of the factors and the form of answers."""
+    """Settings of multiplication: the size of the factors and the form of answers."""
 
     name: Literal["multiplication"] = "multiplication"
     n: int = Field(default=2, ge=1, le=9)
     """Digits of the first factor."""
     m: int | None = Field(default=None, ge=1, le=9)
-    """Digits of the second factor; null: as many as of the first."""
+    """Digits of the second factor; null: as many as the first has."""
     marker: Literal["long", "both"] = "long"
-    """Which forms have `####` before the answer: it ends a chain in any case."""
+    """Forms with `####` before the answer: the long one alone, or both."""
     held_out: float = Field(default=0.1, gt=0, lt=1, strict=False)
-    """Share of the pairs that are kept from training and RL; measurements draw only them."""
+    """Share of the pairs that are held out of training and RL; measurements draw only them."""
 
     @property
     def digits(self) -> tuple[int, int]:
-        """(n, m)."""
+        """Digits (n, m) of the factors."""
         return self.n, self.m or self.n
 
 
 @dataclass(frozen=True)
 class _Number:
-    """Where a number stands in the long form."""
+    """A number in the long form: its position and its kind."""
 
     start: int
     size: int
@@ -62,11 +62,12 @@ class _Number:
 
     @property
     def columns(self) -> slice:
+        """Columns of a response that hold the number."""
         return slice(self.start, self.start + self.size)
 
 
 class Multiplication:
-    """The multiplication task; see the module's text for its two forms."""
+    """The task multiplication; the module's docstring describes its two forms."""
 
     def __init__(self, settings: MultiplicationSettings, *, draws_held_out: bool = False) -> None:
         self.settings, self.draws_held_out = settings, draws_held_out
@@ -85,37 +86,37 @@ class Multiplication:
         return Multiplication(self.settings, draws_held_out=True)
 
     def prompts(self, n: int, generator: torch.Generator) -> Tensor:
-        """Prompts (n, prompt_length) of pairs that are uniform among those that may be drawn."""
+        """Draw prompts (n, prompt_length): pairs that are uniform over this task's side of the split."""
         share = self.settings.held_out if self.draws_held_out else 1 - self.settings.held_out
-        found = torch.empty(0, 2, dtype=torch.long)
-        while len(found) < n:
-            size = int((n - len(found)) / share * 1.1) + 8
+        pairs = torch.empty(0, 2, dtype=torch.long)
+        while len(pairs) < n:
+            size = int((n - len(pairs)) / share * 1.1) + 8
             factors = [
                 torch.randint(10 ** (digits - 1), 10**digits, (size,), generator=generator)
                 for digits in self.settings.digits
             ]
-            pairs = torch.stack(factors, dim=1)
-            found = torch.cat([found, pairs[self.is_held_out(pairs) == self.draws_held_out]])
-        first, second = found[:n].unbind(dim=1)
+            candidates = torch.stack(factors, dim=1)
+            pairs = torch.cat([pairs, candidates[self.is_held_out(candidates) == self.draws_held_out]])
+        first, second = pairs[:n].unbind(dim=1)
         size_a, size_b = self.settings.digits
         times = torch.full((n, 1), TOKENS.index("*"))
         return torch.cat([_digits(first, size_a), times, _digits(second, size_b)], dim=1)
 
     def is_held_out(self, pairs: Tensor) -> Tensor:
-        """(N,) bool of pairs (N, 2): a hash of the two numbers, whatever their order."""
+        """Whether each of pairs (N, 2) is held out: bool (N,), by a hash that ignores the order of the two numbers."""
         mixed = _mix(_mix(pairs.min(dim=1).values) + pairs.max(dim=1).values)
-        return (mixed >> 8) % SHARES < round(self.settings.held_out * SHARES)
+        return (mixed >> 8) % HASH_MODULUS < round(self.settings.held_out * HASH_MODULUS)
 
     def _refuse_an_empty_side(self) -> None:
-        """ValueError if the hash leaves no pair to train on, or none to measure: drawing would never end."""
-        if sum(self.settings.digits) <= ENUMERATED:
+        """Raise ValueError if no pair is left to train on or to measure with: drawing would never end."""
+        if sum(self.settings.digits) <= MAX_ENUMERATED_DIGITS:
             ranges = [torch.arange(10 ** (digits - 1), 10**digits) for digits in self.settings.digits]
-            sides = self.is_held_out(torch.cartesian_prod(*ranges))
+            is_held_out = self.is_held_out(torch.cartesian_prod(*ranges))
         else:
-            sides = torch.arange(SHARES) < round(self.settings.held_out * SHARES)
-        if sides.all() or not sides.any():
-            side = "train on" if sides.all() else "measure"
-            raise ValueError(f"held_out {self.settings.held_out} leaves no pair to {side}; nearer to .5 some are left")
+            is_held_out = torch.arange(HASH_MODULUS) < round(self.settings.held_out * HASH_MODULUS)
+        if is_held_out.all() or not is_held_out.any():
+            purpose = "train on" if is_held_out.all() else "measure"
+            raise ValueError(f"held_out {self.settings.held_out} leaves no pair to {purpose}; choose one nearer to .5")
 
     def gold(self, prompts: Tensor, *, long: bool) -> Tensor:
         """The worked multiplication, or the product alone, and EOS."""
@@ -123,19 +124,19 @@ class Multiplication:
         product = _digits(a * b, self.answer_length)
         if not long:
             marks = (len(prompts), self.short_length - self.answer_length)
-            return self._ended(torch.cat([torch.full(marks, self._answer, device=prompts.device), product], dim=1))
+            return self._with_eos(torch.cat([torch.full(marks, self._answer, device=prompts.device), product], dim=1))
         response = torch.empty(len(prompts), self.long_length, dtype=torch.long, device=prompts.device)
         for column, token in self.signs.items():
             response[:, column] = token
         for number in self.layout:
             response[:, number.columns] = _digits(self._value(number, prompts), number.size)
-        return self._ended(response)
+        return self._with_eos(response)
 
     def verify(self, prompts: Tensor, responses: Tensor) -> Verdict:
-        """Exact: the answer is the digits after the last `####`, or the whole response where there is none.
+        """The exact verdict; the answer is what follows the last `####`, or the whole response without one.
 
-        The steps of a chain are its numbers: partial products are judged by the prompt, running sums and the answer by
-        the response's own partial product and running sum before them.
+        The steps of a chain are its numbers. A partial product is right if it follows from the prompt; a running sum
+        or the answer is right if it follows from the response's own partial product and running sum before it.
         """
         eos, size = self.vocabulary.eos, self.answer_length
         length, finished = response_lengths(responses, eos)
@@ -150,25 +151,25 @@ class Multiplication:
         padded = torch.nn.functional.pad(responses, (0, max(self.long_length + 1 - responses.shape[1], 0)), value=eos)
         exact = (padded[:, : self.long_length + 1] == self.gold(prompts, long=True)).all(dim=1)
         short = (length == self.short_length) & (marked if self.settings.marker == "both" else length == size)
-        taken, right = self._steps(prompts, padded, length)
+        steps, steps_right = self._steps(prompts, padded, length)
         return Verdict(
             answer=answer,
             chain=finished & exact | answer & short,
             finished=finished,
             long=long,
             length=length,
-            steps=torch.where(long, taken, 0),
-            steps_right=torch.where(long, right, 0),
+            steps=torch.where(long, steps, 0),
+            steps_right=torch.where(long, steps_right, 0),
             digits_right=digits_right & stands_alone[:, None],
         )
 
     def _steps(self, prompts: Tensor, padded: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
-        """(numbers begun (N,), of which right (N,)) of responses read as long ones, filled up to their length."""
-        read = [_value(padded[:, number.columns]) for number in self.layout]
-        taken, right = torch.zeros_like(length), torch.zeros_like(length)
-        sums = torch.zeros_like(length)  # the response's own running sum before the partial product at hand
+        """(steps (N,), steps_right (N,)) of responses padded to the long form; a step is a number that has begun."""
+        values = [_value(padded[:, number.columns]) for number in self.layout]
+        steps, steps_right = torch.zeros_like(length), torch.zeros_like(length)
+        sums = torch.zeros_like(length)  # the response's own running sum before the current partial product
         partial = torch.zeros_like(length)
-        for number, value in zip(self.layout, read, strict=True):
+        for number, value in zip(self.layout, values, strict=True):
             if number.kind == "partial":
                 expected, partial = self._value(number, prompts), value
                 if number.factor == 0:
@@ -176,13 +177,13 @@ class Multiplication:
             else:
                 expected = sums + partial
                 sums, partial = value, torch.zeros_like(value)
-            begun = length > number.start
-            taken += begun
-            right += begun & (value == expected) & (value >= 0)
-        return taken, right
+            has_begun = length > number.start
+            steps += has_begun
+            steps_right += has_begun & (value == expected) & (value >= 0)
+        return steps, steps_right
 
     def _value(self, number: _Number, prompts: Tensor) -> Tensor:
-        """The gold value (N,) of a number in the long form."""
+        """Gold values (N,) of a number in the long form."""
         a, b, b_digits = self._factors(prompts)
         place = 10**number.factor
         if number.kind == "partial":
@@ -190,57 +191,58 @@ class Multiplication:
         return a * b if number.kind == "answer" else a * (b % (place * 10))
 
     def _factors(self, prompts: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(a (N,), b (N,), digits of b (N, m))."""
+        """The factors of prompts: a (N,), b (N,) and the digits of b (N, m)."""
         n, _ = self.settings.digits
         return _value(prompts[:, :n]), _value(prompts[:, n + 1 :]), prompts[:, n + 1 :]
 
-    def _ended(self, body: Tensor) -> Tensor:
+    def _with_eos(self, body: Tensor) -> Tensor:
+        """Responses (N, R + 1) from bodies (N, R)."""
         return torch.nn.functional.pad(body, (0, 1), value=self.vocabulary.eos)
 
 
 def _layout(n: int, m: int) -> tuple[list[_Number], dict[int, int], int]:
-    """(numbers, {column: token} of the signs between them, length) of the long form without its EOS."""
+    """Layout of the long form: its numbers, {column: token} of the signs between them, and its length without EOS."""
     numbers: list[_Number] = []
     signs: dict[int, int] = {}
-    at = 0
+    column = 0
 
-    def put(kind: Literal["partial", "sum", "answer"], factor: int, size: int) -> None:
-        nonlocal at
-        numbers.append(_Number(at, size, kind, factor))
-        at += size
+    def add_number(kind: Literal["partial", "sum", "answer"], factor: int, size: int) -> None:
+        nonlocal column
+        numbers.append(_Number(column, size, kind, factor))
+        column += size
 
-    def sign(token: str) -> None:
-        nonlocal at
-        signs[at] = TOKENS.index(token)
-        at += 1
+    def add_sign(token: str) -> None:
+        nonlocal column
+        signs[column] = TOKENS.index(token)
+        column += 1
 
     for i in range(m):
         if i > 0:
-            sign("+")
-        put("partial", i, n + 1 + i)
+            add_sign("+")
+        add_number("partial", i, n + 1 + i)
         if 0 < i < m - 1:
-            sign("(")
-            put("sum", i, n + 1 + i)
-            sign(")")
-    sign(ANSWER)
-    put("answer", m - 1, n + m)
-    return numbers, signs, at
+            add_sign("(")
+            add_number("sum", i, n + 1 + i)
+            add_sign(")")
+    add_sign(ANSWER)
+    add_number("answer", m - 1, n + m)
+    return numbers, signs, column
 
 
 def _digits(value: Tensor, size: int) -> Tensor:
-    """The `size` lowest decimal digits (N, size) of value (N,), the lowest first."""
+    """The `size` lowest decimal digits (N, size) of values (N,), lowest first."""
     places = 10 ** torch.arange(size, device=value.device)
     return value[:, None] // places % 10
 
 
 def _value(digits: Tensor) -> Tensor:
-    """The numbers (N,) of digits (N, S), the lowest first; -1 where a token is not a digit."""
+    """The numbers (N,) with digits (N, S), lowest first; -1 if a token is not a digit."""
     places = 10 ** torch.arange(digits.shape[1], device=digits.device)
     return torch.where((digits < 10).all(dim=1), (digits * places).sum(dim=1), -1)
 
 
 def _mix(value: Tensor) -> Tensor:
-    """A 64-bit mix of integers (N,), the finalizer of Steele et al.'s SplitMix64 (2014), with wrap-around."""
+    """64-bit hashes of integers (N,): the finalizer of SplitMix64 (Steele et al. 2014), with wrap-around."""
     value = value + -7046029254386353131  # 0x9e3779b97f4a7c15 as a signed number
     value = (value ^ (value >> 30 & (1 << 34) - 1)) * -4658895280553007687
     value = (value ^ (value >> 27 & (1 << 37) - 1)) * -7723592293110705685

@@ -1,9 +1,9 @@
-"""Composition of permutations: the state of a few things that change places again and again.
+"""Composition of permutations: the arrangement of n objects that change places d times.
 
-Prompt x_1..x_d, permutations uniform in S_n, each one token, written as the images of 1..n. Long form: y_1..y_d <eos>
-with y_l = x_l after .. after x_1; short form: y_d <eos>. S_3 is solvable, S_5 is not: its word problem is complete for
-NC1 under AC0 reductions (Barrington 1989), so that a transformer of constant depth is not expected to take a shortcut
-to y_d for every d (Liu et al. 2023, arXiv 2210.10749). What may be changed about the chains: prefix_chain.py.
+Prompt x_1..x_d, permutations uniform in S_n, one token each, written as the images of 1..n. Long form: y_1..y_d <eos>
+with y_l = x_l after .. after x_1. Short form: y_d <eos>. S_3 is solvable and S_5 is not: the word problem of S_5 is
+complete for NC1 under AC0 reductions (Barrington 1989). So a transformer of constant depth is not expected to find a
+shortcut to y_d for every d (Liu et al. 2023, arXiv 2210.10749). The options of chains are those of prefix_chain.py.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from chainlift.tasks.registry import TASKS, TaskKind
 
 
 class PermutationSettings(PrefixChainSettings):
-    """The group."""
+    """Settings of permutation: the group."""
 
     name: Literal["permutation"] = "permutation"
     degree: Literal[3, 5] = 3
-    """n: how many things are permuted; S_3 has 6 elements, S_5 has 120."""
+    """n, the number of permuted objects; S_3 has 6 elements, S_5 has 120."""
 
 
 class Permutation(PrefixChain):
@@ -49,12 +49,12 @@ class Permutation(PrefixChain):
         return torch.stack(columns, dim=1)
 
     def times(self, before: Tensor, element: Tensor) -> Tensor:
-        """First `before`, then `element`."""
+        """The composition: first `before`, then `element`."""
         size = self.num_elements
         return self.product.to(before.device).flatten().take(before * size + element)
 
     def between(self, before: Tensor, after: Tensor) -> Tensor:
-        """What `before` must be followed by to make `after`."""
+        """The permutation that composes with `before` to `after`."""
         return self.times(self.inverse.to(before.device).take(before), after)
 
 

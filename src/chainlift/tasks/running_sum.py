@@ -1,8 +1,8 @@
 """Running sums modulo K; parity is K = 2.
 
-Prompt x_1..x_d with digits uniform in {0..K-1}. Long form: y_1..y_d <eos> with y_l = x_1 + .. + x_l mod K, so that the
-first chain token is x_1 itself. Short form: y_d <eos>. Source: Tsilivis et al., arXiv 2510.11495, for K = 2. What may
-be changed about the chains stands in prefix_chain.py.
+Prompt x_1..x_d, digits uniform in {0..K-1}. Long form: y_1..y_d <eos> with y_l = x_1 + .. + x_l mod K, so the first
+token of a chain is x_1. Short form: y_d <eos>. Source, for K = 2: Tsilivis et al., arXiv 2510.11495. The options of
+chains are those of prefix_chain.py.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from chainlift.tasks.registry import TASKS, TaskKind
 
 
 class RunningSumSettings(PrefixChainSettings):
-    """The size of the sum."""
+    """Settings of running_sum: the modulus."""
 
     name: Literal["running_sum"] = "running_sum"
     modulus: int = Field(default=2, ge=2, le=1000)
@@ -37,7 +37,7 @@ class RunningSum(PrefixChain):
         return elements.cumsum(dim=1) % self.modulus
 
     def times(self, before: Tensor, element: Tensor) -> Tensor:
-        """The sum of both."""
+        """The sum `before` + `element`."""
         return (before + element) % self.modulus
 
     def between(self, before: Tensor, after: Tensor) -> Tensor:

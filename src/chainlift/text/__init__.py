@@ -1,1 +1,1 @@
-"""Tasks of text: problems in words, their templates, demonstrations and graders (tasks/registry.py finds them)."""
+"""Tasks of text: problems in words, their templates, demonstrations and graders; tasks/registry.py imports them."""

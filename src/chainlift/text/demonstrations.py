@@ -1,8 +1,7 @@
 """The mixture D(p_cot) of long and short completions of the same problems, as rows of a prompt-completion data set.
 
-Each problem has one uniform number of its own stream and is long iff that is below p_cot. So a larger p_cot turns some
-short completions into long ones and no long one into a short one, and what is measured at two values differs by them
-alone.
+Each problem has one uniform number from its own stream, and is long iff that number is below p_cot. So a larger p_cot
+only turns short completions into long ones, and runs at two values of p_cot differ by these completions alone.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from chainlift.text.templates import Text
 
 
 class Row(TypedDict):
-    """One demonstration."""
+    """A demonstration in one form."""
 
     prompt: Text
     completion: Text
@@ -27,22 +26,22 @@ class Row(TypedDict):
 
 
 def uniform(index: int, *, seed: int, epoch: int | None = None) -> float:
-    """The number of problem `index`, which is long where p_cot is above it; epoch: one whose forms are redrawn."""
+    """The uniform number of problem `index`, which is long iff p_cot is larger; epoch: for forms redrawn each epoch."""
     name, indices = ("llm/mixture", (index,)) if epoch is None else ("llm/mixture/redrawn", (epoch, index))
     return float(torch.rand(1, generator=stream(seed, name, *indices), dtype=torch.float64))
 
 
 def order(size: int, *, seed: int, stage: str, epoch: int) -> list[int]:
-    """The order of an epoch's problems in a stage: one that goes on with another does not begin with the same ones."""
+    """The order of problems in an epoch of a stage; every stage has its own, so a later one does not repeat it."""
     return torch.randperm(size, generator=stream(seed, f"llm/{stage}/order", epoch)).tolist()
 
 
 def row(task: TextTask, problem: Problem, *, long: bool) -> Row:
-    """A problem in one form."""
+    """The demonstration of a problem in one form."""
     return {"prompt": task.prompt(problem), "completion": task.completion(problem, long=long), "is_long": long}
 
 
 def rows(task: TextTask, problems: Sequence[Problem], p_cot: float, *, seed: int) -> list[Row]:
-    """A row for each problem, in their order, as a stage of the constant mixture shows them in its first epoch."""
+    """A demonstration of each problem, in order, as in the first epoch of a stage with a constant mixture."""
     forms = [uniform(index, seed=seed) < p_cot for index in range(len(problems))]
     return [row(task, problem, long=long) for problem, long in zip(problems, forms, strict=True)]

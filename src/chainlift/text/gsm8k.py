@@ -1,7 +1,7 @@
 """GSM8K: grade-school problems with worked solutions (Cobbe et al., arXiv 2110.14168).
 
-An `answer` of the data set is the solution, a line a step, and a last line `#### 72`. Solutions carry the calculator's
-notes `<<48/2=24>>`; they repeat what stands beside them, and are taken out unless the settings keep them.
+The key `answer` of a record holds the solution, one step a line, and a last line `#### 72`. Solutions have calculator
+notes such as `<<48/2=24>>`, which repeat the text beside them. They are removed unless the settings keep them.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ NOTE = re.compile(r"<<[^<>]*>>")
 
 
 class Gsm8kSettings(TextTaskSettings):
-    """Where GSM8K is, and how its solutions are shown."""
+    """Settings of gsm8k: the source of the data, and the form of its solutions."""
 
     name: Literal["gsm8k"] = "gsm8k"
     path: str | None = None
-    """Folder with train.jsonl and test.jsonl; null: the hub, where `download` allows it."""
+    """Folder with train.jsonl and test.jsonl; null: the hub, if `download` allows it."""
     download: bool = Field(default=False, json_schema_extra=NOT_HASHED)
-    """Whether the data set may be fetched from the Hugging Face hub."""
+    """Whether the data set may be downloaded from the Hugging Face hub."""
     hub: str = "openai/gsm8k"
-    """Its name on the hub."""
+    """Name of the data set on the hub."""
     config: str = "main"
-    """Its configuration on the hub."""
+    """Configuration of the data set on the hub."""
     calculator: Literal["keep", "strip"] = "strip"
-    """What is done with the calculator's notes."""
+    """Whether calculator notes stay in solutions."""
 
 
 class Gsm8k(TextTask):
@@ -45,7 +45,7 @@ class Gsm8k(TextTask):
     Settings = Gsm8kSettings
 
     def load(self) -> Splits:
-        """(training problems, test problems); ValueError in one line where they cannot be had."""
+        """(training problems, test problems); ValueError in one line if they cannot be read or downloaded."""
         settings: Gsm8kSettings = self.settings
         train, test = (
             [problem(place, record, settings) for place, record in _records(settings, name)]
@@ -58,7 +58,7 @@ TASKS.register("gsm8k", Gsm8k, shipped=True)
 
 
 def _records(settings: Gsm8kSettings, split: str) -> Iterable[records.Record]:
-    """The records of a split, from wherever the settings say."""
+    """The records of a split, from the local folder or the hub."""
     if settings.path is not None:
         return records.read_json_lines(Path(settings.path).expanduser() / f"{split}.jsonl", FORM)
     if settings.download:
@@ -67,18 +67,18 @@ def _records(settings: Gsm8kSettings, split: str) -> Iterable[records.Record]:
 
 
 def problem(place: str, record: dict[str, object], settings: Gsm8kSettings) -> Problem:
-    """The problem of a record; ValueError names the place and what is wrong there."""
+    """The problem in a record; ValueError names the record's place and its fault."""
     question, text = records.texts(place, record, ("question", "answer"), FORM)
     solution, mark, answer = text.rpartition(f"\n{ANSWER_MARK}")
     if not mark:
         raise ValueError(f'{place}: the answer has no last line like "{ANSWER_MARK} 72"; expected {FORM}')
     answer = answer.strip()
     if not re.search(r"\d", answer):
-        raise ValueError(f"{place}: no number behind {ANSWER_MARK} (found {answer!r}); expected {FORM}")
+        raise ValueError(f"{place}: no number follows {ANSWER_MARK} (found {answer!r}); expected {FORM}")
     if settings.calculator == "strip":
         solution = NOTE.sub("", solution)
     solution = solution.strip()
-    with records.at(place):
+    with records.error_prefix(place):
         return Problem(
             question.strip(), solution, answer, steps=sum(1 for line in solution.split("\n") if line.strip())
         )

@@ -1,4 +1,4 @@
-"""A look at a task of text before anything is trained: counts, both forms, what test problems share with training."""
+"""Summary of a task of text for a user: counts, both forms, and the overlap of test problems with training problems."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ from chainlift.text.templates import content
 
 
 def look(task: TextTask) -> dict[str, Any]:
-    """{train, test, commonest_answer, overlap, short, long}: numbers of problems, the answer that is right most often
-    with its share, questions in both splits, a demonstration of each form.
+    """Summary {train, test, commonest_answer, overlap, short, long} of a task.
+
+    These are the numbers of problems, the answer that is right most often and its share, the questions in both splits,
+    and a demonstration of each form.
     """
     train, test = task.problems
-    shared, problem = overlap(train, test), train[0]
-    prompt = content(task.prompt(problem))
-    ((answer, count),) = Counter(one.answer for one in train).most_common(1)
+    shared, first = overlap(train, test), train[0]
+    prompt = content(task.prompt(first))
+    ((answer, count),) = Counter(problem.answer for problem in train).most_common(1)
     return {
         "train": len(train),
         "test": len(test),
@@ -26,24 +28,24 @@ def look(task: TextTask) -> dict[str, Any]:
         "overlap": {
             "exact": len(shared.exact),
             "near": len(shared.near),
-            "examples": [asdict(one) for one in shared.examples],
+            "examples": [asdict(pair) for pair in shared.examples],
         },
-        "short": prompt + content(task.completion(problem, long=False)),
-        "long": prompt + content(task.completion(problem, long=True)),
+        "short": prompt + content(task.completion(first, long=False)),
+        "long": prompt + content(task.completion(first, long=True)),
     }
 
 
-def lines(found: dict[str, Any]) -> list[str]:
-    """What `look` found, as lines for the terminal."""
-    shared, common = found["overlap"], found["commonest_answer"]
+def lines(summary: dict[str, Any]) -> list[str]:
+    """The summary that `look` returns, as lines for the terminal."""
+    shared, common = summary["overlap"], summary["commonest_answer"]
     return [
-        f"{found['train']:,} training problems, {found['test']:,} test problems",
+        f"{summary['train']:,} training problems, {summary['test']:,} test problems",
         f"the commonest answer, {common['answer']}, is right for {common['share']:.1%} of the training problems",
-        f"in both: {shared['exact']} questions to the letter, {shared['near']} more that are nearly the same",
+        f"in both: {shared['exact']} questions word for word, {shared['near']} more that are nearly the same",
         "",
         "a short demonstration:",
-        found["short"],
+        summary["short"],
         "",
         "a long one:",
-        found["long"],
+        summary["long"],
     ]

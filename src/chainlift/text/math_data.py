@@ -1,8 +1,8 @@
 r"""MATH: competition problems in LaTeX (Hendrycks et al., arXiv 2103.03874).
 
-The answer is what stands in the solution's last box, `\boxed{...}` or `\fbox{...}`; a few solutions write `\boxed 3`.
-Read from the original layout, train/<subject>/<n>.json, from train.jsonl and test.jsonl with the same keys, or from
-the hub.
+The answer is the content of the solution's last box, `\boxed{...}` or `\fbox{...}`; a few solutions write `\boxed 3`.
+Records come from the original layout, train/<subject>/<n>.json, from train.jsonl and test.jsonl with the same keys, or
+from the hub.
 """
 
 from __future__ import annotations
@@ -34,25 +34,25 @@ CONFIGS = (
     "prealgebra",
     "precalculus",
 )
-"""The subjects, each of them a configuration on the hub."""
+"""The subjects; each is a configuration on the hub."""
 
 
 class MathSettings(TextTaskSettings):
-    """Where MATH is, and which part of it is used."""
+    """Settings of math: the source of the data, and the part of it that is used."""
 
     name: Literal["math"] = "math"
     grader: GraderName = "math"
     """math: formulas, by math-verify; exact: numbers as exact fractions."""
     path: str | None = None
-    """Folder with either local layout; null: the hub, where `download` allows it."""
+    """Folder with either local layout; null: the hub, if `download` allows it."""
     download: bool = Field(default=False, json_schema_extra=NOT_HASHED)
-    """Whether the data set may be fetched from the Hugging Face hub."""
+    """Whether the data set may be downloaded from the Hugging Face hub."""
     hub: str = "EleutherAI/hendrycks_math"
-    """Its name on the hub; a configuration for each subject."""
+    """Name of the data set on the hub; it has a configuration for each subject."""
     levels: list[Annotated[int, Field(ge=1, le=5)]] | None = Field(default=None, min_length=1)
-    """Levels that are used, of 1 to 5; null: all, those without a level included."""
+    """Levels to use, from 1 to 5; null: all problems, also those without a level."""
     subjects: list[str] | None = Field(default=None, min_length=1)
-    """Subjects that are used, as in `algebra` or `Counting & Probability`; null: all."""
+    """Subjects to use, such as `algebra` or `Counting & Probability`; null: all."""
 
 
 class Math(TextTask):
@@ -61,7 +61,7 @@ class Math(TextTask):
     Settings = MathSettings
 
     def load(self) -> Splits:
-        """(training problems, test problems); ValueError in one line where they cannot be had."""
+        """(training problems, test problems); ValueError in one line if they cannot be read or downloaded."""
         settings: MathSettings = self.settings
         train, test = (_problems(settings, name) for name in ("train", "test"))
         return limited(train, settings.train_limit), limited(test, settings.test_limit)
@@ -71,28 +71,28 @@ TASKS.register("math", Math, shipped=True)
 
 
 def subject(name: str) -> str:
-    """The name of a subject as folders and configurations spell it: `counting_and_probability`."""
+    """The name of a subject, spelled as in folders and configurations: `counting_and_probability`."""
     return "_".join(name.lower().replace("&", " and ").replace("_", " ").split())
 
 
 def level(text: str) -> int | None:
-    """The number in `Level 3`, None where there is none (`Level ?`)."""
-    found = re.fullmatch(r"Level (\d+)", text.strip())
-    return int(found[1]) if found else None
+    """The number in a text such as `Level 3`; None for `Level ?`."""
+    match = re.fullmatch(r"Level (\d+)", text.strip())
+    return int(match[1]) if match else None
 
 
 def problem(place: str, record: dict[str, Any]) -> Problem:
-    """The problem of a record; ValueError names the place and what is wrong there."""
+    """The problem in a record; ValueError names the record's place and its fault."""
     question, solution = records.texts(place, record, ("problem", "solution"), FORM)
-    with records.at(place):
+    with records.error_prefix(place):
         return Problem(question.strip(), solution.strip(), boxed(solution))
 
 
 def _problems(settings: MathSettings, split: str) -> list[Problem]:
-    """The problems of a split that pass the filters; ValueError names a filter that nothing passes."""
+    """The problems of a split that pass the filters; ValueError names a filter that no problem passes."""
     subjects = None if settings.subjects is None else {subject(name) for name in settings.subjects}
     seen: set[str] = set()
-    found: list[Problem] = []
+    problems: list[Problem] = []
     for place, record in _split(settings, split, subjects):
         _, level_text, type_text, _ = records.texts(place, record, KEYS, FORM)
         seen.add(subject(type_text))
@@ -100,18 +100,18 @@ def _problems(settings: MathSettings, split: str) -> list[Problem]:
             continue
         if settings.levels is not None and level(level_text) not in settings.levels:
             continue
-        found.append(problem(place, record))
+        problems.append(problem(place, record))
     for name in sorted((subjects or set()) - seen):
         raise ValueError(
             f"task.subjects: no {split} problem of {name!r}{suggest(name, seen)}; there are {', '.join(sorted(seen))}"
         )
-    if not found:
+    if not problems:
         raise ValueError(f"task.levels: no {split} problem has a level of {settings.levels}; allowed are 1 to 5")
-    return found
+    return problems
 
 
 def _split(settings: MathSettings, split: str, subjects: set[str] | None) -> Iterable[records.Record]:
-    """The records of a split, from wherever the settings say."""
+    """The records of a split, from the local folder or the hub."""
     if settings.path is not None:
         return _local(Path(settings.path).expanduser(), split)
     if not settings.download:
@@ -123,7 +123,7 @@ def _split(settings: MathSettings, split: str, subjects: set[str] | None) -> Ite
 
 
 def _local(folder: Path, split: str) -> Iterable[records.Record]:
-    """The records of a split in a local folder of either layout."""
+    """The records of a split from a local folder of either layout."""
     lines = folder / f"{split}.jsonl"
     if lines.exists():
         return records.read_json_lines(lines, FORM)

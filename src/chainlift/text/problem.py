@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 ANSWER_MARK = "####"
-"""What stands before the final answer; the mark that GSM8K uses."""
+"""The mark before the final answer, as in GSM8K."""
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One problem; ValueError where a text is empty or the answer has several lines."""
+    """A problem; ValueError if a text is empty or the answer has several lines."""
 
     question: str
     solution: str
@@ -19,7 +19,7 @@ class Problem:
     answer: str
     """The final answer as the data set writes it, on one line."""
     steps: int | None = None
-    """Lines of the solution, where each of them is one step."""
+    """Number of steps of the solution, if each of its lines is one step; otherwise None."""
 
     def __post_init__(self) -> None:
         for name in ("question", "solution", "answer"):
@@ -30,4 +30,4 @@ class Problem:
 
 
 Splits = tuple[Sequence[Problem], Sequence[Problem]]
-"""Training and test problems."""
+"""(training problems, test problems)."""

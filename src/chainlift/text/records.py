@@ -1,6 +1,6 @@
-"""Records of a data set, from local files or, only when the user asks for it, from the Hugging Face hub.
+"""Records of a data set, from local files or, only if the user allows it, from the Hugging Face hub.
 
-Each record comes with its place (file and line), so that whatever is wrong with it can be named.
+Each record comes with its place (file and line), so that errors can name it.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from typing import Any
 from chainlift import reading
 
 Record = tuple[str, dict[str, Any]]
-"""Where a record stands, and the record."""
+"""(place of the record, the record)."""
 
 
 def read_json_lines(path: Path, form: str) -> Iterator[Record]:
     """The records of a file with one JSON object a line; blank lines are skipped.
 
-    form: what the file is expected to hold, for messages. ValueError if it cannot be read, is empty or damaged.
+    form: the expected content of the file, for messages. ValueError if the file cannot be read, is empty or damaged.
     """
     empty = True
     with _readable(path, form), io.TextIOWrapper(_opened(path, form), encoding="utf-8-sig") as lines:
@@ -35,7 +35,7 @@ def read_json_lines(path: Path, form: str) -> Iterator[Record]:
 
 
 def read_json(path: Path, form: str) -> Record:
-    """The one record of a JSON file; ValueError if it cannot be read or is damaged."""
+    """The record in a JSON file; ValueError if the file cannot be read or is damaged."""
     with _readable(path, form), _opened(path, form) as handle:
         text = handle.read().decode("utf-8-sig")
     return _parsed(str(path), text, form)
@@ -44,8 +44,8 @@ def read_json(path: Path, form: str) -> Record:
 def from_hub(hub: str, config: str, split: str) -> Iterator[Record]:
     """The records of a data set on the hub, downloaded unless they are in the local cache.
 
-    ValueError in one line if the package `datasets` is missing or the data set cannot be had. Call it only where the
-    user wants a download.
+    ValueError in one line if the package `datasets` is missing or the download fails. Callers make sure that the user
+    wants a download.
     """
     try:
         from datasets import load_dataset
@@ -54,33 +54,33 @@ def from_hub(hub: str, config: str, split: str) -> Iterator[Record]:
     try:
         rows: Iterable[Any] = load_dataset(hub, config, split=split)
     except Exception as error:  # no network, offline mode, no such data set: each layer below has errors of its own
-        told = " ".join(str(error).split())[:300]
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
         raise ValueError(
-            f"cannot download {hub} ({config}, {split}): {type(error).__name__}: {told}; set task.path to a local copy"
+            f"cannot download {hub} ({config}, {split}): {reason}; set task.path to a local copy"
         ) from error
     for number, row in enumerate(rows, start=1):
         yield f"{hub} {config} {split}, row {number}", dict(row)
 
 
 def no_source(name: str, hub: str, files: str) -> ValueError:
-    """The error of a data set with neither a path nor the permission to download it; it says both ways out."""
+    """The error for a data set with neither a path nor the permission to download it; it names both remedies."""
     return ValueError(
         f"{name}: no data; set task.path to a folder with {files}, or task.download=true to fetch {hub} from the hub"
     )
 
 
 def texts(place: str, record: dict[str, Any], keys: tuple[str, ...], form: str) -> list[str]:
-    """The values of `keys` in a record; ValueError names the place and the key that is missing or no text."""
+    """The texts under `keys` in a record; ValueError names the place and a key that is missing or not a text."""
     for key in keys:
         if not isinstance(record.get(key), str):
-            found = f"is {record[key]!r}, not a text" if key in record else "is missing"
-            raise ValueError(f"{place}: the key {key!r} {found}; expected {form}")
+            fault = f"is {record[key]!r}, not a text" if key in record else "is missing"
+            raise ValueError(f"{place}: the key {key!r} {fault}; expected {form}")
     return [record[key] for key in keys]
 
 
 @contextmanager
-def at(place: str) -> Iterator[None]:
-    """Put the place before the message of a ValueError raised inside."""
+def error_prefix(place: str) -> Iterator[None]:
+    """Put the place before the message of a ValueError raised inside the context."""
     try:
         yield
     except ValueError as error:
@@ -88,18 +88,18 @@ def at(place: str) -> Iterator[None]:
 
 
 def _parsed(place: str, text: str, form: str) -> Record:
-    """The JSON object in a text."""
+    """The record of a JSON object in a text; ValueError names the place."""
     try:
-        found = json.loads(text)
+        record = json.loads(text)
     except (json.JSONDecodeError, RecursionError) as error:
-        raise ValueError(f"{place}: no valid JSON ({error}); expected {form}") from error
-    if not isinstance(found, dict):
+        raise ValueError(f"{place}: not valid JSON ({error}); expected {form}") from error
+    if not isinstance(record, dict):
         raise ValueError(f"{place}: not a JSON object; expected {form}")
-    return place, found
+    return place, record
 
 
 def _opened(path: Path, form: str) -> io.BufferedReader:
-    """A file of a data set, which must be a regular one."""
+    """An open file of a data set; ValueError unless it is a regular file."""
     try:
         return reading.opened(path)
     except ValueError as error:
@@ -108,7 +108,7 @@ def _opened(path: Path, form: str) -> io.BufferedReader:
 
 @contextmanager
 def _readable(path: Path, form: str) -> Iterator[None]:
-    """Turn errors of reading a file into one line."""
+    """Turn errors of reading a file into ValueErrors of one line."""
     try:
         yield
     except OSError as error:

@@ -1,7 +1,7 @@
-"""A task of text: problems in words with worked solutions, written out by a template and judged by a grader.
+"""Tasks of text: problems in words with worked solutions, formatted by a template and judged by a grader.
 
-A source of problems is a subclass with strict `Settings` and a `load`, registered among the tasks (tasks/registry.py):
-by its name, by an entry point, or as `package.module:Class`.
+A source of problems is a subclass of TextTask with strict `Settings` and a method `load`. The registry of tasks
+(tasks/registry.py) finds it by its name, by an entry point, or as `package.module:Class`.
 """
 
 from __future__ import annotations
@@ -25,39 +25,39 @@ from chainlift.text.templates import TemplateSettings, Text
 
 
 class TextTaskSettings(Settings):
-    """What every task of text has; a source adds its `name`, by which it is found, and its own keys."""
+    """Settings of every task of text; a source adds its `name`, by which the registry finds it, and its own keys."""
 
     template: TemplateSettings = TemplateSettings()
-    """How problems and completions are written."""
+    """Format of prompts and completions."""
     grader: GraderName = "exact"
     """exact: numbers as exact fractions; math: formulas, by math-verify."""
     max_tokens: int = Field(default=256, ge=1)
-    """Longest response, in RL and in measurements; one that does not end by then is wrong."""
+    """Longest response in RL and in measurements; a response that does not end by then is wrong."""
     train_limit: int | None = Field(default=None, ge=1)
-    """At most so many training problems; null: all of them."""
+    """Most training problems; null: all of them."""
     test_limit: int | None = Field(default=None, ge=1, json_schema_extra=ONLY_MEASURES)
-    """At most so many test problems; null: all of them."""
+    """Most test problems; null: all of them."""
 
 
 class TextTask(ABC):
-    """Problems of a source; they are read or drawn at their first use."""
+    """A source of problems, which are loaded at their first use."""
 
     Settings: ClassVar[type[TextTaskSettings]]
     chance: float = 0.0
-    """Accuracy of a blind guess: nobody knows it for answers in words."""
+    """Accuracy of a blind guess; 0, because it is not known for answers in words."""
     is_held_out: ClassVar[bool | None] = None
-    """Whether no test problem is a training problem; None where only a look at the data tells (text/overlap.py)."""
+    """Whether no test problem is a training problem; None if only the data can tell (text/overlap.py)."""
 
     def __init__(self, settings: Any) -> None:
         self.settings = settings
 
     @abstractmethod
     def load(self) -> Splits:
-        """(training problems, test problems); ValueError in one line where they cannot be had."""
+        """(training problems, test problems); ValueError in one line if they cannot be loaded."""
 
     @functools.cached_property
     def problems(self) -> Splits:
-        """(training problems, test problems), some of each; ValueError in one line where a source has none."""
+        """(training problems, test problems), not empty; ValueError in one line if the source has none of a split."""
         splits = self.load()
         for split, problems in zip(("training", "test"), splits, strict=True):
             if not len(problems):
@@ -73,36 +73,37 @@ class TextTask(ABC):
         return templates.completion(problem, self.settings.template, long=long)
 
     def new_grader(self) -> Grader:
-        """A new grader, which the caller closes; ValueError where it needs a package that is missing."""
+        """A new grader, which the caller closes; ValueError if it needs a package that is missing."""
         return graders.grader(self.settings.grader, self.settings.template.answer_mark)
 
     def complaint(self) -> str | None:
-        """In words, what is wrong with a task from elsewhere; None if all is well."""
+        """The first violation of the protocol, in words; None if the task fulfills it."""
         if not isinstance(self.settings, TextTaskSettings):
-            return "its Settings are no subclass of TextTaskSettings"
+            return "its Settings are not a subclass of TextTaskSettings"
         return None
 
 
 def is_text(settings: Settings) -> TypeGuard[TextTaskSettings]:
-    """Whether settings are of a task of text."""
+    """Whether settings are those of a task of text."""
     return isinstance(settings, TextTaskSettings)
 
 
 def of(settings: Settings) -> TextTask:
-    """The task of text that its settings describe; ValueError where they describe another."""
+    """The task of text of these settings; ValueError if they describe a task of symbols."""
     task = registry.make(settings)
     if not isinstance(task, TextTask):
-        raise ValueError(f"task {getattr(settings, 'name', None)!r} is no task of text")
+        raise ValueError(f"task {getattr(settings, 'name', None)!r} is not a task of text")
     return task
 
 
 def limited(problems: Sequence[Problem], limit: int | None) -> Sequence[Problem]:
     """At most `limit` of the problems, in their order: those whose questions have the lowest hashes.
 
-    Not the first ones, as files are often sorted by subject. A smaller limit gives a part of what a larger one gives.
+    The first ones would be a biased sample, because files are often sorted by subject. A smaller limit selects a subset
+    of the problems of a larger limit.
     """
     if limit is None or limit >= len(problems):
         return problems
     ranks = [derive(0, "llm/limit/" + problem.question) for problem in problems]
-    kept = sorted(sorted(range(len(problems)), key=lambda i: (ranks[i], i))[:limit])
-    return [problems[i] for i in kept]
+    selected = sorted(sorted(range(len(problems)), key=lambda i: (ranks[i], i))[:limit])
+    return [problems[i] for i in selected]

@@ -1,14 +1,14 @@
-r"""Prompts and completions, and what is read off a generated completion.
+r"""Templates of prompts and completions, and the form of a generated completion.
 
 By default the two forms open differently: a short completion is ` #### 72`, a long one ` Natalia sold ...\n#### 72`.
-The mode is thus chosen at the first token. The mark has the probability 1 - p there, and the long form's likeliest
-opening p q, if it opens q of the long solutions to such a prompt: greedy decoding is long above p = 1/(1+q), which is
-1/2 where the opening is certain and more where it is not. `marker: long` puts one and the same opening before all long
-completions, so q = 1 and the threshold is 1/2 (docs/theory.md, "A marker"). `marker: both` puts it before both forms;
-named by no form, it says nothing, and the choice is the default's, a few tokens later.
+So the first token chooses the form. There the mark has the probability 1 - p. The likeliest opening of the long form
+has p q, if a share q of the long solutions to such a prompt opens with it. So greedy decoding is long above
+p = 1/(1+q), which is 1/2 if the opening is certain (q = 1) and more otherwise. `marker: long` puts the same opening
+before all long completions, so q = 1 and the threshold is 1/2 (docs/theory.md, "A marker"). `marker: both` puts it
+before both forms; it carries no information then, and the form is chosen as by default, a few tokens later.
 
-Plain texts agree with tokenizers that join a blank to the word behind it: prompts end without one and completions
-begin with one. Chat messages, as TRL takes them, have none at either end.
+Plain texts fit tokenizers that join a blank to the following word: prompts end without a blank and completions begin
+with one. Chat messages have no blank at either end, as TRL expects.
 """
 
 from __future__ import annotations
@@ -21,35 +21,35 @@ from chainlift.settings import Settings
 from chainlift.text.problem import ANSWER_MARK, Problem
 
 Message = dict[str, str]
-"""`{"role": ..., "content": ...}`."""
+"""A chat message, `{"role": ..., "content": ...}`."""
 Text = str | list[Message]
 """A text, or the messages of a chat."""
-PLACE = "{question}"
+PLACEHOLDER = "{question}"
 
 
 class TemplateSettings(Settings):
-    """How problems are put into words."""
+    """Format of prompts and completions."""
 
     template: Literal["plain", "chat"] = "plain"
     """Plain texts, or the messages of a chat, for models whose tokenizer has a chat template."""
     marker: Literal["none", "long", "both"] = "none"
-    """Which forms begin with the marker's text."""
+    """Forms that begin with the marker's text."""
     marker_text: str = " Let us see."
     """The marker; it begins with a blank or a new line."""
     answer_mark: str = Field(default=ANSWER_MARK, min_length=1)
-    """What stands before the final answer."""
+    """The text before the final answer."""
     plain_prompt: str = "Question: {question}\nAnswer:"
-    """The plain prompt; it holds {question} and does not end in a blank."""
-    chat_prompt: str = PLACE
-    """The user's message; it holds {question}."""
+    """The plain prompt; it contains {question} and does not end in a blank."""
+    chat_prompt: str = PLACEHOLDER
+    """The user's message; it contains {question}."""
     system: str | None = None
-    """The system's message, if there is to be one."""
+    """The system message; null: none."""
 
     @field_validator("plain_prompt", "chat_prompt")
     @classmethod
     def _holds_the_question(cls, text: str) -> str:
-        if text.count(PLACE) != 1:
-            raise ValueError(f"must hold {PLACE} once")
+        if text.count(PLACEHOLDER) != 1:
+            raise ValueError(f"must hold {PLACEHOLDER} once")
         if text != text.rstrip():
             raise ValueError("must not end in a blank: completions begin with one")
         return text
@@ -71,15 +71,15 @@ DEFAULT = TemplateSettings()
 def prompt(problem: Problem, settings: TemplateSettings = DEFAULT) -> Text:
     """The prompt of a problem: a text, or a list of messages."""
     if settings.template == "plain":
-        return settings.plain_prompt.replace(PLACE, problem.question)
-    user = {"role": "user", "content": settings.chat_prompt.replace(PLACE, problem.question)}
+        return settings.plain_prompt.replace(PLACEHOLDER, problem.question)
+    user = {"role": "user", "content": settings.chat_prompt.replace(PLACEHOLDER, problem.question)}
     return [user] if settings.system is None else [{"role": "system", "content": settings.system}, user]
 
 
 def completion(problem: Problem, settings: TemplateSettings = DEFAULT, *, long: bool) -> Text:
     """The long or the short completion of a problem, without an end-of-sequence token: a text, or a list of messages.
 
-    ValueError if the answer holds the answer's mark.
+    ValueError if the answer contains the answer mark.
     """
     if settings.answer_mark in problem.answer:
         raise ValueError(f"the answer {problem.answer!r} holds the mark {settings.answer_mark!r}; change answer_mark")
@@ -90,10 +90,10 @@ def completion(problem: Problem, settings: TemplateSettings = DEFAULT, *, long: 
 
 
 def is_long(completion: Text, settings: TemplateSettings = DEFAULT) -> bool:
-    """Whether a completion is longer than the short form: some text stands before its answer, the first one marked.
+    """Whether a completion is longer than the short form: text stands before its first answer mark.
 
-    The marker of both forms does not count as such. Without the answer's mark, a completion of more than one word is a
-    long one that is unfinished.
+    The marker of both forms does not count as text. A completion without the answer mark is long, and unfinished, if it
+    has more than one word.
     """
     before, mark, _ = content(completion).partition(settings.answer_mark)
     before = before.strip()
@@ -103,10 +103,10 @@ def is_long(completion: Text, settings: TemplateSettings = DEFAULT) -> bool:
 
 
 def long_prefix(settings: TemplateSettings) -> str:
-    """What every long completion begins with and no short one; empty where there is no such text."""
+    """The text with which every long completion begins and no short one does; empty if there is no such text."""
     return settings.marker_text if settings.marker == "long" and settings.template == "plain" else ""
 
 
 def content(text: Text) -> str:
-    """The text itself, or that of the last message."""
+    """The text itself, or the content of the last message."""
     return text if isinstance(text, str) else text[-1]["content"]

@@ -1,4 +1,4 @@
-"""A tokenizer for a model from scratch: byte-pair encoding of the problems' own words, digits one by one."""
+"""A tokenizer for models trained from scratch: byte-pair encoding, trained on the problems, with single digits."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ END, PAD = "<eos>", "<pad>"
 
 
 def train(texts: Iterable[str], size: int) -> Any:
-    """A fast tokenizer of at most `size` tokens, without a beginning token; any text comes back as it went in.
+    """Train a fast tokenizer of at most `size` tokens, without a beginning-of-sequence token.
 
-    Digits stay single, so that a number's spelling does not depend on how often it occurs. The same texts in the same
-    order give the same tokenizer.
+    Decoding restores any text exactly. Digits stay single, so that the tokens of a number do not depend on how often it
+    occurs. The same texts in the same order give the same tokenizer.
     """
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast

@@ -1,4 +1,4 @@
-"""What a grader says of responses in words, as the verdict that rewards and tables read."""
+"""Conversion of grades of responses in words into the verdict that rewards and tables read."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from chainlift.tasks.base import Verdict
 def as_verdict(
     right: Sequence[bool], long: Sequence[bool], finished: Sequence[bool], lengths: Sequence[int]
 ) -> Verdict:
-    """The verdict (N,) on responses in words, whose chains nobody reads: one with the right answer counts as right.
+    """The verdict (N,) on responses in words; a chain counts as right if its answer is, because no grader reads it.
 
-    right: finished, with the right answer; lengths: tokens before the end of sequence.
+    right: the response is finished and has the right answer; lengths: tokens before the end of sequence.
     """
     answer, length = torch.tensor(right, dtype=torch.bool), torch.tensor(lengths)
     zeros = torch.zeros_like(length)

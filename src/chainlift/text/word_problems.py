@@ -1,9 +1,9 @@
-"""Generated word problems with worked solutions, graded by their number of steps.
+"""Generated word problems with worked solutions of a known number of steps.
 
 A hash of the question (or of its numbers alone) decides whether a problem belongs to the test split; each split redraws
-until the hash is on its side. So no question is in both splits, whatever the seeds and however many are drawn. Problem
-i comes from a stream of its own and does not depend on how many are drawn. Within a split questions may repeat: small
-bounds allow few different ones.
+until the hash is on its side. So no question is in both splits, for any seeds and sizes. Problem i comes from its own
+stream and does not depend on how many problems are drawn. Within a split questions may repeat, because small bounds
+allow few different ones.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from chainlift.text.problem import Problem, Splits
 from chainlift.text.task import TextTask, TextTaskSettings
 
 Split = Literal["train", "test"]
-TRIES = 10_000
-WHOLE = 2**63  # derive gives numbers below it
+MAX_DRAWS = 10_000
+HASH_RANGE = 2**63  # derive returns numbers below it
 
 
 class WordProblemSettings(TextTaskSettings):
-    """How many problems there are, and how hard they are."""
+    """Settings of word_problems: how many problems there are, and how hard they are."""
 
     name: Literal["word_problems"] = "word_problems"
     seed: int = Field(default=0, ge=0)
-    """Of the problems; not the run's seed, so that runs of several seeds share their data as they do with real data."""
+    """Seed of the problems. It is not the run's seed, so runs of several seeds share their data, as with real data."""
     train_size: int = Field(default=8000, ge=1)
     """Number of training problems."""
     test_size: int = Field(default=1000, ge=1, json_schema_extra=ONLY_MEASURES)
     """Number of test problems."""
     min_steps: int = Field(default=1, ge=1, le=6)
-    """Fewest steps of a solution; the number of steps is uniform between both bounds."""
+    """Fewest steps of a solution; the number of steps is uniform between the two bounds."""
     max_steps: int = Field(default=4, ge=1, le=6)
     """Most steps of a solution."""
     max_number: int = Field(default=50, ge=10, le=100_000)
@@ -44,7 +44,7 @@ class WordProblemSettings(TextTaskSettings):
     held_out: float = Field(default=0.2, gt=0, lt=1, strict=False)
     """Share of all possible questions that belong to the test split."""
     held_out_by: Literal["question", "numbers"] = "question"
-    """What is hashed: the question, or its numbers and operations alone, so that no test problem is a training problem
+    """What is hashed: the question, or only its numbers and operations, so that no test problem is a training problem
     in other words."""
 
     @model_validator(mode="after")
@@ -55,7 +55,7 @@ class WordProblemSettings(TextTaskSettings):
 
 
 class WordProblems(TextTask):
-    """Generated word problems of known numbers of steps."""
+    """The task word_problems: generated problems with a known number of steps."""
 
     Settings = WordProblemSettings
     is_held_out = True
@@ -63,9 +63,8 @@ class WordProblems(TextTask):
     def load(self) -> Splits:
         """Training and test problems: the first ones of each split, as many as its size and limit allow."""
         settings: WordProblemSettings = self.settings
-        train, test = settings.train_limit, settings.test_limit
-        num_train = settings.train_size if train is None else min(train, settings.train_size)
-        num_test = settings.test_size if test is None else min(test, settings.test_size)
+        num_train = min(settings.train_size, settings.train_limit or settings.train_size)
+        num_test = min(settings.test_size, settings.test_limit or settings.test_size)
         return (
             [problem(settings, "train", i) for i in range(num_train)],
             [problem(settings, "test", i) for i in range(num_test)],
@@ -76,24 +75,24 @@ TASKS.register("word_problems", WordProblems, shipped=True)
 
 
 def problem(settings: WordProblemSettings, split: Split, index: int) -> Problem:
-    """Problem number `index` of a split, a function of the settings and these two alone.
+    """Problem number `index` of a split, a function of the settings, the split and the index alone.
 
-    ValueError where hardly any problem belongs to the split.
+    ValueError if hardly any problem belongs to the split.
     """
     # Random is seeded from the named stream: a torch generator would cost more than the problem that it draws.
     rng = Random(derive(settings.seed, f"word_problems/{split}", index))
     steps = settings.min_steps + int(rng.random() * (settings.max_steps - settings.min_steps + 1))
-    for _ in range(TRIES):
+    for _ in range(MAX_DRAWS):
         story = word_stories.tell(rng, steps, settings.max_number)
         if is_held_out(story, settings) == (split == "test"):
             return Problem(story.question, "\n".join(story.lines), str(story.answer), steps)
     raise ValueError(
-        f"task.held_out: no {split} problem of {steps} steps in {TRIES} draws at {settings.held_out}; "
+        f"task.held_out: no {split} problem of {steps} steps in {MAX_DRAWS} draws at {settings.held_out}; "
         "bring held_out nearer to 1/2, raise max_number, or hold out by question"
     )
 
 
 def is_held_out(story: word_stories.Story, settings: WordProblemSettings) -> bool:
-    """Whether a story belongs to the test split; the seed has no part in it."""
+    """Whether a story belongs to the test split, for every seed."""
     hashed = story.question if settings.held_out_by == "question" else story.numbers
-    return derive(0, "word_problems/held_out/" + hashed) < settings.held_out * WHOLE
+    return derive(0, "word_problems/held_out/" + hashed) < settings.held_out * HASH_RANGE

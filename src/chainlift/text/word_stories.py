@@ -1,8 +1,8 @@
-"""The language of the generated word problems: people, things, what can happen, and the words for it.
+"""The language of generated word problems: people, things, events, and the sentences for them.
 
-A story follows one count. Each event changes it by one operation, and the solution has one line for each event. The
-person whose count is followed may change ("Now Ben has twice as many apples as Anna."), and the things may be sold
-for coins. Everything a story can say is in the tables of this file, so its vocabulary is closed.
+A story follows one count. Each event changes the count by one operation, and the solution has one line for each event.
+The person whose count is followed may change ("Now Ben has twice as many apples as Anna."), and the things may be sold
+for coins. Stories use only sentences from the tables of this file, so their vocabulary is closed.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ LARGEST_FACTOR = 10
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happens: one operation on the count."""
+    """An event of a story: one operation on the count."""
 
     sign: Sign
-    tells: tuple[str, ...]
-    """Ways to tell it in the question."""
+    sentences: tuple[str, ...]
+    """Sentences of the question, one of which is drawn."""
     line: str
-    """How the solution says it."""
+    """Line of the solution."""
     change: Change = "none"
-    """Whether another person's count is followed from here on, or coins instead of the things."""
+    """Whether the story follows another person's count from here on, or coins instead of the things."""
 
 
 HAS = "{who} has {before} {sign} {n} = {after} {result}."
@@ -71,9 +71,9 @@ EVENTS = (
 
 BEGIN = "{who} has {n} {things}."
 BOXES = Event("*", ("{who} has {before} boxes with {n} {things} in each box.",), HAS)
-"""Another beginning, which is a step already."""
+"""Another beginning, which is already a step."""
 BOXES_SHARE, TOTAL_SHARE = 0.25, 0.5
-"""How often a story begins with boxes, and how often it ends with a total where it may."""
+"""How often a story begins with boxes, and how often it ends with a total if it may."""
 ASK = ("How many {things} does {who} have now?", "How many {things} does {who} have in the end?")
 ASK_TOTAL = "How many {things} do {other} and {who} have together?"
 TOTAL = "Together they have {before} + {n} = {after} {result}."
@@ -86,31 +86,31 @@ class Story:
 
     question: str
     lines: tuple[str, ...]
-    """One line a step."""
+    """Lines of the solution, one a step."""
     answer: int
     numbers: str
-    """Its numbers and operations alone, such as `3+4*2`: the same for stories that differ in words only."""
+    """The numbers and operations, such as `3+4*2`: equal for stories that differ only in words."""
 
 
 def tell(rng: Random, steps: int, limit: int) -> Story:
-    """A story of so many steps in which no number is larger than `limit` (at least 10)."""
+    """Draw a story of `steps` steps in which no number is larger than `limit` (at least 10)."""
     draft = _Draft(rng, limit)
     while len(draft.lines) < steps:
         if len(draft.lines) == steps - 1 and draft.may_total() and rng.random() < TOTAL_SHARE:
             return draft.total()
-        draft.happen(_pick(rng, EVENTS))  # forbidden ones change nothing; gain or loss, one is always allowed
+        draft.happen(_pick(rng, EVENTS))  # does nothing if forbidden; a gain or a loss is always allowed
     return draft.ask()
 
 
 class _Draft:
-    """A story that is being written, sentence by sentence."""
+    """A story in progress, written sentence by sentence."""
 
     def __init__(self, rng: Random, limit: int) -> None:
         self.rng, self.limit = rng, limit
         self.who, self.thing = _pick(rng, PEOPLE), _pick(rng, THINGS)
         self.people = {self.who}
         self.partner: tuple[str, int] | None = None  # who was followed before, and that person's count of the things
-        self.told: list[str] = []
+        self.sentences: list[str] = []
         self.lines: list[str] = []
         if rng.random() < BOXES_SHARE:
             self.count = _between(rng, 2, min(limit // 2, LARGEST_FACTOR))
@@ -119,16 +119,16 @@ class _Draft:
         else:
             self.count = _between(rng, 2, limit // 2)
             self.numbers = str(self.count)
-            self.told.append(BEGIN.format(who=self.who, n=self.count, things=self.thing[1]))
+            self.sentences.append(BEGIN.format(who=self.who, n=self.count, things=self.thing[1]))
 
     def happen(self, event: Event) -> None:
-        """Let an event happen, unless the bounds forbid it."""
+        """Add an event to the story, unless the bounds forbid it."""
         operands = _operands(event.sign, self.count, self.limit)
         if not operands or (event.change == "thing" and self.thing is COIN):
             return
         n = _pick(self.rng, operands)
         after = _apply(event.sign, self.count, n)
-        other = self._somebody_new() if event.change == "person" else self.who
+        other = self._new_person() if event.change == "person" else self.who
         result = COIN if event.change == "thing" else self.thing
         text = {
             "who": self.who,
@@ -140,9 +140,9 @@ class _Draft:
             "after": after,
             "thing": self.thing[0],
             "things": self.thing[1],
-            "result": _form(result, after),
+            "result": _noun(result, after),
         }
-        self.told.append(_pick(self.rng, event.tells).format_map(text))
+        self.sentences.append(_pick(self.rng, event.sentences).format_map(text))
         self.lines.append(event.line.format_map(text))
         self.numbers += f"{event.sign}{n}"
         if event.change != "none":
@@ -150,24 +150,25 @@ class _Draft:
         self.who, self.thing, self.count = other, result, after
 
     def may_total(self) -> bool:
-        """Whether the count may be added to that of the person before."""
+        """Whether the sum of this count and the previous person's is within the bounds."""
         return self.partner is not None and self.partner[1] + self.count <= self.limit
 
     def total(self) -> Story:
-        """The story with the question for both persons' things; one more step."""
+        """The story, ended by the question for both persons' total, which is one more step."""
         assert self.partner is not None
         other, before = self.partner
         total = before + self.count
-        self.told.append(ASK_TOTAL.format(things=self.thing[1], other=other, who=self.who))
-        self.lines.append(TOTAL.format(before=before, n=self.count, after=total, result=_form(self.thing, total)))
-        return Story(" ".join(self.told), tuple(self.lines), total, f"{self.numbers}&{before}")
+        self.sentences.append(ASK_TOTAL.format(things=self.thing[1], other=other, who=self.who))
+        self.lines.append(TOTAL.format(before=before, n=self.count, after=total, result=_noun(self.thing, total)))
+        return Story(" ".join(self.sentences), tuple(self.lines), total, f"{self.numbers}&{before}")
 
     def ask(self) -> Story:
-        """The story with the question for the last count."""
-        self.told.append(_pick(self.rng, ASK).format(things=self.thing[1], who=self.who))
-        return Story(" ".join(self.told), tuple(self.lines), self.count, self.numbers)
+        """The story, ended by the question for the last count."""
+        self.sentences.append(_pick(self.rng, ASK).format(things=self.thing[1], who=self.who))
+        return Story(" ".join(self.sentences), tuple(self.lines), self.count, self.numbers)
 
-    def _somebody_new(self) -> str:
+    def _new_person(self) -> str:
+        """Draw a person who is not in the story yet."""
         other = _pick(self.rng, PEOPLE)
         while other in self.people:
             other = _pick(self.rng, PEOPLE)
@@ -176,7 +177,7 @@ class _Draft:
 
 
 def _operands(sign: Sign, count: int, limit: int) -> Sequence[int]:
-    """The numbers, 2 or more, by which the count can be changed without leaving 0 to `limit`."""
+    """The numbers from 2 on by which the count can be changed without leaving the range from 0 to `limit`."""
     if sign == "+":
         return range(2, limit - count + 1)
     if sign == "-":
@@ -197,16 +198,16 @@ def _apply(sign: Sign, count: int, n: int) -> int:
     return count * n if sign == "*" else count // n
 
 
-def _form(thing: tuple[str, str], count: int) -> str:
-    """`apple` or `apples`."""
+def _noun(thing: tuple[str, str], count: int) -> str:
+    """The singular or plural of a thing, as `count` requires."""
     return thing[count != 1]
 
 
 def _between(rng: Random, low: int, high: int) -> int:
-    """A whole number from low to high, both included."""
+    """Draw an integer from low to high, both included."""
     return low + int(rng.random() * (high - low + 1))
 
 
 def _pick(rng: Random, options: Sequence[Item]) -> Item:
-    """One of the options. From `random` alone: that Python promises to keep the same between versions."""
+    """Draw one of the options. It uses `random()` only, because Python promises the same numbers in every version."""
     return options[int(rng.random() * len(options))]

@@ -1,17 +1,18 @@
-"""The exact mean of one policy-gradient update on the two mode logits, for groups of G samples, by enumeration.
+"""The exact mean of one policy-gradient update of the two mode logits, for groups of G samples, by enumeration.
 
 The gradient of the objective (learning/objective.py) with respect to the log-odds (first, go_on) is a sum over samples
 
-    w_n A(own reward, rewards of the group) * (its mode tokens' ratios and scores)
+    w_n A(reward of the sample, rewards of the group) * (ratios and scores of its mode tokens)
 
-and its mean needs, for each class of responses (mode_policy.py) and each own reward, only how many of the other G - 1
-samples of the prompt earned theirs: a binomial count, enumerated from 0 to G - 1 for both kinds of prompts. Exact for
-every preset: advantage, ratios and clipping against the policy that sampled, and the length weights; two remarks:
-- batch_mean: the mean of N = P G rewards holds the sample's own, so that the mean update is that of a perfect baseline
+For each class of responses (mode_policy.py) and each reward of the sample, its mean depends only on how many of the
+other G - 1 samples of the prompt are rewarded. This is a binomial count, enumerated from 0 to G - 1 for both kinds of
+prompts. The result is exact for every preset: advantage, ratios and clipping against the policy that sampled, and
+length weights. Two remarks:
+- batch_mean: the mean of N = P G rewards includes the sample's reward, so the mean update is that of a perfect baseline
   times 1 - 1/N.
 - token_mean divides by the batch's number of tokens, which is random; here by its expectation. That is the limit of
   many prompts P, off by O(1/P).
-The constant of every preset is its own (GRPO divides a chain's score by d + 1, RLOO does not), so gradients of two
+Presets differ in a constant factor (GRPO divides a chain's score by d + 1, RLOO does not), so gradients of two
 algorithms compare only up to a factor of the learning rate.
 """
 
@@ -29,21 +30,21 @@ MAX_GROUP = 100_000
 
 
 class Algorithm(Protocol):
-    """What the mean update depends on: a row of the table of algorithms (learning/presets.py)."""
+    """The parts of an algorithm that determine the mean update: a row of the table in learning/presets.py."""
 
     @property
     def advantage(self) -> str:
-        """What rewards are compared with."""
+        """The kind of advantage: what rewards are compared with."""
         ...
 
     @property
     def ratio(self) -> str:
-        """What the policy is compared with its older self by."""
+        """The kind of ratio between the policy and the one that sampled."""
         ...
 
     @property
     def clip(self) -> str:
-        """How large ratios are cut."""
+        """The kind of clipping of ratios."""
         ...
 
     @property
@@ -53,12 +54,12 @@ class Algorithm(Protocol):
 
     @property
     def clip_high(self) -> float:
-        """Upper clip distance, or the bound itself."""
+        """Upper clip distance; for "truncate" the bound itself."""
         ...
 
     @property
     def aggregate(self) -> str:
-        """How tokens and sequences are weighted."""
+        """The kind of weighting of tokens and sequences."""
         ...
 
 
@@ -68,15 +69,16 @@ KINDS = {
     "clip": ("none", "ppo", "truncate"),
     "aggregate": ("sequence_sum", "sequence_mean", "token_mean", "max_length"),
 }
-"""What there are formulas for."""
+"""{part of an algorithm: its kinds that have formulas}."""
 
 
 def has_expected_update(algorithm: Algorithm) -> bool:
-    """Whether the mean update is derived here: not for STaR, which fits its samples (mean_field.star_round), nor for
-    kinds of your own.
+    """Whether the mean update is derived here.
+
+    It is not for STaR, which fits its samples (mean_field.star_round), and not for kinds of your own.
     """
-    known = all(getattr(algorithm, part) in kinds for part, kinds in KINDS.items())
-    return known and not (algorithm.advantage == "batch_mean" and algorithm.ratio != "none")
+    is_known = all(getattr(algorithm, part) in kinds for part, kinds in KINDS.items())
+    return is_known and not (algorithm.advantage == "batch_mean" and algorithm.ratio != "none")
 
 
 def expected_update(
@@ -88,10 +90,10 @@ def expected_update(
     prompts: int = 32,
     sampled_by: ModePolicy | None = None,
 ) -> Array:
-    """(2,) mean ascent direction of (first, go_on), that is minus the gradient of the mean loss.
+    """Mean ascent direction (2,) of (first, go_on): minus the gradient of the mean loss.
 
-    sampled_by: the policy that drew the samples, where `policy` has moved since (later updates of a round).
-    ValueError for what has none (has_expected_update), and for groups too small for the advantage.
+    sampled_by: the policy that drew the samples, if `policy` has moved since (later updates of a round). ValueError for
+    an algorithm without a mean update (has_expected_update), and for groups too small for the advantage.
     """
     _check(algorithm, group_size, prompts)
     old = sampled_by or policy
@@ -108,7 +110,7 @@ def expected_update(
 def _advantages(
     classes: Array, setting: Setting, algorithm: Algorithm, group_size: int, prompts: int
 ) -> tuple[Array, Array]:
-    """(3,) P(class) E[A | class], the part of positive advantages and that of negative ones."""
+    """P(class) E[A | class] (3,), split into the parts of positive and of negative advantages."""
     positive, negative = np.zeros(3), np.zeros(3)
     if algorithm.advantage == "batch_mean":
         rewards = setting.mean_rewards
@@ -117,35 +119,35 @@ def _advantages(
     others = np.arange(float(group_size))
     for share, reward in setting.kinds:
         chances = _binomial(group_size - 1, float((classes * reward).sum()))
-        for own, likely in ((1, reward), (0, 1 - reward)):
-            advantage = _advantage(own, others + own, algorithm, group_size)
-            positive += share * classes * likely * (chances * np.maximum(advantage, 0)).sum()
-            negative += share * classes * likely * (chances * np.minimum(advantage, 0)).sum()
+        for sample_reward, probability in ((1, reward), (0, 1 - reward)):
+            advantage = _advantage(sample_reward, others + sample_reward, algorithm, group_size)
+            positive += share * classes * probability * (chances * np.maximum(advantage, 0)).sum()
+            negative += share * classes * probability * (chances * np.minimum(advantage, 0)).sum()
     return positive, negative
 
 
-def _advantage(own: int, num_right: Array, algorithm: Algorithm, group_size: int) -> Array:
-    """Advantages of a sample with reward `own` in groups with `num_right` rewards of 1, its own included."""
+def _advantage(reward: int, num_right: Array, algorithm: Algorithm, group_size: int) -> Array:
+    """Advantages of a sample with reward 0 or 1, in groups with `num_right` rewards of 1, the sample's included."""
     if algorithm.advantage == "none":
-        return np.full(len(num_right), float(own))
-    centred = own - num_right / group_size
+        return np.full(len(num_right), float(reward))
+    centered = reward - num_right / group_size
     if algorithm.advantage == "leave_one_out":
-        return centred * group_size / (group_size - 1)
+        return centered * group_size / (group_size - 1)
     if algorithm.advantage == "group_zscore":
         variance = num_right * (group_size - num_right) / (group_size * (group_size - 1))
-        return centred / (np.sqrt(variance) + STD_GUARD)
-    return centred
+        return centered / (np.sqrt(variance) + STD_GUARD)
+    return centered
 
 
 def _slopes(log_ratio: Array, sign: int, setting: Setting, algorithm: Algorithm) -> Array:
-    """(3, 2) d term / d log-probability of each class's two mode tokens, per unit of an advantage of that sign."""
+    """d term / d log-probability (3, 2) of each class's two mode tokens, per unit of an advantage of that sign."""
     if algorithm.ratio == "none":
         return np.ones((3, 2))
     length = setting.num_actions[:, None]
     factor = np.ones((3, 1))
     if algorithm.ratio != "token":
         log_ratio = np.repeat(log_ratio.sum(axis=1, keepdims=True), 2, axis=1)
-        # n equal terms whose ratio is the product, or its n-th root: n times the slope, or n times 1/n of it.
+        # n equal terms, whose ratio is the product (n times the slope) or its n-th root (n times 1/n of the slope).
         factor = length if algorithm.ratio == "sequence" else factor
         log_ratio = log_ratio / (length if algorithm.ratio == "sequence_mean" else 1)
     ratio = np.exp(log_ratio)
@@ -158,7 +160,7 @@ def _slopes(log_ratio: Array, sign: int, setting: Setting, algorithm: Algorithm)
 
 
 def _weights(classes: Array, setting: Setting, algorithm: Algorithm) -> Array:
-    """(3,) N w_i of a response of each class."""
+    """N w_i (3,) for a response of each class."""
     length = setting.num_actions
     if algorithm.aggregate == "sequence_mean":
         return 1 / length
@@ -168,7 +170,7 @@ def _weights(classes: Array, setting: Setting, algorithm: Algorithm) -> Array:
 
 
 def _binomial(n: int, p: float) -> Array:
-    """(n + 1,) probabilities of 0..n successes."""
+    """Probabilities (n + 1,) of 0..n successes."""
     if p <= 0 or p >= 1:
         return np.eye(n + 1)[n if p >= 1 else 0]
     log_choose = [math.lgamma(n + 1) - math.lgamma(m + 1) - math.lgamma(n - m + 1) for m in range(n + 1)]
@@ -177,6 +179,7 @@ def _binomial(n: int, p: float) -> Array:
 
 
 def _check(algorithm: Algorithm, group_size: int, prompts: int) -> None:
+    """Raise ValueError for an algorithm without a mean update, or for sizes that are not allowed."""
     if not has_expected_update(algorithm):
         parts = ", ".join(f"{part} {getattr(algorithm, part)}" for part in KINDS)
         raise ValueError(f"no prediction of an update for {parts} (STaR fits what it keeps: mean_field.star_round)")

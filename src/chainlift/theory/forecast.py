@@ -1,4 +1,4 @@
-"""Everything that is predicted for one setting, as one table: before a run starts, and beside what it measured."""
+"""Table of all predictions for a setting, shown before a run starts and beside its measurements."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from chainlift.theory.mean_field import REFERENCE_STEP, policy_gradient_curve, s
 from chainlift.theory.mode_policy import ModePolicy, Setting
 from chainlift.theory.star import star_next_share, star_rounds_to_flip
 
-STAR_ROUNDS = 10  # told one by one
-STAR_LIMIT = 500  # looked through for a share of 99 %
-MOST_UPDATES = 10_000
+STAR_ROUNDS = 10  # listed one by one
+STAR_LIMIT = 500  # searched for a share of 99 %
+MAX_UPDATES = 10_000
 SAMPLES = (1, 4, 16, 64)  # the k of pass@k
 
 
@@ -40,18 +40,19 @@ def predictions(
     q: float = 1.0,
     reward: str = "end_to_end",
 ) -> dict[str, Any]:
-    """What a perfect learner of the mixture does, STaR from there, and the limit of RL (`rl`).
+    """Predictions for a perfect learner of the mixture, for STaR that starts from it, and for the limit of RL (`rl`).
 
-    Greedy figures are of the temperature-1 model; `temperature` is that of the samples, STaR's included, and of STaR's
-    fit, as in chainlift's own loop. Accuracies are those of the answers; `reward` says what STaR keeps. The limit is
-    long responses only, which earn the most where r = long_reward > 1/K; elsewhere, or where p_cot = 0 and no long one
-    is ever sampled, RL does not lead there, and all of it is None; so is what depends on a reward without predictions.
+    Greedy values are those of the temperature-1 model. `temperature` is that of the samples, of STaR's samples and of
+    STaR's fit, as in chainlift's loop. Accuracies count right answers; `reward` decides what STaR keeps. The limit of
+    RL is long responses only, which earn the most if r = long_reward > 1/K. Otherwise, or if p_cot = 0 and no long
+    response is ever sampled, RL does not lead there, and all values of the limit are None. Values that depend on a
+    reward without predictions are None as well.
     """
-    last = long_reward(modulus, q=q)
+    long_accuracy = long_reward(modulus, q=q)
     limit = {
-        "greedy_accuracy": last,
+        "greedy_accuracy": long_accuracy,
         "greedy_length_median": d + marker,
-        "sampled_accuracy": last,
+        "sampled_accuracy": long_accuracy,
         "sampled_long_share": 1.0,
     }
     long = sampled_long_share(p_cot, modulus, temperature, marker=marker)
@@ -93,27 +94,27 @@ def forecast(
     updates: int = 60,
     step: float = REFERENCE_STEP,
 ) -> dict[str, Any]:
-    """`predictions`, and beside them {setting, loss_per_token, pass_at_k, preflight, star_rounds_to_99,
-    star_long_shares, reference}: plain numbers that JSON can hold.
+    """All predictions for a setting, as plain numbers for JSON.
 
-    `star_long_shares` are those of samples at temperature 1 after rounds 0..10 (mean_field.star_curve), empty where
-    STaR keeps nothing; `star_rounds_to_99` is the first round, up to 500, after which 99 % of them are long, or None.
-    `reference` is the mean-field curve of `algorithm`, called `name`, with its first mean update as `drift`; None for
-    STaR, whose curve is that list, and for an algorithm that has no expected update or is None. ValueError in one line
-    for what is not allowed.
+    They are those of `predictions` and {setting, loss_per_token, pass_at_k, preflight, star_rounds_to_99,
+    star_long_shares, reference}. `star_long_shares` are the long shares of samples at temperature 1 after rounds 0..10
+    (mean_field.star_curve), empty if STaR keeps nothing. `star_rounds_to_99` is the first round, up to 500, after which
+    99 % of samples are long, or None. `reference` is the mean-field curve of `algorithm`, called `name`, with its first
+    mean update as `drift`. It is None for STaR, whose curve is `star_long_shares`, for an algorithm without an expected
+    update, and without an algorithm. ValueError in one line for arguments that are not allowed.
     """
-    if not 1 <= updates <= MOST_UPDATES:
-        raise ValueError(f"updates is {updates}; allowed: 1 to {MOST_UPDATES}")
+    if not 1 <= updates <= MAX_UPDATES:
+        raise ValueError(f"updates is {updates}; allowed: 1 to {MAX_UPDATES}")
     if not 0 < step < math.inf:
         raise ValueError(f"step is {step}; allowed: above 0 and finite")
     sampling: dict[str, Any] = {"marker": setting.marker, "q": setting.q, "reward": setting.reward}
-    told = predictions(setting.d, setting.modulus, p_cot, setting.temperature, **sampling)
+    table = predictions(setting.d, setting.modulus, p_cot, setting.temperature, **sampling)
     sampling["temperature"] = setting.temperature
     start = ModePolicy.after_pretraining(p_cot, setting)
-    shares = star_curve(start, setting, STAR_LIMIT).long_share if told["star_next_share"] is not None else []
+    shares = star_curve(start, setting, STAR_LIMIT).long_share if table["star_next_share"] is not None else []
     return {
         "setting": {**asdict(setting), "p_cot": p_cot, "group_size": group_size},
-        **told,
+        **table,
         "loss_per_token": mixture_entropy(setting.d, setting.modulus, p_cot, marker=setting.marker).token,
         "pass_at_k": {k: pass_at_k(p_cot, k, setting.modulus, **sampling) for k in SAMPLES},
         "preflight": preflight_forecast(p_cot, setting.modulus, group_size, **sampling),

@@ -1,11 +1,11 @@
-"""What the blind learner does when demonstrated chains contain slips that the rest of the chain builds on.
+"""Closed forms for the blind learner if demonstrated chains contain slips on which the rest of the chain builds.
 
-Each of a chain's L steps is wrong with probability e, independently, and then one of the K - 1 other symbols, each as
-likely. The learner sees every step but not whether it was meant: it copies the rate of slips as it copies the share of
-long demonstrations. So samples at temperature 1 are the mixture itself, slips included, while greedy makes none: it
-takes each step right as long as that is the likeliest, 1 - e > e / (K - 1). All of it is derived here.
+Each of a chain's L steps is wrong with probability e, independently, and is then one of the K - 1 other symbols, all
+equally likely. The learner cannot tell slips from right steps, so it copies the rate of slips as it copies the share of
+long demonstrations. So samples at temperature 1 are the mixture itself, slips included. Greedy decoding makes no slips:
+it takes the right step as long as that is the likeliest, 1 - e > e / (K - 1). All of this is derived here.
 
-Functions of p, K and e take (p, modulus, noise), those that need L (length, modulus, noise).
+Functions of p, K and e take (p, modulus, noise); those that need L take (length, modulus, noise).
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ from chainlift.theory.closed_forms import LONG_REWARDS, check, derailed_accuracy
 
 
 def threshold(modulus: int, noise: float) -> float:
-    """The p_cot above which greedy goes long, 1 / (1 + K (1 - e)); 1 where greedy does not take the first step right.
+    """The p_cot above which greedy goes long, 1 / (1 + K (1 - e)); 1 if greedy does not begin with the right step.
 
-    After the right first token, long : short is p (1 - e) : (1 - p) / K (go_on_odds), and greedy begins with that token
-    as 1 - e > e / (K - 1). At e = 0 this is 1 / (K + 1).
+    After the right first token the odds long : short are p (1 - e) : (1 - p) / K (go_on_probability). Greedy begins
+    with that token if 1 - e > e / (K - 1). At e = 0 the threshold is 1 / (K + 1).
     """
     _check(modulus, noise)
     return 1 / (1 + modulus * (1 - noise)) if noise < 1 - 1 / modulus else 1.0
 
 
 def first_token_probability(p: float, modulus: int, noise: float) -> float:
-    """P(y_1 = x_1) = p (1 - e) + (1 - p) / K: chains that begin right, and the K-th part of the short answers."""
+    """P(y_1 = x_1) = p (1 - e) + (1 - p) / K: chains that begin right, and a share 1/K of the short answers."""
     _check(modulus, noise, p)
     return p * (1 - noise) + (1 - p) / modulus
 
 
 def go_on_probability(p: float, modulus: int, noise: float) -> float:
-    """P(no <eos> after y_1 = x_1): the part of such starts that are chains."""
+    """P(no <eos> after y_1 = x_1): the share of such starts that are chains."""
     first = first_token_probability(p, modulus, noise)
     return p * (1 - noise) / first if first else 0.0
 
@@ -43,9 +43,9 @@ def chain_accuracy(length: int, noise: float) -> float:
 
 
 def answer_accuracy(length: int, modulus: int, noise: float) -> float:
-    """Probability that a sampled chain ends in the right answer: q, and derailed ones whose slips cancel."""
-    q, mended = derailed_accuracy(length, modulus, 1 - noise)
-    return q + (1 - q) * mended
+    """Probability that a sampled chain ends in the right answer: it has no slips, or its slips cancel."""
+    q, canceled = derailed_accuracy(length, modulus, 1 - noise)
+    return q + (1 - q) * canceled
 
 
 def kept_long(length: int, modulus: int, noise: float, reward: str) -> float:
@@ -56,7 +56,7 @@ def kept_long(length: int, modulus: int, noise: float, reward: str) -> float:
 
 
 def sampled_accuracy(p: float, length: int, modulus: int, noise: float) -> float:
-    """Accuracy of samples at temperature 1: p times the chains' plus (1 - p) / K."""
+    """Accuracy of samples at temperature 1: p times the accuracy of chains, plus (1 - p) / K."""
     _check(modulus, noise, p)
     return p * answer_accuracy(length, modulus, noise) + (1 - p) / modulus
 
@@ -64,7 +64,7 @@ def sampled_accuracy(p: float, length: int, modulus: int, noise: float) -> float
 def star_next_share(p: float, length: int, modulus: int, noise: float, reward: str) -> float:
     """Long share after one round of STaR, p r / (p r + (1 - p) / K), r = kept_long; it grows iff r > 1/K.
 
-    With "chain" that is iff q > 1/K. Only right chains are kept then, so from the next round on r = 1.
+    With "chain" it grows iff q > 1/K. Only right chains are kept then, so r = 1 from the next round on.
     """
     _check(modulus, noise, p)
     kept = p * kept_long(length, modulus, noise, reward)
@@ -74,13 +74,13 @@ def star_next_share(p: float, length: int, modulus: int, noise: float, reward: s
 
 
 def predictions(length: int, modulus: int, p: float, noise: float, reward: str | None) -> dict[str, Any]:
-    """What forecast.predictions tells, at temperature 1; None for what is not derived.
+    """The keys of forecast.predictions, at temperature 1; None for values that are not derived.
 
-    `reward`: RL's, None where there is no RL. Its limit is given where the long share grows from the start, and where
+    reward: that of RL, None without RL. The limit of RL is predicted if the long share grows from the start, and if
     there are predictions for the reward.
     """
-    at = threshold(modulus, noise)
-    long = p > at
+    flip = threshold(modulus, noise)
+    long = p > flip
     limit = {
         "greedy_accuracy": 1.0,
         "greedy_length_median": length,
@@ -88,24 +88,25 @@ def predictions(length: int, modulus: int, p: float, noise: float, reward: str |
         "sampled_long_share": 1.0,
     }
     rl = reward or "end_to_end"
-    known = rl in LONG_REWARDS
-    lifts = known and p > 0 and modulus * kept_long(length, modulus, noise, rl) > 1 and noise < 1 - 1 / modulus
-    following = None if not known else star_next_share(p, length, modulus, noise, rl) if p < 1 else 1.0
+    is_predicted = rl in LONG_REWARDS
+    grows = is_predicted and p > 0 and modulus * kept_long(length, modulus, noise, rl) > 1 and noise < 1 - 1 / modulus
+    next_share = None if not is_predicted else star_next_share(p, length, modulus, noise, rl) if p < 1 else 1.0
     return {
-        "threshold": at,
+        "threshold": flip,
         "greedy": "long" if long else "short",
         "greedy_accuracy": 1.0 if long else 1 / modulus,
         "greedy_length_median": length if long else 1,
         "sampled_accuracy": sampled_accuracy(p, length, modulus, noise),
         "sampled_long_share": p,
         "go_on": go_on_probability(p, modulus, noise),
-        "star_next_share": following,
+        "star_next_share": next_share,
         "star_rounds_to_flip": None,
-        "rl": limit if lifts else dict.fromkeys(limit),
+        "rl": limit if grows else dict.fromkeys(limit),
     }
 
 
 def _check(modulus: int, noise: float, p: float = 0.5) -> None:
+    """Raise ValueError for the first argument that is not allowed."""
     check(p=p, modulus=modulus)
     if not 0 <= noise <= 1:
         raise ValueError(f"noise is {noise}; allowed: 0 to 1")

@@ -1,7 +1,7 @@
-"""What RL must change if it only makes long answers more frequent: which decisions, and by how much.
+"""The change of the policy if RL only makes long responses more frequent: which decisions, and by how much.
 
-A policy that always answers long and right, compared with the base model of D(p_cot), differs in two places: the first
-token and the decision to go on. Derived in docs/theory.md.
+A policy that always answers long and right differs from the base model of D(p_cot) in two decisions: the first token
+and the decision to go on. docs/theory.md has the derivation.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from chainlift.theory.closed_forms import check, first_token_probability, go_on_
 
 
 def mode_kl(p: float, modulus: int) -> tuple[float, float]:
-    """(nats at the first token, nats at the decision to go on) of KL(always long || base), for 0 < p <= 1.
+    """KL(always long || base) as (nats at the first token, nats at the decision to go on); infinite at p = 0.
 
-    The base opens the chain with (1 + (K-1) p) / K and goes on with K p / (1 + (K-1) p); their product is p, so that
-    the whole divergence is log(1 / p): all later tokens are equally sure in both. Derived in docs/theory.md.
+    The base model opens the chain with probability (1 + (K-1) p) / K and goes on with K p / (1 + (K-1) p). Their
+    product is p, so the whole divergence is log(1 / p). All later tokens are certain in both models.
     """
     check(p=p, modulus=modulus)
     if p == 0:

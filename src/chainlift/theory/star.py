@@ -1,11 +1,11 @@
-"""STaR in closed form: sample, keep what earned the reward, fit it exactly, again.
+"""STaR in closed form: sample, keep the rewarded responses, fit them exactly, and repeat.
 
 A round multiplies the odds long : short by K r, where r is the probability that a long response is kept (long_reward)
-and 1/K that of a short one. So all of STaR is a walk of one log-odds. Assumed: each fit reaches its minimum, and r does
-not change from round to round, that is, the chain's steps are neither learned nor forgotten meanwhile.
+and 1/K that of a short one. So STaR is a walk of one log-odds. Assumptions: each fit reaches its minimum, and r is
+constant over rounds, so the steps of chains are neither learned nor forgotten.
 
-The marker option of closed_forms changes only where greedy flips, not the odds. K = 2, r = 1: arXiv
-2510.11495, as others report it; the rest is derived here.
+The marker option of closed_forms changes only where greedy flips, not the odds. K = 2, r = 1 is from arXiv 2510.11495,
+as others report it; the rest is derived here.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ TIE = 1e-9  # log-odds closer to zero than this are a tie up to rounding
 
 
 def star_next_share(p: float, modulus: int, *, q: float = 1.0, reward: str = "chain") -> float:
-    """Share of long responses among those that STaR keeps, p r / (p r + (1 - p) / K); p is their share sampled.
+    """Share of long responses among those that STaR keeps, p r / (p r + (1 - p) / K); p is their share of the samples.
 
-    Short ones are right, and kept, with probability 1/K, long ones with r. If a chain is right with probability q:
-    r = q for the reward "chain"; for "end_to_end" a derailed chain is assumed to end in a uniform guess, so
-    r = q + (1 - q) / K. The share grows iff r > 1/K: with "chain" iff q > 1/K, with "end_to_end" for every q > 0.
-    q = 1 at temperature 1: the kept set is the mixture D(p') with p' = Kp / (1 + (K-1) p), the odds p/(1-p) times K.
+    Short responses are right, and kept, with probability 1/K, long ones with r. If a chain is right with probability q,
+    r = q for the reward "chain". For "end_to_end" a derailed chain is assumed to end in a uniform guess, so
+    r = q + (1 - q) / K. The share grows iff r > 1/K: with "chain" iff q > 1/K, with "end_to_end" for every q > 0. For
+    q = 1 at temperature 1 the kept set is the mixture D(p') with p' = Kp / (1 + (K-1) p): the odds p/(1-p) times K.
     """
     check(p=p, modulus=modulus)
     kept_long = p * long_reward(modulus, q=q, reward=reward)
@@ -47,8 +47,8 @@ def star_share_after(p: float, rounds: int, modulus: int, *, q: float = 1.0, rew
 def star_rounds_to_share(p: float, share: float, modulus: int, *, q: float = 1.0, reward: str = "chain") -> int | None:
     """Rounds of STaR at temperature 1 until the long share is at least `share` (below 1); None if it never is.
 
-    The least n with (K r)^n p / (1 - p) >= share / (1 - share): the difference of the two log-odds divided by log(K r),
-    rounded up. ValueError unless 0 <= share < 1.
+    It is the least n with (K r)^n p / (1 - p) >= share / (1 - share): the difference of the two log-odds divided by
+    log(K r), rounded up. ValueError unless 0 <= share < 1.
     """
     check(p=p, modulus=modulus)
     growth = modulus * long_reward(modulus, q=q, reward=reward)
@@ -74,13 +74,16 @@ def star_rounds_to_flip(
 ) -> int | None:
     """Rounds of STaR, sampling at `temperature`, until greedy goes long; None if it never does.
 
-    Let u be the log-odds of the long form where greedy chooses it, at first log(Kp / (1 - p)), with a marker
-    log(p / (1 - p)); greedy is long iff u > 0. Sampling divides u by the temperature t, keeping adds log(K r), and the
-    fit, made at the temperature s (the loss sees logits / s), multiplies by s: u' = s (log(K r) + u / t).
-    s = 1, t = 1: the least n with (K r)^n Kp > 1 - p, O(log((1 - p) / p)). s = 1, t > 1: no more rounds than that.
-    s = 1, t < 1: STaR dies out below the fixed point; r = 1: iff Kp / (1 - p) <= K^(-t / (1 - t)); K = 2, t = .75: iff
-    p <= 1/17. s = t, chainlift's own loop, which scores at the temperature that it samples at: u' = u + t log(K r);
-    it never dies out where K r > 1, and a high temperature speeds it up.
+    Let u be the log-odds of the long form at the decision where greedy chooses it. It begins at log(Kp / (1 - p)), with
+    a marker at log(p / (1 - p)); greedy is long iff u > 0. Sampling divides u by the temperature t, keeping adds
+    log(K r), and the fit at the temperature s (the loss sees logits / s) multiplies by s: u' = s (log(K r) + u / t).
+
+    - s = 1, t = 1: the least n with (K r)^n Kp > 1 - p, O(log((1 - p) / p)).
+    - s = 1, t > 1: no more rounds than that.
+    - s = 1, t < 1: STaR dies out below the fixed point; for r = 1 iff Kp / (1 - p) <= K^(-t / (1 - t)), for K = 2 and
+      t = .75 iff p <= 1/17.
+    - s = t, chainlift's loop, which scores at the temperature of sampling: u' = u + t log(K r). It never dies out if
+      K r > 1, and a high temperature speeds it up.
     """
     check(p=p, modulus=modulus, temperature=temperature)
     check(temperature=fit_temperature)
@@ -90,12 +93,12 @@ def star_rounds_to_flip(
     if growth == 0:
         return None
     u = log_odds(p) + (0.0 if marker else math.log(modulus))
-    gain, slope, rounds = fit_temperature * math.log(growth), fit_temperature / temperature, 0
+    shift, slope, rounds = fit_temperature * math.log(growth), fit_temperature / temperature, 0
     if slope == 1:
-        return math.floor((TIE - u) / gain) + 1 if gain > TIE else None
+        return math.floor((TIE - u) / shift) + 1 if shift > TIE else None
     while rounds == 0 or u <= TIE:
-        following = gain + slope * u
-        if following <= u + TIE:
+        next_u = shift + slope * u
+        if next_u <= u + TIE:
             return None
-        u, rounds = following, rounds + 1
+        u, rounds = next_u, rounds + 1
     return rounds

@@ -62,7 +62,7 @@ def test_counts_are_those_since_the_last_call() -> None:
 
 
 def test_a_right_answer_that_is_no_number_is_told() -> None:
-    with pytest.raises(ValueError, match=r"'x\+1' is no number; use task\.grader=math"):
+    with pytest.raises(ValueError, match=r"'x\+1' is not a number; use task\.grader=math"):
         ExactGrader("####").grade_all(["#### 5"], ["x+1"])
 
 

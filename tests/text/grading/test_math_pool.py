@@ -34,7 +34,7 @@ def pids(pool: MathPool) -> list[int]:
 
 @pytest.fixture
 def odd(monkeypatch: pytest.MonkeyPatch) -> Iterator[MathPool]:
-    monkeypatch.setattr(math_pool, "WORKER", ODD)
+    monkeypatch.setattr(math_pool, "WORKER_ARGUMENTS", ODD)
     pool = MathPool(seconds=1)
     yield pool
     pool.close()
@@ -80,7 +80,7 @@ def test_a_forked_process_has_workers_of_its_own(odd: MathPool) -> None:
 
 
 def test_a_worker_that_does_not_start_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(math_pool, "WORKER", ["-c", "raise SystemExit(3)"])
+    monkeypatch.setattr(math_pool, "WORKER_ARGUMENTS", ["-c", "raise SystemExit(3)"])
     with pytest.raises(RuntimeError, match=r"^the math grader's worker does not start: it ended$"):
         MathPool(seconds=1).verdicts([("x", "x")])
 
@@ -129,7 +129,7 @@ def test_the_limit_is_at_most_what_is_allowed(
 ORPHANS = f"""
 import threading, time
 from chainlift.text.grading import math_pool
-math_pool.WORKER = {ODD!r}
+math_pool.WORKER_ARGUMENTS = {ODD!r}
 math_pool.cores = lambda: 2
 pool = math_pool.MathPool(seconds=2)
 pool.verdicts([("x", "x"), ("y", "y")])

@@ -22,7 +22,7 @@ def tokenizer(task: Task) -> dict[str, Any]:
     vocabulary = task.vocabulary
     by_character = vocabulary.separator == ""
     split = {"type": "Split", "pattern": {"Regex": "."}, "behavior": "Isolated", "invert": False}
-    shown = [_replace({"String": token}, character) for character, token in vocabulary.written]
+    shown = [_replace({"String": token}, character) for character, token in vocabulary.substitutions]
     return {
         "version": "1.0",
         "truncation": None,
@@ -69,7 +69,7 @@ def _spelled(vocabulary: Vocabulary) -> list[dict[str, Any]]:
     """Normalizers that write ordinary text in the vocabulary's characters."""
     if vocabulary.separator:
         return [_replace({"Regex": BLANKS}, " "), {"type": "Strip", "strip_left": True, "strip_right": True}]
-    written = [_replace({"String": character}, token) for character, token in vocabulary.written]
+    written = [_replace({"String": character}, token) for character, token in vocabulary.substitutions]
     return [*written, _replace({"Regex": BLANKS}, "")]
 
 

@@ -1,1 +1,1 @@
-"""Judges of answers in words: numbers as exact fractions, formulas by math-verify."""
+"""Graders of answers in words: numbers as exact fractions, formulas by math-verify."""

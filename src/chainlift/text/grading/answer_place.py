@@ -1,7 +1,7 @@
-r"""Where the answer of a response stands: behind the first answer mark, else in the last box, else in its prose.
+r"""Location of the answer in a response: after the first answer mark, else in the last box, else in its prose.
 
-A response is read as far as generation should have gone: to the end of the first answer's line, and not into a next
-question that a model which does not stop has invented.
+A response is read as far as generation should have gone: to the end of the first answer's line, and not into the next
+question that a model invents if it does not stop.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 
 from chainlift.text.grading.boxed import find_boxed
-from chainlift.text.grading.grade import How
+from chainlift.text.grading.grade import Outcome
 
 _SPECIAL = re.compile(r"<\|[^|<>\n]{1,40}\|>|</s>|<eos>|<end_of_turn>")
 _NEXT_QUESTION = re.compile(
@@ -24,7 +24,7 @@ _SIGNIFICANT = re.compile(r"[^\W_]|\\")
 
 
 def until_next_question(text: str) -> str:
-    """A response up to a token that ends texts, or to a line that opens another question behind an answer."""
+    """The response up to a token that ends texts, or up to a line that begins another question after an answer."""
     special = _SPECIAL.search(text)
     text = text[: special.start()] if special else text
     answered = _ANSWERED.search(text)
@@ -32,23 +32,23 @@ def until_next_question(text: str) -> str:
     return text[: question.start()] if question else text
 
 
-def marked_or_boxed(text: str, answer_mark: str) -> tuple[str | None, How]:
-    """(the answer, where it is): one line after the first mark that marks an answer, otherwise the last box.
+def marked_or_boxed(text: str, answer_mark: str) -> tuple[str | None, Outcome]:
+    """(answer, its place): the line after the first mark that has an answer, otherwise the content of the last box.
 
-    None where there is neither; an empty text where nothing follows a mark.
+    The answer is None without mark and box, and empty if nothing follows a mark.
     """
     text = until_next_question(text)
-    for answer in _behind_marks(text, answer_mark):
+    for answer in _after_marks(text, answer_mark):
         if answer:
             return find_boxed(answer) or answer, "mark"
     return ("", "mark") if answer_mark in text else (find_boxed(text), "boxed")
 
 
-def _behind_marks(text: str, answer_mark: str) -> Iterator[str]:
-    """What follows each mark: the rest of its line, or where that is empty the next line that is not."""
+def _after_marks(text: str, answer_mark: str) -> Iterator[str]:
+    """The text after each mark: the rest of its line, or the next line that is not empty."""
     parts = text.split(answer_mark)[1:]
     for number, part in enumerate(parts, start=1):
         if number < len(parts) and _QUOTE.match(part):
-            continue  # End with "####": the mark is spoken of
+            continue  # a mention of the mark, as in: End with "####"
         lines = (line.strip() for line in part.split("\n"))
         yield next((line for line in lines if _SIGNIFICANT.search(line)), "")

@@ -1,6 +1,6 @@
 r"""The boxes of a text: `\boxed{...}` and `\fbox{...}`, braces matched, and `\boxed 3` without braces.
 
-Right answers and responses are read by the same rules.
+The same rules read right answers and responses.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Span = tuple[int, int]
 def boxed(text: str) -> str:
     r"""The content of the last box, on one line; escaped braces do not count.
 
-    ValueError if there is no box, or if it is empty or never closed.
+    ValueError if there is no box, or if the last one is empty or never closed.
     """
     boxes = _boxes(text)
     if not boxes:
@@ -33,20 +33,20 @@ def boxed(text: str) -> str:
 
 
 def find_boxed(text: str) -> str | None:
-    """The content of the last box that is closed and not empty, on one line; None without one."""
+    """The content of the last box that is closed and not empty, on one line; None without such a box."""
     contents = (_content(text, box) for box in reversed(_boxes(text)) if box is not None)
     return next((content for content in contents if content), None)
 
 
 def _content(text: str, box: Span) -> str:
-    """What stands in a box, on one line."""
+    """The content of a box, on one line."""
     return " ".join(text[box[0] : box[1]].split())
 
 
 def _boxes(text: str) -> list[Span | None]:
-    """Where the content of each box is, in the order in which they begin; None for one that is never closed.
+    """Spans of the contents of all boxes, in the order in which they begin; None for a box that is never closed.
 
-    One pass, as a model can open ten thousand boxes.
+    It takes one pass, because a model can open ten thousand boxes.
     """
     boxes: list[Span | None] = []
     open_braces: list[int | None] = []  # the number of the box that a brace opens

@@ -1,4 +1,4 @@
-"""What every judge of answers shares: a verdict, its protocol, and its counts."""
+"""The common part of all graders: the grade, the protocol, and the counts of outcomes."""
 
 from __future__ import annotations
 
@@ -6,53 +6,55 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-How = Literal["mark", "boxed", "last number", "formula", "no answer", "timeout", "crash"]
-"""Where an answer was found, or why there is none."""
-COUNTED: dict[How, str] = {
+Outcome = Literal["mark", "boxed", "last number", "formula", "no answer", "timeout", "crash"]
+"""The place where an answer was found, or the reason why there is none."""
+COUNTED: dict[Outcome, str] = {
     "last number": "by_last_number",
     "no answer": "no_answer",
     "timeout": "timeouts",
     "crash": "crashes",
 }
-"""What is counted, by the name under which it is recorded."""
+"""{outcome that is counted: name under which its count is recorded}."""
 
 
 @dataclass(frozen=True)
 class Grade:
-    """A verdict on one completion."""
+    """The judgment of one completion."""
 
     is_right: bool
-    how: How
+    outcome: Outcome
 
 
 class Grader(Protocol):
-    """A judge of completions."""
+    """The protocol of graders of completions."""
 
     def grade_all(self, completions: Sequence[str], answers: Sequence[str]) -> list[Grade]:
-        """A grade for each completion, given the right answer to its problem."""
+        """Grade each completion against the right answer to its problem."""
         ...
 
     def counts(self) -> dict[str, int]:
-        """{graded, by_last_number, no_answer, timeouts, crashes} since the last call of this."""
+        """Counts {graded, by_last_number, no_answer, timeouts, crashes} since the last call."""
         ...
 
     def close(self) -> None:
-        """End what works in the background; a grader that is used again begins anew."""
+        """End all background workers; a grader that is used again starts new ones."""
         ...
 
 
 class Tally:
-    """Counts of grades."""
+    """Counts of grades, by outcome."""
 
     def __init__(self) -> None:
         self._grades: list[Grade] = []
 
     def add(self, grades: list[Grade]) -> list[Grade]:
-        """The grades, which are counted."""
+        """Count grades, and return them."""
         self._grades += grades
         return grades
 
     def take(self) -> dict[str, int]:
-        """The counts since the last call."""
-        taken, self._grades = self._grades, []
-        return {"graded": len(taken)} | {name: sum(one.how == how for one in taken) for how, name in COUNTED.items()}
+        """Return the counts since the last call, and begin again at zero."""
+        grades, self._grades = self._grades, []
+        return {"graded": len(grades)} | {
+            name: sum(grade.outcome == outcome for grade in grades) for outcome, name in COUNTED.items()
+        }

@@ -1,4 +1,4 @@
-"""Judges of answers, by name: numbers as exact fractions, or formulas."""
+"""Graders by name: numbers as exact fractions, or formulas."""
 
 from __future__ import annotations
 
@@ -12,5 +12,5 @@ GraderName = Literal["exact", "math"]
 
 
 def grader(name: GraderName, answer_mark: str) -> Grader:
-    """The judge of a name; ValueError in one line where it needs a package that is not there."""
+    """A new grader by its name; ValueError in one line if it needs a package that is missing."""
     return ExactGrader(answer_mark) if name == "exact" else MathGrader(answer_mark)

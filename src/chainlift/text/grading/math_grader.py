@@ -1,4 +1,4 @@
-"""Answers that are formulas, judged by their texts where these tell and else by math-verify in worker processes."""
+"""The grader of formulas: by their texts if these decide, otherwise by math-verify in worker processes."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from collections.abc import Sequence
 
 from chainlift.text.grading import math_text
 from chainlift.text.grading.answer_place import marked_or_boxed, until_next_question
-from chainlift.text.grading.grade import Grade, How, Tally
+from chainlift.text.grading.grade import Grade, Outcome, Tally
 from chainlift.text.grading.math_pool import MathPool, Pair, Verdict
 
-SECONDS = 5.0  # for one formula; honest ones take a few milliseconds
-LONGEST = 2000  # characters of an answer; a longer one is none
-DEEPEST = 40  # brackets within each other; parsers take minutes, or their stack ends
+SECONDS = 5.0  # for one comparison; ordinary ones take a few milliseconds
+MAX_CHARACTERS = 2000  # a longer text does not count as an answer
+MAX_DEPTH = 40  # nested brackets; with more, parsers take minutes or overflow their stack
 
 
 class MathGrader:
-    """Right is what is written the same, or what math-verify calls equal.
+    """Grader of formulas: right if written as the expected one, or equal to it by math-verify.
 
     The answer follows the first answer mark, or is in the last box, or in the last line with a formula.
     """
 
     def __init__(self, answer_mark: str, *, seconds: float = SECONDS) -> None:
-        """seconds: of one verdict; then its worker is killed."""
+        """seconds: time limit of one comparison, after which its worker is killed."""
         if importlib.util.find_spec("math_verify") is None:
             raise ValueError("task.grader=math needs math_verify: pip install 'chainlift[llm]'")
         self._mark = answer_mark
@@ -30,37 +30,37 @@ class MathGrader:
         self._tally = Tally()
 
     def grade_all(self, completions: Sequence[str], answers: Sequence[str]) -> list[Grade]:
-        """A grade for each completion, in their order; what occurs twice is judged once."""
-        found = [self._found(text) for text in completions]
-        pairs = {(text, answer) for (text, _), answer in zip(found, answers, strict=True) if text is not None}
+        """A grade for each completion, in order; pairs that occur twice are compared once."""
+        found_answers = [self._find_answer(completion) for completion in completions]
+        pairs = {(text, answer) for (text, _), answer in zip(found_answers, answers, strict=True) if text is not None}
         verdicts = self._verdicts(sorted(pairs))
         grades = []
-        for (text, how), answer in zip(found, answers, strict=True):
+        for (text, outcome), answer in zip(found_answers, answers, strict=True):
             verdict = False if text is None else verdicts[text, answer]
-            grades.append(Grade(verdict, how) if isinstance(verdict, bool) else Grade(False, verdict))
+            grades.append(Grade(verdict, outcome) if isinstance(verdict, bool) else Grade(False, verdict))
         return self._tally.add(grades)
 
     def counts(self) -> dict[str, int]:
-        """Counts since the last call."""
+        """Counts of outcomes since the last call."""
         return self._tally.take()
 
     def close(self) -> None:
         """End the workers."""
         self._pool.close()
 
-    def _found(self, completion: str) -> tuple[str | None, How]:
-        """(the answer's text, where it stood)."""
-        text, how = marked_or_boxed(completion, self._mark)
+    def _find_answer(self, completion: str) -> tuple[str | None, Outcome]:
+        """(text of the answer, its place)."""
+        text, outcome = marked_or_boxed(completion, self._mark)
         if text is None:
-            text, how = math_text.of_prose(until_next_question(completion)), "formula"
-        is_one = text.strip() and len(text) <= LONGEST and math_text.depth(text) <= DEEPEST
-        return (text, how) if is_one else (None, "no answer")
+            text, outcome = math_text.answer_in_prose(until_next_question(completion)), "formula"
+        is_answer = text.strip() and len(text) <= MAX_CHARACTERS and math_text.depth(text) <= MAX_DEPTH
+        return (text, outcome) if is_answer else (None, "no answer")
 
     def _verdicts(self, pairs: list[Pair]) -> dict[Pair, Verdict]:
-        """For each pair of texts whether they are equal, or what became of the worker."""
+        """{pair: whether its two texts are equal, or the outcome if the worker ended}."""
         verdicts: dict[Pair, Verdict] = {}
         for answer, expected in pairs:
-            decided = math_text.decided(answer, expected)
-            if decided is not None:
-                verdicts[answer, expected] = decided
+            are_equal = math_text.equal_as_texts(answer, expected)
+            if are_equal is not None:
+                verdicts[answer, expected] = are_equal
         return verdicts | self._pool.verdicts([pair for pair in pairs if pair not in verdicts])

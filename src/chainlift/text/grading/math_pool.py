@@ -1,7 +1,7 @@
-"""Workers that compare formulas, each of them a process that can be killed.
+"""Worker processes that compare formulas and can be killed.
 
-A formula can keep a computer algebra system busy for ever, or take all memory. So each pair has a clock on the wall; a
-worker that is late is killed and replaced, as is one that dies, and the others go on.
+A formula can keep a computer algebra system busy forever, or exhaust the memory. So each comparison has a time limit in
+wall-clock time. A worker that exceeds it is killed and replaced, as is one that dies, and the others go on.
 """
 
 from __future__ import annotations
@@ -18,31 +18,31 @@ from queue import SimpleQueue
 from typing import Any
 
 from chainlift.launcher import cores
-from chainlift.text.grading.grade import How
+from chainlift.text.grading.grade import Outcome
 
-MOST_WORKERS = 4
+MAX_WORKERS = 4
 SECONDS_TO_START = 300.0
-WORKER = ["-m", "chainlift.text.grading.math_worker"]
-"""Arguments of the interpreter: a module by its name, as the folder of a script would come first on its path."""
+WORKER_ARGUMENTS = ["-m", "chainlift.text.grading.math_worker"]
+"""Arguments of the interpreter. The module is named, because a script's folder would come first on the path."""
 Pair = tuple[str, str]
-"""An answer, and what is expected."""
-Verdict = bool | How
-"""Whether the two are equal, or what became of the worker."""
+"""(answer, expected answer)."""
+Verdict = bool | Outcome
+"""Whether the two answers are equal, or the outcome if the worker ended."""
 
 
 class Worker:
-    """One process, which starts with the first pair and again after its end; used by one thread at a time."""
+    """A process that starts at the first comparison, and again after its end; for one thread at a time."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def pid(self) -> int | None:
-        """Of the process, while there is one."""
+        """Id of the process; None if none is running."""
         return None if self._process is None else self._process.pid
 
     def verdict(self, pair: Pair, seconds: float) -> Verdict:
-        """The verdict on a pair; RuntimeError if no worker can be started here."""
+        """The verdict on a pair; RuntimeError if the process cannot be started."""
         if self._process is None:
             self._start()
         reply = self._ask({"answer": pair[0], "expected": pair[1], "seconds": seconds}, seconds)
@@ -63,13 +63,13 @@ class Worker:
             self._process = None
 
     def _start(self) -> None:
-        """Start the process, and wait until it has loaded its parsers; a second try, as memory may be short."""
-        # It can import what the caller can, whatever made that so.
+        """Start the process and wait until it has loaded its parsers; try twice, as memory may be short."""
+        # The worker can import everything that the caller can, whatever set the caller's path.
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(os.path.abspath(path) for path in sys.path)}
         reply = None
         for _ in range(2):
             self._process = subprocess.Popen(
-                [sys.executable, "-P", *WORKER],
+                [sys.executable, "-P", *WORKER_ARGUMENTS],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
@@ -82,7 +82,7 @@ class Worker:
         raise RuntimeError(f"the math grader's worker does not start: {(reply or {}).get('failed', 'it ended')}")
 
     def _ask(self, question: dict[str, Any] | None, seconds: float) -> dict[str, Any] | None:
-        """The reply to a question; {"late": ...} if it took too long and None if the process ended."""
+        """The reply to a question; {"late": True} if it took too long, None if the process ended."""
         process, is_late = self._process, threading.Event()
         assert process is not None
         assert process.stdin is not None
@@ -92,9 +92,9 @@ class Worker:
             is_late.set()
             process.kill()
 
-        clock = threading.Timer(seconds, kill)
-        clock.daemon = True
-        clock.start()
+        timer = threading.Timer(seconds, kill)
+        timer.daemon = True
+        timer.start()
         try:
             if question is not None:
                 process.stdin.write(json.dumps(question).encode() + b"\n")
@@ -103,40 +103,41 @@ class Worker:
         except OSError:  # the pipe is broken
             line = b""
         finally:
-            clock.cancel()
+            timer.cancel()
         return {"late": True} if is_late.is_set() else json.loads(line) if line.endswith(b"\n") else None
 
 
 class MathPool:
-    """Workers that start when there is something to compare, as many as there are cores or pairs, at most four."""
+    """A pool of workers that start at the first comparison: one for each core, at most four."""
 
     def __init__(self, seconds: float) -> None:
-        """seconds: of one verdict."""
+        """seconds: time limit of one comparison."""
         self._seconds = seconds
-        self._begin()
+        self._reset()
 
-    def _begin(self) -> None:
+    def _reset(self) -> None:
+        """Begin with new workers, owned by this process."""
         self._owner, self._lock = os.getpid(), threading.Lock()
-        self.workers = [Worker() for _ in range(min(cores(), MOST_WORKERS))]
+        self.workers = [Worker() for _ in range(min(cores(), MAX_WORKERS))]
         weakref.finalize(self, _close, self.workers, self._owner)
 
     def verdicts(self, pairs: Sequence[Pair]) -> dict[Pair, Verdict]:
-        """For each pair its verdict; several threads may ask. A forked process has workers of its own."""
+        """{pair: its verdict}; thread-safe. A forked process starts its own workers."""
         if os.getpid() != self._owner:
-            self._begin()
+            self._reset()
         with self._lock:
             try:
-                return self._shared_out(pairs)
-            except BaseException:  # an interrupt: whatever still computes is ended, and waited for by its thread
+                return self._distribute(pairs)
+            except BaseException:  # after an interrupt, end the comparisons in progress; their threads wait for them
                 self.close()
                 raise
 
     def close(self) -> None:
-        """End the workers; a pool that is used again begins anew."""
+        """End the workers; a pool that is used again starts them anew."""
         _close(self.workers, self._owner)
 
-    def _shared_out(self, pairs: Sequence[Pair]) -> dict[Pair, Verdict]:
-        """The verdicts, each by the next worker that is free."""
+    def _distribute(self, pairs: Sequence[Pair]) -> dict[Pair, Verdict]:
+        """{pair: its verdict}, each by the next free worker."""
         count = min(len(self.workers), len(pairs))
         if count < 2:
             return {pair: self.workers[0].verdict(pair, self._seconds) for pair in pairs}
@@ -156,7 +157,7 @@ class MathPool:
 
 
 def _close(workers: list[Worker], owner: int) -> None:
-    """End the workers, unless this is a fork of the process that has them."""
+    """End the workers, unless this process is a fork of the one that owns them."""
     if os.getpid() == owner:
         for worker in workers:
             worker.close()

@@ -1,7 +1,7 @@
-r"""Formulas as texts: one spelling for what is written the same, and what texts alone decide.
+r"""Comparison of formulas as texts: a normalized spelling, and the cases that texts alone decide.
 
-A formula that is written like the right answer is right without any algebra, and some answers are another kind of thing
-than what a computer algebra system would read: `1101_3` for `1101_2`, `5\text{ million}` for `5`, `\le 5` for `5`.
+A formula that is written like the right answer is right without any algebra. Some answers differ from the right one in
+ways that a computer algebra system overlooks: `1101_3` for `1101_2`, `5\text{ million}` for `5`, `\le 5` for `5`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _SIGNS = {
     "\u222a": r"\cup ", "∩": r"\cap ", "∈": r"\in ", "°": r"^\circ ",
     "±": r"\pm ", "²": "^2", "³": "^3", "\u00a0": " ", "\u2009": " ", "\u202f": " ",
 }  # fmt: skip
-_SAME = (
+_REWRITES = (
     (re.compile(r"\\\\|(\\[dtc]frac(?![a-zA-Z]))"), lambda match: r"\frac" if match[1] else match[0]),
     (re.compile(r"\\(?:left|right|displaystyle|limits|bigl?|bigr|Bigl?|Bigr)(?![a-zA-Z])\.?"), ""),
     (re.compile(r"\\(?:[,!;:> ]|quad(?![a-zA-Z])|qquad(?![a-zA-Z]))|(?<!\\)~"), " "),
@@ -38,15 +38,15 @@ _SAME = (
     (re.compile(r"_\s*\{\s*(\w)\s*\}"), r"_\1"),
     (re.compile(r"\\[$%]|\$"), lambda match: "%" if "%" in match[0] else ""),
 )
-_SAYINGS = (
+_SYNONYMS = (
     re.compile(r"\\emptyset|\\\{\\\}|none|(?:the )?empty set|(?:there (?:is|are) )?no (?:real )?(?:solutions?|roots?)"),
     re.compile(r"\\mathbb\{?r\}?|-\\infty,\\infty|(?:all |the )?(?:real numbers|reals)"),
     re.compile(r"dne|(?:it )?does not exist"),
     re.compile(r"\\infty|infinity"),
 )
-"""Answers in words, and the signs that say the same."""
+"""Answers in words, each with the signs of the same meaning."""
 _POINTS = re.compile(r"[A-Z]{2,}")
-"""Names of points or letters in an order, no product."""
+"""Names of points, or letters in an order; they are not products."""
 _REPEATING = re.compile(r"(\d{0,20})\.(\d{0,20})\\overline\s*\{?(\d{1,20})\}?")
 _UNFINISHED = re.compile(r"[-+*/^=]$")
 _RELATION = re.compile(r"[<>]|\\(?:le|ge|lt|gt|ne)(?![a-zA-Z])")
@@ -56,7 +56,7 @@ _WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{3,}")
 
 
 def formula(text: str) -> str:
-    """A text as math-verify looks for formulas in it: a bare one between dollar signs, no currency."""
+    """The text in the form that math-verify parses: a bare formula between dollar signs, without currency."""
     text = text.strip()
     whole = _WHOLE.fullmatch(text.rstrip(".,; "))
     if whole and len(_UNESCAPED_DOLLAR.findall(text)) in (0, 2, 4):
@@ -70,85 +70,85 @@ def formula(text: str) -> str:
 
 
 def _repeating(match: re.Match[str]) -> str:
-    """A repeating decimal as a fraction: all digits minus those that do not repeat, over as many nines and zeros."""
+    """A repeating decimal as a fraction: all digits minus the fixed ones, over as many nines and zeros."""
     whole, fixed, repeated = match.groups()
     top = int(whole + fixed + repeated) - int(whole + fixed or "0")
     return rf"\frac{{{top}}}{{{'9' * len(repeated)}{'0' * len(fixed)}}}"
 
 
 def depth(text: str) -> int:
-    """How many brackets are open at once at most."""
-    opened = accumulate({"(": 1, "[": 1, "{": 1, ")": -1, "]": -1, "}": -1}.get(sign, 0) for sign in text)
-    return max(opened, default=0)
+    """The largest number of brackets that are open at once."""
+    open_brackets = accumulate({"(": 1, "[": 1, "{": 1, ")": -1, "]": -1, "}": -1}.get(sign, 0) for sign in text)
+    return max(open_brackets, default=0)
 
 
 def has_formula(text: str) -> bool:
-    r"""Whether there is a formula between unescaped dollar signs, \( \) or \[ \] in a text."""
+    r"""Whether the text has a formula between unescaped dollar signs, \( \) or \[ \]."""
     return len(_UNESCAPED_DOLLAR.findall(text)) > 1 or _DELIMITED.search(text) is not None
 
 
-def of_prose(text: str) -> str:
-    """The answer in a text without mark and box: the last line with a formula, sooner one that speaks of the answer.
+def answer_in_prose(text: str) -> str:
+    """The answer in a text without mark and box: the last line with a formula, preferably one that names the answer.
 
-    Where there is no formula between signs it is the end of the last line, behind `is` or a colon.
+    Without a formula between signs it is the end of the last line, after `is` or a colon.
     """
     lines = [line for line in text.split("\n") if line.strip()]
     with_formula = [line for line in lines if has_formula(line)]
-    of_answer = [line for line in with_formula if "answer" in line.lower()]
+    answer_lines = [line for line in with_formula if "answer" in line.lower()]
     if with_formula:
-        return (of_answer or with_formula)[-1].strip()
+        return (answer_lines or with_formula)[-1].strip()
     return _ANNOUNCED.split(lines[-1])[-1].strip() if lines else ""
 
 
-def decided(answer: str, expected: str) -> bool | None:
-    """Whether two answers are equal, where their texts alone tell; None where algebra must."""
-    first, second = one_spelling(answer), one_spelling(expected)
+def equal_as_texts(answer: str, expected: str) -> bool | None:
+    """Whether two answers are equal, if their texts alone decide; None if algebra has to."""
+    first, second = normalized(answer), normalized(expected)
     if first == second and first:
         return True
     words = [_in_words(first), _in_words(second)]
-    if any(all(map(saying.fullmatch, words)) for saying in _SAYINGS):
+    if any(all(map(synonyms.fullmatch, words)) for synonyms in _SYNONYMS):
         return True
     if _WORD.search(second) and words[0] == words[1]:
         return True
     if _POINTS.fullmatch(first) and _POINTS.fullmatch(second):
         return first == second
-    based = [_BASED.fullmatch(one) for one in (first, second)]
+    based = [_BASED.fullmatch(text) for text in (first, second)]
     if any(based):
         return all(based) and based[0].groups() == based[1].groups()  # pyright: ignore[reportOptionalMemberAccess]
     if _kind(first) != _kind(second) and None not in (_kind(first), _kind(second)):
         return False
-    return _decided_as_numbers(answer, expected, first, second)
+    return _equal_as_numbers(answer, expected, first, second)
 
 
-def one_spelling(text: str) -> str:
-    """A formula without what does not change it: delimiters, spaces, sizes, currency signs, spellings of commands."""
+def normalized(text: str) -> str:
+    """The formula in one spelling: without delimiters, spaces, sizes and currency signs, each command in one form."""
     text = text.strip().rstrip(".,; ")
     whole = _WHOLE.fullmatch(text)
     if whole:
         text = next(part for part in whole.groups() if part is not None)
     for sign, command in _SIGNS.items():
         text = text.replace(sign, command)
-    for pattern, same in _SAME:
-        text = pattern.sub(same, text)
+    for pattern, replacement in _REWRITES:
+        text = pattern.sub(replacement, text)
     return re.sub(r"(?<![A-Za-z0-9])\s+|\s+(?![A-Za-z0-9])", "", re.sub(r"\s+", " ", text)).strip(". ")
 
 
 def _in_words(text: str) -> str:
-    """A text as words, for answers other than formulas: a name, a choice, no solution."""
+    """The text in lower case without hyphens and brackets, for answers in words: a name, a choice, no solution."""
     return " ".join(re.sub(r"(?<=[a-z])-(?=[a-z])", " ", text.casefold()).strip("(). ").split())
 
 
 def _kind(text: str) -> str | None:
-    """What the brackets around a text make of it: a set in braces is not an interval, point or tuple."""
+    """The kind of object that the outer brackets make: "set" for braces, "tuple" for intervals, points and tuples."""
     if text.startswith(r"\{") and text.endswith(r"\}"):
         return "set"
     return "tuple" if text[:1] in tuple("([") and text[-1:] in tuple(")]") and "," in text else None
 
 
-def _decided_as_numbers(answer: str, expected: str, first: str, second: str) -> bool | None:
-    """Whether numbers are equal as exact fractions; None unless both are plain numbers.
+def _equal_as_numbers(answer: str, expected: str, first: str, second: str) -> bool | None:
+    """Whether two answers are equal as exact fractions; None unless both are plain numbers.
 
-    Rounding and percentages are left to math-verify.
+    math-verify decides about rounding and percentages.
     """
     if "=" in first + second:
         return None
@@ -168,5 +168,5 @@ def _decided_as_numbers(answer: str, expected: str, first: str, second: str) -> 
 
 
 def _begins_with_letters(text: str) -> bool:
-    """Whether words stand before the number, as in June 20."""
+    """Whether letters stand before the number, as in June 20."""
     return re.match(r"[^\d]*[^\W\d_]", plain(text).lstrip("USD ")) is not None

@@ -1,7 +1,7 @@
 """The worker process of the formula grader: `python -m chainlift.text.grading.math_worker`, lines of JSON in and out.
 
-It is a program of its own, not a child of multiprocessing: that would run the caller's main script once more in each
-worker. It ends by itself when its caller is gone, however that ended.
+It is a separate program, because multiprocessing would run the caller's main script again in each worker. It ends by
+itself when its caller is gone, for whatever reason.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from typing import Any, BinaryIO
 from chainlift.text.grading import math_equality
 
 MEMORY = 3 * 2**30
-"""Bytes of address space: a power of powers would else take all that the machine has before its time is up."""
+"""Most bytes of address space: without a limit, a power of powers takes all memory before its time is up."""
 GRACE = 2.0
-"""Seconds after the caller's clock until the worker ends itself: its caller is no longer there to do so."""
-LOOKS = 1.0
-"""Seconds between two looks at whether the caller is still there."""
+"""Seconds after the caller's time limit until the worker ends itself, because its caller is gone."""
+CHECK_INTERVAL = 1.0
+"""Seconds between two checks that the caller still exists."""
 WARM_UP = [("x+1", "1+x"), ("(x+1)^2", "x^2+2x+1"), (r"x \le 3", r"(-\infty,3]"), (r"\sqrt{8}", r"2\sqrt{2}")]
-"""Pairs whose comparison loads what is loaded late: the first simplification takes a second."""
+"""Pairs whose comparison loads the modules that are imported late: the first simplification takes a second."""
 
 
 def main() -> None:
@@ -50,8 +50,8 @@ def main() -> None:
 
 
 def prepare() -> None:
-    """Bound the memory of this process, and load the parsers before any clock runs."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the caller's; it ends its workers
+    """Limit the memory of this process, and load the parsers before any time limit runs."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the caller, which ends its workers
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     bound_memory(MEMORY)
     logging.disable(logging.CRITICAL)
@@ -60,35 +60,35 @@ def prepare() -> None:
 
 
 def bound_memory(size: int) -> bool:
-    """Whether the address space could be bounded; some platforms have no such limit, or refuse it."""
+    """Limit the address space to `size` bytes, and return whether the platform allowed it."""
     try:
         import resource
 
-        _, most = resource.getrlimit(resource.RLIMIT_AS)
-        size = size if most == resource.RLIM_INFINITY else min(size, most)
-        resource.setrlimit(resource.RLIMIT_AS, (size, most))
+        _, hard_limit = resource.getrlimit(resource.RLIMIT_AS)
+        size = size if hard_limit == resource.RLIM_INFINITY else min(size, hard_limit)
+        resource.setrlimit(resource.RLIMIT_AS, (size, hard_limit))
     except (ImportError, AttributeError, ValueError, OSError):
         return False
     return True
 
 
 def _take_stdout() -> BinaryIO:
-    """The standard output for replies alone; whatever a library prints goes to the standard error."""
+    """The standard output, reserved for replies; prints of libraries go to the standard error from now on."""
     replies = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     return replies
 
 
 def _send(replies: BinaryIO, reply: dict[str, Any]) -> None:
-    """Write one line."""
+    """Write a reply as one line."""
     replies.write(json.dumps(reply).encode() + b"\n")
     replies.flush()
 
 
 def _end_with(caller: int) -> None:
-    """End this process when its parent is another one: a process forked by the caller may hold its end of the pipe."""
+    """End this process when its parent changes; the pipe may stay open, in a fork of the caller."""
     while os.getppid() == caller:
-        time.sleep(LOOKS)
+        time.sleep(CHECK_INTERVAL)
     os._exit(1)
 
 

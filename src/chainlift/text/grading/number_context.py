@@ -1,7 +1,7 @@
-"""What may stand beside a number without making it another one: units and words, and what may not.
+"""Context of a number: units and words leave its value as it is, operators and other signs do not.
 
-`5 km`, `$18/hour` and `18 apples` are numbers with a unit; `5²`, `18!`, `2π`, `3i`, `> 18` and `18 or more` are other
-things, whatever their digits.
+`5 km`, `$18/hour` and `18 apples` are numbers with a unit; `5²`, `18!`, `2π`, `3i`, `> 18` and `18 or more` are not
+these numbers.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ ATTACHED_UNITS = (
     "degrees?|percent|pct|C|F|c|¢|p"
 )
 _SINGLE = "aAIgmlLshdCFWVNJ"
-"""Single letters that may follow a number and a space: an article, I, units. Others are variables."""
+"""Single letters that may follow a number and a space: an article, I, units. Other letters are variables."""
 _CJK = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
 _CJK_NUMERALS = "十百千万亿萬億兆"
 _FUNCTIONS = r"log|ln|lg|exp|sqrt|cbrt|sin|cos|tan|cot|sec|csc|abs|det|lim|floor|ceil"
@@ -61,16 +61,16 @@ _OTHER_THINGS = re.compile(
 
 
 def is_other_thing(text: str, start: int, end: int) -> bool:
-    """Whether what stands directly around text[start:end] makes its digits a part of something else."""
+    """Whether the text directly around the digits text[start:end] makes them part of something else."""
     before = text[max(0, start - 40) : start]
     if makes_another(text, start, end) or is_denied(text, start, end):
         return True
-    goes_on = "." in text[start:end] and text.startswith("..", end)  # 0.333...
-    return goes_on or _BEFORE.search(before) is not None or _AFTER.match(text, end) is not None
+    is_periodic = "." in text[start:end] and text.startswith("..", end)  # 0.333...
+    return is_periodic or _BEFORE.search(before) is not None or _AFTER.match(text, end) is not None
 
 
 def is_harmless(rest: str) -> bool:
-    """Whether a text without digits has words and punctuation only: no function, no operator, no unread command."""
+    """Whether a text without digits has only words and punctuation: no function, operator or unknown command."""
     if _OTHER_THINGS.search(rest):
         return False
     return all(unicodedata.category(sign) != "Sm" and sign not in "\\^" for sign in rest if sign != "~")

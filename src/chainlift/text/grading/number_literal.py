@@ -9,9 +9,9 @@ from fractions import Fraction
 
 from chainlift.text.grading.number_words import PLURAL_PARTS, SINGLE_PARTS
 
-MOST_DIGITS = 60
-"""Of a number; longer ones are not read, so that the work is bounded."""
-MOST_EXPONENT = 30
+MAX_DIGITS = 60
+"""Most digits of a number; longer numbers have no value, so that the work is bounded."""
+MAX_EXPONENT = 30
 
 _FACTORS = {
     "hundred": 10**2, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12,
@@ -30,7 +30,7 @@ _UNSIGNED = rf"(?:{_DIGITS}(?:\.\d+)?|\.\d+)"
 
 
 def _power(name: str) -> str:
-    """A power of ten, with or without braces."""
+    """Pattern of a power of ten, with or without braces."""
     return rf"10\s*\^\s*(?:\{{\s*(?P<{name}_braced>[-+]?\d{{1,3}})\s*\}}|(?P<{name}>[-+]?\d{{1,3}})(?!\d))"
 
 
@@ -59,23 +59,23 @@ _NUMBER = re.compile(
 
 @dataclass(frozen=True)
 class Literal:
-    """A number in a text."""
+    """A number in a text: text[start:end] and its value."""
 
     start: int
     end: int
     value: Fraction | None
-    """None for an absurd size, a digit that the base does not have, or a zero below the line."""
+    """None for an absurd size, a digit that the base does not have, or a zero in the denominator."""
 
 
 def literals(text: str) -> Iterator[Literal]:
-    """What looks like a number in a text in one spelling, in order."""
+    """Everything that looks like a number in a normalized text (number_text.plain), in order."""
     for match in _NUMBER.finditer(text):
         yield Literal(match.start(), match.end(), _value(match))
 
 
 def _value(match: re.Match[str]) -> Fraction | None:
-    """What one match says."""
-    if sum(character.isdigit() for character in match[0]) > MOST_DIGITS:
+    """The value of a match of _NUMBER."""
+    if sum(character.isdigit() for character in match[0]) > MAX_DIGITS:
         return None
     value = _magnitude(match)
     if value is None:
@@ -95,13 +95,13 @@ def _value(match: re.Match[str]) -> Fraction | None:
 
 
 def _part(name: str) -> int:
-    """What a part divides by."""
+    """The divisor that a part names, such as 3 for thirds."""
     name = name.replace(" ", "-")
     return PLURAL_PARTS.get(name) or SINGLE_PARTS[name]
 
 
 def _magnitude(match: re.Match[str]) -> Fraction | None:
-    """The value without sign and number words."""
+    """The value of a match without sign and number words."""
     if match["whole"]:
         part = _ratio(match["mixed_top"], match["mixed_bottom"])
         return None if part is None or part >= 1 else int(match["whole"]) + part
@@ -113,17 +113,17 @@ def _magnitude(match: re.Match[str]) -> Fraction | None:
         return Fraction(int(match["digits"], base)) if fits else None
     names = ("exponent", "scientific", "scientific_braced", "ten", "ten_braced")
     exponent = int(next((match[name] for name in names if match[name]), "0"))
-    if abs(exponent) > MOST_EXPONENT:
+    if abs(exponent) > MAX_EXPONENT:
         return None
     return _decimal(match["plain"] or "1") * Fraction(10) ** exponent
 
 
 def _ratio(top: str, bottom: str) -> Fraction | None:
-    """A fraction; None for a zero below the line."""
-    below = _decimal(bottom)
-    return _decimal(top) / below if below else None
+    """The fraction top/bottom; None if bottom is zero."""
+    denominator = _decimal(bottom)
+    return _decimal(top) / denominator if denominator else None
 
 
 def _decimal(text: str) -> Fraction:
-    """A decimal number without its separators."""
+    """The value of a decimal number with separators."""
     return Fraction(re.sub("[ ,'_]", "", text))

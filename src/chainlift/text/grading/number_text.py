@@ -1,7 +1,7 @@
-r"""Texts with numbers, in one spelling: without LaTeX, with ASCII digits, minus signs and spaces.
+r"""Normalization of texts with numbers: without LaTeX, with ASCII digits, minus signs and spaces.
 
-Powers stay powers (`5²` becomes `5^{2}`), and what has no plain spelling keeps its sign or its backslash, so that it is
-not taken for something else.
+Powers stay powers (`5²` becomes `5^{2}`). Anything without a plain spelling keeps its sign or its backslash, so that it
+is not taken for something else.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _COMMANDS = {
     "implies": "→", "euro": "€", "pounds": "£", "dots": "...", "ldots": "...", "cdots": "...", "degree": "°",
     "left": "", "right": "", "displaystyle": "", "quad": " ", "qquad": " ", "big": "", "Big": "", "bf": "", "rm": "",
 }  # fmt: skip
-"""Commands of LaTeX that have a sign of their own, or none."""
+"""LaTeX commands and the signs that replace them."""
 
 _VULGAR = re.compile(r"(?P<whole>\d)?(?P<part>[¼-¾⅐-⅞])")
 _DISPLAY = re.compile(r"\s*(?:\$\$([^$]+)\$\$|\$([^$]+)\$)\s*([.,;]?)\s*")
@@ -49,12 +49,12 @@ _COMMAND = re.compile(r"\\([A-Za-z]+)")
 _DEGREES = re.compile(r"\^\s*(?:\{\s*°\s*\}|°)")
 _UNIT_POWER = re.compile(r"(?<=[A-Za-z])\s?\^\s*(?:\{\s*-?[1-4]\s*\}|-?[1-4])(?!\d)")
 _NOTES = re.compile(r"<<[^<>]*>>")
-"""What GSM8K's calculator notes, which a model that was trained on them writes."""
+"""Calculator notes of GSM8K; a model trained on them writes them."""
 _ASCII_SIGNS = (("<=", "≤"), ("=<", "≤"), (">=", "≥"), ("!=", "≠"), ("=>", "→"), ("->", "→"))
 
 
 def plain(text: str) -> str:
-    """The text in one spelling, without spaces around it."""
+    """The normalized text, without spaces around it."""
     text = re.sub(r"\s", " ", text) if text.isascii() else _in_ascii(text)
     text = _NOTES.sub("", text)
     for signs, sign in _ASCII_SIGNS:
@@ -76,7 +76,7 @@ def _in_ascii(text: str) -> str:
 
 
 def _without_latex(text: str) -> str:
-    """The text without dollar signs around it all and without the commands that have plain signs."""
+    """The text without outer dollar signs, and with plain signs in place of LaTeX commands."""
     display = _DISPLAY.fullmatch(text)
     if display and not text.rstrip(" .,;").endswith("\\$"):
         text = (display[1] or display[2]) + display[3]
@@ -95,5 +95,5 @@ def _without_latex(text: str) -> str:
 
 
 def _vulgar(match: re.Match[str]) -> str:
-    """One half as 1/2, behind a digit as a part of a mixed number."""
+    """A fraction sign as digits: ½ as 1/2, and 1½ as the mixed number 1 1/2."""
     return (f"{match['whole']} " if match["whole"] else "") + unicodedata.normalize("NFKC", match["part"]) + " "

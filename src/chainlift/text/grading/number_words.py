@@ -1,8 +1,7 @@
-"""Words beside a number that make it another one: ordinals as divisors, multipliers, number words, functions, denials.
+"""Words beside a number that change it: ordinals as divisors, multipliers, number words, functions, denials.
 
-`5 twelfths`, `9 doubled`, `twenty 5`, `reciprocal of 9`, `wrong: 9` and the 3 of `5 ft 3 in` are not these
-numbers.
-Ordinary words that look alike, as in `5 months`, `18 third graders` or `4 two-liter bottles`, are units.
+`5 twelfths`, `9 doubled`, `twenty 5`, `reciprocal of 9`, `wrong: 9` and the 3 of `5 ft 3 in` are not these numbers.
+Similar words in `5 months`, `18 third graders` or `4 two-liter bottles` are units.
 """
 
 from __future__ import annotations
@@ -22,13 +21,13 @@ def _ordinal(word: str) -> str:
 
 
 def _parts() -> dict[str, int]:
-    """What the names of parts divide by, in the singular; `second` is a unit of time."""
+    """{name of a part, in the singular: its divisor}; `second` is left out, as a unit of time."""
     parts = {"half": 2, "quarter": 4}
     parts |= {_ordinal(word): value for value, word in enumerate(_ONES + _TEENS, start=1) if value > 2}
     for tens, word in enumerate(_TENS, start=2):
         parts[_ordinal(word)] = 10 * tens
-        for one, name in enumerate(_ONES, start=1):
-            parts[f"{word}-{_ordinal(name)}"] = 10 * tens + one
+        for ones, name in enumerate(_ONES, start=1):
+            parts[f"{word}-{_ordinal(name)}"] = 10 * tens + ones
     return parts | {
         "hundredth": 10**2,
         "thousandth": 10**3,
@@ -45,7 +44,7 @@ _SMALL = "|".join([*_ONES, *_TEENS, *_TENS])
 _LARGE = r"hundred|thousand|[a-z]*illion|dozen|lakh|crore|myriad|score|gross"
 _WORD = rf"(?:{_SMALL}|{_LARGE})"
 _ORDINALS = "|".join(name for name in SINGLE_PARTS if "-" not in name)
-_ORDINARY = (  # ends like an ordinal, and is none
+_ORDINARY = (  # words that end like an ordinal
     r"\w*(?:month|width|length|breadth|path|cloth|bath|depth|moth|booth|mouth|birth|death|myth|truth|youth|growth|hearth"
     r"|heath|wreath|breath|strength|sloth|broth|froth|berth|girth|warmth|smith|stealth|sheath|swath|lath|faith|oath"
     r"|goth|mammoth|behemoth|labyrinth|plinth|math|health|wealth|earth|worth)s"
@@ -102,7 +101,7 @@ _RATIO = re.compile(
 
 
 def makes_another(text: str, start: int, end: int) -> bool:
-    """Whether words directly around the number text[start:end] divide, multiply, continue or change it."""
+    """Whether words next to the number text[start:end] divide, multiply, continue or change it."""
     if _NUMBER_BEFORE.search(text[max(0, start - 60) : start]) or _MULTIPLIED.match(text, end):
         return True
     if _GROUP.match(text, end) and text[start:end] != "1":
@@ -111,18 +110,18 @@ def makes_another(text: str, start: int, end: int) -> bool:
 
 
 def is_denied(text: str, start: int, end: int) -> bool:
-    """Whether a sentence says that the number text[start:end] is not the answer."""
+    """Whether the text says that the number text[start:end] is not the answer."""
     before = text[max(0, start - 60) : start]
     return _DENIED_BEFORE.search(before) is not None or _DENIED_BEHIND.match(text, end) is not None
 
 
-def is_second_part(between: str, behind: str) -> bool:
-    """Whether the text between two numbers and the text behind them make them one quantity: 5 ft 3 in, 18 per 100."""
+def is_second_part(between: str, after: str) -> bool:
+    """Whether two numbers are one quantity, as in 5 ft 3 in or 18 per 100, by the texts between and after them."""
     if _RATIO.fullmatch(between):
         return True
     for units in _KINDS:
         first = re.fullmatch(rf"\s*-?({units})\.?,?\s*(?:and\s+)?", between, re.IGNORECASE)
-        second = re.match(rf"\s*-?({units}|\")(?!\w)", behind, re.IGNORECASE)
+        second = re.match(rf"\s*-?({units}|\")(?!\w)", after, re.IGNORECASE)
         if first and second and first[1].lower() != second[1].lower():
             return True
     return False
