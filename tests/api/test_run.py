@@ -148,8 +148,8 @@ def test_a_damaged_run_is_a_row_that_says_so(small_run: cl.Run, tmp_path: Path) 
         (lambda run: cl.runs(run.folder / "nowhere"), "nowhere is no folder"),
         (lambda run: cl.theory(p_cot=2), "p_cot"),
         (lambda run: cl.theory(algorithm="gropo"), r"algorithm 'gropo' is not known, did you mean '"),
-        (lambda run: cl.sweep("tiny", {"seed": [1]}), "seed is no axis"),
-        (lambda run: cl.sweep("tiny", {"task.d": [4]}, launcher="lokal"), r"'lokal' is none of local, ray, slurm, did"),
+        (lambda run: cl.sweep("tiny", {"seed": [1]}), "seed is not an axis"),
+        (lambda run: cl.sweep("tiny", {"task.d": [4]}, launcher="lokal"), r"'lokal' is not one of local, ray, slurm"),
     ],
 )
 def test_what_is_wrong_is_one_line(small_run: cl.Run, here: Path, call: Any, message: str) -> None:

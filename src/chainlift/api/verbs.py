@@ -129,7 +129,7 @@ def sweep(
     frame.need_pandas()
     reporter, out = Reporter(quiet=quiet), Path(out)
     written = [(key, [_as_text(value) for value in values]) for key, values in axes.items()]
-    chosen = grids.combined(
+    chosen = grids.combine(
         written,
         list(seeds),
         lambda changes, seed: recipe(source, *overrides, *changes, seed=seed, trust=trust),
@@ -141,7 +141,7 @@ def sweep(
             for one in chosen:
                 pipeline.run(one, out, reporter, wait=True)
         elif failed := grid.run_all(chosen, out, reporter, options, retry=retry):
-            raise RunsFailed(grid.complaint(failed, len(chosen), out))
+            raise RunsFailed(grid.unfinished_line(failed, len(chosen), out))
     found = {one.run_id: one for one in Watcher(out).look()}
     return frame.of_runs((found[one.run_id] for one in chosen), out)
 

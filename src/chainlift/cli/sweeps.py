@@ -73,9 +73,9 @@ def sweep(
     options = Options(launcher, workers, threads, address, cpus, gpus, partition, minutes, memory)
     chosen = expand(source, axes or [], parse_seeds(seeds), zipped=zipped, trust=trust)
     if dry_run:
-        wanted = grid.wanted(chosen, out, retry=retry)
-        expected = progress.costs(wanted, out, Reporter(), threads=options.threads_each)
-        total = progress.total_line(expected, of=len(chosen), workers=options.at_once)
+        wanted = grid.without_failed(chosen, out, retry=retry)
+        expected = progress.costs(wanted, out, Reporter(), threads=options.threads_per_job)
+        total = progress.total_line(expected, of=len(chosen), workers=options.max_running)
         lines = [*progress.cost_lines(expected, out), total]
         print_json(expected) if as_json else say("\n".join(lines))
         return
@@ -83,7 +83,7 @@ def sweep(
     rows = progress.rows(chosen, out)
     print_json([asdict(row) for row in rows]) if as_json else say("\n".join(progress.table(rows)))
     if failed:
-        raise RunsFailed(grid.complaint(failed, len(chosen), out))
+        raise RunsFailed(grid.unfinished_line(failed, len(chosen), out))
 
 
 @app.command()
@@ -134,22 +134,22 @@ def reproduce(
         for claim in registry.CLAIMS.values():
             say(f"{claim.name:16s} {claim.statement}")
     if dry_run:
-        wanted = claims.needed(chosen, seeds=numbers, quick=quick)
-        every_run = claims.all_of(wanted)
-        expected = progress.costs(every_run, out, reporter, threads=options.threads_each)
+        wanted = claims.needed_recipes(chosen, seeds=numbers, quick=quick)
+        every_run = claims.distinct_recipes(wanted)
+        expected = progress.costs(every_run, out, reporter, threads=options.threads_per_job)
         told = progress.claim_cost_lines(wanted, expected, out)
-        total = progress.total_line(expected, of=len(every_run), workers=options.at_once)
+        total = progress.total_line(expected, of=len(every_run), workers=options.max_running)
         print_json(expected) if as_json else say("\n".join([*told, total]))
         return
 
-    def tell(outcome: Outcome) -> None:
+    def show(outcome: Outcome) -> None:
         if as_json:
             print_json(outcome.as_dict())
         else:
             lines = [f"{outcome.claim}: {outcome.statement}", *claim_lines(outcome.findings)]
             say("\n".join([*lines, f"{outcome.claim}: {outcome.verdict}", ""]))
 
-    failed = claims.reproduce(chosen, out, reporter, options, seeds=numbers, quick=quick, tell=tell)
+    failed = claims.reproduce(chosen, out, reporter, options, seeds=numbers, quick=quick, on_outcome=show)
     if document is not None:
         told = results_document.write(document, out / "claims", list(registry.CLAIMS))
         reporter.say(f"{document}: {', '.join(told)}")
