@@ -128,7 +128,7 @@ def reproduce(
     from chainlift.sweep.launchers import Options
 
     options = Options(launcher, workers, threads, address, cpus, gpus, partition, minutes, memory)
-    chosen = [claim for claim in registry.CLAIMS.values() if claim.in_all] if every else registry.named(names or [])
+    chosen = [claim for claim in registry.CLAIMS.values() if claim.in_all] if every else registry.claims_of(names or [])
     numbers, reporter = parse_seeds(seeds) if seeds else None, Reporter()
     if not chosen:
         for claim in registry.CLAIMS.values():
