@@ -124,7 +124,7 @@ def test_folders_that_are_not_empty_are_left_alone(tmp_path: Path, finished: Pat
     for arguments in (["dataset", "tiny", tmp_path], ["export", finished, tmp_path]):
         done = chainlift(*arguments)
         assert done.returncode == 2
-        assert done.stderr.strip().endswith(f"{tmp_path} is there and not empty; name a new folder")
+        assert done.stderr.strip().endswith(f"{tmp_path} exists and is not empty; name a new folder")
     assert [file.name for file in tmp_path.iterdir()] == ["note"]
 
 

@@ -143,13 +143,13 @@ def test_a_damaged_run_is_a_row_that_says_so(small_run: cl.Run, tmp_path: Path) 
         (lambda run: run.metrics("evaluations"), r"kind 'evaluations' is not there, did you mean 'evaluation'\?"),
         (lambda run: run.metrics(stage="pretrian"), r"stage 'pretrian' is not there, did you mean 'pretrain'\?"),
         (lambda run: cl.open(run.folder / "checkpoints"), "checkpoints is not a run folder: it has no recipe.yaml"),
-        (lambda run: cl.open(run.folder.parent), r"is none itself: cl\.runs\("),
-        (lambda run: cl.open(f"{run.folder}0"), "is no folder, did you mean 'tiny-"),
+        (lambda run: cl.open(run.folder.parent), r"is not one itself: cl\.runs\("),
+        (lambda run: cl.open(f"{run.folder}0"), "is not a folder, did you mean 'tiny-"),
         (lambda run: cl.runs(run.folder / "nowhere"), "nowhere is no folder"),
         (lambda run: cl.theory(p_cot=2), "p_cot"),
         (lambda run: cl.theory(algorithm="gropo"), r"algorithm 'gropo' is not known, did you mean '"),
-        (lambda run: cl.sweep("tiny", {"seed": [1]}), "seed is no axis"),
-        (lambda run: cl.sweep("tiny", {"task.d": [4]}, launcher="lokal"), r"'lokal' is none of local, ray, slurm, did"),
+        (lambda run: cl.sweep("tiny", {"seed": [1]}), "seed is not an axis"),
+        (lambda run: cl.sweep("tiny", {"task.d": [4]}, launcher="lokal"), r"'lokal' is not one of local, ray, slurm"),
     ],
 )
 def test_what_is_wrong_is_one_line(small_run: cl.Run, here: Path, call: Any, message: str) -> None:

@@ -20,5 +20,6 @@ def reproduce(claim: Claim, out: Path, *, quick: bool = False, quiet: bool = Tru
     outcomes: list[Outcome] = []
     options = Options(workers=2, threads=1)
     reporter = Reporter(quiet=quiet)
-    assert reproducing.reproduce([claim], out, reporter, options, seeds=[0, 1], quick=quick, tell=outcomes.append) == []
+    keep = outcomes.append
+    assert reproducing.reproduce([claim], out, reporter, options, seeds=[0, 1], quick=quick, on_outcome=keep) == []
     return outcomes[0]

@@ -114,7 +114,8 @@ def test_a_claim_whose_runs_fail_claims_nothing(tmp_path: Path) -> None:
 
     options, told = Options(workers=2, threads=1), list[Outcome]()
     bad = replace(CLAIM, runs=broken)
-    failed = reproducing.reproduce([bad], tmp_path, Reporter(quiet=True), options, seeds=[0, 1], tell=told.append)
+    quiet = Reporter(quiet=True)
+    failed = reproducing.reproduce([bad], tmp_path, quiet, options, seeds=[0, 1], on_outcome=told.append)
     assert (failed, told) == (["small"], [])
     assert not (tmp_path / "claims").exists()
 
@@ -126,7 +127,8 @@ def test_a_check_with_a_bug_does_not_take_the_other_claims_away(tmp_path: Path) 
 
     options, told = Options(workers=2, threads=1), list[Outcome]()
     chosen = [replace(CLAIM, name="buggy", checks=(buggy,)), CLAIM]
-    failed = reproducing.reproduce(chosen, tmp_path, Reporter(quiet=True), options, seeds=[0, 1], tell=told.append)
+    quiet = Reporter(quiet=True)
+    failed = reproducing.reproduce(chosen, tmp_path, quiet, options, seeds=[0, 1], on_outcome=told.append)
     assert failed == ["buggy"]
     assert [outcome.claim for outcome in told] == ["small"]
     assert "KeyError: 'absent'" in (tmp_path / "claims/buggy.error.txt").read_text(encoding="utf-8")

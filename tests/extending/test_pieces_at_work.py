@@ -144,7 +144,7 @@ def test_a_run_of_an_own_family_goes_on_with_the_same_bytes_and_is_measured_show
     assert command("report", run).status == 0
     ended = command("export", run, "out", "--trust")
     assert ended.status == 2
-    assert "holds a my_pieces:Mixer model, which transformers has no class for" in ended.err
+    assert "holds a my_pieces:Mixer model, for which transformers has no class" in ended.err
 
 
 def test_a_dry_run_describes_an_own_family_in_one_line(folder: Path) -> None:

@@ -172,7 +172,7 @@ UNFIT_TO_COPY = {
     "a link beside",
     "a link as tokenizer",
 }
-"""Of HARMLESS: a file that belongs to a language model, and is damaged or no ordinary file."""
+"""Of HARMLESS: a file that belongs to a language model, and is damaged or not an ordinary file."""
 
 
 READABLE = {

@@ -170,7 +170,7 @@ def test_the_linear_model_goes_through_every_command_but_export(recipe: Path, tm
     before = sorted(tmp_path.iterdir())
     refused = chainlift("export", run, tmp_path / "exported")
     assert refused.returncode == 2
-    assert "linear model, which transformers has no class for" in refused.stderr
+    assert "linear model, for which transformers has no class" in refused.stderr
     assert len(refused.stderr.splitlines()) == 1
     assert sorted(tmp_path.iterdir()) == before
 

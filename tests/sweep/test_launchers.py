@@ -19,7 +19,7 @@ from tests.sweep.test_local import grid
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"launcher": "slrum"}, "--launcher: 'slrum' is none of local, ray, slurm, did you mean 'slurm'?"),
+        ({"launcher": "slrum"}, "--launcher: 'slrum' is not one of local, ray, slurm, did you mean 'slurm'?"),
         ({"workers": 0}, "--workers must be 1 or more, not 0"),
         ({"threads": 0}, "--threads must be 1 or more, not 0"),
         ({"address": "a:1"}, "--address goes with --launcher ray only, not with local"),
@@ -96,27 +96,27 @@ def test_the_environments_threads_are_respected_and_said(
     monkeypatch.setenv("OMP_NUM_THREADS", environment)
     monkeypatch.setattr(launchers, "cores", lambda: 6)
     chosen = Options(**options)
-    assert chosen.threads_each == threads
+    assert chosen.threads_per_job == threads
     each = f"{threads} thread{'s' if threads > 1 else ''} each ({source})"
-    assert chosen.sentence(grid(tmp_path)).endswith(each)
+    assert chosen.plan_line(grid(tmp_path)).endswith(each)
 
 
 def test_workers_and_threads_are_said_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     jobs = grid(tmp_path, "posttrain.lr=1e-4,2e-4")
     local = Options(workers=2)
-    assert local.sentence(jobs) == "2 runs after 1 shared stage, 2 at once, 1 thread each (OMP_NUM_THREADS)"
+    assert local.plan_line(jobs) == "2 runs after 1 shared stage, 2 at once, 1 thread each (OMP_NUM_THREADS)"
     with_own = grid(tmp_path, "posttrain.lr=1e-4,2e-4", "threads=3")
-    assert local.sentence(with_own).endswith("2 at once, threads=3 each (the recipe's)")
-    assert local.sentence([*jobs, *with_own]).endswith("1 thread each (OMP_NUM_THREADS), or the recipe's own (3)")
-    on_ray = Options(launcher="ray", cpus=2).sentence(jobs)
+    assert local.plan_line(with_own).endswith("2 at once, threads=3 each (the recipe's)")
+    assert local.plan_line([*jobs, *with_own]).endswith("1 thread each (OMP_NUM_THREADS), or the recipe's own (3)")
+    on_ray = Options(launcher="ray", cpus=2).plan_line(jobs)
     assert on_ray.endswith("through ray, as many at once as the cluster has room for, 2 threads each (--cpus)")
 
 
 def test_on_a_cluster_threads_are_the_cpus_of_a_job() -> None:
-    assert Options(launcher="ray", cpus=4).threads_each == 4
-    assert Options(launcher="ray", cpus=0.5).threads_each == 1
-    assert Options(launcher="slurm", cpus=4, threads=2).threads_each == 2
+    assert Options(launcher="ray", cpus=4).threads_per_job == 4
+    assert Options(launcher="ray", cpus=0.5).threads_per_job == 1
+    assert Options(launcher="slurm", cpus=4, threads=2).threads_per_job == 2
 
 
 DRIVER = """

@@ -83,7 +83,7 @@ def test_jobs_share_a_stage_1_and_a_failure_is_kept(tmp_path: Path, monkeypatch:
 def test_runs_whose_shared_stage_1_failed_fail_with_it_and_do_not_train_it_again(tmp_path: Path) -> None:
     jobs = grid(tmp_path, "posttrain.lr=1e-4,2e-4", "pretrain.lr=1e12", "pretrain.max_grad_norm=1e12")
     assert [work(job) for job in jobs] == ["failed"] * 3
-    reason = f"what it begins with, {jobs[0].run_id}, failed: error: training diverged"
+    reason = f"its first stages, {jobs[0].run_id}, failed: error: training diverged"
     for job in jobs[1:]:
         assert job.folder.failure is not None
         assert reason in job.folder.failure

@@ -109,7 +109,7 @@ def test_an_address_where_nothing_listens_is_one_line(tmp_path: Path) -> None:
     for address, message in {
         "127.0.0.1:1": r"no Ray cluster answers at 127\.0\.0\.1:1: Connection refused",
         "nowhere.invalid:6379": "no Ray cluster answers at nowhere.invalid:6379",
-        "somewhere": "'somewhere' is no address; write HOST:PORT",
+        "somewhere": "'somewhere' is not an address; write HOST:PORT",
     }.items():
         with pytest.raises(ValueError, match=message) as found:
             on_ray.run_jobs(grid(tmp_path), lambda *told: None, address=address)

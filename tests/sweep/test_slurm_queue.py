@@ -170,7 +170,7 @@ def test_what_is_waited_for_is_said(slurm: Slurm, tmp_path: Path, monkeypatch: p
     ],
 )
 def test_a_line_of_the_accounting_may_stand_for_many_jobs(number: str, state: str, expected: dict[str, str]) -> None:
-    assert dict(slurm_queue._each(number, state)) == expected
+    assert dict(slurm_queue._states(number, state)) == expected
 
 
 def test_a_line_about_jobs_at_work_says_which_stand_still(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

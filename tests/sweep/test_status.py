@@ -21,7 +21,7 @@ def test_shared_stages_under_way_are_counted(tmp_path: Path) -> None:
         RunFolder.open(tmp_path / stage.run_id, stage.model_dump(mode="json"), stage.digest)
     rows = status.rows(chosen, tmp_path)
     assert status.table(rows)[-1] == f"{nothing}; begun: 2 shared stages, for which 4 of them wait"
-    assert [row.note for row in rows] == [f"waits for what it begins with, {one.prefixes[0].run_id}" for one in chosen]
+    assert [row.note for row in rows] == [f"waits for its first stages, {one.prefixes[0].run_id}" for one in chosen]
     RunFolder(tmp_path / chosen[0].prefixes[0].run_id).finish({})
     assert (
         status.table(status.rows(chosen, tmp_path))[-1] == f"{nothing}; begun: 1 shared stage, for which 2 of them wait"

@@ -140,10 +140,10 @@ def wait_for(out: Path, pattern: str, count: int, driver: "subprocess.Popen[str]
     [
         (["task.dd=6,8"], "task.dd: unknown key, did you mean 'd'?"),
         (["task.d="], "task.d: the grid has no value"),
-        (["task.d=5..1"], "task.d: 5..1 is no range"),
-        (["task.d"], "is no axis of a grid"),
+        (["task.d=5..1"], "task.d: 5..1 is not a range"),
+        (["task.d"], "is not an axis of a grid"),
         (["task.d=6,8", "pretrain.steps=1,2,3", "--zip"], "--zip needs axes of one length"),
-        (["--launcher", "rai"], "--launcher: 'rai' is none of local, ray, slurm, did you mean 'ray'?"),
+        (["--launcher", "rai"], "--launcher: 'rai' is not one of local, ray, slurm, did you mean 'ray'?"),
         (["--launcher", "ray", "--address", "127.0.0.1:1"], "--address: no Ray cluster answers at 127.0.0.1:1"),
         (["--launcher", "slurm"], "there is no sbatch here"),
         (["--address", "127.0.0.1:1"], "--address goes with --launcher ray only"),

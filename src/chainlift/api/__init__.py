@@ -1,4 +1,4 @@
-"""The Python door: what `import chainlift as cl` gives; nothing here imports PyTorch before it is needed."""
+"""The Python interface, `import chainlift as cl`; PyTorch is imported only by what needs it."""
 
 from chainlift.api.one_run import Run
 from chainlift.api.pieces import algorithm, family, reward, stage, task

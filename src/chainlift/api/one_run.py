@@ -1,4 +1,4 @@
-"""One run as an object: what its folder holds, and what can be done with its checkpoints."""
+"""One run as an object: the contents of its folder, and the use of its checkpoints."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 
 class StoredRecipe(dict[str, Any]):
-    """Keys and values of a run folder's recipe: code that they name is the folder's word, until the user trusts it."""
+    """Keys and values of a run folder's recipe; code that they name is imported only if the user trusts the folder."""
 
     def __init__(self, content: dict[str, Any], file: Path, *, trust: bool) -> None:
         super().__init__(content)
         self.file, self.trust = file, trust
 
-    def said(self, overrides: Sequence[str] = (), *, trust: bool = False) -> Trust:
-        """What the user says of its references, with overrides beside it."""
+    def trust_with(self, overrides: Sequence[str] = (), *, trust: bool = False) -> Trust:
+        """The trust in references of the recipe, given the overrides that the user adds."""
         return Trust.of(self.file, overrides, self.trust or trust)
 
 
@@ -33,7 +33,7 @@ class Run:
     """A run folder, finished or not; its files are read at each access."""
 
     def __init__(self, folder: StrPath, *, trust: bool = False) -> None:
-        """trust: import the code (module:name) that the folder's recipe and checkpoints name."""
+        """Open a folder; trust: import the code (module:name) that its recipe and checkpoints name."""
         self.folder, self.trust = Path(folder), trust
         self._files = RunFolder(self.folder)
         self._stages = [stage.name for stage in course.of_recipe(self._files.recipe())]
@@ -43,43 +43,44 @@ class Run:
 
     @property
     def is_done(self) -> bool:
-        """Whether the run has come to its end."""
+        """Whether the run is finished."""
         return self._files.done
 
     @property
     def recipe(self) -> StoredRecipe:
-        """Keys and values of the recipe; `cl.run(run.recipe, "posttrain.lr=1e-3")` runs a changed one."""
+        """Keys and values of the recipe; `cl.run(run.recipe, "posttrain.lr=1e-3")` runs a variant."""
         return StoredRecipe(self._files.recipe(), self.folder / "recipe.yaml", trust=self.trust)
 
     @property
     def summary(self) -> dict[str, Any]:
-        """What was measured at the end of each stage, beside the theory: summary.json."""
+        """Measurements at the end of each stage, beside the theory: summary.json; ValueError if not finished."""
         if not self.is_done:
             raise ValueError(f"{self.folder} is not finished, so it has no summary; the same cl.run goes on with it")
         return self._files.summary()
 
     def metrics(self, kind: str = "evaluation", stage: str | None = None) -> DataFrame:
-        """The rows of metrics.jsonl of one kind, `evaluation`, `update` or `preflight`, of a stage or of all.
+        """Rows of metrics.jsonl as a DataFrame.
 
-        Columns are flat, such as `greedy_accuracy` and `greedy_accuracy_ci95_low` (report/frame.py).
+        kind: `evaluation`, `update` or `preflight`. stage: a stage's name; None: all stages. Columns are flat, such as
+        `greedy_accuracy` and `greedy_accuracy_ci95_low` (report/frame.py).
         """
         from chainlift.report import frame
 
         rows = self._files.rows()
-        _check("kind", kind, sorted({row["kind"] for row in rows}))
+        _check_known("kind", kind, sorted({row["kind"] for row in rows}))
         if stage is not None:
-            _check("stage", stage, self._stages)
+            _check_known("stage", stage, self._stages)
         return frame.of_rows(row for row in rows if row["kind"] == kind and stage in (None, row["stage"]))
 
     @property
     def checkpoints(self) -> list[str]:
-        """The checkpoints that are kept, as `stage@step`, in the order of the run."""
+        """Names `stage@step` of the kept checkpoints, in the order of the run."""
         return list(self._checkpoints())
 
     def model(self, at: str | None = None) -> Any:
-        """The model of a checkpoint on the best device: a Model or, of a task of text, a LanguageModel.
+        """The model of a checkpoint on the best device: a Model, or a LanguageModel for a task of text.
 
-        at: `stage@step`, or `stage` for its last one; None: the last one of the run, baselines left aside.
+        at: `stage@step`, or `stage` for its last one; None: the last one of the run, without baselines.
         """
         from chainlift.stages import inspect
 
@@ -87,12 +88,12 @@ class Run:
 
     @property
     def task(self) -> Any:
-        """What the run learns: a Task, or a TextTask."""
+        """The task of the run: a Task, or a TextTask."""
         from chainlift.stages import recipe as recipes
         from chainlift.tasks import registry
 
         stored = self.recipe
-        return registry.make(recipes.build(dict(stored), stored.said()).task)
+        return registry.make(recipes.build(dict(stored), stored.trust_with()).task)
 
     def sample(
         self,
@@ -104,7 +105,7 @@ class Run:
         temperature: float = 1.0,
         seed: int = 0,
     ) -> list[dict[str, Any]]:
-        """Responses of a checkpoint to a prompt in text, or to one that is drawn: tokens, probabilities, verdict."""
+        """Responses of a checkpoint to a prompt in text, or to a random one: tokens, probabilities, verdict."""
         from chainlift.stages import inspect
 
         target = self._checkpoint(at)
@@ -120,10 +121,10 @@ class Run:
         temperature: float = 1.0,
         seed: int = 0,
     ) -> dict[str, Any]:
-        """{greedy, sampled, ...} of a checkpoint on prompts that no run has drawn for this.
+        """Measure a checkpoint's {greedy, sampled, ...} responses on fresh prompts.
 
-        changes: `key=value` of the task, such as `d=60` for longer prompts. prompts: None: 4096, of a language model as
-        many as its recipe measures.
+        changes: `key=value` of the task, such as `d=60` for longer prompts. prompts: their number; None: 4096, or as
+        many as a language model's recipe measures.
         """
         from chainlift.stages import inspect
 
@@ -133,19 +134,20 @@ class Run:
         )
 
     def figure(self) -> Figure:
-        """Accuracy, length and share of long responses over the stages, beside the theory, as matplotlib draws it."""
+        """A matplotlib figure of accuracy, length and long share over the stages, beside the theory."""
         from chainlift.report import record
         from chainlift.report.figures import run_pictures, static
 
         return static.draw(run_pictures.lift(record.read(self.folder)))
 
     def page(self) -> Path:
-        """report.html, one offline page of the run, written anew."""
+        """Write report.html, an offline page of the run, and return its path."""
         from chainlift.report.pages import run_page
 
         return run_page.write(self.folder)
 
     def _checkpoints(self) -> dict[str, Path]:
+        """{`stage@step`: folder} of the kept checkpoints."""
         from chainlift.runs import checkpoint
 
         return {
@@ -155,20 +157,20 @@ class Run:
         }
 
     def _checkpoint(self, at: str | None) -> Path:
-        """The folder of a checkpoint; ValueError with the known names if there is none of that name."""
+        """The folder of a checkpoint; ValueError lists the known names."""
         from chainlift.stages import inspect
 
         if at is None:
             return inspect.newest(self.folder)
-        there = self._checkpoints()
-        last = {name.partition("@")[0]: name for name in there}
-        name = last.get(at, at)
-        _check("checkpoint", name, [*there, *last], shown=list(there))
-        return there[name]
+        folders = self._checkpoints()
+        last_of_stage = {name.partition("@")[0]: name for name in folders}
+        name = last_of_stage.get(at, at)
+        _check_known("checkpoint", name, [*folders, *last_of_stage], listed=list(folders))
+        return folders[name]
 
 
-def _check(what: str, name: str, known: Sequence[str], shown: Sequence[str] | None = None) -> None:
-    """ValueError that suggests the nearest known name, and lists those `shown`, for a name that is not known."""
+def _check_known(noun: str, name: str, known: Sequence[str], listed: Sequence[str] | None = None) -> None:
+    """ValueError for an unknown name, which suggests the nearest known one and lists `listed`, by default all."""
     if name not in known:
-        listed = ", ".join(known if shown is None else shown) or "none"
-        raise ValueError(f"{what} {name!r} is not there{suggest(name, known)}; there are: {listed}")
+        names = ", ".join(known if listed is None else listed) or "none"
+        raise ValueError(f"{noun} {name!r} is not there{suggest(name, known)}; there are: {names}")

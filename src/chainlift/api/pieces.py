@@ -1,13 +1,13 @@
-"""Decorators that register your own piece, from a notebook cell or a script, under a short name.
+"""Decorators that register your own pieces under short names, from a notebook cell or a script.
 
-    @cl.reward                      the function's name
+    @cl.reward                      registered under the function's name
     def brief(verdict): ...
 
-    @cl.task("alternating")         or a name of one's choice
+    @cl.task("alternating")         registered under this name
     class Alternating: ...
 
-A class without a name given is called by its own in small letters: `MyTask` is `my_task`. What is registered is known
-to this process until it ends; a cell that is run again replaces the piece.
+The default name of a class is its name in snake case: `my_task` for `MyTask`. A registration lasts until the process
+ends; a cell that runs again replaces the piece.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from typing import Any, TypeVar, overload
 Piece = TypeVar("Piece", bound=Callable[..., Any])
 
 REGISTERED: set[str] = set()
-"""Names of the pieces that this process alone knows."""
+"""Names of the pieces registered in this process; other processes do not know them."""
 
 
 class Decorator:
-    """A decorator of one kind of piece, used with or without a name."""
+    """A decorator that registers one kind of piece, used with or without a name."""
 
     def __init__(self, register: Callable[[str, Any], None], doc: str) -> None:
         self._register = register
@@ -36,19 +36,20 @@ class Decorator:
     def __call__(self, piece_or_name: str, /) -> Callable[[Piece], Piece]: ...
 
     def __call__(self, piece_or_name: Any, /) -> Any:
-        """The piece itself, registered; with a name, the decorator that registers it so."""
+        """Register a piece and return it; for a name, return the decorator that registers under it."""
         if not isinstance(piece_or_name, str):
-            return self._registered(_snake_case(piece_or_name.__name__), piece_or_name)
-        return lambda piece: self._registered(piece_or_name, piece)
+            return self._add(_snake_case(piece_or_name.__name__), piece_or_name)
+        return lambda piece: self._add(piece_or_name, piece)
 
-    def _registered(self, name: str, piece: Piece) -> Piece:
+    def _add(self, name: str, piece: Piece) -> Piece:
+        """Register a piece and return it."""
         self._register(name, piece)
         REGISTERED.add(name)
         return piece
 
 
 def _snake_case(name: str) -> str:
-    """`MyTask` as `my_task`; a function's name as it is."""
+    """A name in snake case: `my_task` for `MyTask`."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
 
 
@@ -82,7 +83,7 @@ def _stage(name: str, piece: Any) -> None:
     kind_registry.KINDS.register(name, piece)
 
 
-task = Decorator(_task, "Register a task: a class with its strict settings as `Settings` (tasks/base.py).")
+task = Decorator(_task, "Register a task: a class with strict settings as `Settings` (tasks/base.py).")
 family = Decorator(_family, "Register a model family: a subclass of `cl.Model` with `Settings` (models/model.py).")
 reward = Decorator(_reward, "Register a reward: a function from a verdict on N responses to N numbers from 0 to 1.")
 algorithm = Decorator(_algorithm, "Register an algorithm: a function without arguments that returns a `cl.Objective`.")

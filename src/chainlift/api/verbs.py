@@ -1,7 +1,6 @@
-"""The verbs of the Python door; each does what the command of its name does, by the same code.
+"""The verbs of the Python interface; each runs the same code as the command of its name.
 
-PyTorch, pandas and figures are imported by those that need them. What is wrong with an argument is a ValueError of one
-line.
+Each verb imports what it needs: PyTorch, pandas, matplotlib. A wrong argument is a ValueError of one line.
 """
 
 from __future__ import annotations
@@ -38,36 +37,36 @@ def run(
     quiet: bool = False,
     trust: bool = False,
 ) -> Run:
-    """The finished run of a recipe under the folder `out`; what was done before is not done again.
+    """Run a recipe under the folder `out`, or continue it where it stopped, and return the finished run.
 
     overrides: `key=value`, as on the command line. fresh: train all of its stages again. page: write report.html at the
-    end. trust: import the code that a recipe's file names. Ctrl-C is a KeyboardInterrupt after the current step; the
+    end. trust: import the code that a recipe's file names. Ctrl-C raises KeyboardInterrupt after the current step; the
     same call goes on from there.
     """
-    chosen = recipe(source, *overrides, seed=seed, trust=trust)
+    built = recipe(source, *overrides, seed=seed, trust=trust)
     from chainlift.report.pages import last_page
     from chainlift.report.terminal.reporter import Reporter
     from chainlift.stages import pipeline
 
     reporter, out = Reporter(quiet=quiet), Path(out)
     with _ctrl_c():
-        pipeline.run(chosen, out, reporter, fresh=fresh, page=last_page.written if page else None)
-    return Run(out / chosen.run_id, trust=True)  # the code that it names has just been run
+        pipeline.run(built, out, reporter, fresh=fresh, page=last_page.written if page else None)
+    return Run(out / built.run_id, trust=True)  # its code has just run
 
 
 def open(folder: StrPath, *, trust: bool = False) -> Run:
-    """The run in a folder, finished or not; ValueError if it is none."""
+    """Open a run folder, finished or not; ValueError for any other path."""
     folder = Path(folder)
     if not folder.is_dir():
-        near = [path.name for path in folder.parent.iterdir()] if folder.parent.is_dir() else []
-        raise ValueError(f"{folder} is no folder{suggest(folder.name, near)}")
+        siblings = [path.name for path in folder.parent.iterdir()] if folder.parent.is_dir() else []
+        raise ValueError(f"{folder} is not a folder{suggest(folder.name, siblings)}")
     if not (folder / "recipe.yaml").is_file() and any(folder.glob("*/recipe.yaml")):
-        raise ValueError(f"{folder} holds run folders and is none itself: cl.runs({str(folder)!r}) lists them")
+        raise ValueError(f"{folder} holds run folders and is not one itself: cl.runs({str(folder)!r}) lists them")
     return Run(folder, trust=trust)
 
 
 def runs(out: StrPath = "runs") -> DataFrame:
-    """A row a run of a folder: its state, the settings in which the runs differ, and what was measured.
+    """A DataFrame with a row for each run of a folder: its state, the settings that vary, and its measurements.
 
     Columns are such as `posttrain.lr` and `posttrain.greedy_accuracy` (report/frame.py).
     """
@@ -75,22 +74,21 @@ def runs(out: StrPath = "runs") -> DataFrame:
     from chainlift.runs.course import SHARED
     from chainlift.runs.progress import Watcher
 
-    found = [one for one in Watcher(Path(out)).look() if not one.run_id.startswith(SHARED)]
-    return frame.of_runs(sorted(found, key=lambda one: one.run_id), Path(out))
+    progress = [run for run in Watcher(Path(out)).look() if not run.run_id.startswith(SHARED)]
+    return frame.of_runs(sorted(progress, key=lambda run: run.run_id), Path(out))
 
 
 def recipe(source: Source, *overrides: str, seed: int | None = None, trust: bool = False) -> Recipe:
-    """The recipe of a shipped name, a YAML file, keys and values or another recipe, with dotted overrides.
+    """Build a recipe from a shipped name, a YAML file, keys and values or another recipe, with dotted overrides.
 
-    ValueError in one line names the key that is wrong. trust: import the code that a file, or an opened run's recipe,
-    names.
+    trust: import the code that a file, or an opened run's recipe, names. ValueError in one line names the wrong key.
     """
     from chainlift.stages import recipe as recipes
 
     if isinstance(source, str | os.PathLike):
         return recipes.load(source, list(overrides), seed=seed, trust=trust)
-    said = source.said(overrides, trust=trust) if isinstance(source, StoredRecipe) else None
-    built = recipes.build(dict(source), said) if isinstance(source, Mapping) else source
+    code_trust = source.trust_with(overrides, trust=trust) if isinstance(source, StoredRecipe) else None
+    built = recipes.build(dict(source), code_trust) if isinstance(source, Mapping) else source
     changes = [*overrides, *([] if seed is None else [f"seed={seed}"])]
     return recipes.override(built, changes)
 
@@ -110,12 +108,12 @@ def sweep(
     trust: bool = False,
     **cluster: Any,
 ) -> DataFrame:
-    """The finished runs of a grid, a row a run as `runs` gives them; what is done is not run again.
+    """Run a recipe over a grid and return a DataFrame of its runs, as `runs` does; finished runs are not run again.
 
-    axes: {dotted key: its values}, every combination, or with `zipped` side by side. workers: runs at once; default:
-    one a core. cluster: address, cpus, gpus, partition, minutes, memory_gb of the launchers ray and slurm. Pieces that
-    decorators have registered are known to this process only: runs that use one go one after the other, in it.
-    RunsFailed says in one line if some failed.
+    axes: {dotted key: values}, in every combination, or with `zipped` varied together. workers: the most runs at once;
+    default: one per core. cluster: address, cpus, gpus, partition, minutes, memory_gb of the launchers ray and slurm.
+    Only this process knows the pieces that decorators have registered, so runs that use one go one after the other in
+    this process. RunsFailed, in one line, if some failed.
     """
     from chainlift.report import frame
     from chainlift.report.terminal.reporter import Reporter
@@ -128,22 +126,22 @@ def sweep(
 
     frame.need_pandas()
     reporter, out = Reporter(quiet=quiet), Path(out)
-    written = [(key, [_as_text(value) for value in values]) for key, values in axes.items()]
-    chosen = grids.combined(
-        written,
+    text_axes = [(key, [_as_text(value) for value in values]) for key, values in axes.items()]
+    recipes = grids.combine(
+        text_axes,
         list(seeds),
         lambda changes, seed: recipe(source, *overrides, *changes, seed=seed, trust=trust),
         zipped=zipped,
     )
     options = Options(launcher, workers, threads, **cluster)
     with _ctrl_c():
-        if any(REGISTERED & set(texts(one.model_dump())) for one in chosen):
-            for one in chosen:
-                pipeline.run(one, out, reporter, wait=True)
-        elif failed := grid.run_all(chosen, out, reporter, options, retry=retry):
-            raise RunsFailed(grid.complaint(failed, len(chosen), out))
-    found = {one.run_id: one for one in Watcher(out).look()}
-    return frame.of_runs((found[one.run_id] for one in chosen), out)
+        if any(REGISTERED & set(texts(built.model_dump())) for built in recipes):
+            for built in recipes:
+                pipeline.run(built, out, reporter, wait=True)
+        elif unfinished := grid.run_all(recipes, out, reporter, options, retry=retry):
+            raise RunsFailed(grid.unfinished_line(unfinished, len(recipes), out))
+    progress = {run.run_id: run for run in Watcher(out).look()}
+    return frame.of_runs((progress[built.run_id] for built in recipes), out)
 
 
 def theory(
@@ -158,9 +156,9 @@ def theory(
     algorithm: str = "grpo",
     **reference: Any,
 ) -> dict[str, Any]:
-    """What should come out for a share p_cot of long demonstrations, before anything is trained (docs/theory.md).
+    """Predict the results for a share p_cot of long demonstrations without training (docs/theory.md).
 
-    reference: group_size, prompts, updates and step of the reference curve of `algorithm` (theory/forecast.py).
+    reference: group_size, prompts, updates and step of `algorithm`'s reference curve (theory/forecast.py).
     """
     from chainlift.learning.presets import preset
     from chainlift.theory.forecast import forecast
@@ -171,13 +169,13 @@ def theory(
 
 
 def _as_text(value: object) -> str:
-    """A value as it is typed behind `key=`: text as it stands, everything else as YAML."""
+    """A value as it follows `key=` on the command line: text unchanged, anything else as YAML."""
     return value if isinstance(value, str) else json.dumps(value)
 
 
 @contextmanager
 def _ctrl_c() -> Iterator[None]:
-    """Ctrl-C as Python has it, once a run has kept its checkpoint."""
+    """Turn Interrupted, raised once a run has kept its checkpoint, into KeyboardInterrupt."""
     from chainlift.stages.failures import Interrupted
 
     try:

@@ -1,4 +1,4 @@
-"""One row of a claim's table of checks, and how rows and finished runs become findings."""
+"""A row of a claim's table of checks: what is measured, what is predicted, and the findings over finished runs."""
 
 from __future__ import annotations
 
@@ -6,85 +6,88 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from chainlift.claims.finished import Finished, after, setting_of
+from chainlift.claims.finished import Finished, setting_of, summary_value
 from chainlift.measure.finding import Finding
 from chainlift.stages.recipe import Recipe
 
 Row = Callable[[Sequence[Finished]], list[Finding]]
-"""What turns finished runs into findings: a `Check`, a `Threshold`, or a function of a claim's own."""
+"""A function from finished runs to findings: a `Check`, a `Threshold`, or a claim's own function."""
 
 P = "mixture.p_cot"
-SHARES = ("accuracy", "share", "exactness", "probability")
+SHARE_ENDINGS = ("accuracy", "share", "exactness", "probability")
+"""Keys with these endings measure shares, from 0 to 1."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a quantity was measured."""
+    """A point at which a quantity was measured."""
 
     recipe: Recipe
     x: Any = None
-    """On the check's axis; None without one."""
+    """The value on the check's axis; None without an axis."""
 
     @property
     def p(self) -> float:
-        """p_cot."""
+        """p_cot, the share of long demonstrations."""
         return self.recipe.mixture.last
 
     @property
     def d(self) -> int:
-        """Digits of the task."""
+        """The number of digits of the task."""
         return self.recipe.setting("task.d")
 
 
 @dataclass(frozen=True)
 class Axis:
-    """What a quantity is measured over: a setting of the recipe, or the evaluations of a run."""
+    """The axis over which a quantity is measured: a setting of the recipe, or the evaluations of a run."""
 
     name: str
-    """On a figure."""
+    """The axis's name on a figure."""
     label: str
-    """How a place is called: a format of `x` and, where a check has series, of `series`."""
+    """The label of a place: a format of `x` and, for a check with series, of `series`."""
     setting: tuple[str, ...] = ()
-    """Dotted keys of the recipe; with several of them, x is a tuple, and is not drawn."""
+    """Dotted keys of the recipe; with several keys, x is a tuple and enters no figure."""
     evaluations: Literal["step", "sequences", "number", ""] = ""
-    """What counts a stage's evaluations: a key of their rows, or their number from 0 on."""
+    """x of a stage's evaluations: a key of their rows, or `number`, which counts them from 0."""
     from_start: bool = True
-    """Whether the evaluation at 0 is among them."""
+    """Whether the evaluation at 0 belongs to the axis."""
 
 
 P_COT = Axis("p_cot", "{series}, p_cot {x:g}", (P,))
 RL_UPDATES = Axis("RL updates", "{x} updates", evaluations="step")
 Measured = str | Callable[[Finished], "float | Mapping[Any, float]"]
+"""A key of a summary, or a function of a run."""
 Predicted = float | None | Callable[[Place], float | None]
+"""A number, or a function of the place; None: no prediction."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """A quantity, what is predicted of it, and how far from that it may be; a finding for each place on its axis."""
+    """A quantity, its prediction and its tolerance; gives a finding for each place on its axis."""
 
     quantity: str
     key: Measured
-    """Of the stage's summary; with an axis of evaluations `mode.key` of their rows; or a function of the run, which
-    may give {x: value} where the axis is neither of settings nor of evaluations."""
+    """A key of the stage's summary; with an axis of evaluations, `mode.key` of their rows; or a function of the run,
+    which may return {x: value} if the axis is neither of settings nor of evaluations."""
     predicted: Predicted = None
-    """A number, or a function of the place; None where nothing is predicted."""
+    """A number, or a function of the place; None: no prediction."""
     allowed: float = 0.0
-    """The largest distance from what is predicted."""
+    """The largest distance from the prediction that passes."""
     stage: str = "pretrain"
     check: Literal["each", "mean", "interval", "at_least"] = "each"
-    """What is compared with the prediction, see Finding."""
+    """The statistic that is compared with the prediction, see Finding."""
     axis: Axis | None = None
     series: str = ""
-    """What tells runs apart besides the axis, as a format of `recipe`: a figure's curve. Without an axis it is the
-    setting of the finding."""
+    """A format of `recipe` that groups runs into series, the curves of a figure. Without an axis it is the setting of
+    the finding."""
     where: Callable[[Recipe], bool] = lambda recipe: True
-    """Which runs."""
+    """Selects the runs by their recipes."""
     note: str = ""
     share: bool | None = None
-    """Whether the values are shares; None: as the key says."""
+    """Whether the values are shares; None: the key's ending decides."""
 
     def __call__(self, finished: Sequence[Finished]) -> list[Finding]:
-        """The findings: series in the order in which they first come, each over its axis."""
+        """The findings over finished runs: series in the order of their first runs, each over its axis."""
         places: dict[str, dict[Any, Place]] = {}
         values: dict[tuple[str, Any], dict[int, float]] = {}
         for run in finished:
@@ -96,45 +99,45 @@ class Check:
         if len({tuple(sorted(seeds)) for seeds in values.values()}) > 1:
             raise ValueError(f"{self.quantity}: not every seed was measured at every place")
         return [
-            self._finding(series, at[x], tuple(values[series, x][seed] for seed in sorted(values[series, x])))
-            for series, at in places.items()
-            for x in (sorted(at) if self.axis is not None and self.axis.setting else at)
+            self._finding(series, place_of[x], tuple(values[series, x][seed] for seed in sorted(values[series, x])))
+            for series, place_of in places.items()
+            for x in (sorted(place_of) if self.axis is not None and self.axis.setting else place_of)
         ]
 
     def _measured(self, run: Finished) -> Mapping[Any, float]:
-        """{x: value} of a run, x None without an axis."""
+        """{x: value} of a run; x is None without an axis."""
         axis = self.axis
         if axis is not None and axis.evaluations:
             assert isinstance(self.key, str)
             mode, _, key = self.key.partition(".")
             rows = enumerate(run.evaluations(self.stage))
-            counted = {n if axis.evaluations == "number" else row[axis.evaluations]: row[mode][key] for n, row in rows}
-            return {x: float(value) for x, value in counted.items() if x > 0 or axis.from_start}
-        value = after(self.stage, self.key)(run) if isinstance(self.key, str) else self.key(run)
+            curve = {n if axis.evaluations == "number" else row[axis.evaluations]: row[mode][key] for n, row in rows}
+            return {x: float(value) for x, value in curve.items() if x > 0 or axis.from_start}
+        value = summary_value(self.stage, self.key)(run) if isinstance(self.key, str) else self.key(run)
         if isinstance(value, Mapping):
             return value
         return {setting_of(run.recipe, axis.setting) if axis is not None else None: value}
 
     def _finding(self, series: str, place: Place, values: tuple[float, ...]) -> Finding:
-        """What was measured at one place."""
+        """The finding at one place; `values` has one value for each seed."""
         predicted = self.predicted(place) if callable(self.predicted) else self.predicted
-        share = isinstance(self.key, str) and self.key.endswith(SHARES) if self.share is None else self.share
-        judged: dict[str, Any] = {"check": self.check, "note": self.note, "share": share}
+        share = isinstance(self.key, str) and self.key.endswith(SHARE_ENDINGS) if self.share is None else self.share
+        options: dict[str, Any] = {"check": self.check, "note": self.note, "share": share}
         if self.axis is None:
-            return Finding(self.quantity, series, values, predicted, self.allowed, **judged)
+            return Finding(self.quantity, series, values, predicted, self.allowed, **options)
         setting = self.axis.label.format(series=series, x=place.x).strip(", ")
         if not isinstance(place.x, tuple):
-            judged |= {"x": place.x, "axis": self.axis.name, "series": series}
-        return Finding(self.quantity, setting, values, predicted, self.allowed, **judged)
+            options |= {"x": place.x, "axis": self.axis.name, "series": series}
+        return Finding(self.quantity, setting, values, predicted, self.allowed, **options)
 
 
 def having(key: str, *values: object) -> Callable[[Recipe], bool]:
-    """Whether a recipe's setting is one of some values."""
+    """A predicate of recipes: whether the setting `key` has one of the values."""
     return lambda recipe: recipe.setting(key) in values
 
 
 def findings(rows: Sequence[Row], finished: Sequence[Finished]) -> list[Finding]:
-    """The findings of all rows, those of one quantity side by side, quantities in the order of their first."""
-    lines = [line for row in rows for line in row(finished)]
-    order = list(dict.fromkeys(line.quantity for line in lines))
-    return sorted(lines, key=lambda line: order.index(line.quantity))
+    """The findings of all rows, grouped by quantity, in the order in which quantities first occur."""
+    unordered = [finding for row in rows for finding in row(finished)]
+    quantities = list(dict.fromkeys(finding.quantity for finding in unordered))
+    return sorted(unordered, key=lambda finding: quantities.index(finding.quantity))

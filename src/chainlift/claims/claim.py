@@ -1,4 +1,4 @@
-"""A claim: the runs that decide it, and the table of checks that turns them into findings with a verdict."""
+"""A claim: its statement, the runs that it needs, and the table of checks that turns them into findings."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from chainlift.report.figures.picture import Picture
 
 @dataclass(frozen=True)
 class Claim:
-    """What is claimed, the runs that it needs, and what is checked of them."""
+    """A statement about training, the runs that test it, and the checks on those runs."""
 
     name: str
     statement: str
     runs: Runs
     checks: Sequence[Row]
-    """The table: each row gives findings."""
+    """The table of checks; each row gives findings."""
     seeds: tuple[int, ...] = (0, 1, 2)
     """The seeds of its runs unless the command names others."""
     order: int = 1000
-    """Its place among all claims, the lowest first: in the document of results, and in the queue of `reproduce --all`,
-    where long runs that begin last would keep one worker waiting for the other."""
+    """Its position among all claims, the lowest first: in the document of results, and in the queue of `reproduce
+    --all`. Claims with long runs come early there, so that no worker idles at the end."""
     in_all: bool = True
-    """Whether it is among all claims; not if it needs an extra, and more time than the others."""
+    """Whether `reproduce --all` includes it; off for a claim that needs an extra and much time."""
     pictures: Callable[[list[Finished]], list[Picture]] = lambda finished: []
-    """What shows more than the findings do."""
+    """Draws figures beyond the one of the findings."""
 
     def check(self, finished: Sequence[Finished]) -> list[Finding]:
-        """What finished runs say, row by row; the findings of one quantity stand side by side."""
+        """The findings of all checks on finished runs, grouped by quantity."""
         return findings(self.checks, finished)

@@ -1,4 +1,4 @@
-"""Finished runs, the grids of recipes that they are of, and what they measured, seed by seed."""
+"""Finished runs: their recipes, their measurements, and values by setting and seed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from chainlift.stages.recipe import Recipe
 
 @dataclass(frozen=True)
 class Finished:
-    """A finished run: its recipe, its summary and where the rest of its record is."""
+    """A finished run: its recipe, its summary and its folder."""
 
     recipe: Recipe
     summary: dict[str, Any]
@@ -29,14 +29,15 @@ class Finished:
 
 
 def finished(recipe: Recipe, out: Path) -> Finished | None:
-    """The finished run of a recipe under `out`, None if it is not done."""
+    """The finished run of a recipe under `out`; None if it is not done."""
     folder = RunFolder(out / recipe.run_id)
     return Finished(recipe, folder.summary(), folder.path) if folder.done else None
 
 
 def cross(source: str, settings: Mapping[str, Sequence[object]], seeds: Sequence[int], *fixed: str) -> list[Recipe]:
-    """The recipes of every combination of `settings` (dotted key: values), for every seed; `fixed` are overrides of
-    all. Seeds vary slowest, so that a first seed is whole before the second begins.
+    """The recipes of every combination of `settings` {dotted key: values} and seeds, with `fixed` overrides for all.
+
+    The seed varies slowest, so that all runs of one seed come before those of the next.
     """
     keys = list(settings)
     return [
@@ -47,7 +48,7 @@ def cross(source: str, settings: Mapping[str, Sequence[object]], seeds: Sequence
 
 
 def by_seed(runs: Sequence[Finished], value: Callable[[Finished], float], *keys: str) -> dict[Any, tuple[float, ...]]:
-    """{setting: values, one a seed} of runs; the setting is the value of a dotted key, or a tuple of several keys'."""
+    """{setting: one value for each seed} of runs, sorted; the setting is that of `setting_of`."""
     values: dict[Any, dict[int, float]] = {}
     for run in runs:
         values.setdefault(setting_of(run.recipe, keys), {})[run.recipe.seed] = value(run)
@@ -55,13 +56,13 @@ def by_seed(runs: Sequence[Finished], value: Callable[[Finished], float], *keys:
 
 
 def setting_of(recipe: Recipe, keys: Sequence[str]) -> Any:
-    """The value of a dotted key, or a tuple of several keys'."""
+    """A recipe's value of one dotted key, or the tuple of the values of several."""
     values = tuple(recipe.setting(key) for key in keys)
     return values[0] if len(keys) == 1 else values
 
 
-def after(stage: str, key: str) -> Callable[[Finished], float]:
-    """A function of a run: what its summary reports of a stage; not a number where that was not defined."""
+def summary_value(stage: str, key: str) -> Callable[[Finished], float]:
+    """A function that returns a run's measurement after a stage, from its summary; nan if it was undefined."""
 
     def value(run: Finished) -> float:
         measured = run.summary[stage][key]

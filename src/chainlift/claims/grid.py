@@ -1,4 +1,4 @@
-"""The runs of a claim: grids of recipes over settings and seeds, with smaller ones for a first look."""
+"""The recipes of a claim's runs: grids over settings and seeds, and smaller ones for a quick look."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from chainlift.claims.finished import cross
 from chainlift.stages.recipe import Recipe
 
 Settings = Mapping[str, Sequence[object]]
+"""{dotted key: values}."""
 
 QUICK_SUMS = (
     "model.family=mistral", "model.width=64", "pretrain.batch_size=128", "pretrain.optimizer=muon", "pretrain.lr=3e-3",
@@ -20,28 +21,28 @@ QUICK_SUMS = (
 
 
 class Runs(Protocol):
-    """The recipes that a claim needs."""
+    """A function that returns the recipes of a claim's runs."""
 
     def __call__(self, seeds: Sequence[int], quick: bool = False) -> list[Recipe]:
-        """For some seeds; `quick`: smaller ones of the same shape."""
+        """The recipes for these seeds; quick: smaller ones of the same shape."""
         ...
 
 
 @dataclass(frozen=True)
 class Grid:
-    """A recipe over every combination of some settings (dotted key: values)."""
+    """A source recipe over every combination of settings."""
 
     source: str
     settings: Settings = field(default_factory=dict)
     fixed: tuple[str, ...] = ()
     """Overrides of all runs."""
     quick: tuple[str, ...] | None = ()
-    """Overrides of the smaller runs, besides; None: there are none."""
+    """Further overrides of the smaller runs; None: the grid has no smaller runs."""
     quick_settings: Settings | None = None
-    """Of the smaller runs; None: the same."""
+    """Settings of the smaller runs; None: those of the grid."""
 
     def __call__(self, seeds: Sequence[int], quick: bool = False) -> list[Recipe]:
-        """The recipes for some seeds; `quick`: the smaller ones."""
+        """The recipes for these seeds; quick: the smaller ones."""
         if not quick:
             return cross(self.source, self.settings, seeds, *self.fixed)
         if self.quick is None:
@@ -51,5 +52,5 @@ class Grid:
 
 
 def each_of(*grids: Runs) -> Runs:
-    """Several grids, one after the other."""
+    """The recipes of several grids, one grid after the other."""
     return lambda seeds, quick=False: [recipe for grid in grids for recipe in grid(seeds, quick)]

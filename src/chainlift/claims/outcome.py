@@ -1,4 +1,4 @@
-"""A claim's outcome from its finished runs, and the files under out/claims."""
+"""Judge a claim by its finished runs, and write its outcome under out/claims."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from chainlift.runs.durable import write_file
 
 
 def judge(claim: Claim, finished: list[Finished], *, quick: bool = False) -> Outcome:
-    """What the finished runs of a claim say about it."""
+    """The outcome of a claim: findings, figures, and the time and machines of its finished runs."""
     seeds = sorted({run.recipe.seed for run in finished})
     findings = claim.check(finished)
     overview = findings_picture(claim.name, claim.statement, seeds, findings)
@@ -43,9 +43,9 @@ def judge(claim: Claim, finished: list[Finished], *, quick: bool = False) -> Out
 
 
 def write(outcome: Outcome, out: Path) -> None:
-    """The files of an outcome: out/claims/NAME.json and .md, and of each picture pdf, png and csv.
+    """Write an outcome: NAME.json, NAME.md, and each picture as pdf, png and csv.
 
-    A quick one's stand in out/claims/quick.
+    The folder is out/claims, or out/claims/quick for a quick outcome.
     """
     folder = _folder(out, quick=outcome.quick)
     for picture in outcome.pictures:
@@ -56,14 +56,14 @@ def write(outcome: Outcome, out: Path) -> None:
 
 
 def keep_error(claim: Claim, error: Exception, out: Path, *, quick: bool) -> Path:
-    """The file into which the traceback of an error went that kept a claim from being judged; a success removes it."""
+    """Write the traceback of an error in a claim's check or figure, and return the file; `write` removes it."""
     file = _error_file(_folder(out, quick=quick), claim.name)
     write_file(file, "".join(traceback.format_exception(error)))
     return file
 
 
 def _folder(out: Path, *, quick: bool) -> Path:
-    """Where outcomes are written."""
+    """The folder of outcomes, made if missing."""
     folder = out / "claims" / "quick" if quick else out / "claims"
     folder.mkdir(parents=True, exist_ok=True)
     return folder
@@ -74,14 +74,14 @@ def _error_file(folder: Path, name: str) -> Path:
 
 
 def _made_on(finished: Sequence[Finished]) -> list[dict[str, Any]]:
-    """What the runs ran on, the most frequent first, with how many they were; runs of one claim may differ in it."""
+    """The environments of the runs, each with its number of runs, the most frequent first."""
     environments = [reading.json_mapping(run.folder / "environment.json") for run in finished]
     counts = Counter(json.dumps(content, sort_keys=True) for content in environments)
     return [{"runs": count, **json.loads(text)} for text, count in counts.most_common()]
 
 
 def _seconds(finished: Sequence[Finished]) -> Seconds:
-    """How long the runs trained."""
+    """The training time of the runs: median, longest, and the sum, in which a shared stage counts once."""
     runs, stages = [], {}
     for run in finished:
         seconds = {name: run.summary[name]["seconds"] for name in run.summary["stages"]}

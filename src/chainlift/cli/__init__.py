@@ -1,4 +1,4 @@
-"""The command line: one command a verb, no logic."""
+"""The command line: one command for each verb, without logic of its own."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import sys
 import typer
 
 from chainlift import memory
-from chainlift.cli import benchmark, interop, one_run, sweeps, tasks  # noqa: F401 (their commands)
+from chainlift.cli import benchmark, interop, one_run, sweeps, tasks  # noqa: F401 (they add their commands to app)
 from chainlift.cli.app import app
 
 
 def main() -> None:
     """Run the command line; bad input ends with status 2, a failure while running with 1, Ctrl-C with 130."""
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # what the locale cannot write is written as \u2014
+        if isinstance(stream, io.TextIOWrapper):  # a character that the locale lacks is written as \u2014
             stream.reconfigure(errors="backslashreplace")
     try:
         sys.exit(app(standalone_mode=False))
@@ -23,11 +23,11 @@ def main() -> None:
         print("interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
         sys.exit(130)
     except Exception as error:
-        sys.exit(_tell(error))
+        sys.exit(_print_error(error))
 
 
-def _tell(error: Exception) -> int:
-    """The exit status of an error, whose line is printed by the first process."""
+def _print_error(error: Exception) -> int:
+    """Print an error's line in the first process, and return its exit status."""
     from chainlift.visible import one_line
 
     try:
@@ -37,8 +37,8 @@ def _tell(error: Exception) -> int:
         status, line = explain(error)
         if line and launcher.local_rank() == 0:
             print(one_line(line), file=sys.stderr)
-    except Exception as second:  # the error itself, raised again, or what told of it found no memory for its imports
-        if not (memory.ran_out(error) or memory.ran_out(second)):
+    except Exception as later:  # explain has raised the error again, or no memory was left to import it
+        if not (memory.ran_out(error) or memory.ran_out(later)):
             raise
         print(memory.SPENT, file=sys.stderr)
         return 1

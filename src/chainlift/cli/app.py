@@ -1,4 +1,4 @@
-"""The application that commands join, and what several of them take."""
+"""The typer application, with options and limits that several commands share."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 
-MOST = 10_000_000  # prompts, responses, digits
-MOST_STEPS = 100_000  # of a curve, samples of a prompt
-MOST_WORKERS = 4096  # processes, threads, devices
-LAST_SEED = 2**63 - 1
+MAX_COUNT = 10_000_000  # prompts, responses, digits
+MAX_STEPS = 100_000  # steps of a curve, samples of a prompt
+MAX_WORKERS = 4096  # processes, threads, devices
+MAX_SEED = 2**63 - 1
 
 
 def finite(value: float | None) -> float | None:
-    """The value of an option; a complaint for one that is not finite, which passes every bound."""
+    """The value of an option; BadParameter for nan and infinity, which typer's bounds let through."""
     if value is not None and not math.isfinite(value):
         raise typer.BadParameter(f"{value} is not a finite number")
     return value
@@ -35,14 +35,15 @@ Out = Annotated[Path, typer.Option("--out", help="Folder that holds the run fold
 Trust = Annotated[
     bool, typer.Option("--trust", help="Import the code (module:name) that the recipe's or checkpoint's file names.")
 ]
-TOGETHER = ("run", "evaluate", "env")
+MULTI_PROCESS = ("run", "evaluate", "env")
+"""Commands that torchrun and accelerate may start in several processes."""
 
 
 @app.callback()
-def _together(context: typer.Context) -> None:
-    """Refuse what several processes would each do for themselves, in each other's way."""
+def _check_processes(context: typer.Context) -> None:
+    """ValueError if several processes run a command for one process: each would do the same work."""
     from chainlift import launcher
 
     command = context.invoked_subcommand
-    if launcher.launched() > 1 and command not in TOGETHER:
-        raise ValueError(f"{command} is no work for several processes: torchrun and accelerate are for run, evaluate")
+    if launcher.launched() > 1 and command not in MULTI_PROCESS:
+        raise ValueError(f"{command} runs in one process: torchrun and accelerate are for run and evaluate")

@@ -1,4 +1,4 @@
-"""Commands that hand a model or a recipe's data to other programs."""
+"""Commands that export a model or a recipe's data to other programs."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def export(
     trust: Trust = False,
 ) -> None:
     """Write a model, with a card, as a folder that AutoModelForCausalLM and AutoTokenizer of transformers open."""
-    from chainlift.interop import export as stage
+    from chainlift.interop import export
 
-    stage.export(target, folder, trust=trust)
+    export.export(target, folder, trust=trust)
     print(folder)
 
 
@@ -34,17 +34,18 @@ def dataset(
         typer.Argument(metavar="[KEY=VALUE]...", help="Dotted overrides, for example task.d=20 mixture.p_cot=.1."),
     ] = None,
     size: Annotated[
-        int | None, typer.Option(min=1, help="Demonstrations, and prompts for RL; default: 10,000, or all problems.")
+        int | None,
+        typer.Option(min=1, help="Number of demonstrations, and of prompts for RL; default: 10,000, or all problems."),
     ] = None,
     test_size: Annotated[
-        int | None, typer.Option(min=1, help="Test prompts; default: 1,000, or all test problems.")
+        int | None, typer.Option(min=1, help="Number of test prompts; default: 1,000, or all test problems.")
     ] = None,
     trust: Trust = False,
 ) -> None:
     """Write a recipe's data as a Hugging Face data set with its reward and a card, for TRL, verl and others."""
     from chainlift.interop import dataset
-    from chainlift.stages import recipe as recipes
+    from chainlift.stages.recipe import load
 
-    recipe = recipes.load(source, overrides, trust=trust)
-    dataset.write(dataset.of_recipe(recipe, size, test_size), folder)
+    recipe = load(source, overrides, trust=trust)
+    dataset.write(dataset.from_recipe(recipe, size, test_size), folder)
     print(folder)

@@ -8,10 +8,10 @@ from typing import Annotated, Any
 
 import typer
 
-from chainlift.cli.app import LAST_SEED, MOST, MOST_STEPS, Json, Out, Trust, app, finite
+from chainlift.cli.app import MAX_COUNT, MAX_SEED, MAX_STEPS, Json, Out, Trust, app, finite
 from chainlift.report.terminal.console import console, print_json, say
 
-ALGORITHM_HELP = "Of the reference curve: an algorithm's name, such as star or grpo; a wrong one is answered with all."
+ALGORITHM_HELP = "Algorithm of the reference curve, such as star or grpo; an unknown name lists all."
 Checkpoint = Annotated[
     Path,
     typer.Argument(
@@ -19,19 +19,20 @@ Checkpoint = Annotated[
         "transformers opens."
     ),
 ]
-OfText = Annotated[
-    str | None, typer.Option("--recipe", help="Problems and grader, for a language model that no run here has made.")
+TextRecipe = Annotated[
+    str | None,
+    typer.Option("--recipe", help="The recipe with problems and grader, for a language model from elsewhere."),
 ]
 
 
 @app.command()
 def recipes() -> None:
     """List the shipped recipes, one line each; those named llm-... train language models (extra llm)."""
-    from chainlift.stages import recipe
+    from chainlift.stages.recipe import load, shipped
 
-    found = {name: recipe.load(name).title for name in recipe.shipped()}
-    width = max(map(len, found))
-    for name, title in found.items():
+    titles = {name: load(name).title for name in shipped()}
+    width = max(map(len, titles))
+    for name, title in titles.items():
         say(f"{name:{width}s}  {title}")
 
 
@@ -42,7 +43,7 @@ def run(
         list[str] | None,
         typer.Argument(metavar="[KEY=VALUE]...", help="Dotted overrides, for example posttrain.algorithm=star seed=3."),
     ] = None,
-    seeds: Annotated[str | None, typer.Option(help="Several seeds in turn: 0-4, or 0,2,5.")] = None,
+    seeds: Annotated[str | None, typer.Option(help="Several seeds, one after the other: 0-4, or 0,2,5.")] = None,
     out: Out = Path("runs"),
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the resolved recipe, its size and its folder; run nothing.")
@@ -51,32 +52,33 @@ def run(
         bool,
         typer.Option(
             "--fresh",
-            help="Empty this run's folder first and train all of its stages again.",
+            help="Empty the run's folder first, and train all of its stages again.",
         ),
     ] = False,
     shard: Annotated[
-        bool, typer.Option("--shard", help="Under torchrun: divide weights and averages between the processes.")
+        bool, typer.Option("--shard", help="Under torchrun: divide weights and averages among the processes.")
     ] = False,
     trust: Trust = False,
     as_json: Json = False,
 ) -> None:
-    """Run a recipe from beginning to end, or go on with it where it stopped; by torchrun, on several processes."""
+    """Run a recipe from beginning to end, or continue it where it stopped; under torchrun, in several processes."""
     from chainlift import distributed
     from chainlift.overrides import parse_seeds
     from chainlift.report.over_seeds import over_seeds, seeds_table
     from chainlift.report.pages import last_page
     from chainlift.report.terminal.reporter import Reporter, summary_table
-    from chainlift.stages import pipeline, recipe
+    from chainlift.stages import pipeline
+    from chainlift.stages.recipe import load
 
-    numbers = parse_seeds(seeds) if seeds else [None]
-    chosen = [recipe.load(source, overrides, seed=seed, trust=trust) for seed in numbers]
+    seed_list = parse_seeds(seeds) if seeds else [None]
+    seed_recipes = [load(source, overrides, seed=seed, trust=trust) for seed in seed_list]
     if dry_run:
-        for one in chosen if distributed.is_rank0() else ():
-            say(pipeline.plan(one, out))
+        for recipe in seed_recipes if distributed.is_rank0() else ():
+            say(pipeline.plan(recipe, out))
         return
     reporter, summaries = Reporter(), []
-    for one in chosen:
-        result = pipeline.run(one, out, reporter, fresh=fresh, page=last_page.written, shard=shard)
+    for recipe in seed_recipes:
+        result = pipeline.run(recipe, out, reporter, fresh=fresh, page=last_page.written, shard=shard)
         if not distributed.is_rank0():
             continue
         summaries.append(result.summary)
@@ -92,44 +94,56 @@ def run(
 
 @app.command()
 def theory(
-    modulus: Annotated[int, typer.Option(max=MOST, help="K, 2 and more: sums are taken modulo K; 2 is parity.")] = 2,
+    modulus: Annotated[int, typer.Option(max=MAX_COUNT, help="K >= 2: sums are taken modulo K; 2 is parity.")] = 2,
     p_cot: Annotated[float, typer.Option(callback=finite, help="Share of long demonstrations, 0 to 1.")] = 0.25,
     temperature: Annotated[
-        float, typer.Option(callback=finite, help="Of sampling, and of RL's scoring; 1e-6 to 1e9.")
+        float, typer.Option(callback=finite, help="Temperature of sampling, and of RL's scoring; 1e-6 to 1e9.")
     ] = 1.0,
     chain_accuracy: Annotated[
         float,
-        typer.Option(callback=finite, help="q: a long response is right throughout, else it ends in a guess; 0 to 1."),
+        typer.Option(
+            callback=finite,
+            help="q, 0 to 1: probability that a long response is right throughout; otherwise its answer is a guess.",
+        ),
     ] = 1.0,
     reward: Annotated[
-        str, typer.Option(help="end_to_end (the answer counts) or chain (all of it does).")
+        str, typer.Option(help="end_to_end (the answer must be right) or chain (every token must be).")
     ] = "end_to_end",
     algorithm: Annotated[str, typer.Option(help=ALGORITHM_HELP)] = "grpo",
-    marker: Annotated[bool, typer.Option("--marker", help="Demonstrations open with a token of their form.")] = False,
-    digits: Annotated[int, typer.Option("-d", "--digits", max=MOST, help="Digits of a prompt.")] = 50,
-    group_size: Annotated[int, typer.Option(max=MOST_STEPS, help="Samples per prompt.")] = 8,
-    updates: Annotated[int, typer.Option(max=MOST_STEPS, help="Length of the reference curve, but of star's.")] = 60,
-    step: Annotated[float, typer.Option(callback=finite, help="Log-odds that an update of it moves.")] = 0.1,
+    marker: Annotated[bool, typer.Option("--marker", help="A token for its form opens each demonstration.")] = False,
+    digits: Annotated[int, typer.Option("-d", "--digits", max=MAX_COUNT, help="Digits of a prompt.")] = 50,
+    group_size: Annotated[int, typer.Option(max=MAX_STEPS, help="Samples per prompt.")] = 8,
+    updates: Annotated[
+        int, typer.Option(max=MAX_STEPS, help="Updates of the reference curve; star's has its own length.")
+    ] = 60,
+    step: Annotated[float, typer.Option(callback=finite, help="Change of log-odds in one of its updates.")] = 0.1,
     plot: Annotated[Path | None, typer.Option(help="Draw phase diagram and curves into a .png, .pdf or .html.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Predict what a run will find, before it starts: nothing is trained. The argument stands in docs/theory.md."""
+    """Predict the results of a run without training. docs/theory.md has the derivation."""
     from chainlift.learning.presets import preset
     from chainlift.report.terminal.theory_table import theory_table
     from chainlift.theory.forecast import forecast
     from chainlift.theory.mode_policy import Setting
 
     setting = Setting(modulus, digits, marker, chain_accuracy, reward, temperature)  # pyright: ignore[reportArgumentType]
-    row = preset(algorithm)
-    told = forecast(setting, p_cot, algorithm=row, name=algorithm, group_size=group_size, updates=updates, step=step)
+    prediction = forecast(
+        setting,
+        p_cot,
+        algorithm=preset(algorithm),
+        name=algorithm,
+        group_size=group_size,
+        updates=updates,
+        step=step,
+    )
     if plot is not None:
         from chainlift.report.figures import theory_picture
 
-        theory_picture.write(plot, setting, told)
+        theory_picture.write(plot, setting, prediction)
     if as_json:
-        print_json(told)
+        print_json(prediction)
     else:
-        console().print(theory_table(told))
+        console().print(theory_table(prediction))
         if plot is not None:
             say(f"figure: {plot}")
 
@@ -139,23 +153,23 @@ def evaluate(
     target: Checkpoint,
     changes: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[KEY=VALUE]...", help="Settings of the task to change, such as d=60: longer prompts."),
+        typer.Argument(metavar="[KEY=VALUE]...", help="Settings of the task to change, such as d=60."),
     ] = None,
     prompts: Annotated[
         int | None,
-        typer.Option(min=1, max=MOST, help="How many; default: 4096, or what a language model's recipe measures."),
+        typer.Option(min=1, max=MAX_COUNT, help="Number of prompts; default: 4096, or that of a language recipe."),
     ] = None,
-    temperature: Annotated[float, typer.Option(min=0.01, callback=finite, help="Of the sampled half.")] = 1.0,
-    seed: Annotated[int, typer.Option(min=0, max=LAST_SEED, help="Which prompts and samples.")] = 0,
-    recipe: OfText = None,
-    split: Annotated[str, typer.Option(help="Of a language model's problems: test or train.")] = "test",
+    temperature: Annotated[float, typer.Option(min=0.01, callback=finite, help="Temperature of sampling.")] = 1.0,
+    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Seed of prompts and samples.")] = 0,
+    recipe: TextRecipe = None,
+    split: Annotated[str, typer.Option(help="Problems for a language model: test or train.")] = "test",
     pass_at_k: Annotated[
-        int | None, typer.Option(min=1, max=MOST_STEPS, help="Of a language model: samples of each problem for pass@k.")
+        int | None, typer.Option(min=1, max=MAX_STEPS, help="Language model: samples of each problem for pass@k.")
     ] = None,
     trust: Trust = False,
     as_json: Json = False,
 ) -> None:
-    """Measure a checkpoint, greedy and sampled, on held-out prompts where its task has such."""
+    """Measure a checkpoint's greedy and sampled responses, on held-out prompts if its task has them."""
     from chainlift import distributed
     from chainlift.report.terminal.reporter import evaluation_table
     from chainlift.stages import inspect
@@ -183,28 +197,28 @@ def evaluate(
 def sample(
     target: Checkpoint,
     prompt: Annotated[
-        str | None, typer.Argument(help="The prompt's digits, or a question in words; default: one is drawn.")
+        str | None, typer.Argument(help="The prompt's digits, or a question in words; default: a random prompt.")
     ] = None,
-    greedy: Annotated[bool, typer.Option("--greedy", help="The most likely tokens instead of sampled ones.")] = False,
-    count: Annotated[int, typer.Option("-n", min=1, max=MOST, help="How many responses.")] = 4,
-    temperature: Annotated[float, typer.Option(min=0.01, callback=finite, help="Of sampling.")] = 1.0,
-    seed: Annotated[int, typer.Option(min=0, max=LAST_SEED, help="Which samples, and which prompt.")] = 0,
-    recipe: OfText = None,
+    greedy: Annotated[bool, typer.Option("--greedy", help="Take the most likely tokens instead of sampling.")] = False,
+    count: Annotated[int, typer.Option("-n", min=1, max=MAX_COUNT, help="Number of responses.")] = 4,
+    temperature: Annotated[float, typer.Option(min=0.01, callback=finite, help="Temperature of sampling.")] = 1.0,
+    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Seed of samples and of a random prompt.")] = 0,
+    recipe: TextRecipe = None,
     trust: Trust = False,
     as_json: Json = False,
 ) -> None:
-    """Show generated tokens and their probabilities."""
+    """Show responses of a checkpoint, token by token, with probabilities."""
     from chainlift.report.terminal.reporter import response_lines
     from chainlift.stages import inspect
 
     options: dict[str, Any] = {"temperature": temperature, "seed": seed, "recipe": recipe, "trust": trust}
-    found = inspect.sample(target, prompt, greedy=greedy, count=count, **options)
+    responses = inspect.sample(target, prompt, greedy=greedy, count=count, **options)
     if as_json:
-        print_json(found)
+        print_json(responses)
     else:
-        shown = console()
-        for line in response_lines(found):
-            shown.print(line)
+        output = console()
+        for line in response_lines(responses):
+            output.print(line)
 
 
 @app.command()
@@ -212,13 +226,13 @@ def env(as_json: Json = False) -> None:
     """Print versions, device and threads, for a bug report."""
     from chainlift.runs import environment
 
-    found = environment.describe()
+    description = environment.describe()
     if (note := environment.device_note("auto")) is not None:
         print(note, file=sys.stderr)
     if as_json:
-        print_json(found)
+        print_json(description)
         return
-    flat: dict[str, Any] = {**found, **found["packages"]}
+    flat: dict[str, Any] = {**description, **description["packages"]}
     flat.pop("packages")
     for key, value in flat.items():
         say(f"{key:20s} {value}")

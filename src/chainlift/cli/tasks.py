@@ -1,4 +1,4 @@
-"""The command that shows what can be learned."""
+"""The command that lists tasks and shows examples of one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from chainlift.settings import Settings
 def tasks(
     overrides: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[KEY=VALUE]...", help="Settings of the shown task: d=6, or path=FOLDER for GSM8K."),
+        typer.Argument(metavar="[KEY=VALUE]...", help="Settings of the task to show: d=6, or path=FOLDER for GSM8K."),
     ] = None,
     show: Annotated[
         str | None,
@@ -25,13 +25,13 @@ def tasks(
     trust: Trust = False,
     as_json: Json = False,
 ) -> None:
-    """List the tasks, one line each; with --show NAME a few prompts of one, with a short and a long response."""
+    """List the tasks, one line each; with --show NAME, show a few prompts with a short and a long response."""
     from chainlift.stages import recipe as recipes
     from chainlift.tasks.registry import TASKS
 
     if show is None:
         if overrides:
-            raise ValueError(f"{overrides[0]}: say by --show NAME which task it is for")
+            raise ValueError(f"{overrides[0]}: name its task by --show NAME")
         names = TASKS.names()
         width = max(map(len, names))
         kinds = {name: TASKS.find(name).build for name in names}
@@ -57,6 +57,7 @@ def _settings(name: str, changes: list[str]) -> Settings:
 
 
 def _show(settings: Settings, *, as_json: bool) -> None:
+    """Print examples of the task with these settings."""
     from chainlift.tasks import look as symbols
     from chainlift.tasks.registry import make
     from chainlift.text import look as text
@@ -64,9 +65,9 @@ def _show(settings: Settings, *, as_json: bool) -> None:
 
     task = make(settings)
     if isinstance(task, TextTask):
-        found = text.look(task)
-        lines = text.lines(found)
+        examples = text.look(task)
+        lines = text.lines(examples)
     else:
-        found = symbols.look(task)
-        lines = symbols.lines(found)
-    print_json(found) if as_json else say("\n".join(lines))
+        examples = symbols.look(task)
+        lines = symbols.lines(examples)
+    print_json(examples) if as_json else say("\n".join(lines))

@@ -1,1 +1,1 @@
-"""What is taken to other programs: checkpoints with cards, and data sets."""
+"""Export to other programs: models with cards, and data sets with rewards."""

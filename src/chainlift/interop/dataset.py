@@ -1,9 +1,9 @@
-"""A recipe's data as a Hugging Face data set: demonstrations, prompts with answers, their reward, a card.
+"""Write a recipe's data as a Hugging Face data set: demonstrations, prompts with answers, their reward, a card.
 
-demonstrations.parquet      prompt, completion, is_long: TRL's SFTTrainer reads them as they are
-train.parquet test.parquet  prompt, answer, and what verl looks for: chat, data_source, ability, reward_model,
+demonstrations.parquet      prompt, completion, is_long: the format of TRL's SFTTrainer
+train.parquet test.parquet  prompt, answer, and the columns of verl: chat, data_source, ability, reward_model,
                             extra_info
-reward.py                   the reward, as TRL and verl call one
+reward.py                   the reward, with the call signatures of TRL and verl
 README.md                   the card
 """
 
@@ -32,32 +32,32 @@ from chainlift.text.templates import Text
 
 @dataclass(frozen=True)
 class DataSet:
-    """What is written of a recipe."""
+    """The content of a data set, before it is written."""
 
     name: str
     title: str
     demonstrations: list[dict[str, Any]]
-    """prompt, completion, is_long."""
+    """Rows with prompt, completion, is_long."""
     problems: dict[str, list[tuple[Text, str]]]
-    """(prompt, answer) of each split."""
+    """{split: (prompt, answer) of each problem}."""
     reward: str
-    """Python that makes `reward`, in reward.py."""
-    about: list[str]
-    """Lines of the card."""
+    """Python code of reward.py that defines `reward`."""
+    card_lines: list[str]
+    """Lines of the card about this data set."""
 
 
-def of_recipe(recipe: Recipe, size: int | None = None, test_size: int | None = None) -> DataSet:
-    """The data of a recipe: of a task of text its problems, of one of symbols fresh demonstrations and prompts.
+def from_recipe(recipe: Recipe, size: int | None = None, test_size: int | None = None) -> DataSet:
+    """The data of a recipe: the problems of a task of text, or fresh demonstrations and prompts of one of symbols.
 
-    size, test_size: at most so many training and test prompts; None: all problems, or 10,000 and 1,000.
+    size, test_size: the most training and test prompts; None: all problems, or 10,000 and 1,000.
     """
     if recipe.is_text:
-        return _of_problems(recipe, size, test_size)
-    return _of_symbols(recipe, size or 10_000, test_size or 1_000)
+        return _from_text(recipe, size, test_size)
+    return _from_symbols(recipe, size or 10_000, test_size or 1_000)
 
 
-def _of_problems(recipe: Recipe, size: int | None, test_size: int | None) -> DataSet:
-    """The mixture as a run of the recipe draws it, and the problems with their answers."""
+def _from_text(recipe: Recipe, size: int | None, test_size: int | None) -> DataSet:
+    """The mixture that a run of the recipe draws, and the problems with their answers."""
     task, settings = text_tasks.of(recipe.task), recipe.task.model_dump(mode="json")
     train, test = limited(task.problems[0], size), limited(task.problems[1], test_size)
     mark, p_cot = settings["template"]["answer_mark"], recipe.mixture.last
@@ -70,50 +70,50 @@ def _of_problems(recipe: Recipe, size: int | None, test_size: int | None) -> Dat
             split: [(task.prompt(problem), problem.answer) for problem in problems]
             for split, problems in (("train", train), ("test", test))
         },
-        reward=_made_reward(recipe, settings),
-        about=[
-            f"Source: `{json.dumps(settings)}`; p_cot {p_cot:g}; seed {recipe.seed}. The source's licence is the "
-            "data's.",
-            f"The reward ({_reward_name(recipe)}) takes for right an answer behind `{mark}` (or in a box, or the last "
-            f"number) that equals `answer`, by the grader `{settings['grader']}`. One that was cut off behind a right "
-            "answer counts as right.",
+        reward=_reward_code(recipe, settings),
+        card_lines=[
+            f"Source: `{json.dumps(settings)}`; p_cot {p_cot:g}; seed {recipe.seed}. The source's license also holds "
+            "for this data.",
+            f"The reward ({_reward_name(recipe)}) counts an answer as right if the text behind `{mark}` (or in a box, "
+            f"or the last number) equals `answer`, by the grader `{settings['grader']}`. A response that was cut off "
+            "behind a right answer counts as right.",
         ],
     )
 
 
-def _made_reward(recipe: Recipe, settings: dict[str, Any]) -> str:
-    """Python that makes the reward."""
-    made = f"TextReward({settings!r}, {_reward_name(recipe)!r})"
-    return f"from chainlift.interop.reward import TextReward\n\nreward = {made}"
+def _reward_code(recipe: Recipe, settings: dict[str, Any]) -> str:
+    """Python code that defines the reward."""
+    constructor = f"TextReward({settings!r}, {_reward_name(recipe)!r})"
+    return f"from chainlift.interop.reward import TextReward\n\nreward = {constructor}"
 
 
 def _reward_name(recipe: Recipe) -> str:
-    """The reward of the recipe's first RL."""
+    """The reward of the recipe's first stage that has one; `end_to_end` without."""
     rewards = (getattr(stage, "reward", None) for stage in recipe.stages.values())
     return next((name for name in rewards if name is not None), "end_to_end")
 
 
-def _of_symbols(recipe: Recipe, size: int, test_size: int) -> DataSet:
-    """Fresh demonstrations and prompts, by streams of the recipe's seed that no run uses."""
+def _from_symbols(recipe: Recipe, size: int, test_size: int) -> DataSet:
+    """Fresh demonstrations and prompts, from random streams of the recipe's seed that no run uses."""
     task, seed = registry.build(recipe.task), recipe.seed
-    drawn = mixture.draw(task, recipe.mixture, size, seed=seed, name="dataset/demonstrations", step=0)
+    batch = mixture.draw(task, recipe.mixture, size, seed=seed, name="dataset/demonstrations", step=0)
     rows = [
         {
             "prompt": task.vocabulary.decode(prompt),
             "completion": _response(task, response),
             "is_long": is_long,
         }
-        for part, is_long in ((drawn.short, False), (drawn.long, True))
+        for part, is_long in ((batch.short, False), (batch.long, True))
         for prompt, response in zip(part.prompts, part.responses, strict=True)
     ]
-    order = torch.randperm(size, generator=stream(seed, "dataset/order")).tolist()  # drawn sorted by form
+    order = torch.randperm(size, generator=stream(seed, "dataset/order")).tolist()  # as rows are sorted by form
     splits = {
         "train": task.prompts(size, stream(seed, "dataset/train")),
         "test": held_out(task).prompts(test_size, stream(seed, "dataset/test")),
     }
     settings = recipe.task.model_dump(mode="json")
-    shown = {task.vocabulary.decode(prompt) for prompt in splits["train"]}
-    repeated = sum(task.vocabulary.decode(prompt) in shown for prompt in splits["test"])
+    train_prompts = {task.vocabulary.decode(prompt) for prompt in splits["train"]}
+    num_repeated = sum(task.vocabulary.decode(prompt) in train_prompts for prompt in splits["test"])
     return DataSet(
         name=recipe.name,
         title=recipe.title or recipe.name,
@@ -125,20 +125,20 @@ def _of_symbols(recipe: Recipe, size: int, test_size: int) -> DataSet:
             ]
             for split, prompts in splits.items()
         },
-        reward=_made_reward(recipe, settings),
-        about=[
+        reward=_reward_code(recipe, settings),
+        card_lines=[
             f"Task: `{json.dumps(settings)}`; p_cot {recipe.mixture.p_cot}; seed {seed}. Tokens: "
             f"`{' '.join(task.vocabulary.tokens)}`; `chainlift export` writes a tokenizer for them.",
             f"A response has at most {task.long_length} tokens and the end of the sequence: generate at most "
             f"{task.long_length + 1}. `answer` is the short form; the reward ({_reward_name(recipe)}) reads the "
             "prompt.",
-            f"{repeated:,} of the {test_size:,} test prompts occur in train.parquet.",
+            f"{num_repeated:,} of the {test_size:,} test prompts occur in train.parquet.",
         ],
     )
 
 
 def write(data: DataSet, folder: StrPath) -> None:
-    """Put a data set into a new or empty folder; ValueError if there is something in it, or without `datasets`."""
+    """Write a data set into a new or empty folder; ValueError if it is not empty, or without the package `datasets`."""
     try:
         from datasets import Dataset, disable_progress_bars
     except ImportError as error:
@@ -149,12 +149,12 @@ def write(data: DataSet, folder: StrPath) -> None:
         for split, problems in data.problems.items():
             rows = [_row(data.name, split, i, *problem) for i, problem in enumerate(problems)]
             Dataset.from_list(rows).to_parquet(str(folder / f"{split}.parquet"))
-        (folder / "reward.py").write_text(_reward(data), encoding="utf-8")
+        (folder / "reward.py").write_text(_reward_file(data), encoding="utf-8")
         (folder / "README.md").write_text(_card(data), encoding="utf-8")
 
 
 def _row(name: str, split: str, index: int, prompt: Text, answer: str) -> dict[str, Any]:
-    """One prompt with its answer: `prompt` and `answer` for TRL, the other columns for verl."""
+    """The row of a prompt with its answer: `prompt` and `answer` for TRL, the other columns for verl."""
     chat = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
     return {
         "prompt": prompt,
@@ -168,13 +168,13 @@ def _row(name: str, split: str, index: int, prompt: Text, answer: str) -> dict[s
 
 
 def _response(task: Task, response: Tensor) -> str:
-    """A response in text, without EOS, as it follows its prompt."""
-    own = response[output_mask(response[None], task.vocabulary.eos)[0]][:-1]
-    return task.vocabulary.separator + task.vocabulary.decode(own)
+    """A response as text that follows its prompt, without EOS."""
+    tokens = response[output_mask(response[None], task.vocabulary.eos)[0]][:-1]
+    return task.vocabulary.separator + task.vocabulary.decode(tokens)
 
 
-def _reward(data: DataSet) -> str:
-    """reward.py."""
+def _reward_file(data: DataSet) -> str:
+    """The content of reward.py."""
     return f'''"""The reward of this data set; needs chainlift. TRL: reward_funcs=reward. verl: compute_score."""
 
 {data.reward}
@@ -183,16 +183,16 @@ compute_score = reward.compute_score
 
 
 def _card(data: DataSet) -> str:
-    """README.md: the data set's card, with the head that the hub reads."""
+    """The content of README.md: the data set's card, with the YAML header of the Hugging Face hub."""
     share = sum(row["is_long"] for row in data.demonstrations) / max(1, len(data.demonstrations))
     configs = [
         {"config_name": "demonstrations", "data_files": "demonstrations.parquet"},
         {"config_name": "problems", "data_files": [{"split": s, "path": f"{s}.parquet"} for s in data.problems]},
     ]
-    head = {"pretty_name": data.title, "tags": ["chainlift", "chain-of-thought"], "configs": configs}
+    header = {"pretty_name": data.title, "tags": ["chainlift", "chain-of-thought"], "configs": configs}
     counts = ", ".join(f"{len(problems):,} in `{split}.parquet`" for split, problems in data.problems.items())
     return f"""---
-{yaml.safe_dump(head, sort_keys=False, allow_unicode=True)}---
+{yaml.safe_dump(header, sort_keys=False, allow_unicode=True)}---
 
 # {data.title}
 
@@ -203,7 +203,7 @@ reinforcement learning, written by chainlift from the recipe `{data.name}`.
 - Prompts with answers: {counts}.
   Columns `prompt`, `answer` for TRL; `chat`, `data_source`, `ability`, `reward_model`, `extra_info` for verl.
 - `reward.py`: the reward.
-{_list(data.about)}
+{_list(data.card_lines)}
 
 ## Use
 
@@ -216,10 +216,10 @@ prompts = load_dataset("parquet", data_files="train.parquet", split="train")  # 
 ```
 
 verl: `data.train_files=train.parquet data.val_files=test.parquet data.prompt_key=chat
-custom_reward_function.path=reward.py` (by verl's documentation; not run by us).
+custom_reward_function.path=reward.py` (from verl's documentation; we have not run it).
 """
 
 
 def _list(lines: Iterable[str]) -> str:
-    """Lines as a list."""
+    """Lines as a Markdown list."""
     return "\n".join(f"- {line}" for line in lines)

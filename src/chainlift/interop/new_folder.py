@@ -1,4 +1,4 @@
-"""A folder that a command fills for others to take away."""
+"""A new folder that a command fills with exported files."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from chainlift.runs.durable import is_full
 
 @contextmanager
 def new_folder(folder: StrPath) -> Iterator[Path]:
-    """The folder, made if need be; ValueError if there is something in it, or if it cannot be written."""
+    """The folder, made if missing; ValueError if it is not empty or cannot be written."""
     folder = Path(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ValueError(f"{folder} is there and not empty; name a new folder")
+        raise ValueError(f"{folder} exists and is not empty; name a new folder")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         yield folder

@@ -1,4 +1,4 @@
-"""The reward of a task's responses in text, as TRL and verl call rewards: for trainers other than ours."""
+"""The reward of a task's responses in text, with the call signatures of TRL and verl, for other trainers."""
 
 from __future__ import annotations
 
@@ -16,19 +16,20 @@ from chainlift.text.verdict import as_verdict
 
 
 class TextReward:
-    """The named reward of responses in text; 0 for one that the task's vocabulary cannot write.
+    """A named reward of responses in text; 0 for a response with tokens outside the task's vocabulary.
 
-    A response is taken for finished, as texts do not tell. Of a task of symbols it is so unless it is longer than the
-    task's longest form: with max_completion_length = long_length + 1 that is exactly the one which was cut off.
+    A text does not show whether the response ended with EOS, so it counts as finished. For a task of symbols, a
+    response that is longer than the task's long form counts as unfinished: with max_completion_length = long_length + 1
+    these are exactly the ones that were cut off.
     """
 
     __name__ = "answer"
 
     def __init__(self, task: dict[str, Any], reward: str = "end_to_end") -> None:
-        """task: its settings, as a recipe has them; ValueError if there is no such reward."""
+        """Make the task from its settings in a recipe, and find the reward; ValueError for an unknown reward."""
         REWARDS.find(reward)
-        made = registry.make(registry.settings_class(task["name"])(**task))
-        self.judge: _OfText | _OfSymbols = _OfText(made) if isinstance(made, TextTask) else _OfSymbols(made)
+        built = registry.make(registry.settings_class(task["name"])(**task))
+        self.judge = _TextJudge(built) if isinstance(built, TextTask) else _SymbolJudge(built)
         self.reward = reward
 
     def __call__(
@@ -38,7 +39,7 @@ class TextReward:
         answer: Sequence[str] | None = None,
         **columns: Any,
     ) -> list[float]:
-        """Rewards of completions: TRL's form of a reward function; answer: the column, which tasks of text need."""
+        """The rewards of completions, called as TRL does; answer: the data set's column, which tasks of text need."""
         answers = answer or [""] * len(prompts)
         return self._scores([content(prompt) for prompt in prompts], [content(text) for text in completions], answers)
 
@@ -50,10 +51,10 @@ class TextReward:
         extra_info: dict[str, Any] | None = None,
         **more: Any,
     ) -> float:
-        """The reward of one response: verl's form; the prompt of a task of symbols stands in `extra_info`."""
+        """The reward of one response, called as verl does; a task of symbols needs the prompt in `extra_info`."""
         prompt = (extra_info or {}).get("prompt")
-        if prompt is None and isinstance(self.judge, _OfSymbols):
-            raise ValueError("compute_score: extra_info has no prompt, which tells the answer of a task of symbols")
+        if prompt is None and isinstance(self.judge, _SymbolJudge):
+            raise ValueError("compute_score: extra_info has no prompt, which a task of symbols needs for its answer")
         return self._scores([prompt or ""], [solution_str], [ground_truth])[0]
 
     def _scores(self, prompts: list[str], responses: list[str], answers: Sequence[str]) -> list[float]:
@@ -61,17 +62,18 @@ class TextReward:
         return [0.0 if verdict is None else float(score(verdict, self.reward)) for verdict in verdicts]
 
 
-class _OfSymbols:
-    """The verdicts of a task of symbols, whose prompt tells the answer."""
+class _SymbolJudge:
+    """Verdicts by a task of symbols, which computes the answer from the prompt."""
 
     def __init__(self, task: Task) -> None:
         self.task = task
 
     def verdicts(self, prompts: list[str], responses: list[str], answers: Sequence[str]) -> list[Verdict | None]:
-        """A verdict on each response; None for one that the vocabulary cannot write, or that is too long."""
+        """A verdict on each response; None for a response with unknown tokens, or one that is too long."""
         return [self._verdict(*pair) for pair in zip(prompts, responses, strict=True)]
 
     def _verdict(self, prompt: str, text: str) -> Verdict | None:
+        """The verdict on one response; None for unknown tokens or too many."""
         vocabulary = self.task.vocabulary
         tokens = vocabulary.encode(prompt)
         try:
@@ -84,14 +86,14 @@ class _OfSymbols:
         return self.task.verify(tokens[None], response[None])
 
 
-class _OfText:
-    """The verdicts of a task of text, by its grader."""
+class _TextJudge:
+    """Verdicts by the grader of a task of text."""
 
     def __init__(self, task: TextTask) -> None:
         self.template, self.grader = task.settings.template, task.new_grader()
 
     def verdicts(self, prompts: list[str], responses: list[str], answers: Sequence[str]) -> list[Verdict | None]:
-        """A verdict on each response; its length is in words, as there is no tokenizer."""
+        """A verdict on each response, with its length in words, as there is no tokenizer."""
         grades = self.grader.grade_all(responses, answers)
         return [
             as_verdict([grade.is_right], [is_long(text, self.template)], [True], [len(text.split())])

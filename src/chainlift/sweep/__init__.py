@@ -1,1 +1,1 @@
-"""Many runs: grids of recipes, and the claims that they decide."""
+"""Sweeps: grids of recipes, the launchers that run them, and the runs that claims need."""

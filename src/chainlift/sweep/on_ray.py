@@ -1,9 +1,9 @@
-"""The jobs of a sweep on a Ray cluster: one that is there (`address`), or one started here for as long as it takes.
+"""Launcher on a Ray cluster: an existing one (`address`), or one that is started here for the sweep.
 
-Every node must see the same folder of runs. The driver hands a job to Ray only when it may begin, so that one that
-waits for a shared stage occupies nothing. A job whose node or process is lost is handed out again, and goes on from
-its last checkpoint on whatever node Ray finds; Ray's own retries are off, so that there is one count and one record.
-If the lost node was only cut off and still computes, the lock of the run folder keeps the second try waiting.
+Every node must see the same folder of runs. The driver submits a job only when it may begin, so that a job that waits
+for a shared stage occupies no resources. A job whose node or process is lost is submitted again, and goes on from its
+last checkpoint on any node; Ray's own retries are off, so that only the driver counts and records them. If the lost
+node still computes but cannot be reached, the lock of the run folder makes the second try wait.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from chainlift.sweep import ray_cluster
 from chainlift.sweep.jobs import TRIES, Job, Status, Tell, ended_here, ready, timed_work
 from chainlift.sweep.waiting import Say, Statements, at_work, counted, silent
 
-LOOK_SECONDS = 5.0  # between two looks at whether something is to be said
+LOOK_SECONDS = 5.0  # between two checks whether a line about the waiting is due
 STOP_SECONDS = 60.0  # for a run to end its step and keep a checkpoint, after Ctrl-C
 
 
@@ -32,27 +32,28 @@ def run_jobs(
     say: Say = silent,
     beginning: str = "",
 ) -> bool:
-    """Whether all was carried out (failed jobs included); False if the user stopped it. `tell` receives each end, `say`
-    from time to time what the sweep waits for.
+    """Carry out jobs; True when all have ended, failed ones included, False if the user stopped them.
 
-    workers: at most so many at once (None: as many as the cluster holds). cpus, gpus: what Ray reserves for each.
-    threads: that each computes with. Ctrl-C ends the runs at their next step, with a checkpoint; a second one ends at
-    once. ValueError in one line if Ray is not installed, its cluster does not answer, or no node of it has what a job
-    needs.
+    tell: receives the end of each job. say: receives, from time to time, a line about what the sweep waits for.
+    workers: the most jobs at once; None: as many as the cluster has room for. cpus, gpus: what Ray reserves for each
+    job. threads: CPU threads of each job. beginning: a line for `say` once the cluster is there. Ctrl-C ends the runs
+    at their next step, with a checkpoint; a second one ends them at once. ValueError in one line if Ray is not
+    installed, its cluster does not answer, or no node has what a job needs.
     """
     ray = ray_cluster.connect(address, cpus=cpus, gpus=gpus)
     try:
-        if beginning:  # said once there is a cluster: what the user can mend is one line
+        if beginning:  # only now: an error that the user can fix is the only line
             say(beginning)
         remote = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=0)(timed_work)
-        return _carry_out(ray, remote, jobs, tell, workers=workers, threads=threads, say=say)
+        return _run_remotely(ray, remote, jobs, tell, workers=workers, threads=threads, say=say)
     finally:
         ray.shutdown()
 
 
-def _carry_out(
+def _run_remotely(
     ray: Any, remote: Any, jobs: Sequence[Job], tell: Tell, *, workers: int | None, threads: int, say: Say
 ) -> bool:
+    """Submit jobs to the remote function as they may begin, and wait for all of them; see `run_jobs`."""
     waiting, statements = list(jobs), Statements(say)
     running: dict[Any, Job] = {}
     since: dict[str, float] = {}
@@ -67,17 +68,17 @@ def _carry_out(
                 running[remote.options(name=job.run_id).remote(job, threads)] = job
             ended, _ = ray.wait(list(running), num_returns=1, timeout=LOOK_SECONDS)
             if not ended:
-                given = {job.run_id: (job, since[job.run_id]) for job in running.values()}
-                statements.waiting(lambda given=given: f"{at_work(given, len(waiting))}; {_room(ray)}")
+                active = {job.run_id: (job, since[job.run_id]) for job in running.values()}
+                statements.waiting(lambda active=active: f"{at_work(active, len(waiting))}; {_free_resources(ray)}")
                 continue
             (reference,) = ended
             job = running.pop(reference)
-            status, seconds, lost = _outcome(ray, reference, job)
-            if lost is not None and tries[job.run_id] < TRIES:
+            status, seconds, loss = _outcome(ray, reference, job)
+            if loss is not None and tries[job.run_id] < TRIES:
                 waiting.insert(0, job)
                 continue
-            if lost is not None:
-                job.folder.fail(f"lost by Ray {TRIES} times: {lost}")
+            if loss is not None:
+                job.folder.fail(f"lost by Ray {TRIES} times: {loss}")
             open_ids.discard(job.run_id)
             tell(job, status, seconds or time.monotonic() - since[job.run_id])
             statements.happened()
@@ -90,7 +91,7 @@ def _carry_out(
 
 
 def _outcome(ray: Any, reference: Any, job: Job) -> tuple[Status, float | None, str | None]:
-    """(how a job ended, its seconds if they are known, what Ray says if it was lost)."""
+    """(how a job ended, its seconds if known, Ray's reason if the job was lost)."""
     try:
         status, seconds = ray.get(reference)
     except ray.exceptions.RayTaskError as error:  # chainlift itself is missing on the node, or another version
@@ -103,20 +104,20 @@ def _outcome(ray: Any, reference: Any, job: Job) -> tuple[Status, float | None, 
     return ended_here(job, status), seconds, None
 
 
-def _room(ray: Any) -> str:
-    """What of the cluster is free: none of it may be large enough any more for those that wait in Ray's own queue."""
+def _free_resources(ray: Any) -> str:
+    """The nodes and free resources of the cluster: after a loss, no node may be large enough for the queued jobs."""
     alive, free = sum(node["Alive"] for node in ray.nodes()), ray.available_resources()
     return f"Ray has {counted(alive, 'node')}, free {free.get('CPU', 0):g} CPUs and {free.get('GPU', 0):g} GPUs"
 
 
 def _line(error: BaseException, which: int) -> str:
-    """One line of what an error says, its name if it says nothing."""
+    """One line of an error's message; its class's name if the message is empty."""
     return (str(error).strip().splitlines() or [type(error).__name__])[which]
 
 
 def _stop(ray: Any, running: dict[Any, Job]) -> None:
-    """Ask all jobs to keep a checkpoint and end, and see them out."""
+    """Let all jobs keep a checkpoint and end, and wait for them."""
     for reference in running:
-        ray.cancel(reference)  # in the worker: Ctrl-C
+        ray.cancel(reference)  # raises KeyboardInterrupt in the worker
     if running:
         ray.wait(list(running), num_returns=len(running), timeout=STOP_SECONDS)

@@ -1,7 +1,7 @@
-"""What Slurm says of jobs: whether they are still in its queue, and how those ended that have left it.
+"""States of Slurm jobs: those in the queue, and how those ended that have left it.
 
-The queue itself (squeue) says what is; the accounting (sacct) says what was, some seconds late. Where a site has only
-one of the two, that one must do.
+squeue lists the queue; the accounting (sacct) also knows ended jobs, some seconds late. One of the two is enough, as a
+site may have no accounting.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-ASK_SECONDS = 10.0  # between two questions: the controller serves the whole cluster
+ASK_SECONDS = 10.0  # between two queries: the controller serves the whole cluster
 ANSWER_SECONDS = 60.0  # for one answer
 MAY_RETURN = ("PREEMPTED", "NODE_FAIL", "BOOT_FAIL", "REVOKED")
-"""States after which Slurm queues a job again if the cluster is set up so (JobRequeue, PreemptMode=REQUEUE)."""
+"""States after which Slurm queues a job again if the cluster's settings say so (JobRequeue, PreemptMode=REQUEUE)."""
 IN_QUEUE = (
     "PENDING", "RUNNING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "COMPLETING", "CONFIGURING", "SUSPENDED",
     "RESIZING", "STOPPED", "SIGNALING", "STAGE_OUT", "RESV_DEL_HOLD", "SPECIAL_EXIT",
@@ -24,7 +24,7 @@ UNKNOWN = "UNKNOWN"
 
 
 class Queue:
-    """The states of jobs (by number, `12_3` in an array), queried at most every ASK_SECONDS."""
+    """The states of the jobs with one name, by number (`12_3` in an array); queried at most every ASK_SECONDS."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -34,7 +34,7 @@ class Queue:
         self._answered = time.monotonic()
 
     def ask(self, numbers: Iterable[str]) -> None:
-        """Bring the states up to date, if the last question is old enough."""
+        """Update the states, unless the last query is younger than ASK_SECONDS."""
         if time.monotonic() - self._asked < ASK_SECONDS:
             return
         self._asked = time.monotonic()
@@ -44,72 +44,73 @@ class Queue:
 
     @property
     def silent_seconds(self) -> float:
-        """How long Slurm has not answered."""
+        """Seconds since Slurm's last answer."""
         return time.monotonic() - self._answered
 
     @property
     def answers(self) -> bool:
-        """Whether Slurm has answered the last question."""
+        """Whether Slurm has answered the last query."""
         return self._queued is not None or self._ended is not None
 
     def state(self, number: str) -> str:
-        """A job's state in one word; UNKNOWN where Slurm does not know it, or does not answer."""
+        """A job's state in one word; UNKNOWN if Slurm does not know the job, or does not answer."""
         if self._queued is not None and number in self._queued:
             return self._queued[number][0]
         return (self._ended or {}).get(number, UNKNOWN)
 
     def has(self, number: str) -> bool:
-        """Whether a job is in the queue; where Slurm does not answer it is taken to be there still."""
+        """Whether a job is in the queue; assumed while Slurm does not answer."""
         if self._queued is not None:
             return number in self._queued
         return self._ended is None or self.state(number) in IN_QUEUE
 
     def summary(self, numbers: Sequence[str]) -> str:
-        """What becomes of the jobs, with Slurm's reason where it holds one back: `2 pending (Priority), 1 running`."""
+        """Counts of the jobs' states, with Slurm's reasons for holding jobs: `2 pending (Priority), 1 running`."""
         counts: Counter[str] = Counter()
         for number in numbers:
             state, reason = (self._queued or {}).get(number, (self.state(number), ""))
-            held = f" ({reason})" if state == "PENDING" and reason not in ("", "None") else ""
-            counts[state.lower() + held] += 1
+            why_held = f" ({reason})" if state == "PENDING" and reason not in ("", "None") else ""
+            counts[state.lower() + why_held] += 1
         return ", ".join(f"{count} {state}" for state, count in counts.most_common())
 
     def _squeue(self) -> dict[str, tuple[str, str]] | None:
+        """{number: (state, reason)} of the queued jobs; None without an answer."""
         command = ["squeue", "--noheader", "--array", "--name", self.name, "--user", getpass.getuser()]
         lines = _answer([*command, "--format", "%i|%T|%r"])
         return None if lines is None else {line[0]: (line[1], line[2]) for line in lines if len(line) >= 3}
 
 
 def _sacct(numbers: Iterable[str]) -> dict[str, str] | None:
-    """The newest state on record of each job."""
-    whole = sorted({number.partition("_")[0] for number in numbers})
+    """{number: newest recorded state} of jobs; None without an answer."""
+    arrays = sorted({number.partition("_")[0] for number in numbers})
     lines = _answer(
-        ["sacct", "--allocations", "--noheader", "--parsable2", "--format", "JobID,State", "-j", ",".join(whole)]
+        ["sacct", "--allocations", "--noheader", "--parsable2", "--format", "JobID,State", "-j", ",".join(arrays)]
     )
-    return (
-        None if lines is None else {job: state for line in lines if len(line) >= 2 for job, state in _each(*line[:2])}
-    )
+    if lines is None:
+        return None
+    return {job: state for line in lines if len(line) >= 2 for job, state in _states(*line[:2])}
 
 
-def _each(number: str, state: str) -> list[tuple[str, str]]:
-    """The jobs of a line: `7_[2-4,6%2]` stands for four that still wait together."""
+def _states(number: str, state: str) -> list[tuple[str, str]]:
+    """(number, state) of each job in a line of sacct: `7_[2-4,6%2]` stands for four jobs that still wait."""
     word = (state.split() or [UNKNOWN])[0].rstrip("+")
-    job, bracket, places = number.partition("_[")
+    job, bracket, tasks = number.partition("_[")
     if not bracket:
         return [(number, word)]
-    found = []
-    for part in places.rstrip("]").partition("%")[0].split(","):
+    states = []
+    for part in tasks.rstrip("]").partition("%")[0].split(","):
         first, _, last = part.partition("-")
         if first.isdigit():
-            found += [(f"{job}_{place}", word) for place in range(int(first), int(last or first) + 1)]
-    return found
+            states += [(f"{job}_{task}", word) for task in range(int(first), int(last or first) + 1)]
+    return states
 
 
 def _answer(command: Sequence[str]) -> list[list[str]] | None:
-    """The fields of the lines that a command prints, None if it is not there, fails or says nothing in time."""
+    """The fields of the lines that a command prints; None if it is missing, fails or times out."""
     try:
-        done = subprocess.run(
+        process = subprocess.run(
             command, capture_output=True, encoding="utf-8", errors="replace", timeout=ANSWER_SECONDS, check=True
         )
     except (OSError, subprocess.SubprocessError):
         return None
-    return [line.split("|") for line in done.stdout.splitlines()]
+    return [line.split("|") for line in process.stdout.splitlines()]

@@ -1,7 +1,7 @@
-"""What runs inside a Slurm job: a job of a sweep, which ends its step and goes back into the queue when it is warned.
+"""The task inside a Slurm job: it works on a job of a sweep, and queues it again when Slurm warns of the end.
 
-submitit answers the warning (SIGUSR2) at once, in the middle of a step: it writes down what to run again and ends the
-process. What the run did since its last checkpoint would be lost, so the run is asked to stop first.
+submitit handles the warning (SIGUSR2) at once, in the middle of a step: it records what to run again and ends the
+process. The steps since the last checkpoint would be lost, so the run stops with a checkpoint first.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from chainlift.sweep.jobs import Job, Status, timed_work
 
 
 class Task:
-    """A job as submitit calls it."""
+    """A job of a sweep as a callable for submitit."""
 
     def __init__(self, job: Job, threads: int) -> None:
         self.job = job
         self.threads = threads
 
     def __call__(self) -> tuple[Status, float]:
-        """How the job ended and its seconds; does not return where the job goes back into the queue."""
+        """Work on the job; (how it ended, seconds that it took). Does not return if the job is queued again."""
         warning = getattr(signal, "SIG" + os.environ.get("SUBMITIT_PREEMPT_SIGNAL", "USR2"))
-        queue_again, idle = signal.getsignal(warning), signal.getsignal(signal.SIGTERM)
+        queue_again, default_stop = signal.getsignal(warning), signal.getsignal(signal.SIGTERM)
         warned = False
 
         def warn(number: int, frame: Any) -> None:
@@ -32,10 +32,10 @@ class Task:
                 return
             warned = True
             stop = signal.getsignal(signal.SIGTERM)
-            if callable(stop) and stop != idle:
+            if callable(stop) and stop != default_stop:
                 stop(signal.SIGTERM, frame)  # the run is in its loop, and ends it with a checkpoint
             elif callable(queue_again):
-                queue_again(number, frame)  # it has not begun: it loads, or waits for the folder's lock
+                queue_again(number, frame)  # the run has not begun: it loads, or waits for the folder's lock
 
         signal.signal(warning, warn)
         status, seconds = timed_work(self.job, self.threads)
@@ -44,7 +44,7 @@ class Task:
         return status, seconds
 
     def checkpoint(self) -> Any:
-        """What submitit runs when the job comes out of the queue again: the same, from the run's own checkpoint."""
+        """The submission that submitit queues again: this task, which goes on from the run's checkpoint."""
         from submitit.helpers import DelayedSubmission
 
         return DelayedSubmission(self)

@@ -1,4 +1,4 @@
-"""What a sweep waits for, said to the user now and then: no launcher waits in silence."""
+"""Lines that report, from time to time, what a launcher waits for."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from collections.abc import Callable, Mapping
 from chainlift.sweep.jobs import Job
 
 SAY_SECONDS = 300.0  # between two lines
-LISTED = 3  # jobs that a line names
-QUIET_SECONDS = 600.0  # without a new row, after which a line says so
+MAX_NAMED = 3  # jobs that a line names
+QUIET_SECONDS = 600.0  # without a new row of metrics, after which a line says so
 
 Say = Callable[[str], None]
-"""Who shows a line to the user."""
+"""Callback that shows a line to the user."""
 
 
 def silent(line: str) -> None:
-    """Shows nothing: for callers who want no words."""
+    """Discard a line."""
 
 
 def counted(number: int, thing: str) -> str:
@@ -25,36 +25,36 @@ def counted(number: int, thing: str) -> str:
 
 
 class Statements:
-    """Says what is waited for every SAY_SECONDS, until something happens."""
+    """Reports what a launcher waits for once SAY_SECONDS have passed without another line."""
 
     def __init__(self, say: Say) -> None:
         self._say = say
         self._last = time.monotonic()
 
     def happened(self) -> None:
-        """Something has been said: the next line is due later."""
+        """Restart the clock: the user has seen another line."""
         self._last = time.monotonic()
 
     def waiting(self, line: Callable[[], str]) -> None:
-        """Say the line, if one is due."""
+        """Show the line if one is due."""
         if time.monotonic() - self._last >= SAY_SECONDS:
             self.happened()
             self._say(line())
 
 
 def at_work(since: Mapping[str, tuple[Job, float]], num_waiting: int) -> str:
-    """A line about jobs at work: (job, when it began) by run_id; and how many wait until those have ended."""
-    named = [_one(job, began) for job, began in list(since.values())[:LISTED]]
-    more = f" and {len(since) - LISTED} more" if len(since) > LISTED else ""
-    behind = f"; {num_waiting} wait for a place or a shared stage" if num_waiting else ""
-    return f"  waiting for {len(since)} at work: {', '.join(named)}{more}{behind}"
+    """A line about the jobs at work, {run_id: (job, when it began)}, and the number of jobs that wait."""
+    named = [_progress(job, began) for job, began in list(since.values())[:MAX_NAMED]]
+    more = f" and {len(since) - MAX_NAMED} more" if len(since) > MAX_NAMED else ""
+    waiting = f"; {num_waiting} wait for a place or a shared stage" if num_waiting else ""
+    return f"  waiting for {len(since)} at work: {', '.join(named)}{more}{waiting}"
 
 
-def _one(job: Job, began: float) -> str:
-    """A job with its minutes, and whether it seems to stand still."""
+def _progress(job: Job, began: float) -> str:
+    """A job with its minutes, and whether its metrics have stopped growing."""
     text = f"{job.run_id} ({(time.monotonic() - began) / 60:.0f} min"
     metrics = job.folder.path / "metrics.jsonl"
-    written = time.time() - metrics.stat().st_mtime if metrics.exists() else time.monotonic() - began
-    if written > QUIET_SECONDS:
-        text += f", no new row for {written / 60:.0f} min: it computes, or another process holds its folder"
+    quiet_seconds = time.time() - metrics.stat().st_mtime if metrics.exists() else time.monotonic() - began
+    if quiet_seconds > QUIET_SECONDS:
+        text += f", no new row for {quiet_seconds / 60:.0f} min: it computes, or another process holds its folder"
     return text + ")"

@@ -1,4 +1,4 @@
-"""Which algorithms, rewards and temperatures of RL lift."""
+"""Algorithms, rewards and temperatures with which RL lifts accuracy and length."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ ALGORITHM, REWARD, TEMPERATURE = SETTING
 SETTINGS = {REWARD: REWARDS, TEMPERATURE: (0.75, 1.0, 1.5)}
 QUICK_SETTINGS = {REWARD: REWARDS, TEMPERATURE: (1.0, 1.5)}
 ONE_UPDATE = {ALGORITHM: ("grpo", "reinforce")}
-"""These make one update of each round; STaR fits what it kept of a round in several."""
+"""Algorithms with one update in each round; STaR makes several, on the responses that it kept."""
 STAR = (
     "posttrain.algorithm=star", "posttrain.prompts=256", "posttrain.steps_per_round=10", "posttrain.minibatches=4",
     "evaluate.every_rounds=1",
 )  # fmt: skip
 QUICK = ("task.d=12", *QUICK_SUMS, "pretrain.steps=280", "posttrain.lr=5e-4", "posttrain.steps=30")
 HARD = ("star", "end_to_end", 1.5)
-"""The setting that the paper is reported to find failing."""
+"""The setting that is reported to fail in the paper."""
 
 
 def is_hard(recipe: Recipe) -> bool:
-    """Whether a recipe has that setting."""
+    """Whether a recipe has the setting that is reported to fail."""
     return setting_of(recipe, SETTING) == HARD
 
 
 _check = partial(Check, stage="posttrain", axis=Axis("", "{x[0]}, {x[1]}, temperature {x[2]:g}", SETTING))
-_known = partial(_check, where=lambda recipe: not is_hard(recipe))
+_others = partial(_check, where=lambda recipe: not is_hard(recipe))
 _hard = partial(_check, where=is_hard, note="reported to fail")
 
 CLAIM = Claim(
@@ -40,9 +40,9 @@ CLAIM = Claim(
         Grid("algorithms", SETTINGS, STAR, QUICK, QUICK_SETTINGS),
     ),
     (
-        _known("greedy accuracy after RL", "greedy_accuracy", 1.0, 0.05),
+        _others("greedy accuracy after RL", "greedy_accuracy", 1.0, 0.05),
         _hard("greedy accuracy after RL", "greedy_accuracy", None, 0.05),
-        _known("greedy length after RL", "greedy_length_median", lambda at: float(at.d)),
+        _others("greedy length after RL", "greedy_length_median", lambda place: float(place.d)),
         _hard("greedy length after RL", "greedy_length_median"),
         _check("sampled long share after RL", "sampled_long_share"),
         _check("sampled long responses that are gold, after RL", "sampled_chain_exactness"),

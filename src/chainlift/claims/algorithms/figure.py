@@ -1,8 +1,8 @@
-"""The figures of the claim on algorithms: a grid of settings, and their courses."""
+"""Figures of the claim on algorithms: maps over the settings, and curves of accuracy during RL."""
 
 from __future__ import annotations
 
-from chainlift.claims import Finished, after, by_seed, setting_of
+from chainlift.claims import Finished, by_seed, setting_of, summary_value
 from chainlift.report.figures.picture import Line, Lines, Map, Picture
 
 ALGORITHMS = ("star", "reinforce", "grpo")
@@ -11,7 +11,7 @@ SETTING = ("posttrain.algorithm", "posttrain.reward", "posttrain.temperature")
 
 
 def pictures(finished: list[Finished]) -> list[Picture]:
-    """(c) algorithms and rewards against temperature, and the courses of greedy accuracy."""
+    """(c) Maps of algorithms and rewards against temperature, and curves of greedy accuracy during RL."""
     seeds = tuple(sorted({run.recipe.seed for run in finished}))
     d: int = finished[0].recipe.setting("task.d")
     maps = [
@@ -23,21 +23,21 @@ def pictures(finished: list[Finished]) -> list[Picture]:
         )
     ]
     temperatures = sorted({setting_of(run.recipe, SETTING)[2] for run in finished})
-    courses = []
+    panels = []
     for reward in REWARDS:
         for algorithm in ALGORITHMS:
-            lines = tuple(_course(finished, f"temperature {t:g}", (algorithm, reward, t)) for t in temperatures)
-            names = f"{algorithm}, reward {reward}", "RL updates", "greedy accuracy"
-            courses.append(Lines(*names, lines, form="curves", share=True, y_range=(0.4, 1.02)))
+            lines = tuple(_curve(finished, f"temperature {t:g}", (algorithm, reward, t)) for t in temperatures)
+            labels = f"{algorithm}, reward {reward}", "RL updates", "greedy accuracy"
+            panels.append(Lines(*labels, lines, form="curves", share=True, y_range=(0.4, 1.02)))
     return [
         Picture("algorithms-grid", "Algorithms, rewards and temperatures from one checkpoint", seeds, tuple(maps)),
-        Picture("algorithms-courses", "Greedy accuracy during RL", seeds, tuple(courses)),
+        Picture("algorithms-courses", "Greedy accuracy during RL", seeds, tuple(panels)),
     ]
 
 
-def _setting_map(finished: list[Finished], key: str, unit: str, colours: tuple[float, float]) -> Map:
-    """After RL: algorithm and reward in rows, temperature in columns."""
-    values = by_seed(finished, after("posttrain", key), *SETTING)
+def _setting_map(finished: list[Finished], key: str, unit: str, color_range: tuple[float, float]) -> Map:
+    """A map of a measurement after RL: algorithm and reward in rows, temperature in columns."""
+    values = by_seed(finished, summary_value("posttrain", key), *SETTING)
     temperatures = sorted({temperature for _, _, temperature in values})
     rows = [(algorithm, reward) for algorithm in ALGORITHMS for reward in REWARDS]
     cells = [[values[(*row, temperature)] for temperature in temperatures] for row in rows]
@@ -50,13 +50,13 @@ def _setting_map(finished: list[Finished], key: str, unit: str, colours: tuple[f
         columns=tuple(f"{temperature:g}" for temperature in temperatures),
         values=tuple(tuple(tuple(cell[seed] for cell in row) for row in cells) for seed in range(num_seeds)),
         unit=unit,
-        range=colours,
+        range=color_range,
         written=True,
     )
 
 
-def _course(finished: list[Finished], name: str, setting: tuple[str, str, float]) -> Line:
-    """Greedy accuracy over the updates of one setting's runs."""
+def _curve(finished: list[Finished], name: str, setting: tuple[str, str, float]) -> Line:
+    """The greedy accuracy of one setting's runs over the updates."""
     runs = sorted(
         (run for run in finished if setting_of(run.recipe, SETTING) == setting), key=lambda run: run.recipe.seed
     )

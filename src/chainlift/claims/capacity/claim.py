@@ -19,7 +19,7 @@ CLAIM = Claim(
     (
         _check("greedy accuracy", "greedy_accuracy", 0.5, 0.05),
         _check("greedy length (median)", "greedy_length_median", 1.0),
-        _check("sampled long share", "sampled_long_share", lambda at: at.p, 0.04),
+        _check("sampled long share", "sampled_long_share", lambda place: place.p, 0.04),
         _check("sampled long responses that are gold", "sampled_chain_exactness"),
     ),
     order=40,

@@ -16,9 +16,9 @@ _degree_1 = partial(Check, axis=P_COT, where=having(DEGREE, 1))
 _degree_2 = partial(Check, axis=P_COT, where=having(DEGREE, 2))
 
 
-def accuracy(at: Place) -> float:
-    """Accuracy of sampled responses at degree 1."""
-    return degree_1_predictions(at.d, 2, at.x)["sampled_accuracy"]
+def predicted_accuracy(place: Place) -> float:
+    """The accuracy of sampled responses at degree 1."""
+    return degree_1_predictions(place.d, 2, place.x)["sampled_accuracy"]
 
 
 CLAIM = Claim(
@@ -29,11 +29,11 @@ CLAIM = Claim(
         Grid("linear-degree", {P: (0.42,)}, (f"{DEGREE}=2",), QUICK),
     ),
     (
-        _degree_1("P(go on) after y_1 = x_1, degree 1", "decision_go_on", lambda at: at.x, 0.01),
-        _degree_1("P(go on) after y_1 != x_1, degree 1", "decision_go_on_elsewhere", lambda at: at.x, 0.01),
-        _degree_1("sampled accuracy (exact), degree 1", "exact_accuracy", accuracy, 0.01),
+        _degree_1("P(go on) after y_1 = x_1, degree 1", "decision_go_on", lambda place: place.x, 0.01),
+        _degree_1("P(go on) after y_1 != x_1, degree 1", "decision_go_on_elsewhere", lambda place: place.x, 0.01),
+        _degree_1("sampled accuracy (exact), degree 1", "exact_accuracy", predicted_accuracy, 0.01),
         Threshold(DEGREE_1_THRESHOLD, 0.01, NEAR, where=having(DEGREE, 1)),
-        _degree_2("greedy length, degree 2", "greedy_length_median", lambda at: at.d),
+        _degree_2("greedy length, degree 2", "greedy_length_median", lambda place: place.d),
     ),
     seeds=(0, 1, 2, 3, 4),
     order=110,

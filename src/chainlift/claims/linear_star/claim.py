@@ -1,12 +1,12 @@
 """Theorem 2: the long share of the linear model after each round of STaR is p_n.
 
-The prediction starts at p_cot, not at what next-token prediction was found to have learned.
+The prediction starts at p_cot, not at the long share that next-token prediction has reached.
 """
 
 from __future__ import annotations
 
 from chainlift.claims import Check, Claim, Grid, P
-from chainlift.claims.star_rounds import ROUND, SERIES, ends, share_after
+from chainlift.claims.star_rounds import ROUND, SERIES, end_checks, share_after
 
 QUICK = ("task.d=6", "pretrain.steps=3000", "posttrain.prompts=16384", "posttrain.steps=120")
 
@@ -16,7 +16,7 @@ CLAIM = Claim(
     Grid("linear-star", {P: (0.1, 0.05, 0.02)}, quick=QUICK, quick_settings={P: (0.1,)}),
     (
         Check("long share (exact)", "exact.long_share", share_after, 0.02, "posttrain", axis=ROUND, series=SERIES),
-        *ends(allowed=0.01),
+        *end_checks(allowed=0.01),
     ),
     seeds=(0, 1, 2, 3, 4),
     order=80,

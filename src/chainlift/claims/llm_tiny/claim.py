@@ -1,7 +1,8 @@
-"""The picture on a language model: a tiny Llama from scratch on generated word problems.
+"""The main result on a language model: a tiny Llama, trained from scratch on generated word problems.
 
-What is judged of the sampled answers after fine-tuning is the probability of opening a long one, which has no sampling
-error: of 512 samples of a calibrated model, one seed in three would be off by more than .02.
+After fine-tuning, the claim checks the model's probability of opening a long answer instead of the sampled long share,
+as a probability has no sampling error: with 512 samples of a calibrated model, the share of one seed in three would be
+off by more than .02.
 """
 
 from __future__ import annotations
@@ -11,13 +12,13 @@ from chainlift.claims import RL_UPDATES, Check, Claim, Finished, Grid
 QUICK = (
     "task.max_steps=2", "task.max_number=10", "pretrain.steps=600", "posttrain.steps=10", "evaluate.prompts=256",
 )  # fmt: skip
-OPENING = 0.03  # allowed of the opening's probability; the share of long training demonstrations is p_cot within .0074
-GAIN = 0.1  # with no effect, a seed gains as much by chance once in 10,000 times at 512 problems
+ALLOWED_OPENING = 0.03  # error of the opening's probability; the share of long training data is p_cot within .0074
+MIN_GAIN = 0.1  # without an effect, a seed gains as much by chance once in 10,000 times at 512 problems
 BASELINE, RL = "continued_pretrain", "posttrain"
 
 
 def gain(run: Finished) -> float:
-    """Greedy accuracy after RL less that before it."""
+    """The greedy accuracy after RL minus that before it."""
     return float(run.summary["posttrain"]["greedy_accuracy"]) - float(run.summary["pretrain"]["greedy_accuracy"])
 
 
@@ -27,7 +28,12 @@ CLAIM = Claim(
     Grid("llm-tiny", quick=QUICK),
     (
         Check("greedy long share after fine-tuning", "greedy_long_share", 0.0, 0.02),
-        Check("probability of the long opening after fine-tuning", "long_prefix_probability", lambda at: at.p, OPENING),
+        Check(
+            "probability of the long opening after fine-tuning",
+            "long_prefix_probability",
+            lambda place: place.p,
+            ALLOWED_OPENING,
+        ),
         Check("sampled long share after fine-tuning", "sampled_long_share"),
         Check("greedy accuracy after fine-tuning", "greedy_accuracy"),
         Check("sampled accuracy of short answers after fine-tuning", "sampled_short_accuracy"),
@@ -40,7 +46,7 @@ CLAIM = Claim(
         Check("greedy accuracy after RL", "greedy_accuracy", stage=RL),
         Check("sampled accuracy after RL", "sampled_accuracy", stage=RL),
         Check("greedy length after RL, tokens", "greedy_length_mean", stage=RL),
-        Check("greedy accuracy gained by RL", gain, GAIN, check="at_least"),
+        Check("greedy accuracy gained by RL", gain, MIN_GAIN, check="at_least"),
         Check("greedy accuracy during RL", "greedy.accuracy", stage=RL, axis=RL_UPDATES),
         Check("greedy length during RL, tokens", "greedy.length_mean", stage=RL, axis=RL_UPDATES),
     ),

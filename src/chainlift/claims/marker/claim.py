@@ -1,7 +1,7 @@
 """A marker that opens both forms of a demonstration moves the threshold; one on long forms alone does not.
 
-Whether a response is long is decided by going on after y_1 where there is no marker, else by the first token: `>`
-against the likeliest other.
+Without a marker, a response becomes long by going on after y_1. With a marker the first token decides: `>` against the
+likeliest other token.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ def _grid(source: str, shares: tuple[float, ...], quick_shares: tuple[float, ...
 
 
 def _threshold(marker: str, key: str) -> Threshold:
-    at, where = threshold(2, marker=marker == "both"), having("task.marker", marker)
-    return Threshold(at, ALLOWED * at, key=key, series=f"marker {marker}", where=where)
+    predicted, where = threshold(2, marker=marker == "both"), having("task.marker", marker)
+    return Threshold(predicted, ALLOWED * predicted, key=key, series=f"marker {marker}", where=where)
 
 
 _check = partial(Check, axis=P_COT, series="marker {recipe.task.marker}")
@@ -31,7 +31,7 @@ CLAIM = Claim(
     "marker",
     "A marker that opens both forms moves the threshold from 1/3 to 1/2; one on long forms alone leaves it",
     each_of(
-        _grid("modulus", NEAR_THIRD, QUICK_THIRD, "task.modulus=2"),  # shared with that claim
+        _grid("modulus", NEAR_THIRD, QUICK_THIRD, "task.modulus=2"),  # shared with the claim `modulus`
         _grid("marker", NEAR_THIRD, QUICK_THIRD, "task.marker=long"),
         _grid("marker", NEAR_HALF, QUICK_HALF, "task.marker=both"),
     ),
@@ -40,7 +40,7 @@ CLAIM = Claim(
         _threshold("long", FIRST_LEAD),
         _threshold("both", FIRST_LEAD),
         _check("greedy long share", "greedy_long_share"),
-        _check("sampled long share", "sampled_long_share", lambda at: at.x, 0.04),
+        _check("sampled long share", "sampled_long_share", lambda place: place.x, 0.04),
     ),
     order=180,
 )

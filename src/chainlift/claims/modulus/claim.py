@@ -1,4 +1,4 @@
-"""Sums modulo K: where greedy responses become long."""
+"""Sums modulo K: the threshold at which greedy responses become long."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from chainlift.theory.closed_forms import threshold
 
 MODULI, QUICK_MODULI = (2, 3, 5, 7), (2, 3)
 AROUND, QUICK_AROUND = (0.75, 0.9, 1.1, 1.25), (0.8, 1.2)
-"""Times the predicted threshold: the p_cot at which it is measured."""
+"""p_cot of the runs, as multiples of the predicted threshold."""
 ALLOWED = 0.1
-"""Of the predicted threshold, by which each seed's may differ."""
+"""The largest relative distance of a seed's threshold from the prediction."""
 QUICK = (*QUICK_SUMS, "pretrain.steps=280", "evaluate.every=280")
 _check = partial(Check, axis=P_COT, series="K {recipe.task.modulus}")
 
 
 def _grid(K: int) -> Grid:
-    """The runs around the threshold of K."""
-    shares, quick_shares = ([round(near * threshold(K), 4) for near in around] for around in (AROUND, QUICK_AROUND))
+    """The grid of runs around the threshold of K."""
+    shares, quick_shares = ([round(factor * threshold(K), 4) for factor in around] for around in (AROUND, QUICK_AROUND))
     quick = QUICK if K in QUICK_MODULI else None
     return Grid("modulus", {P: shares}, (f"task.modulus={K}",), quick, {P: quick_shares})
 
@@ -34,7 +34,7 @@ CLAIM = Claim(
         ),
         _check("greedy long share", "greedy_long_share"),
         _check("greedy accuracy", "greedy_accuracy"),
-        _check("sampled long share", "sampled_long_share", lambda at: at.x, 0.04),
+        _check("sampled long share", "sampled_long_share", lambda place: place.x, 0.04),
         _check("sampled long responses that are gold", "sampled_chain_exactness"),
     ),
     order=170,

@@ -1,4 +1,4 @@
-"""Multiplication: short and poor after next-token prediction, long and right after RL. On held-out factors."""
+"""Multiplication of held-out factors: short and poor after next-token prediction, long and right after RL."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CLAIM = Claim(
     (
         _check("greedy accuracy after NTP", "greedy_accuracy"),
         _check("greedy long share after NTP", "greedy_long_share", 0.0, 0.1),
-        _check("sampled long share after NTP", "sampled_long_share", lambda at: at.p, 0.08),
+        _check("sampled long share after NTP", "sampled_long_share", lambda place: place.p, 0.08),
         _check("sampled long responses that are gold, after NTP", "sampled_chain_exactness"),
         _check("greedy accuracy after RL", "greedy_accuracy", 1.0, 0.1, "posttrain"),
         _check("greedy long share after RL", "greedy_long_share", 1.0, 0.05, "posttrain"),

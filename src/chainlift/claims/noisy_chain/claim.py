@@ -1,4 +1,4 @@
-"""Demonstrations with slips: when a round of STaR makes long answers more frequent, for either reward."""
+"""Demonstrations with slips: the condition under which a round of STaR makes long answers more frequent."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from chainlift.claims import QUICK_SUMS, Axis, Check, Claim, Grid, Place, having
 from chainlift.theory.noisy_chain import chain_accuracy, star_next_share
 
 NOISE = (0.01, 0.035, 0.067, 0.11)
-"""At d = 10 the chains are right with probability .90, .70, .50 and .31."""
+"""At d = 10, chains are right with probability .90, .70, .50 and .31."""
 QUICK_NOISE = (0.01, 0.11)
 REWARDS = {"posttrain.reward": ("chain", "end_to_end")}
 QUICK = (
@@ -19,10 +19,15 @@ _after_rl = partial(_check, stage="posttrain", series="{recipe.stages[posttrain]
 _chain = partial(_check, where=having("posttrain.reward", "chain"))
 
 
-def share_after_a_round(at: Place) -> float:
-    """The long share after one round of STaR."""
-    reward = "chain" if at.recipe.setting("posttrain.reward") == "chain" else "end_to_end"
-    return star_next_share(at.p, at.d, 2, at.x, reward)
+def right_chains(place: Place) -> float:
+    """The predicted share of right chains."""
+    return chain_accuracy(place.d, place.x)
+
+
+def share_after_round(place: Place) -> float:
+    """The predicted long share after one round of STaR."""
+    reward = "chain" if place.recipe.setting("posttrain.reward") == "chain" else "end_to_end"
+    return star_next_share(place.p, place.d, 2, place.x, reward)
 
 
 CLAIM = Claim(
@@ -31,9 +36,9 @@ CLAIM = Claim(
     "than short ones, with the chain reward iff more than half are right",
     Grid("noisy-chain", {"task.noise": NOISE, **REWARDS}, (), QUICK, {"task.noise": QUICK_NOISE, **REWARDS}),
     (
-        _chain("sampled chains that are right", "sampled_chain_exactness", lambda at: chain_accuracy(at.d, at.x), 0.06),
-        _chain("sampled long share after next-token prediction", "sampled_long_share", lambda at: at.p, 0.04),
-        _after_rl("sampled long share after a round of STaR", "sampled_long_share", share_after_a_round, 0.04),
+        _chain("sampled chains that are right", "sampled_chain_exactness", right_chains, 0.06),
+        _chain("sampled long share after next-token prediction", "sampled_long_share", lambda place: place.p, 0.04),
+        _after_rl("sampled long share after a round of STaR", "sampled_long_share", share_after_round, 0.04),
         _chain("right chains after a round, chain reward", "sampled_chain_exactness", stage="posttrain"),
     ),
     order=150,

@@ -16,8 +16,8 @@ CLAIM = Claim(
     (
         Check("greedy accuracy at the end", "greedy_accuracy", 0.5, 0.05),
         Check("greedy length (median) at the end", "greedy_length_median", 1.0),
-        Check("sampled long share at the end", "sampled_long_share", lambda at: at.p, 0.04),
-        Check("sampled accuracy at the end", "sampled_accuracy", lambda at: sampled_accuracy(at.p, 2), 0.04),
+        Check("sampled long share at the end", "sampled_long_share", lambda place: place.p, 0.04),
+        Check("sampled accuracy at the end", "sampled_accuracy", lambda place: sampled_accuracy(place.p, 2), 0.04),
         Check("sampled long responses that are gold at the end", "sampled_chain_exactness"),
         Check("greedy accuracy", "greedy.accuracy", axis=DEMONSTRATIONS),
     ),

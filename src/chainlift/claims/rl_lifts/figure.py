@@ -1,4 +1,4 @@
-"""The headline's figures: accuracy and length over both stages, and the lengths of responses over training."""
+"""Figures of the headline: accuracy and length over both stages, and the lengths of responses over training."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from chainlift.report.figures.picture import Map, Mark, Picture
 
 
 def pictures(finished: list[Finished]) -> list[Picture]:
-    """(a) accuracy and length over sequences, the switch marked; (d) the lengths of sampled responses over training."""
+    """(a) Accuracy and length over sequences, with a mark where RL begins; (d) lengths of sampled responses."""
     seeds = tuple(run.recipe.seed for run in finished)
     switch = finished[0].summary["pretrain"]["sequences"]
     rows = [[*run.evaluations("pretrain"), *run.evaluations("posttrain")] for run in finished]
@@ -28,15 +28,15 @@ def pictures(finished: list[Finished]) -> list[Picture]:
 
 
 def _length_map(rows: list[list[dict[str, Any]]]) -> Map:
-    """Shares of sampled responses by length (rows, longest on top) and evaluation (columns)."""
+    """A map of the share of sampled responses by length (rows, longest on top) and evaluation (columns)."""
     longest = max(int(length) for seed in rows for row in seed for length in row["sampled"]["length_histogram"])
     edges = sorted({0, 1, 2, *np.linspace(2, longest, 9).round().astype(int).tolist()})
     bins = [(low, high) for low, high in zip(edges, [*edges[1:], longest + 1], strict=True) if high > low]
 
     def share(row: dict[str, Any], low: int, high: int) -> float:
         counts = row["sampled"]["length_histogram"]
-        inside = sum(count for length, count in counts.items() if low <= int(length) < high)
-        return inside / sum(counts.values())
+        num_inside = sum(count for length, count in counts.items() if low <= int(length) < high)
+        return num_inside / sum(counts.values())
 
     names = tuple(str(low) if high == low + 1 else f"{low} to {high - 1}" for low, high in reversed(bins))
     stages = {"pretrain": "NTP", "posttrain": "RL"}

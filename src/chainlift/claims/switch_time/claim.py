@@ -1,4 +1,4 @@
-"""From how early a checkpoint of next-token prediction RL makes answers right."""
+"""The earliest checkpoint of next-token prediction from which RL makes answers right."""
 
 from __future__ import annotations
 
@@ -15,36 +15,39 @@ STEPS = (50, 100, 150, 175, 200, 400)
 QUICK_STEPS = (60, 250)
 QUICK = ("task.d=12", *QUICK_SUMS, "pretrain.schedule=constant", "posttrain.lr=5e-4", "posttrain.steps=30")
 LEARNED, NOT_LEARNED = 0.9, 0.1
-"""Share of the long responses before RL that are gold: from the one on RL is predicted to make answers right, up to the
-other not to."""
+"""Shares of the long responses before RL that are gold. From LEARNED on, RL is predicted to make answers right; up to
+NOT_LEARNED, they are predicted to stay a coin flip."""
 _check = partial(Check, axis=Axis("switch", "{x} updates", (SWITCH,)))
 _after = partial(_check, stage="posttrain")
 
 
-def gold(run: Finished) -> float:
-    """Share of the long responses before RL that are gold, 0 where there is none."""
+def gold_share(run: Finished) -> float:
+    """The share of the long responses before RL that are gold; 0 without long responses."""
     return run.summary["pretrain"]["sampled_chain_exactness"] or 0.0
 
 
 def predicted_accuracy(finished: Sequence[Finished]) -> dict[int, float | None]:
-    """{updates before RL: greedy accuracy after it}: right where chains are, a coin flip where they are not.
+    """{updates before RL: predicted greedy accuracy after RL}: 1 if chains are learned, .5 if not, None in between.
 
-    Nothing is predicted unless there are checkpoints of both kinds.
+    Without checkpoints of both kinds, nothing is predicted.
     """
-    shares = by_seed(finished, gold, SWITCH)
-    right = {steps: 1.0 if min(v) >= LEARNED else 0.5 if max(v) <= NOT_LEARNED else None for steps, v in shares.items()}
-    return right if {0.5, 1.0} <= set(right.values()) else dict.fromkeys(right)
+    shares = by_seed(finished, gold_share, SWITCH)
+    predicted = {
+        steps: 1.0 if min(seeds) >= LEARNED else 0.5 if max(seeds) <= NOT_LEARNED else None
+        for steps, seeds in shares.items()
+    }
+    return predicted if {0.5, 1.0} <= set(predicted.values()) else dict.fromkeys(predicted)
 
 
 def after_rl(finished: Sequence[Finished]) -> list[Finding]:
-    """What RL makes of each checkpoint."""
-    right = predicted_accuracy(finished)
+    """Findings on accuracy and length after RL from each checkpoint."""
+    accuracy = predicted_accuracy(finished)
 
-    def length(at: Place) -> float | None:
-        return float(at.d) if right[at.x] == 1 else None
+    def length(place: Place) -> float | None:
+        return float(place.d) if accuracy[place.x] == 1 else None
 
     rows = (
-        _after("greedy accuracy after RL", "greedy_accuracy", lambda at: right[at.x], 0.05),
+        _after("greedy accuracy after RL", "greedy_accuracy", lambda place: accuracy[place.x], 0.05),
         _after("sampled accuracy after RL", "sampled_accuracy"),
         _after("greedy length after RL", "greedy_length_mean", length, 0.5),
         _after("sampled length after RL", "sampled_length_mean"),
@@ -58,7 +61,7 @@ CLAIM = Claim(
     "ones they stay a coin flip, whatever becomes of their length",
     Grid("switch-time", {SWITCH: STEPS}, quick=QUICK, quick_settings={SWITCH: QUICK_STEPS}),
     (
-        _check("sampled long responses that are gold, before RL", gold, share=True),
+        _check("sampled long responses that are gold, before RL", gold_share, share=True),
         _check("sampled long share before RL", "sampled_long_share"),
         _check("greedy accuracy before RL", "greedy_accuracy"),
         after_rl,

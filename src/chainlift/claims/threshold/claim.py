@@ -15,9 +15,9 @@ QUICK = ("task.d=12", *QUICK_SUMS, "pretrain.steps=280", "evaluate.every=280")
 THIRD = closed_forms.threshold(2)
 
 
-def _off_the_threshold(below: float, above: float) -> Callable[[Place], float | None]:
-    """What is predicted away from the threshold, where a wobble of the decision to go on does not flip it."""
-    return lambda at: None if abs(at.x - THIRD) < 0.06 else below if at.x < THIRD else above
+def _step(below: float, above: float) -> Callable[[Place], float | None]:
+    """A prediction below and above the threshold; None close to it, where noise of the log-odds can flip it."""
+    return lambda place: None if abs(place.x - THIRD) < 0.06 else below if place.x < THIRD else above
 
 
 CLAIM = Claim(
@@ -26,10 +26,10 @@ CLAIM = Claim(
     Grid("threshold", {P: SHARES}, quick=QUICK, quick_settings={P: QUICK_SHARES}),
     (
         Threshold(THIRD, 0.03, NEAR),
-        Check("log-odds of going on", GO_ON, lambda at: go_on_log_odds(at.x, 2), 0.2, axis=P_COT),
-        Check("greedy long share", "greedy_long_share", _off_the_threshold(0.0, 1.0), 0.05, axis=P_COT),
-        Check("greedy accuracy", "greedy_accuracy", _off_the_threshold(0.5, 1.0), 0.05, axis=P_COT),
-        Check("sampled long share", "sampled_long_share", lambda at: at.x, 0.04, axis=P_COT),
+        Check("log-odds of going on", GO_ON, lambda place: go_on_log_odds(place.x, 2), 0.2, axis=P_COT),
+        Check("greedy long share", "greedy_long_share", _step(0.0, 1.0), 0.05, axis=P_COT),
+        Check("greedy accuracy", "greedy_accuracy", _step(0.5, 1.0), 0.05, axis=P_COT),
+        Check("sampled long share", "sampled_long_share", lambda place: place.x, 0.04, axis=P_COT),
         Check("sampled long responses that are gold", "sampled_chain_exactness", axis=P_COT),
     ),
     seeds=tuple(range(10)),
