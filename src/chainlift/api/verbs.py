@@ -75,7 +75,7 @@ def runs(out: StrPath = "runs") -> DataFrame:
     from chainlift.runs.course import SHARED
     from chainlift.runs.progress import Watcher
 
-    found = [one for one in Watcher(Path(out)).look() if not one.run_id.startswith(SHARED)]
+    found = [one for one in Watcher(Path(out)).poll() if not one.run_id.startswith(SHARED)]
     return frame.of_runs(sorted(found, key=lambda one: one.run_id), Path(out))
 
 
@@ -142,7 +142,7 @@ def sweep(
                 pipeline.run(one, out, reporter, wait=True)
         elif failed := grid.run_all(chosen, out, reporter, options, retry=retry):
             raise RunsFailed(grid.complaint(failed, len(chosen), out))
-    found = {one.run_id: one for one in Watcher(out).look()}
+    found = {one.run_id: one for one in Watcher(out).poll()}
     return frame.of_runs((found[one.run_id] for one in chosen), out)
 
 

@@ -38,8 +38,8 @@ def _tell(error: Exception) -> int:
         if line and launcher.local_rank() == 0:
             print(one_line(line), file=sys.stderr)
     except Exception as second:  # the error itself, raised again, or what told of it found no memory for its imports
-        if not (memory.ran_out(error) or memory.ran_out(second)):
+        if not (memory.is_out_of_memory(error) or memory.is_out_of_memory(second)):
             raise
-        print(memory.SPENT, file=sys.stderr)
+        print(memory.OUT_OF_MEMORY, file=sys.stderr)
         return 1
     return status

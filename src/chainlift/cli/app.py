@@ -44,5 +44,5 @@ def _together(context: typer.Context) -> None:
     from chainlift import launcher
 
     command = context.invoked_subcommand
-    if launcher.launched() > 1 and command not in TOGETHER:
+    if launcher.launched_world_size() > 1 and command not in TOGETHER:
         raise ValueError(f"{command} is no work for several processes: torchrun and accelerate are for run, evaluate")

@@ -51,5 +51,5 @@ def _read(listing: Path) -> dict[str, str]:
 
 def sha256(file: Path) -> str:
     """The SHA-256 of a file; ValueError names one that cannot be read."""
-    with reading.opened(file) as handle:
+    with reading.open_regular(file) as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()

@@ -33,7 +33,7 @@ def complaint(family: type[Model], settings: Any, vocabulary_size: int, prompt_l
 
 
 def _made(family: type[Model], settings: Any, vocabulary_size: int, context: int) -> Model:
-    return family(settings, vocabulary_size, context).initialise(torch.Generator().manual_seed(0)).eval()
+    return family(settings, vocabulary_size, context).initialize(torch.Generator().manual_seed(0)).eval()
 
 
 def _complaints(models: list[Model], tokens: Tensor, start: int) -> Iterator[str]:
@@ -43,7 +43,7 @@ def _complaints(models: list[Model], tokens: Tensor, start: int) -> Iterator[str
     state = again.state_dict()
     for name, value in model.state_dict().items():
         if not torch.equal(value, state[name]):
-            yield f"{name} differs from call to call of initialise with the same generator"
+            yield f"{name} differs from call to call of initialize with the same generator"
     logits = model.read(tokens, start)
     wanted = (len(tokens), tokens.shape[1] - start, model.vocabulary_size)
     if tuple(logits.shape) != wanted:

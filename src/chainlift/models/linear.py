@@ -91,7 +91,7 @@ class LinearModel(Model):
         """None: every row of its matrices is a predictor of its own."""
         return {}
 
-    def initialise(self, generator: torch.Generator) -> Self:
+    def initialize(self, generator: torch.Generator) -> Self:
         """Self with all weights zero: each loss is convex, so there is no symmetry that `generator` would break."""
         del generator
         with torch.no_grad():

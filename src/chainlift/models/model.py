@@ -74,7 +74,7 @@ class Model(nn.Module):
     # A family must define `forward(tokens)`: logits (B, S, V) of the next token at every position of tokens (B, S).
     # None may depend on a later token.
 
-    def initialise(self, generator: torch.Generator) -> Self:
+    def initialize(self, generator: torch.Generator) -> Self:
         """Self, drawn from `generator`: embeddings N(0, 1), matrices N(0, 1/fan in), biases 0, the rest as constructed.
 
         So every layer keeps a variance near 1. GPT-2's .02 is made for far wider models: at width 128 it leaves

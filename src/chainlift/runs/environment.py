@@ -58,14 +58,14 @@ def device_note(name: str) -> str | None:
     return "device: the CPU; Apple's GPU is there, but nobody has measured it yet: device=mps computes on it"
 
 
-def own_device(name: str) -> str:
+def local_device(name: str) -> str:
     """`pick_device`, and of several GPUs the one that belongs to this process of those launched together."""
     device = pick_device(name)
-    if device != "cuda" or distributed.launched() == 1:
+    if device != "cuda" or distributed.launched_world_size() == 1:
         return device
     number, there = distributed.local_rank(), torch.cuda.device_count()
     if number >= there:
-        raise ValueError(f"device: {distributed.local_count()} processes on this machine, which has {there} GPUs")
+        raise ValueError(f"device: {distributed.local_world_size()} processes on this machine, which has {there} GPUs")
     torch.cuda.set_device(number)
     return f"cuda:{number}"
 
@@ -86,8 +86,8 @@ def check_compiler(device: torch.device) -> None:
 
 def use_threads(threads: int | None) -> None:
     """Compute with so many threads; None: torch's choice or, beside other processes, this one's part of the cores."""
-    if threads is None and distributed.local_count() > 1:
-        threads = max(cores() // distributed.local_count(), 1)
+    if threads is None and distributed.local_world_size() > 1:
+        threads = max(cores() // distributed.local_world_size(), 1)
     if threads is not None:
         torch.set_num_threads(threads)
 

@@ -17,7 +17,7 @@ from chainlift.visible import one_line
 State = Literal["running", "stopped", "failed", "done", "damaged"]
 LOCKS = Path("/proc/locks")
 TAIL = 1 << 17  # bytes at the end of metrics.jsonl in which the newest rows are looked for
-LATELY = 120.0
+RECENT_SECONDS = 120.0
 """Seconds: where locks are not listed, or are another machine's, a run whose record grew this lately is running."""
 
 
@@ -50,7 +50,7 @@ class Watcher:
         self.out = out
         self._seen: dict[str, tuple[tuple[float, int], Progress]] = {}
 
-    def look(self) -> list[Progress]:
+    def poll(self) -> list[Progress]:
         """The runs, those at work first and then those that changed last; a damaged one says what is wrong."""
         locked = _locked()
         found = []
@@ -88,7 +88,7 @@ def _state(folder: RunFolder, locked: set[int] | None) -> tuple[State, str]:
     if folder.failure is not None:
         return "failed", folder.failure_line
     metrics = folder.path / "metrics.jsonl"
-    grew = metrics.exists() and time.time() - metrics.stat().st_mtime < LATELY
+    grew = metrics.exists() and time.time() - metrics.stat().st_mtime < RECENT_SECONDS
     if grew and lock.exists() and (locked is None or _is_of_another_machine(folder)):
         return "running", ""
     return "stopped", ""
@@ -139,7 +139,7 @@ def _last_rows(path: Path) -> list[dict[str, Any]]:
     """The rows at the end of an appended file, a half-written last one left out."""
     if not path.exists():
         return []
-    with reading.opened(path) as handle:
+    with reading.open_regular(path) as handle:
         size = handle.seek(0, os.SEEK_END)
         handle.seek(max(size - TAIL, 0))
         lines = handle.read().split(b"\n")

@@ -16,7 +16,7 @@ MEASURED = ("greedy_", "sampled_", "exact_", "decision_", "forced_long_", "long_
 """How the names of what was measured begin, in a stage's summary."""
 Limits = Annotated[list[float], Len(2, 2)]
 
-OF_FORMS = (
+FORM_METRICS = (
     "long_accuracy",
     "short_accuracy",
     "length_mean_right",

@@ -101,7 +101,7 @@ def _parsed(place: str, text: str, form: str) -> Record:
 def _opened(path: Path, form: str) -> io.BufferedReader:
     """A file of a data set, which must be a regular one."""
     try:
-        return reading.opened(path)
+        return reading.open_regular(path)
     except ValueError as error:
         raise ValueError(f"{error}; expected {form}") from error
 

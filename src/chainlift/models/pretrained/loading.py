@@ -27,7 +27,7 @@ class LanguageModel(NamedTuple):
     tokenizer: Any
 
 
-def need_extra() -> None:
+def require_llm_extra() -> None:
     """Keep the libraries of language models from talking, from telling their makers that they are used, and from
     planning an attention kernel for the new shape of every batch (its costs: transformer/attention_kernels.py).
 
@@ -54,7 +54,7 @@ def load(settings: PretrainedSettings, texts: Iterable[str], *, seed: int) -> La
 
     ValueError in one line for a folder that is none, or a hub name that would have to be downloaded unasked.
     """
-    need_extra()
+    require_llm_extra()
     if settings.path is None:
         assert settings.scratch is not None
         tokenizer = vocabulary.train(texts, settings.scratch.vocabulary)
@@ -75,7 +75,7 @@ def open_folder(
     if _place(path, gguf_file)[1] is None:
         options["use_safetensors"] = True  # never a pickle
     model = _open(AutoModelForCausalLM, path, gguf_file, download=download, **options)
-    return LanguageModel(settle(_plain(model), tokenizer), tokenizer)
+    return LanguageModel(_set_generation_config(_plain(model), tokenizer), tokenizer)
 
 
 def _plain(model: Any) -> Any:
@@ -133,7 +133,7 @@ def _open(kind: Any, path: str, gguf_file: str | None, *, download: bool, **opti
         raise ValueError(_why_not(path, error, download=download)) from error
 
 
-def settle(model: Any, tokenizer: Any) -> Any:
+def _set_generation_config(model: Any, tokenizer: Any) -> Any:
     """The model, set to generate by its caller's arguments and not by its checkpoint's generation_config.json."""
     from transformers import GenerationConfig
 
@@ -154,7 +154,7 @@ def _from_scratch(settings: ScratchSettings, tokenizer: Any, seed: int) -> Any:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(seed, "llm/model"))
         model = LlamaForCausalLM(config)
-    return settle(model, tokenizer)
+    return _set_generation_config(model, tokenizer)
 
 
 def _place(path: str, gguf_file: str | None) -> tuple[str, str | None]:

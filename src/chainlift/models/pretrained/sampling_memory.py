@@ -48,6 +48,6 @@ def rows_that_fit(model: Any, tokens: int, gib: float, *, bfloat16: bool) -> int
     return max(1, int(gib * GIB // row_bytes(model.config, tokens, weights, bfloat16=bfloat16)))
 
 
-def rows_read(config: Any, tokens: int, gib: float) -> int:
+def scoring_rows(config: Any, tokens: int, gib: float) -> int:
     """How many rows of `tokens` fit into `gib` if all of their logits are read; at least 1."""
     return max(1, int(gib * GIB // (tokens * config.vocab_size * 4 * LOGITS_READ)))
