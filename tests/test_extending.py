@@ -188,14 +188,14 @@ def test_what_cannot_be_used_is_one_line_that_names_the_key(folder: Path, overri
         ),
     ],
 )  # fmt: skip
-def test_a_family_that_does_not_fulfil_the_protocol_is_one_line(
+def test_a_family_that_does_not_fulfill_the_protocol_is_one_line(
     folder: Path, before: str, after: str, message: str
 ) -> None:
     text = files()["my_pieces.py"]
     assert before in text
     own(folder, text.replace(before, after))
     with pytest.raises(
-        ValueError, match=re.escape(f"family 'other:Mixer' does not fulfil the protocol: {message}")
+        ValueError, match=re.escape(f"family 'other:Mixer' does not fulfill the protocol: {message}")
     ) as found:
         recipe.load("tiny", ["model.family=other:Mixer"])
     assert "\n" not in str(found.value)
@@ -226,7 +226,7 @@ def test_a_reward_that_does_not_work_is_one_line_before_anything_is_trained(
 
 def test_muon_needs_matrices(folder: Path) -> None:
     own(folder, files()["my_pieces.py"].replace("self.blocks", "self.parts"))
-    with pytest.raises(ValueError, match="optimizer muon moves the matrices of blocks; family other:Mixer has none"):
+    with pytest.raises(ValueError, match="optimizer muon needs the matrices of blocks; family other:Mixer has none"):
         recipe.load("tiny", ["model.family=other:Mixer"])  # whose stage 1 has Muon
     recipe.load("tiny", ["model.family=other:Mixer", "pretrain.optimizer=adamw"])
 
