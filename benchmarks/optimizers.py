@@ -69,7 +69,7 @@ def steps_until_exact(recipe: Recipe, make: Make, most: int) -> tuple[int | None
     task = registry.build(recipe.task)
     name, stage = next_token_stage(recipe)
     settings = stage.model_copy(update={"schedule": "constant"})
-    model = families.build(recipe.model, task).initialise(stream(recipe.seed, "model"))
+    model = families.build(recipe.model, task).initialize(stream(recipe.seed, "model"))
     optimizer = make(model, recipe)
     found: dict[str, int] = {}
     seconds, step = 0.0, 0

@@ -63,7 +63,7 @@ def main(steps: int = 160, updates: int = 16, seed: int = 0) -> tuple[float, flo
     """(greedy accuracy after next-token prediction, after RL)."""
     task = RunningSum(RunningSumSettings(d=8))
     model = families.build(ModelSettings(layers=2, width=32, heads=4), task)
-    model.initialise(stream(seed, "model"))
+    model.initialize(stream(seed, "model"))
 
     predict_next_tokens(model, task, steps, seed)
     before = accuracy(model, task, seed, "after next-token prediction:")

@@ -91,7 +91,7 @@ def test_measurements_on_the_device_are_those_of_the_cpu(family: str) -> None:
         content["model"] |= {"layers": 1, "width": 16, "heads": 2}
     chosen = recipes.build(content)
     task = registry.build(chosen.task)
-    model = families.build(chosen.model, task).initialise(stream(0, "model"))
+    model = families.build(chosen.model, task).initialize(stream(0, "model"))
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.normal_(generator=stream(0, "noise"))

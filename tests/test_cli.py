@@ -163,7 +163,7 @@ def test_longer_prompts_than_were_trained_on(ragged: Path, finished: Path) -> No
     for target, change, told in (
         (ragged, "modulus=3", "modulus=3: the model knows 4 tokens, and not those of this task"),
         (ragged, "dd=3", "task.dd: unknown key, did you mean 'd'"),
-        (ragged, "d", "task.d' is no override; write key=value"),
+        (ragged, "d", "task.d' is not an override; write key=value"),
         (finished, "d=400", "positions, and this model has learned"),
     ):
         refused = chainlift("evaluate", target, change)

@@ -26,7 +26,7 @@ D = 12
 @pytest.fixture(params=["gpt2", "mistral"])
 def model(request: pytest.FixtureRequest) -> Transformer:
     settings = ModelSettings.model_validate({"family": request.param, "layers": 2, "width": 64, "heads": 4})
-    return Transformer(settings, 3, 2 * D + 1).initialise(stream(0, "model")).cuda()
+    return Transformer(settings, 3, 2 * D + 1).initialize(stream(0, "model")).cuda()
 
 
 @pytest.fixture

@@ -82,7 +82,7 @@ def test_a_task_as_a_data_set(written: Path) -> None:
 
 
 def test_test_prompts_are_those_that_training_never_draws() -> None:
-    data = dataset.of_recipe(recipes.load("multiplication-2"), 40, 30)
+    data = dataset.from_recipe(recipes.load("multiplication-2"), 40, 30)
     settings = MultiplicationSettings()
     task = Multiplication(settings)
 

@@ -46,9 +46,9 @@ def test_only_regular_files_are_read(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "device").symlink_to("/dev/zero")
     for name, told in (
-        ("pipe", "no regular file"),
-        ("folder", "no regular file"),
-        ("device", "no regular file"),
+        ("pipe", "not a regular file"),
+        ("folder", "not a regular file"),
+        ("device", "not a regular file"),
         ("loop", "Too many levels of symbolic links"),
         ("absent", "absent is missing"),
     ):

@@ -267,7 +267,7 @@ def test_a_part_that_holds_any_value_holds_finite_numbers_too() -> None:
         ("title=&a [1]", "title: .* anchors and aliases are not read"),
         ("pretrain={lr: 1, lr: 2}", "pretrain: .* the key 'lr' is given twice"),
         ("title=!!python/name:os.system", "title: .* tags"),
-        (".".join("a" * 40) + "=1", "no key lies so deep"),
+        (".".join("a" * 40) + "=1", "no recipe has keys that deep"),
         ("pretrain.steps=" + "9" * 100_000, "is too large"),
         ("pretrain.x=" + "y" * 100_000, "unknown key"),
         ("name=" + "Y" * 100_000, "name: "),

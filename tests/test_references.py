@@ -62,7 +62,7 @@ def checkpoint(folder: Path) -> Path:
     task = registry.build(found.task)
     target = folder / "model"
     target.mkdir()
-    model_folder.save(families.build(found.model, task).initialise(stream(0, "model")), task, target)
+    model_folder.save(families.build(found.model, task).initialize(stream(0, "model")), task, target)
     assert has_run(folder)
     return target
 

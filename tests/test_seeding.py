@@ -35,7 +35,7 @@ def test_the_models_width_and_evaluations_leave_the_data_alone() -> None:
     task = RunningSum(RunningSumSettings(d=6))
 
     def bytes_after(width: int, extra_draws: int) -> bytes:
-        Transformer(ModelSettings(width=width), 3, 13).initialise(stream(0, "model"))
+        Transformer(ModelSettings(width=width), 3, 13).initialize(stream(0, "model"))
         task.prompts(extra_draws, stream(0, "pretrain/evaluate/prompts", 0))
         batch = mixture.draw(task, MixtureSettings(), 32, seed=0, name="pretrain", step=5)
         return batch.short.prompts.numpy().tobytes() + batch.long.responses.numpy().tobytes()

@@ -53,9 +53,9 @@ def test_nan_is_a_number_which_settings_refuse() -> None:
     [
         ("a: 1\nb: 2\na: 3", "line 3: the key 'a' is given twice"),
         ("{x: {y: 1, y: 2}}", "the key 'y' is given twice"),
-        ("1: 2", "the key 1 is no text; put it in quotes"),
-        ("~: 2", "the key None is no text"),
-        ("[a]: 2", r"the key \['a'\] is no text"),
+        ("1: 2", "the key 1 is not text; put it in quotes"),
+        ("~: 2", "the key None is not text"),
+        ("[a]: 2", r"the key \['a'\] is not text"),
         ("a: &b [1]\nc: *b", "line 1: anchors and aliases are not read"),
         ("*b", "anchors and aliases are not read"),
         ("!!timestamp foo", "tags such as 'tag:yaml.org,2002:timestamp' are not read"),

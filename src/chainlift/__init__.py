@@ -1,8 +1,8 @@
 """chainlift: what does reinforcement learning add after next-token prediction?
 
-`import chainlift as cl` gives the verbs and decorators of the room `api`, and the base classes of your own pieces. Each
-is imported when it is first used: importing chainlift takes a moment, and PyTorch waits until something is built or
-trained.
+`import chainlift as cl` provides the functions and decorators of `chainlift.api`, and the base classes for your own
+pieces. Each is imported at its first use, so that importing chainlift is fast; PyTorch is imported when something is
+built or trained.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ __all__ = [
     "theory",
 ]
 
-_HOMES = {
+_EXPORTS = {
     "api": (
         *("Run", "open", "recipe", "run", "runs", "sweep", "theory"),
         *("algorithm", "family", "reward", "stage", "task"),
@@ -70,40 +70,40 @@ _HOMES = {
     "stages.recipe": ("Recipe",),
     "stages.stage": ("Stage",),
 }
-_HOME = {name: home for home, names in _HOMES.items() for name in names}
-"""Of each public name, the module that defines it."""
+_MODULE_OF = {name: module for module, names in _EXPORTS.items() for name in names}
+"""{public name: module that defines it}."""
 
 
-class _VerbAndRoom(ModuleType):
-    """A package of chainlift whose name is also a verb: called, it does what the verb in api/verbs.py does.
+class _CallablePackage(ModuleType):
+    """A subpackage that can be called as the function of the same name in api/verbs.py.
 
-    Python binds `chainlift.theory` to the package as soon as anything inside it is imported, which would
-    replace a function of that name.
+    Python binds `chainlift.theory` to the subpackage as soon as anything in it is imported, which would replace a
+    function of that name.
     """
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self._verb()(*args, **kwargs)
+        return self._function()(*args, **kwargs)
 
     @property
     def __signature__(self) -> Any:
         import inspect
 
-        return inspect.signature(self._verb())
+        return inspect.signature(self._function())
 
-    def _verb(self) -> Any:
+    def _function(self) -> Any:
         return getattr(importlib.import_module("chainlift.api"), self.__name__.rpartition(".")[2])
 
 
 for _name in ("runs", "sweep", "theory"):
-    importlib.import_module(f"chainlift.{_name}").__class__ = _VerbAndRoom
+    importlib.import_module(f"chainlift.{_name}").__class__ = _CallablePackage
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME:
+    if name not in _MODULE_OF:
         raise AttributeError(f"module 'chainlift' has no attribute {name!r}")
-    found = getattr(importlib.import_module(f"chainlift.{_HOME[name]}"), name)
-    setattr(sys.modules[__name__], name, found)
-    return found
+    value = getattr(importlib.import_module(f"chainlift.{_MODULE_OF[name]}"), name)
+    setattr(sys.modules[__name__], name, value)
+    return value
 
 
 def __dir__() -> list[str]:

@@ -4,7 +4,7 @@ import os
 import sys
 
 if not sys.flags.safe_path and sys.path[0] in ("", os.getcwd()):
-    del sys.path[0]  # Python puts the working directory first, where files of any name would come before the real ones
+    del sys.path[0]  # Python puts the working directory first; its files would hide installed modules
 
 from chainlift.cli import main
 

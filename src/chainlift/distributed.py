@@ -1,10 +1,11 @@
-"""Several processes that train one model together, as torchrun or accelerate start them; alone, everything is trivial.
+"""Data-parallel training: the process group that torchrun or accelerate launches, and its collectives.
 
-All of them draw the same data from the same named streams and take the same decisions, each works on its share, and
-only the first one reads and writes the run folder and speaks. Every function below that compares or adds up must be
-called by all of them, in the same order; the others' values come back as CPU objects.
+Every rank draws the same data from the same named streams and takes the same decisions; each works on its shard. Only
+rank 0 reads and writes the run folder and prints. `broadcast`, `run_on_rank0`, `barrier`, `any_rank`, `all_...` and
+`map_sharded` are collectives: all ranks call them, in the same order. Gathered values are CPU objects. In a single
+process each of them returns at once.
 
-If one of them ends early, the others' next call raises `PeerLost`, and the launcher ends them.
+If a rank ends early, the next collective of the others raises `PeerLost`, and the launcher ends them.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ import torch
 from torch import Tensor
 
 from chainlift.launcher import is_rank0 as is_rank0
-from chainlift.launcher import launched as launched
-from chainlift.launcher import local_count as local_count
+from chainlift.launcher import launched_world_size as launched_world_size
 from chainlift.launcher import local_rank as local_rank
+from chainlift.launcher import local_world_size as local_world_size
 from chainlift.launcher import rank as rank
 
 Item = TypeVar("Item")
@@ -29,15 +30,15 @@ Result = TypeVar("Result")
 
 
 class PeerLost(Exception):
-    """Another of the processes has ended, or cannot be reached."""
+    """Another rank has ended or cannot be reached."""
 
 
 def join(device: torch.device) -> None:
-    """Meet the other processes, if this one was launched as one of several; tensors of `device` can be added up then.
+    """Join the process group of the launched processes, with a backend for tensors on `device`; alone, do nothing.
 
-    ValueError where several processes cannot share work on such a device.
+    ValueError if no backend supports the device.
     """
-    if launched() == 1 or torch.distributed.is_initialized():
+    if launched_world_size() == 1 or torch.distributed.is_initialized():
         return
     if device.type == "mps":
         raise ValueError("device: several processes need cuda or cpu, not mps")
@@ -45,67 +46,67 @@ def join(device: torch.device) -> None:
     from torch.distributed.rendezvous import rendezvous
 
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
-    with _together():
-        store, own, all_of_them = next(iter(rendezvous("env://")))
-        # Started anew by torchrun, they would find the addresses of those that died in the same place.
+    with _connection_errors():
+        store, group_rank, group_size = next(iter(rendezvous("env://")))
+        # A restart by torchrun keeps the store, which still holds the addresses of the processes that died.
         store = PrefixStore(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"), store)
-        torch.distributed.init_process_group(backend, store=store, rank=own, world_size=all_of_them)
-    atexit.register(_leave)
+        torch.distributed.init_process_group(backend, store=store, rank=group_rank, world_size=group_size)
+    atexit.register(_destroy_process_group)
 
 
 def world_size() -> int:
-    """Processes that work together."""
+    """Number of ranks in the process group; 1 before `join` and in a single process."""
     return torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1
 
 
 def barrier() -> None:
-    """Return when every process has come to this place."""
+    """Block until every rank has called this function."""
     any_rank(False)
 
 
 def broadcast(value: Item) -> Item:
-    """The first process's value, in all of them; it must be picklable."""
+    """Return rank 0's value on every rank; it must be picklable."""
     return run_on_rank0(lambda: value)
 
 
 def run_on_rank0(work: Callable[[], Result]) -> Result:
-    """What `work` returns in the first process, the only one that calls it; what it raises is raised in all."""
+    """Call `work` on rank 0 only, and return its result on every rank; its exception is raised on every rank."""
     if world_size() == 1:
         return work()
-    held: list[Any] = [None]
+    outcome: list[Any] = [None]
     if is_rank0():
         try:
-            held = [(work(), None)]
+            outcome = [(work(), None)]
         except Exception as error:
-            held = [(None, error)]
-    with _together():
-        torch.distributed.broadcast_object_list(held, src=0)
-    found, error = held[0]
+            outcome = [(None, error)]
+    with _connection_errors():
+        torch.distributed.broadcast_object_list(outcome, src=0)
+    result, error = outcome[0]
     if error is not None:
         raise error
-    return found
+    return result
 
 
 def any_rank(flag: bool) -> bool:
-    """Whether the flag is set in any process."""
+    """Whether the flag is set on any rank."""
     if world_size() == 1:
         return flag
-    number = torch.tensor(int(flag), device=_device())
-    with _together():
-        torch.distributed.all_reduce(number, torch.distributed.ReduceOp.MAX)
-    return bool(number)
+    highest = torch.tensor(int(flag), device=_device())
+    with _connection_errors():
+        torch.distributed.all_reduce(highest, torch.distributed.ReduceOp.MAX)
+    return bool(highest)
 
 
 def all_reduce_sum(tensor: Tensor) -> Tensor:
-    """The tensor, overwritten by the sum over processes: the same bits in each of them."""
+    """Sum the tensor over all ranks, in place, and return it; every rank gets the same bits."""
     if world_size() > 1:
-        with _together():
+        with _connection_errors():
             torch.distributed.all_reduce(tensor)
     return tensor
 
 
 def all_gather_numbers(numbers: Sequence[float]) -> list[list[float]]:
-    """Every process's numbers, in all of them; each has equally many."""
+    """Return the numbers of all ranks, by rank, on every rank; each rank gives equally many."""
     if world_size() == 1:
         return [list(numbers)]
     table = torch.zeros(world_size(), len(numbers), dtype=torch.float64, device=_device())
@@ -114,51 +115,51 @@ def all_gather_numbers(numbers: Sequence[float]) -> list[list[float]]:
 
 
 def all_gather_objects(value: Item) -> list[Item]:
-    """Every process's value, in all of them; it must be picklable, and tensors in it must be on the CPU."""
+    """Return the values of all ranks, by rank, on every rank; they must be picklable, their tensors on the CPU."""
     if world_size() == 1:
         return [value]
-    held: list[Any] = [None] * world_size()
-    with _together():
-        torch.distributed.all_gather_object(held, value)
-    return held
+    values: list[Any] = [None] * world_size()
+    with _connection_errors():
+        torch.distributed.all_gather_object(values, value)
+    return values
 
 
 def shard(n: int) -> slice:
-    """This process's part of n things in a row: as even as can be, the first ones longer, none where n is small."""
-    size, longer = divmod(n, world_size())
-    here = rank() if world_size() > 1 else 0
-    start = here * size + min(here, longer)
-    return slice(start, start + size + (here < longer))
+    """This rank's contiguous slice of n items; sizes differ by at most 1, lower ranks get the longer slices."""
+    size, remainder = divmod(n, world_size())
+    index = rank() if world_size() > 1 else 0
+    start = index * size + min(index, remainder)
+    return slice(start, start + size + (index < remainder))
 
 
 def map_sharded(items: Sequence[Item], work: Callable[[list[Item]], list[Result]]) -> list[Result]:
-    """What `work` makes of all items, in their order, each process doing its part of them.
+    """Apply `work` to a shard of the items on each rank, and return the results of all items, in order, on every rank.
 
-    Parts are filled up to one size with repeated items: a language model's sharded weights need every process in every
-    step.
+    Shards are padded to one size with repeated items: with sharded weights every rank must take part in every forward
+    pass.
     """
     if world_size() == 1:
         return work(list(items))
     size = -(-len(items) // world_size())
-    own = [items[(rank() + i * world_size()) % len(items)] for i in range(size)]
-    parts = all_gather_objects(work(own))
-    return [parts[i % world_size()][i // world_size()] for i in range(len(items))]
+    local_items = [items[(rank() + i * world_size()) % len(items)] for i in range(size)]
+    by_rank = all_gather_objects(work(local_items))
+    return [by_rank[i % world_size()][i // world_size()] for i in range(len(items))]
 
 
 def _device() -> str:
-    """Where small tensors that are added up live: accelerate's group on GPUs knows no others."""
+    """The device for small tensors in collectives: accelerate's process group on GPUs has the backend NCCL only."""
     return "cuda" if torch.distributed.get_backend() == "nccl" else "cpu"
 
 
 @contextmanager
-def _together() -> Iterator[None]:
-    """Raise torch's errors about a lost connection as PeerLost."""
+def _connection_errors() -> Iterator[None]:
+    """Raise PyTorch's errors about a lost connection as PeerLost."""
     try:
         yield
     except RuntimeError as error:
         raise PeerLost(str(error).splitlines()[0]) from error
 
 
-def _leave() -> None:
+def _destroy_process_group() -> None:
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()

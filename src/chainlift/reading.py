@@ -1,7 +1,7 @@
-"""Reading files that may be damaged, by a user, a crash or someone who means harm.
+"""Safe reading of files that a user, a crash or an attacker may have damaged.
 
-Read are regular files only (a pipe would be waited for without end), up to a size, in UTF-8, with numbers that are
-finite and nesting that has a bound. What is wrong is a ValueError of one line with the file, and the key or the line.
+Only regular files are read (reading a pipe could block forever), up to a size limit, in UTF-8, with finite numbers and
+bounded nesting. Every error is a ValueError of one line that names the file, and the key or the line.
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ from pydantic import TypeAdapter, ValidationError
 from chainlift import yaml_text
 from chainlift.visible import shown, visible
 
-LARGEST = 64 * 2**20  # bytes of a file that is read as one
+LARGEST = 64 * 2**20  # bytes of a file that is read whole
 LARGEST_YAML = 2**20
-LARGEST_ROW = 64 * 2**20  # bytes of a line of a .jsonl file, of which there may be any number
+LARGEST_ROW = 64 * 2**20  # bytes of one line of a .jsonl file; the number of lines has no limit
 DEPTH = 64  # of nesting in JSON
-FOREIGN_DIGITS = 40  # of an integer in another program's JSON
+FOREIGN_DIGITS = 40  # digits of an integer in another program's JSON
 Kind = TypeVar("Kind")
 StrPath = str | os.PathLike[str]
 
 
-def opened(path: Path) -> BufferedReader:
-    """A regular file, open for reading; ValueError for anything else, and for one that is missing or refused."""
+def open_regular(path: Path) -> BufferedReader:
+    """Open a regular file for reading; ValueError if it is missing, not readable or not a regular file."""
     try:
-        if not stat.S_ISREG(path.stat().st_mode):  # before opening: to open a device may already do something
-            raise ValueError(f"{visible(str(path))} is damaged: it is no regular file")
-        number = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-        if not stat.S_ISREG(os.fstat(number).st_mode):
-            os.close(number)
-            raise ValueError(f"{visible(str(path))} is damaged: it is no regular file")
-        return os.fdopen(number, "rb")
+        if not stat.S_ISREG(path.stat().st_mode):  # before opening, since opening a device can have effects
+            raise ValueError(f"{visible(str(path))} is damaged: it is not a regular file")
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise ValueError(f"{visible(str(path))} is damaged: it is not a regular file")
+        return os.fdopen(descriptor, "rb")
     except FileNotFoundError as error:
         raise ValueError(f"{visible(str(path))} is missing") from error
     except OSError as error:
@@ -50,40 +50,40 @@ def opened(path: Path) -> BufferedReader:
 
 def content(path: Path, *, largest: int = LARGEST) -> bytes:
     """All bytes of a file; ValueError if there are more than `largest`."""
-    with opened(path) as handle:
+    with open_regular(path) as handle:
         try:
-            found = handle.read(largest + 1)
+            data = handle.read(largest + 1)
         except OSError as error:
             raise ValueError(f"cannot read {visible(str(path))}: {error.strerror}") from error
-    if len(found) > largest:
+    if len(data) > largest:
         raise ValueError(f"{visible(str(path))} is damaged: it has more than {largest:,} bytes")
-    return found
+    return data
 
 
 def text(path: Path, *, largest: int = LARGEST) -> str:
-    """A file's text, line ends as they are and a byte order mark left out; ValueError if it is not UTF-8."""
+    """A file's text without a byte order mark, line ends unchanged; ValueError if it is not UTF-8."""
     return _decoded(content(path, largest=largest), visible(str(path)))
 
 
 def json_mapping(path: Path, *, foreign: bool = False) -> dict[str, Any]:
-    """The object that a JSON file holds; foreign: another program's, whose numbers have other bounds."""
+    """The object in a JSON file; foreign: written by another program, whose numbers have other bounds."""
     where = visible(str(path))
     return mapping(parsed(text(path), where, foreign=foreign), where)
 
 
 def yaml_mapping(path: Path, *, verdict: str = "is damaged") -> dict[str, Any]:
-    """The keys and values that a YAML file holds; `verdict`: what an error says of the file, before the reason."""
+    """The mapping in a YAML file; `verdict`: words of the error between the file and the reason."""
     where, source = visible(str(path)), text(path, largest=LARGEST_YAML)
     try:
-        found = yaml_text.parse(source)
+        value = yaml_text.parse(source)
     except ValueError as error:
         raise ValueError(f"{where} {verdict}: {error}") from error
-    return mapping(found, where, verdict)
+    return mapping(value, where, verdict)
 
 
 def rows(path: Path) -> Iterator[dict[str, Any]]:
-    """The objects of a file with one a line; ValueError names the line that is damaged."""
-    with opened(path) as handle:
+    """The objects of a JSON Lines file; ValueError names the damaged line."""
+    with open_regular(path) as handle:
         number = 0
         while line := handle.readline(LARGEST_ROW + 1):
             number += 1
@@ -91,16 +91,16 @@ def rows(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def row(line: bytes, where: str) -> dict[str, Any]:
-    """The object in a line; ValueError says `where`."""
+    """The JSON object in a line; errors begin with `where`."""
     if len(line) > LARGEST_ROW:
         raise ValueError(f"{where} is damaged: it has more than {LARGEST_ROW:,} bytes")
     return mapping(parsed(_decoded(line, where), where), where)
 
 
 def parsed(source: str, where: str, *, foreign: bool = False) -> Any:
-    """The value in a JSON text; ValueError says `where`."""
+    """The value of a JSON text; errors begin with `where`."""
     try:
-        found = (_FOREIGN if foreign else _DECODER).decode(source)
+        value = (_FOREIGN if foreign else _DECODER).decode(source)
     except RecursionError as error:
         raise ValueError(f"{where} is damaged: nested deeper than {DEPTH} levels") from error
     except json.JSONDecodeError as error:
@@ -108,40 +108,40 @@ def parsed(source: str, where: str, *, foreign: bool = False) -> Any:
         raise ValueError(f"{where} is damaged: {error.msg} at {place}") from error
     except ValueError as error:
         raise ValueError(f"{where} is damaged: {error}") from error
-    if source.count("[") + source.count("{") > DEPTH and _is_deep(found):
+    if source.count("[") + source.count("{") > DEPTH and _is_deep(value):
         raise ValueError(f"{where} is damaged: nested deeper than {DEPTH} levels")
     if "\\ud" in source or "\\uD" in source:
         try:
-            json.dumps(found, ensure_ascii=False).encode()
+            json.dumps(value, ensure_ascii=False).encode()
         except UnicodeEncodeError as error:
             raise ValueError(f"{where} is damaged: it holds half of a surrogate pair") from error
-    return found
+    return value
 
 
 def mapping(value: Any, where: str, verdict: str = "is damaged") -> dict[str, Any]:
-    """The value, if it is a mapping; ValueError says `where`."""
+    """The value itself, which must be a mapping; errors begin with `where`."""
     if not isinstance(value, dict):
         raise ValueError(f"{where} {verdict}: it must hold keys and values (it holds {shown(value)})")
     return value
 
 
 def checked(value: Any, kind: type[Kind], where: str) -> Kind:
-    """The value as an instance of `kind`: a dataclass, a TypedDict (of typing_extensions), list[int]; types are strict.
+    """The value validated strictly as `kind`: a dataclass, a TypedDict (of typing_extensions), list[int], ...
 
-    ValueError says `where`, which key, and what it must be.
+    Errors begin with `where`, and name the key and what it must be.
     """
     try:
-        if is_dataclass(kind):  # made from a mapping in this mode only
+        if is_dataclass(kind):  # pydantic makes one from a mapping in JSON mode only
             return _adapter(kind).validate_json(json.dumps(value), strict=True)
         return _adapter(kind).validate_python(value, strict=True)
     except ValidationError as error:
-        wrong = error.errors(include_url=False)
-        keys = [".".join(map(str, one["loc"])) for one in wrong]
-        missing = [key for key, one in zip(keys, wrong, strict=True) if one["type"] == "missing"]
-        what = f"{keys[0]}: {wrong[0]['msg']} (it is {shown(wrong[0]['input'])})"
+        problems = error.errors(include_url=False)
+        keys = [".".join(map(str, problem["loc"])) for problem in problems]
+        missing = [key for key, problem in zip(keys, problems, strict=True) if problem["type"] == "missing"]
+        reason = f"{keys[0]}: {problems[0]['msg']} (it is {shown(problems[0]['input'])})"
         if missing:
-            what = f"it lacks {', '.join(missing)}"
-        raise ValueError(f"{where} is damaged: {visible(what)}") from error
+            reason = f"it lacks {', '.join(missing)}"
+        raise ValueError(f"{where} is damaged: {visible(reason)}") from error
 
 
 @functools.cache
@@ -149,9 +149,9 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
     return TypeAdapter(kind)
 
 
-def _decoded(found: bytes, where: str) -> str:
+def _decoded(data: bytes, where: str) -> str:
     try:
-        return found.decode("utf-8-sig")
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(f"{where} is damaged: it is not UTF-8 text (byte {error.start})") from error
 
@@ -164,41 +164,43 @@ def _finite(number: str) -> float:
 
 
 def _integer(number: str) -> int:
-    """An integer that a tensor can hold."""
-    if len(number) > 20 or not -yaml_text.INTEGERS <= (value := int(number)) < yaml_text.INTEGERS:
+    """Parse an integer that fits a 64-bit tensor."""
+    if len(number) > 20 or not -yaml_text.INT64_BOUND <= (value := int(number)) < yaml_text.INT64_BOUND:
         raise ValueError(f"the number {shown(number)} is too large")
     return value
 
 
 def _foreign_integer(number: str) -> int:
-    """An integer as transformers writes them: a tokenizer without a limit has model_max_length 1e30."""
+    """Parse an integer as transformers writes it: a tokenizer without a limit has model_max_length 1e30."""
     if len(number) > FOREIGN_DIGITS:
         raise ValueError(f"the number {shown(number)} is too large")
     return int(number)
 
 
-def _refuse(constant: str) -> None:
+def _reject_constant(constant: str) -> None:
     raise ValueError(f"{constant} is not finite")
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        doubled = Counter(key for key, _ in pairs).most_common(1)[0][0]
-        raise ValueError(f"the key {shown(doubled)} is given twice")
-    return found
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        repeated = Counter(key for key, _ in pairs).most_common(1)[0][0]
+        raise ValueError(f"the key {shown(repeated)} is given twice")
+    return content
 
 
 def _is_deep(value: Any) -> bool:
-    """Whether a value is nested deeper than DEPTH."""
+    """Whether a value is nested deeper than DEPTH levels."""
     level = [value] if isinstance(value, dict | list) else []
     for _ in range(DEPTH):
-        inside = (inner for one in level for inner in (one.values() if isinstance(one, dict) else one))
-        level = [inner for inner in inside if isinstance(inner, dict | list)]
+        children = (child for node in level for child in (node.values() if isinstance(node, dict) else node))
+        level = [child for child in children if isinstance(child, dict | list)]
         if not level:
             return False
     return True
 
 
-_DECODER = json.JSONDecoder(parse_float=_finite, parse_int=_integer, parse_constant=_refuse, object_pairs_hook=_once)
-_FOREIGN = json.JSONDecoder(parse_int=_foreign_integer, object_pairs_hook=_once)  # some configurations hold Infinity
+_DECODER = json.JSONDecoder(
+    parse_float=_finite, parse_int=_integer, parse_constant=_reject_constant, object_pairs_hook=_unique
+)
+_FOREIGN = json.JSONDecoder(parse_int=_foreign_integer, object_pairs_hook=_unique)  # some configurations hold Infinity

@@ -1,11 +1,11 @@
-"""Code that a text names as `package.module:name`: who may have it imported, and the one place that imports it.
+"""References to code, `package.module:name`: which ones may be imported, and the only function that imports them.
 
-The rule: a reference is followed if it is the user's own word, typed on the command line or passed in Python. One that
-stands in a file (a recipe in YAML, a checkpoint's config.json) may be someone else's word, as files are downloaded and
-sent around. It is followed only if the user has typed that very reference too, or trusts the file (`--trust`).
+A reference that the user types on the command line or passes in Python is imported. A reference in a file (a recipe in
+YAML, a checkpoint's config.json) may be written by someone else, because files are downloaded and shared. It is
+imported only if the user has typed the same reference, or trusts the file (`--trust`).
 
-Code that reads a file makes a `Trust` and hands it to pydantic as the validation context; every field that holds a
-reference is declared as a `Reference`, which asks it. No context: the content is the user's own word.
+Code that reads a file makes a `Trust` and passes it to pydantic as the validation context. Every field that holds a
+reference has the type `Reference`, which checks it. Without a context, the content comes from the user.
 """
 
 from __future__ import annotations
@@ -26,33 +26,33 @@ from chainlift.visible import one_line
 
 @dataclass(frozen=True)
 class Trust:
-    """What the user has said about the references of a file."""
+    """Which references in a file the user allows."""
 
     file: Path | str
-    """Named in the error."""
+    """The file, for error messages."""
     typed: frozenset[str] = frozenset()
     """References that the user has typed."""
     whole: bool = False
-    """Whether the user trusts the file: `--trust`, or `trust=True` in Python."""
+    """Whether the user trusts the whole file: `--trust`, or `trust=True` in Python."""
 
     @classmethod
     def of(cls, file: Path | str, overrides: Iterable[str] | None, whole: bool) -> Trust:
-        """What the user says of a file by typing `key=value` beside it, and by `--trust`."""
+        """Trust in a file from the user's `key=value` overrides and `--trust`."""
         values = [yaml.load(text.partition("=")[2], yaml.BaseLoader) for text in overrides or ()]
         return cls(file, frozenset(texts(values)), whole)
 
     def allows(self, reference: str) -> bool:
-        """Whether the reference may be followed."""
+        """Whether the reference may be imported."""
         return self.whole or reference in self.typed
 
 
 def is_reference(name: str) -> bool:
-    """Whether a name is `package.module:name`, and no name that the registry of its kind knows."""
+    """Whether a name is a reference to code (`package.module:name`) and not a registered name."""
     return ":" in name
 
 
 def admit(reference: str, trust: Trust | None) -> str:
-    """The reference, if it may be followed; ValueError that names the file and `--trust` if it may not."""
+    """Return the reference if it may be imported; otherwise a ValueError names the file and `--trust`."""
     if trust is not None and is_reference(reference) and not trust.allows(reference):
         raise ValueError(
             f"{reference!r} is code, and {trust.file} names it, not you: read that code, then add --trust "
@@ -70,7 +70,7 @@ Reference = Annotated[str, AfterValidator(_admitted)]
 
 
 def texts(content: Any) -> Iterator[str]:
-    """Every text among nested keys and values."""
+    """All strings in nested content, keys included."""
     if isinstance(content, str):
         yield content
     elif isinstance(content, dict):
@@ -83,35 +83,35 @@ def texts(content: Any) -> Iterator[str]:
 
 
 def load(reference: str) -> Any:
-    """What an admitted `package.module:name` (or a module alone) names; the working directory is searched last.
+    """Import an admitted `package.module:name`, or a module; the working directory is searched last.
 
-    ValueError in one line that says what failed.
+    ValueError, in one line, if the import fails.
     """
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.append(here)  # last, so that it hides nothing
+    folder = str(Path.cwd())
+    if folder not in sys.path:
+        sys.path.append(folder)  # last, so that it hides nothing
     return _imported(reference)
 
 
 def load_entry_point(point: EntryPoint) -> Any:
-    """What an entry point names; ValueError in one line that says what failed."""
+    """Import the object of an entry point; ValueError, in one line, if the import fails."""
     return _imported(":".join(filter(None, (point.module, point.attr))))
 
 
 def entry_points(group: str) -> list[EntryPoint]:
-    """The entry points that installed packages have in a group; what lies in the working directory is not installed."""
-    here = {"", ".", str(Path.cwd())}
-    installed = distributions(path=[folder for folder in sys.path if folder not in here])
-    return [point for found in installed for point in found.entry_points if point.group == group]
+    """Entry points of installed packages in a group; packages in the working directory do not count as installed."""
+    excluded = {"", ".", str(Path.cwd())}
+    packages = distributions(path=[folder for folder in sys.path if folder not in excluded])
+    return [point for package in packages for point in package.entry_points if point.group == group]
 
 
 def _imported(path: str) -> Any:
     module_name, _, attribute = path.partition(":")
     try:
-        found: Any = importlib.import_module(module_name)
+        target: Any = importlib.import_module(module_name)
         for part in filter(None, attribute.split(".")):
-            found = getattr(found, part)
-    except Exception as error:  # whatever a stranger's module raises
-        told = one_line(str(error))
-        raise ValueError(f"{path!r} cannot be imported: {type(error).__name__}: {told}") from error
-    return found
+            target = getattr(target, part)
+    except Exception as error:  # an unknown module can raise anything
+        message = one_line(str(error))
+        raise ValueError(f"{path!r} cannot be imported: {type(error).__name__}: {message}") from error
+    return target

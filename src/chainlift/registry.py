@@ -1,8 +1,8 @@
-"""Pieces by name: registered ones, those of installed packages, and any object by `package.module:name`.
+"""Registries of pieces by name: registered pieces, plug-ins of installed packages, and `package.module:name`.
 
-There is one registry for each kind of piece: tasks, model families, rewards and algorithms. A package makes a piece
-known by an entry point in the registry's group; the entry point names the piece itself, or a module that registers it
-when it is imported. Code that a file names is imported only where the user trusts the file (references.py).
+Each kind of piece (tasks, model families, rewards, algorithms) has a registry. A package plugs a piece in by an entry
+point in the registry's group; the entry point names the piece, or a module that registers it on import. A reference in
+a file is imported only if the user trusts the file (references.py).
 """
 
 from __future__ import annotations
@@ -18,24 +18,26 @@ Piece = TypeVar("Piece")
 
 
 class Registry(Generic[Piece]):
-    """The pieces of one kind, by name."""
+    """Pieces of one kind, by name."""
 
     def __init__(self, kind: str, group: str, accept: Callable[[Any], Piece]) -> None:
-        """kind: what a piece is called in messages; group: of entry points.
+        """Set up an empty registry.
 
-        accept: the piece that an object is; ValueError says what an object that is none should be.
+        kind: the word for a piece in messages; group: the group of entry points; accept: returns the piece that an
+        object holds, or raises a ValueError that says what it must be.
         """
         self.kind, self.group, self.accept = kind, group, accept
         self._pieces: dict[str, Piece] = {}
         self._shipped: set[str] = set()
 
     def register(self, name: str, piece: Any, *, shipped: bool = False) -> None:
-        """Make a piece known under `name`, in place of an earlier one.
+        """Register a piece under `name`; it replaces an earlier one.
 
-        ValueError if it is no such piece, or if the name is that of a shipped one, which recipes rely on.
+        ValueError if the object is not a piece of this kind, or if the name belongs to a shipped piece, on which
+        recipes rely.
         """
         if not name or is_reference(name):
-            raise ValueError(f"{name!r} cannot name a {self.kind}: a name is not empty and has no colon")
+            raise ValueError(f"{name!r} is not a valid name of a {self.kind}: a name is not empty and has no colon")
         if name in self._shipped:
             raise ValueError(f"{self.kind} {name!r} is shipped with chainlift; choose another name")
         self._pieces[name] = self._accepted(name, piece)
@@ -43,20 +45,20 @@ class Registry(Generic[Piece]):
             self._shipped.add(name)
 
     def names(self) -> list[str]:
-        """All names, sorted: of shipped and registered pieces, and of those that installed packages plug in."""
+        """Sorted names of shipped and registered pieces and of the plug-ins of installed packages."""
         return sorted(set(self._pieces) | {point.name for point in entry_points(self.group)})
 
     def is_shipped(self, name: str) -> bool:
-        """Whether the name is that of a piece that comes with chainlift."""
+        """Whether the name belongs to a piece that comes with chainlift."""
         return name in self._shipped
 
     def find(self, name: Any, trust: Trust | None = None) -> Piece:
-        """The piece called `name`, imported if need be; ValueError in one line says what is wrong with the name.
+        """The piece called `name`, imported if necessary; ValueError, in one line, if there is none.
 
-        trust: in the file that holds the name; None if the name is the user's own word.
+        trust: for the file that holds the name; None if the name comes from the user.
         """
         if isinstance(name, str) and is_reference(name):
-            references.admit(name, trust)  # whether it was imported before makes no difference
+            references.admit(name, trust)  # also if it has been imported before
             return self._accepted(name, references.load(name))
         if isinstance(name, str) and name not in self._pieces:
             self._plug_in(name)
@@ -67,15 +69,15 @@ class Registry(Generic[Piece]):
         return self._pieces[name]
 
     def _plug_in(self, name: str) -> None:
-        """Register what the entry point `name` names, unless importing it has done so."""
+        """Import the entry point `name`, and register its object unless the import has done so."""
         for point in entry_points(self.group):
             if point.name == name:
-                found = references.load_entry_point(point)
+                plugin = references.load_entry_point(point)
                 if name not in self._pieces and is_reference(point.value):
-                    self._pieces[name] = self._accepted(point.value, found)
+                    self._pieces[name] = self._accepted(point.value, plugin)
 
-    def _accepted(self, name: str, found: Any) -> Piece:
+    def _accepted(self, name: str, candidate: Any) -> Piece:
         try:
-            return self.accept(found)
+            return self.accept(candidate)
         except ValueError as error:
-            raise ValueError(f"{name!r} is no {self.kind}: it must be {error}") from error
+            raise ValueError(f"{name!r} is not a valid {self.kind}: it must be {error}") from error

@@ -1,8 +1,7 @@
-"""Named random streams: every random draw says what it is for.
+"""Named random streams: every random draw comes from a stream with a name that says its purpose.
 
-A stream is found by hashing the run's seed, a name and indices, never by `seed + step`, so two streams collide
-only by chance (2^-63), and nothing that happens elsewhere (another model width, one evaluation more) can shift
-the numbers that a stream gives.
+A stream's seed is a hash of the run's seed, a name and indices, never `seed + step`. Two streams collide only by chance
+(2^-63), and a change elsewhere (another model width, an additional evaluation) does not shift a stream's numbers.
 """
 
 from __future__ import annotations
@@ -24,8 +23,8 @@ def derive(seed: int, name: str, *indices: int) -> int:
 def stream(seed: int, name: str, *indices: int) -> torch.Generator:
     """A fresh CPU generator for the stream `name` at `indices`.
 
-    It lives on the CPU whatever the device of the run, so that the data's bytes do not depend on the device.
+    It is on the CPU on every device, so that the data's bytes do not depend on the device.
     """
-    import torch  # imported here so that theory and records can be used without torch
+    import torch  # here, so that theory and records work without importing PyTorch
 
     return torch.Generator().manual_seed(derive(seed, name, *indices))

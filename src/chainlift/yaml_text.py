@@ -1,9 +1,8 @@
 """YAML as recipes use it: the core schema of YAML 1.2, one document, without tags, anchors and aliases.
 
-PyYAML reads YAML 1.1, in which 010 is 8, 1:30 is 90, `on` is true and 1e-3 is text. Here a number is a number as people
-write it, and true and false are the only truth values: `on`, `yes`, 1:30, 1_000 and dates are text. What a file can use
-to run something, to grow without bound or to say two things at once is refused: tags, aliases, deep nesting, a key that
-is given twice, a key that is not text.
+PyYAML reads YAML 1.1, in which 010 is 8, 1:30 is 90, `on` is true and 1e-3 is text. Here 010 is 10 and 1e-3 a number,
+and only true and false are booleans: `on`, `yes`, 1:30, 1_000 and dates are text. Features that can run code, grow
+without bound or be ambiguous are refused: tags, aliases, deep nesting, repeated keys, keys that are not text.
 """
 
 from __future__ import annotations
@@ -15,8 +14,8 @@ import yaml
 
 from chainlift.visible import one_line, shown
 
-DEPTH = 32  # of nesting
-INTEGERS = 2**63  # one below this is the largest that tensors hold
+DEPTH = 32  # levels of nesting
+INT64_BOUND = 2**63  # integers from -2^63 to 2^63 - 1 fit a tensor
 
 _TAG = "tag:yaml.org,2002:"
 _INT = re.compile(r"[-+]?[0-9]+$|0o[0-7]+$|0x[0-9a-fA-F]+$")
@@ -33,25 +32,25 @@ _Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class _Loader(_Base):
-    """Reads scalars by the core schema; mappings with keys that are text, each given once."""
+    """A loader for the core schema that refuses repeated keys and keys that are not text."""
 
     yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 (PyYAML's name and type)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[str, Any]:
-        found: dict[str, Any] = {}
+        mapping: dict[str, Any] = {}
         for key_node, value_node in node.value:
             key = self.construct_object(key_node, deep=True)
             if not isinstance(key, str):
-                raise ValueError(f"line {_line(key_node)}: the key {shown(key)} is no text; put it in quotes")
-            if key in found:
+                raise ValueError(f"line {_line(key_node)}: the key {shown(key)} is not text; put it in quotes")
+            if key in mapping:
                 raise ValueError(f"line {_line(key_node)}: the key {shown(key)} is given twice")
-            found[key] = self.construct_object(value_node, deep=deep)
-        return found
+            mapping[key] = self.construct_object(value_node, deep=deep)
+        return mapping
 
     def construct_int(self, node: yaml.ScalarNode) -> int:
         text = node.value
-        value = int(text, 0) if text[:2] in ("0o", "0x") else int(text) if len(text) < 40 else INTEGERS
-        if not -INTEGERS <= value < INTEGERS:
+        value = int(text, 0) if text[:2] in ("0o", "0x") else int(text) if len(text) < 40 else INT64_BOUND
+        if not -INT64_BOUND <= value < INT64_BOUND:
             raise ValueError(f"line {_line(node)}: the number {shown(text)} is too large")
         return value
 
@@ -60,7 +59,7 @@ class _Loader(_Base):
 
 
 class _Dumper(yaml.SafeDumper):
-    """Puts in quotes what either version of YAML would take for something else than text; writes no aliases."""
+    """A dumper without aliases that quotes every text that YAML 1.1 or 1.2 would read as another type."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
@@ -74,7 +73,7 @@ _Loader.add_constructor(_TAG + "float", _Loader.construct_float)
 
 
 def parse(text: str) -> Any:
-    """The one value in a text; ValueError in one line that says what is wrong, and where."""
+    """The value of a YAML text; ValueError, in one line, says what is wrong, and where."""
     try:
         _check(text)
         loader = _Loader(text)
@@ -87,12 +86,12 @@ def parse(text: str) -> Any:
 
 
 def dump(content: Any) -> str:
-    """The text that `parse` reads as `content`, keys in their order."""
+    """YAML text that `parse` reads as `content`, with keys in their order."""
     return yaml.dump(content, Dumper=_Dumper, sort_keys=False)
 
 
 def _check(text: str) -> None:
-    """ValueError for what recipes do without; a look at the events alone, before anything is built from them."""
+    """Refuse anchors, tags and deep nesting by the parser's events, before any value is built."""
     depth = 0
     for event in yaml.parse(text, Loader=_Loader):
         where = f"line {event.start_mark.line + 1}"

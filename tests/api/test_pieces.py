@@ -99,11 +99,11 @@ def test_a_cell_that_is_run_again_replaces_the_piece() -> None:
             lambda: cl.stage("ntp")(NextTokenPrediction),
             "kind of stage 'ntp' is shipped with chainlift; choose another name",
         ),
-        (lambda: cl.reward("my:brief")(brief), "cannot name a reward: a name is not empty and has no colon"),
-        (lambda: cl.reward(LastBit), "'last_bit' is no reward: it must be a function"),
-        (lambda: cl.task(brief), "'brief' is no task: it must be a class"),
-        (lambda: cl.algorithm(dict), "'dict' is no algorithm"),
-        (lambda: cl.stage(LastBit), "'last_bit' is no kind of stage"),
+        (lambda: cl.reward("my:brief")(brief), "is not a valid name of a reward: a name is not empty and has no colon"),
+        (lambda: cl.reward(LastBit), "'last_bit' is not a valid reward: it must be a function"),
+        (lambda: cl.task(brief), "'brief' is not a valid task: it must be a class"),
+        (lambda: cl.algorithm(dict), "'dict' is not a valid algorithm"),
+        (lambda: cl.stage(LastBit), "'last_bit' is not a valid kind of stage"),
     ],
 )
 def test_what_is_no_such_piece_is_refused_in_one_line(decorate: Any, message: str) -> None:

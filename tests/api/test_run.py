@@ -145,7 +145,7 @@ def test_a_damaged_run_is_a_row_that_says_so(small_run: cl.Run, tmp_path: Path) 
         (lambda run: cl.open(run.folder / "checkpoints"), "checkpoints is not a run folder: it has no recipe.yaml"),
         (lambda run: cl.open(run.folder.parent), r"is not one itself: cl\.runs\("),
         (lambda run: cl.open(f"{run.folder}0"), "is not a folder, did you mean 'tiny-"),
-        (lambda run: cl.runs(run.folder / "nowhere"), "nowhere is no folder"),
+        (lambda run: cl.runs(run.folder / "nowhere"), "nowhere is not a folder"),
         (lambda run: cl.theory(p_cot=2), "p_cot"),
         (lambda run: cl.theory(algorithm="gropo"), r"algorithm 'gropo' is not known, did you mean '"),
         (lambda run: cl.sweep("tiny", {"seed": [1]}), "seed is not an axis"),

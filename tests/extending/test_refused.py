@@ -33,10 +33,10 @@ from tests.in_process import command
         ),
         ("model.family=my_pieces:no", "model: 'my_pieces:no' cannot be imported: AttributeError: "),
         ("model.family=nowhere:Mixer", "model: 'nowhere:Mixer' cannot be imported: ModuleNotFoundError: "),
-        ("posttrain.reward=my_pieces:Mixer", "'my_pieces:Mixer' is no reward: it must be a function from a verdict"),
-        ("posttrain.algorithm=my_pieces:brief", "'my_pieces:brief' is no algorithm: it must be a chainlift.learning."),
-        ("model.family=my_pieces:brief", "'my_pieces:brief' is no family: it must be a subclass of chainlift.models"),
-        ("model.family=other:Bare", "'other:Bare' is no family: it must be a class with an attribute Settings"),
+        ("posttrain.reward=my_pieces:Mixer", "'my_pieces:Mixer' is not a valid reward: it must be a function from a verdict"),
+        ("posttrain.algorithm=my_pieces:brief", "'my_pieces:brief' is not a valid algorithm: it must be a chainlift.learning."),
+        ("model.family=my_pieces:brief", "'my_pieces:brief' is not a valid family: it must be a subclass of chainlift.models"),
+        ("model.family=other:Bare", "'other:Bare' is not a valid family: it must be a class with an attribute Settings"),
         ("model.widht=3", "model.widht: unknown key, did you mean 'width'?; allowed: family, layers, width"),
     ],
 )
@@ -61,7 +61,7 @@ def test_what_cannot_be_used_is_one_line_that_names_the_key(folder: Path, overri
         (
             "self.norm, self.head",
             "self.start = nn.Parameter(torch.randn(3))\n        self.norm, self.head",
-            "start differs from call to call of initialise with the same generator",
+            "start differs from call to call of initialize with the same generator",
         ),
         (
             "    def forward(self, tokens)",
@@ -71,14 +71,14 @@ def test_what_cannot_be_used_is_one_line_that_names_the_key(folder: Path, overri
         ),
     ],
 )  # fmt: skip
-def test_a_family_that_does_not_fulfil_the_protocol_is_one_line(
+def test_a_family_that_does_not_fulfill_the_protocol_is_one_line(
     folder: Path, before: str, after: str, message: str
 ) -> None:
     text = files()["my_pieces.py"]
     assert before in text
     own(folder, text.replace(before, after))
     with pytest.raises(
-        ValueError, match=re.escape(f"family 'other:Mixer' does not fulfil the protocol: {message}")
+        ValueError, match=re.escape(f"family 'other:Mixer' does not fulfill the protocol: {message}")
     ) as found:
         recipe.load("tiny", ["model.family=other:Mixer"])
     assert "\n" not in str(found.value)
@@ -109,7 +109,7 @@ def test_a_reward_that_does_not_work_is_one_line_before_anything_is_trained(
 
 def test_muon_needs_matrices(folder: Path) -> None:
     own(folder, files()["my_pieces.py"].replace("self.blocks", "self.parts"))
-    with pytest.raises(ValueError, match="optimizer muon moves the matrices of blocks; family other:Mixer has none"):
+    with pytest.raises(ValueError, match="optimizer muon needs the matrices of blocks; family other:Mixer has none"):
         recipe.load("tiny", ["model.family=other:Mixer"])  # whose stage 1 has Muon
     recipe.load("tiny", ["model.family=other:Mixer", "pretrain.optimizer=adamw"])
 
@@ -117,9 +117,9 @@ def test_muon_needs_matrices(folder: Path) -> None:
 def test_shipped_names_and_references_cannot_be_taken() -> None:
     with pytest.raises(ValueError, match="reward 'chain' is shipped with chainlift; choose another name"):
         REWARDS.register("chain", lambda verdict: verdict.answer.float())
-    with pytest.raises(ValueError, match="'a:b' cannot name a reward"):
+    with pytest.raises(ValueError, match="'a:b' is not a valid name of a reward"):
         REWARDS.register("a:b", lambda verdict: verdict.answer.float())
-    with pytest.raises(ValueError, match="'mine' is no algorithm: it must be a chainlift"):
+    with pytest.raises(ValueError, match="'mine' is not a valid algorithm: it must be a chainlift"):
         ALGORITHMS.register("mine", {"advantage": "none"})
 
 

@@ -56,13 +56,13 @@ def test_a_traceback_a_hang_and_a_loss_would_be_seen(
     def fail(self: object) -> None:
         raise KeyError("x")
 
-    monkeypatch.setattr("chainlift.runs.progress.Watcher.look", fail)
+    monkeypatch.setattr("chainlift.runs.progress.Watcher.poll", fail)
     assert "traceback: KeyError" in found()
 
     def wait(self: object) -> None:
         os.read(os.pipe()[0], 1)
 
-    monkeypatch.setattr("chainlift.runs.progress.Watcher.look", wait)
+    monkeypatch.setattr("chainlift.runs.progress.Watcher.poll", wait)
     monkeypatch.setattr(campaign, "SECONDS", 0.2)
     assert "goes on after" in found()
     monkeypatch.setattr(campaign, "SECONDS", 60)
@@ -71,7 +71,7 @@ def test_a_traceback_a_hang_and_a_loss_would_be_seen(
         next((tmp_path / "cases").rglob("DONE")).unlink()
         return []
 
-    monkeypatch.setattr("chainlift.runs.progress.Watcher.look", lose)
+    monkeypatch.setattr("chainlift.runs.progress.Watcher.poll", lose)
     assert "changed: " in found()
 
 

@@ -37,7 +37,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint as it should be."""
     folder = tmp_path_factory.mktemp("whole")
     task = RunningSum(RunningSumSettings(d=4))
-    model = families.build(ModelSettings(layers=1, width=16, heads=2), task).initialise(stream(0, "model"))
+    model = families.build(ModelSettings(layers=1, width=16, heads=2), task).initialize(stream(0, "model"))
     model_folder.save(model, task, folder)
     return folder
 

@@ -11,7 +11,7 @@ from chainlift.tasks.running_sum import RunningSum, RunningSumSettings
 def model(request: pytest.FixtureRequest) -> Transformer:
     """A small model whose distributions are far from uniform, so that its responses differ in length."""
     settings = ModelSettings.model_validate({"family": request.param, "layers": 2, "width": 16, "heads": 4})
-    model = Transformer(settings, 3, 13).initialise(stream(0, "model"))
+    model = Transformer(settings, 3, 13).initialize(stream(0, "model"))
     with torch.no_grad():
         for parameter in model.parameters():
             parameter += 0.3 * torch.empty_like(parameter).normal_(generator=stream(0, "noise"))

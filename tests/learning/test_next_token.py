@@ -56,7 +56,7 @@ def test_demonstrations_of_different_lengths_count_their_own_tokens(weighting: L
     """Ragged prompts and chains against each sequence read alone: what fills a row up has no loss and no gradient."""
     task = RunningSum(RunningSumSettings(d=7, d_min=2, noise=0.3, marker="both"))
     settings = ModelSettings(family="mistral", layers=1, width=16, heads=2)
-    model = families.build(settings, task).initialise(stream(0, "model"))
+    model = families.build(settings, task).initialize(stream(0, "model"))
     assert isinstance(model, Transformer)
     batch = mixture.draw(task, MixtureSettings(p_cot=0.6), 20, seed=0, name="test", step=0)
     counts = batch.long.mask.sum(dim=1)

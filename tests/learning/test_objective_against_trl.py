@@ -79,7 +79,7 @@ class Reference:
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small model whose distributions are far from uniform, as a folder that both sides open."""
     model = Transformer(ModelSettings(layers=2, width=16, heads=2), TASK.vocabulary.size, 4 + MAX_LENGTH)
-    model.initialise(torch.Generator().manual_seed(0))
+    model.initialize(torch.Generator().manual_seed(0))
     folder = tmp_path_factory.mktemp("checkpoint")
     model_folder.save(model, TASK, folder)
     return folder

@@ -23,7 +23,7 @@ REWARD = {response: float(response in {(0, EOS), (1, 1)}) + 0.5 * float(response
 
 
 def make() -> Transformer:
-    model = Transformer(ModelSettings(layers=1, width=8, heads=2), 3, 4).initialise(stream(0, "model")).double()
+    model = Transformer(ModelSettings(layers=1, width=8, heads=2), 3, 4).initialize(stream(0, "model")).double()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter += 0.5 * torch.empty_like(parameter).normal_(generator=stream(0, "noise"))

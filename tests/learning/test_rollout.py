@@ -61,7 +61,7 @@ def test_rows_that_leave_free_memory_though_groups_stop_sharing_their_prefix() -
     """A long prompt, short responses and large groups: one copy of the prefix a row would be several times as much."""
     task = RunningSum(RunningSumSettings(d=64, leap=32))
     model = Transformer(ModelSettings(layers=1, width=8, heads=2), task.vocabulary.size, 80)
-    model.initialise(stream(1, "model"))
+    model.initialize(stream(1, "model"))
     held: list[int] = []
 
     class Watched(TransformerDecoder):

@@ -21,7 +21,7 @@ from chainlift.tasks.running_sum import RunningSumSettings
 def test_weights_written_down_come_back(modulus: int) -> None:
     """A linear model whose first token has the log-odds 1.2 for x_1, and whose decision 0.4 after it, -3 elsewhere."""
     task = tasks.build(RunningSumSettings(d=4, modulus=modulus))
-    model = families.build(LinearSettings(family="linear"), task).initialise(stream(0, "model"))
+    model = families.build(LinearSettings(family="linear"), task).initialize(stream(0, "model"))
     assert isinstance(model, LinearModel)
     with torch.no_grad():
         if modulus == 2:
@@ -49,7 +49,7 @@ def test_a_transformer_samples_as_its_decisions_say() -> None:
     five standard errors, so a false alarm once in a million.
     """
     task = tasks.build(RunningSumSettings(d=3))
-    model = families.build(ModelSettings(layers=1, width=16, heads=2), task).initialise(stream(0, "model"))
+    model = families.build(ModelSettings(layers=1, width=16, heads=2), task).initialize(stream(0, "model"))
     prompts = task.prompts(20, stream(0, "prompts"))
     odds = decision.log_odds(model, task, prompts, model.prefill(split_prompts(prompts)[0]))
     found = answer(model, task, prompts, group_size=1000, generator=stream(0, "samples"))
@@ -67,7 +67,7 @@ def test_a_transformer_samples_as_its_decisions_say() -> None:
 def test_the_lead_is_over_the_likeliest_other_token(marker: Literal["none", "both"]) -> None:
     """Greedy opens a chain exactly where the lead is positive; with markers nothing is asked of the second token."""
     task = tasks.build(RunningSumSettings(d=3, modulus=5, marker=marker))
-    model = families.build(ModelSettings(layers=1, width=16, heads=2), task).initialise(stream(1, "model"))
+    model = families.build(ModelSettings(layers=1, width=16, heads=2), task).initialize(stream(1, "model"))
     prompts = task.prompts(200, stream(0, "prompts"))
     found = decision.log_odds(model, task, prompts, model.prefill(split_prompts(prompts)[0]))
     greedy = answer(model, task, prompts).rollout.responses[:, 0]

@@ -20,7 +20,7 @@ def task() -> Task:
 
 
 def model(task: Task, seed: int) -> Model:
-    return families.build(ModelSettings(layers=1, width=16, heads=2), task).initialise(stream(seed, "model"))
+    return families.build(ModelSettings(layers=1, width=16, heads=2), task).initialize(stream(seed, "model"))
 
 
 def test_a_model_does_not_differ_from_itself(task: Task) -> None:

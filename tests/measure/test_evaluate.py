@@ -13,7 +13,7 @@ TASK = RunningSum(RunningSumSettings(d=4))
 
 @pytest.fixture
 def model() -> Transformer:
-    model = Transformer(ModelSettings(width=16, heads=2), 3, 9).initialise(stream(0, "model"))
+    model = Transformer(ModelSettings(width=16, heads=2), 3, 9).initialize(stream(0, "model"))
     with torch.no_grad():
         for parameter in model.parameters():
             parameter += 0.3 * torch.empty_like(parameter).normal_(generator=stream(0, "noise"))

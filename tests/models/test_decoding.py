@@ -15,7 +15,7 @@ PROMPT, RESPONSE, VOCABULARY = 6, 5, 4
 
 def make(family: str) -> Transformer:
     settings = ModelSettings.model_validate({"family": family, "layers": 2, "width": 16, "heads": 4})
-    model = Transformer(settings, VOCABULARY, PROMPT + RESPONSE).initialise(stream(0, "model"))
+    model = Transformer(settings, VOCABULARY, PROMPT + RESPONSE).initialize(stream(0, "model"))
     with torch.no_grad():
         for parameter in model.parameters():
             parameter += 0.3 * torch.empty_like(parameter).normal_(generator=stream(0, "noise"))

@@ -18,7 +18,7 @@ FAMILIES = ["gpt2", "mistral"]
 def make(family: str, modulus: int = 2) -> tuple[Transformer, RunningSum]:
     task = RunningSum(RunningSumSettings(d=10, modulus=modulus))
     settings = ModelSettings.model_validate({"family": family, "layers": 2, "width": 32, "heads": 4})
-    model = Transformer(settings, task.vocabulary.size, 21).initialise(stream(0, "model"))
+    model = Transformer(settings, task.vocabulary.size, 21).initialize(stream(0, "model"))
     with torch.no_grad():
         for parameter in model.parameters():
             parameter += 0.2 * torch.empty_like(parameter).normal_(generator=stream(0, "noise"))

@@ -45,7 +45,7 @@ def make(name: str, family: str = "gpt2") -> tuple[Transformer, Task]:
     settings = ModelSettings.model_validate({"family": family, "layers": 2, "width": 32, "heads": 2})
     model = families.build(settings, task)
     assert isinstance(model, Transformer)
-    return model.initialise(stream(0, "model")), task
+    return model.initialize(stream(0, "model")), task
 
 
 def natural(task: Task, prompt: torch.Tensor) -> str:

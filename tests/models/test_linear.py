@@ -142,7 +142,7 @@ def test_loading_gives_back_the_same_bits(modulus: int, tmp_path: Path) -> None:
 
 def test_it_starts_without_an_opinion() -> None:
     model, task = make()
-    model.initialise(stream(0, "model"))
+    model.initialize(stream(0, "model"))
     prefix, last = split_prompts(task.prompts(3, stream(0, "prompts")))
     responses = task.gold(torch.cat([prefix, last], dim=1), long=True)
     found = log_probs(model, model.prefill(prefix), last, responses)

@@ -14,7 +14,7 @@ ROWS, LENGTH, START, VOCABULARY = 24, 9, 5, 4
 
 def make(family: str, layers: int) -> Transformer:
     settings = ModelSettings.model_validate({"family": family, "layers": layers, "width": 16, "heads": 4})
-    model = Transformer(settings, VOCABULARY, LENGTH).initialise(stream(0, "model"))
+    model = Transformer(settings, VOCABULARY, LENGTH).initialize(stream(0, "model"))
     with torch.no_grad():
         for parameter in model.parameters():
             parameter += 0.3 * torch.empty_like(parameter).normal_(generator=stream(0, "noise"))

@@ -31,7 +31,7 @@ class Recurrent(Model):
 
 @pytest.fixture
 def model() -> Recurrent:
-    found = Recurrent().initialise(stream(0, "model"))
+    found = Recurrent().initialize(stream(0, "model"))
     with torch.no_grad():
         for parameter in found.cell.parameters():
             parameter.normal_(std=0.5, generator=stream(0, "cell"))
@@ -47,7 +47,7 @@ def prompts() -> Tensor:
 def test_decoding_equals_the_forward_pass_while_rows_spread_and_leave(
     model: Recurrent, prompts: Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(passes.AT_ONCE, "cpu", 16)  # so that a step is several passes
+    monkeypatch.setitem(passes.TOKENS_PER_PASS, "cpu", 16)  # so that a step is several passes
     prefix, last = split_prompts(prompts)
     tokens = torch.randint(VOCABULARY, (PROMPTS * GROUP, RESPONSE), generator=stream(0, "tokens"))
     tokens[:, 0] = last[:, 0].repeat_interleave(GROUP)

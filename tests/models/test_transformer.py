@@ -15,7 +15,7 @@ PROMPT, RESPONSE, VOCABULARY = 6, 5, 4
 
 def make(family: str, **keys: int) -> Transformer:
     settings = ModelSettings.model_validate({"family": family, "layers": 3, "width": 16, "heads": 4, **keys})
-    model = Transformer(settings, VOCABULARY, PROMPT + RESPONSE).initialise(stream(0, "model"))
+    model = Transformer(settings, VOCABULARY, PROMPT + RESPONSE).initialize(stream(0, "model"))
     with torch.no_grad():  # larger than at the start, so that attention is far from uniform and an error shows
         for parameter in model.parameters():
             parameter += 0.3 * torch.empty_like(parameter).normal_(generator=stream(0, "noise"))
@@ -37,7 +37,7 @@ def test_initial_weights_have_the_spread_that_is_claimed(family: str) -> None:
     values has a relative error of (2n)^-.5; six of those over some 30 matrices alarm falsely once in 10^7.
     """
     settings = ModelSettings.model_validate({"family": family, "layers": 2, "width": 64, "heads": 4})
-    model = Transformer(settings, 50, 60).initialise(stream(0, "model"))
+    model = Transformer(settings, 50, 60).initialize(stream(0, "model"))
     seen = 0
     for name, value in model.named_parameters():
         if value.dim() == 1:
@@ -146,7 +146,7 @@ def test_sizes_that_do_not_fit_are_refused(keys: dict[str, int | str], told: str
 
 
 def test_initialisation_is_fixed_by_the_seed() -> None:
-    one, same = (Transformer(ModelSettings(), 3, 9).initialise(stream(0, "model")) for _ in range(2))
-    other = Transformer(ModelSettings(), 3, 9).initialise(stream(1, "model"))
+    one, same = (Transformer(ModelSettings(), 3, 9).initialize(stream(0, "model")) for _ in range(2))
+    other = Transformer(ModelSettings(), 3, 9).initialize(stream(1, "model"))
     assert all(torch.equal(a, b) for a, b in zip(one.parameters(), same.parameters(), strict=True))
     assert not torch.equal(one.embedding.weight, other.embedding.weight)

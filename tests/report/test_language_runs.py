@@ -120,7 +120,7 @@ def test_it_stands_among_the_runs_of_a_folder(folder: Path) -> None:
 
 
 def test_watching_knows_how_far_it_is(folder: Path) -> None:
-    (one,) = Watcher(folder.parent).look()
+    (one,) = Watcher(folder.parent).poll()
     assert (one.state, one.stage, one.step, one.total) == ("done", "posttrain", 3, 30)
 
 

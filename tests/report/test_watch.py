@@ -75,16 +75,16 @@ def test_looking_does_not_hold_a_lock(out: Path, monkeypatch: pytest.MonkeyPatch
     opened: list[str] = []
     real = Path.open
     monkeypatch.setattr(Path, "open", lambda self, *a, **k: (opened.append(self.name), real(self, *a, **k))[1])
-    Watcher(out).look()
+    Watcher(out).poll()
     assert ".lock" not in opened
 
 
 def test_a_system_that_lists_no_locks_is_judged_by_what_grew(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress, "LOCKS", Path("/nowhere"))
-    states = {one.run_id.split("-")[0] + one.run_id[-3:]: one.state for one in Watcher(out).look()}
+    states = {one.run_id.split("-")[0] + one.run_id[-3:]: one.state for one in Watcher(out).poll()}
     assert states["tiny-s2"] == "running"
-    monkeypatch.setattr(progress, "LATELY", -1)
-    states = {one.run_id.split("-")[0] + one.run_id[-3:]: one.state for one in Watcher(out).look()}
+    monkeypatch.setattr(progress, "RECENT_SECONDS", -1)
+    states = {one.run_id.split("-")[0] + one.run_id[-3:]: one.state for one in Watcher(out).poll()}
     assert states["tiny-s2"] == "stopped"
 
 
@@ -94,14 +94,14 @@ def test_a_run_on_another_machine_is_judged_by_what_grew(out: Path, tmp_path: Pa
     copy = tmp_path / killed.name
     shutil.copytree(killed, copy)
     (copy / "metrics.jsonl").touch()
-    (one,) = Watcher(tmp_path).look()
+    (one,) = Watcher(tmp_path).poll()
     assert one.state == "stopped"
     environment = json.loads((copy / "environment.json").read_text(encoding="utf-8"))
     (copy / "environment.json").write_text(json.dumps(environment | {"host": "another"}), encoding="utf-8")
-    (one,) = Watcher(tmp_path).look()
+    (one,) = Watcher(tmp_path).poll()
     assert one.state == "running"
     os.utime(copy / "metrics.jsonl", (0, 0))
-    (one,) = Watcher(tmp_path).look()
+    (one,) = Watcher(tmp_path).poll()
     assert one.state == "stopped"
 
 
@@ -115,7 +115,7 @@ def test_a_half_written_row_and_a_damaged_folder_do_no_harm(tmp_path: Path, out:
         handle.write('{"stage": "pretr')
     (tmp_path / "runs/broken").mkdir()
     (tmp_path / "runs/broken/recipe.yaml").write_text("{", encoding="utf-8")
-    found = {one.run_id: one for one in Watcher(tmp_path / "runs").look()}
+    found = {one.run_id: one for one in Watcher(tmp_path / "runs").poll()}
     assert (found[done.name].state, found[done.name].step) == ("stopped", 40)
     assert found["broken"].state == "damaged"
 
@@ -159,7 +159,7 @@ def test_it_ends_with_ctrl_c_and_a_missing_folder_is_one_line(out: Path, tmp_pat
 
 def test_a_finished_run_shows_what_it_is_about_and_not_its_baseline(finished: Path) -> None:
     summary = json.loads((finished / "summary.json").read_text(encoding="utf-8"))
-    (run,) = [one for one in Watcher(finished.parent).look() if one.run_id == finished.name]
+    (run,) = [one for one in Watcher(finished.parent).poll() if one.run_id == finished.name]
     assert (run.stage, run.step, run.total) == ("posttrain", 20, 20)
     assert run.greedy_accuracy == summary["posttrain"]["greedy_accuracy"]
     assert run.greedy_length == summary["posttrain"]["greedy_length_median"]

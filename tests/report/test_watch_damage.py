@@ -30,7 +30,7 @@ def drawn(draw: Callable[[PlainConsole], object]) -> str:
 
 
 def watched(out: Path) -> str:
-    return drawn(lambda screen: screen.print(watch.table(Watcher(out).look(), watch.Pace(), 0.0)))
+    return drawn(lambda screen: screen.print(watch.table(Watcher(out).poll(), watch.Pace(), 0.0)))
 
 
 @pytest.fixture
@@ -57,17 +57,17 @@ def bad(out: Path, file: str, content: bytes | None) -> Path:
         ("recipe.yaml", b"", "recipe.yaml is damaged: it must hold keys and values"),
         ("recipe.yaml", b"pretrain: &a [*a]", "recipe.yaml is damaged: line 1: anchors"),
         ("recipe.yaml", b"\xff\x00", "recipe.yaml is damaged: it is not UTF-8 text"),
-        ("recipe.yaml", None, "recipe.yaml is damaged: it is no regular file"),
+        ("recipe.yaml", None, "recipe.yaml is damaged: it is not a regular file"),
         ("metrics.jsonl", b"[1]\n", "metrics.jsonl, near its end, is damaged: it must hold keys and values"),
         ("metrics.jsonl", b'{"stage": [1], "kind": "update", "step": 1, "sequences": 1}\n', "stage: Input should be"),
         ("metrics.jsonl", b'{"stage": "pretrain", "kind": "evaluation", "step": 1, "sequences": 1}\n', "lacks greedy"),
         ("metrics.jsonl", b"\x00\xff\n", "near its end, is damaged: it is not UTF-8 text"),
-        ("metrics.jsonl", None, "metrics.jsonl is damaged: it is no regular file"),
+        ("metrics.jsonl", None, "metrics.jsonl is damaged: it is not a regular file"),
     ],
 )
 def test_watch_shows_a_bad_folder_and_goes_on(out: Path, file: str, content: bytes | None, told: str) -> None:
     bad(out, file, content)
-    found = {one.run_id: one for one in Watcher(out).look()}
+    found = {one.run_id: one for one in Watcher(out).poll()}
     assert found["fine"].state == "done"
     assert found["bad"].state == "damaged"
     assert told in found["bad"].note
@@ -78,7 +78,7 @@ def test_watch_shows_a_bad_folder_and_goes_on(out: Path, file: str, content: byt
 def test_a_reason_of_failure_may_be_anything(out: Path, content: bytes | None) -> None:
     folder = bad(out, "FAILED", content)
     (folder / "DONE").unlink()
-    (one,) = (one for one in Watcher(out).look() if one.run_id == "bad")
+    (one,) = (one for one in Watcher(out).poll() if one.run_id == "bad")
     assert one.state == "failed"
     text = watched(out)
     assert "\x1b" not in text
@@ -100,7 +100,7 @@ def test_what_lies_about_in_the_folder_is_passed_over(out: Path) -> None:
     (out / "nowhere").symlink_to(out / "absent")
     (out / "file").write_text("", encoding="utf-8")
     os.mkfifo(out / "pipe")
-    assert [one.run_id for one in Watcher(out).look()] == ["fine"]
+    assert [one.run_id for one in Watcher(out).poll()] == ["fine"]
 
 
 @pytest.mark.parametrize("content", [b"[]", b"{}", b'{"stages": 3}', b"\xff", None])

@@ -18,7 +18,7 @@ TASK, SETTINGS = RunningSum(RunningSumSettings(d=4)), OptimizerSettings()
 
 
 def make(seed: int = 0) -> tuple[Transformer, Optimizer]:
-    model = Transformer(ModelSettings(width=16, heads=2), 3, 9).initialise(stream(seed, "model"))
+    model = Transformer(ModelSettings(width=16, heads=2), 3, 9).initialize(stream(seed, "model"))
     return model, make_optimizer(model, SETTINGS)
 
 

@@ -22,7 +22,7 @@ TASK = Multiplication(MultiplicationSettings(n=1, held_out=0.2))
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A run folder with an untrained model as both of its checkpoints."""
-    model = families.build(ModelSettings(layers=1, width=8, heads=1), TASK).initialise(stream(0, "model"))
+    model = families.build(ModelSettings(layers=1, width=8, heads=1), TASK).initialize(stream(0, "model"))
     saved = tmp_path / "checkpoints/pretrain-1"
     saved.mkdir(parents=True)
     model_folder.save(model, TASK, saved)

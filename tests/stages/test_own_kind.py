@@ -86,8 +86,8 @@ def test_a_kind_of_ones_own_goes_through_a_run_and_its_page() -> None:
     ("change", "told"),
     [
         ("stages.extra={kind: 'my_rehearsal:Rehearsal'}", "cannot be imported"),
-        ("stages.extra={kind: 'my_rehearsal:Place'}", "is no kind of stage: it must be a subclass of Stage"),
-        ("stages.extra={kind: 'my_rehearsal:Stage'}", "is no kind of stage: it must be a subclass of Stage"),
+        ("stages.extra={kind: 'my_rehearsal:Place'}", "is not a valid kind of stage: it must be a subclass of Stage"),
+        ("stages.extra={kind: 'my_rehearsal:Stage'}", "is not a valid kind of stage: it must be a subclass of Stage"),
         ("stages.extra={kind: 'my_rehearsal:Rehearse', stepps: 3}", "extra.stepps: unknown key, did you mean 'steps'"),
     ],
 )

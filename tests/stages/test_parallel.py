@@ -72,7 +72,7 @@ def test_shares_are_parts_as_even_as_can_be(count: int, n: int, monkeypatch: pyt
 def test_losses_of_shares_add_up_to_the_loss(weighting: LossWeighting, recipe: Path) -> None:
     one = recipes.load(str(recipe))
     task = tasks.build(one.task)
-    model = families.build(one.model, task).initialise(stream(0, "model"))
+    model = families.build(one.model, task).initialize(stream(0, "model"))
     whole = mixture.draw(task, one.mixture, 16, seed=0, name="test", step=0)
     assert len(whole.long.prompts) not in (0, 16)
 

@@ -129,7 +129,7 @@ def test_all_three_losses_off_policy_against_plain_loops() -> None:
 @pytest.mark.parametrize("family", ["gpt2", "mistral"])
 def test_the_head_reads_the_last_hidden_state(family: Any) -> None:
     """Its values are what the model would give as logits if the value head stood in its head's place."""
-    model = Transformer(ModelSettings(family=family, layers=2, width=16, heads=2), 3, 8).initialise(stream(0, "model"))
+    model = Transformer(ModelSettings(family=family, layers=2, width=16, heads=2), 3, 8).initialize(stream(0, "model"))
     prompts = torch.randint(2, (3, 4), generator=stream(0, "prompts"))
     rollout = sample(model, prompts, eos=EOS, max_tokens=4, group_size=5, generator=stream(0, "samples"))
     learner = ActorCritic(settings(), model)
@@ -146,7 +146,7 @@ def test_the_head_reads_the_last_hidden_state(family: Any) -> None:
 
 def test_a_checkpoint_holds_the_head_and_its_optimizer(tmp_path: Path) -> None:
     task = tasks.build(RunningSumSettings(d=3))
-    model = Transformer(ModelSettings(layers=1, width=8, heads=2), 3, 7).initialise(stream(0, "model"))
+    model = Transformer(ModelSettings(layers=1, width=8, heads=2), 3, 7).initialize(stream(0, "model"))
     learner = ActorCritic(settings(), model)
     optimizer = learner.optimizer()
     for parameter in (*model.parameters(), *learner.head.parameters()):

@@ -88,7 +88,7 @@ def test_an_entry_point_gives_it_a_name(folder: Path, monkeypatch: pytest.Monkey
     [
         ("nowhere:Task", "'nowhere:Task' cannot be imported: ModuleNotFoundError: No module named 'nowhere'"),
         ("my_tasks:Nope", "'my_tasks:Nope' cannot be imported: AttributeError"),
-        ("my_tasks:pad", "'my_tasks:pad' is no task: it must be a class with an attribute Settings"),
+        ("my_tasks:pad", "'my_tasks:pad' is not a valid task: it must be a class with an attribute Settings"),
         ("broken:Task", "'broken:Task' cannot be imported: SyntaxError"),
         ("alternatin", "task 'alternatin' is not known"),
         ("runing_sum", "task 'runing_sum' is not known, did you mean 'running_sum'"),

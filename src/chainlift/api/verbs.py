@@ -74,7 +74,7 @@ def runs(out: StrPath = "runs") -> DataFrame:
     from chainlift.runs.course import SHARED
     from chainlift.runs.progress import Watcher
 
-    progress = [run for run in Watcher(Path(out)).look() if not run.run_id.startswith(SHARED)]
+    progress = [run for run in Watcher(Path(out)).poll() if not run.run_id.startswith(SHARED)]
     return frame.of_runs(sorted(progress, key=lambda run: run.run_id), Path(out))
 
 
@@ -140,7 +140,7 @@ def sweep(
                 pipeline.run(built, out, reporter, wait=True)
         elif unfinished := grid.run_all(recipes, out, reporter, options, retry=retry):
             raise RunsFailed(grid.unfinished_line(unfinished, len(recipes), out))
-    progress = {run.run_id: run for run in Watcher(out).look()}
+    progress = {run.run_id: run for run in Watcher(out).poll()}
     return frame.of_runs((progress[built.run_id] for built in recipes), out)
 
 

@@ -71,7 +71,7 @@ def save_new(recipe: Recipe, folder: Path) -> States:
     """A new model of the recipe, written into an empty folder, for what does not depend on behaviour."""
     task = registry.build(recipe.task)
     check_family(recipe)
-    model_folder.save(families.build(recipe.model, task).initialise(stream(0, "model")), task, folder)
+    model_folder.save(families.build(recipe.model, task).initialize(stream(0, "model")), task, folder)
     return States(recipe, folder, None)
 
 

@@ -38,8 +38,8 @@ def _print_error(error: Exception) -> int:
         if line and launcher.local_rank() == 0:
             print(one_line(line), file=sys.stderr)
     except Exception as later:  # explain has raised the error again, or no memory was left to import it
-        if not (memory.ran_out(error) or memory.ran_out(later)):
+        if not (memory.is_out_of_memory(error) or memory.is_out_of_memory(later)):
             raise
-        print(memory.SPENT, file=sys.stderr)
+        print(memory.OUT_OF_MEMORY, file=sys.stderr)
         return 1
     return status

@@ -45,5 +45,5 @@ def _check_processes(context: typer.Context) -> None:
     from chainlift import launcher
 
     command = context.invoked_subcommand
-    if launcher.launched() > 1 and command not in MULTI_PROCESS:
+    if launcher.launched_world_size() > 1 and command not in MULTI_PROCESS:
         raise ValueError(f"{command} runs in one process: torchrun and accelerate are for run and evaluate")

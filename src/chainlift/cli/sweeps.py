@@ -199,8 +199,8 @@ def watch(
 
     watcher = Watcher(out)
     if as_json:
-        print_json([asdict(run) for run in watcher.look()])
+        print_json([asdict(run) for run in watcher.poll()])
     elif once:
-        console().print(watching.table(watcher.look(), watching.Pace(), time.monotonic()))
+        console().print(watching.table(watcher.poll(), watching.Pace(), time.monotonic()))
     else:
         watching.watch(watcher, console(), every)

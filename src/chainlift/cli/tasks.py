@@ -48,11 +48,11 @@ def tasks(
 
 def _settings(name: str, changes: list[str]) -> Settings:
     """A task's settings by its name, with changes; ValueError in one line that names the key."""
-    from chainlift.overrides import overridden
+    from chainlift.overrides import apply_overrides
     from chainlift.stages.base_recipe import part_alone
     from chainlift.tasks.registry import settings_class
 
-    content = overridden({"task": {"name": name}}, changes)
+    content = apply_overrides({"task": {"name": name}}, changes)
     return part_alone(settings_class(name), content["task"], "task")
 
 

@@ -16,7 +16,7 @@ from chainlift.measure.statistics import pass_at_k, wilson
 from chainlift.models.pretrained.generation import Response, longest_prompt, respond
 from chainlift.models.pretrained.loading import LanguageModel
 from chainlift.models.pretrained.long_prefix import long_prefix_probabilities
-from chainlift.models.pretrained.sampling_memory import rows_read
+from chainlift.models.pretrained.sampling_memory import scoring_rows
 from chainlift.seeding import stream
 from chainlift.tasks.base import Verdict
 from chainlift.text.grading.grade import Grader
@@ -132,7 +132,7 @@ def measure(
     if with_more and opening:
         forced = evaluator.answer(chosen, temperature=None, seed=seed, name=name, opening=opening)
         table["forced_long"] = {key: value for key, value in table_of(forced).items() if key in FORCED_LONG_KEYS}
-        table["opening"] = _opening(evaluator, chosen, opening, temperature)
+        table["long_prefix"] = _opening(evaluator, chosen, opening, temperature)
     table["grader"] = evaluator.grader.counts()
     return table
 
@@ -197,7 +197,7 @@ def _opening(evaluator: Evaluator, problems: Sequence[Problem], opening: str, te
         prompts,
         opening,
         temperature=temperature,
-        batch_rows=min(evaluator.batch_rows, rows_read(model.config, tokens, evaluator.gib)),
+        batch_rows=min(evaluator.batch_rows, scoring_rows(model.config, tokens, evaluator.gib)),
         bfloat16=evaluator.bfloat16,
     )
     return {

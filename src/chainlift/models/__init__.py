@@ -1,1 +1,1 @@
-"""Model families: the transformer, the linear model, pretrained language models, and their files."""
+"""Model families: transformer, linear model, pretrained language models; and their file formats."""

@@ -1,4 +1,4 @@
-"""Checksums of a folder's files, kept in a file beside them, so that damage is found when they are read."""
+"""SHA-256 checksums of a folder's files, stored in the folder, to detect damage when the files are read."""
 
 from __future__ import annotations
 
@@ -12,16 +12,15 @@ CHECKSUMS = "checksums.json"
 
 
 def of(folder: Path) -> dict[str, str]:
-    """The SHA-256 of every file in a folder, by its path inside; CHECKSUMS itself is left out."""
+    """{path inside the folder: SHA-256} of all files in a folder except CHECKSUMS."""
     files = sorted(file for file in folder.rglob("*") if file.is_file() and file != folder / CHECKSUMS)
     return {file.relative_to(folder).as_posix(): sha256(file) for file in files}
 
 
 def check(folder: Path) -> None:
-    """Compare a folder's files with its CHECKSUMS; ValueError names the file that is missing or damaged.
+    """Compare a folder's files with its CHECKSUMS; ValueError names a missing or damaged file.
 
-    A folder without CHECKSUMS was written by another program; there is nothing to compare then. Files that CHECKSUMS
-    does not name are not read.
+    A folder without CHECKSUMS, written by another program, passes. Files that CHECKSUMS does not name are not read.
     """
     listing = folder / CHECKSUMS
     if not os.path.lexists(listing):
@@ -29,7 +28,7 @@ def check(folder: Path) -> None:
     for name, expected in _read(listing).items():
         file = folder / name
         if Path(name).is_absolute() or ".." in Path(name).parts:
-            raise ValueError(f"{listing} is damaged: {name!r} is no file of this folder; {WAY_OUT}")
+            raise ValueError(f"{listing} is damaged: {name!r} is not a file of this folder; {WAY_OUT}")
         try:
             actual = sha256(file)
         except ValueError as error:
@@ -42,7 +41,7 @@ WAY_OUT = "take another copy of the folder, or begin the run again with --fresh"
 
 
 def _read(listing: Path) -> dict[str, str]:
-    """The content of CHECKSUMS."""
+    """The content of a CHECKSUMS file; ValueError if it is damaged."""
     try:
         return reading.checked(reading.json_mapping(listing), dict[str, str], str(listing))
     except ValueError as error:
@@ -50,6 +49,6 @@ def _read(listing: Path) -> dict[str, str]:
 
 
 def sha256(file: Path) -> str:
-    """The SHA-256 of a file; ValueError names one that cannot be read."""
-    with reading.opened(file) as handle:
+    """The SHA-256 of a file in hexadecimal; ValueError if it cannot be read."""
+    with reading.open_regular(file) as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()

@@ -1,8 +1,8 @@
-"""Which model learns: `model.family` of a recipe chooses, and everything else is built through here.
+"""Registry of model families, and functions that build a model of the family that `model.family` names.
 
-A family is a subclass of models/model.py's Model, found by its registered name, by an entry point in the group
-`chainlift.families`, or as `package.module:Class`. One from elsewhere is tried once on a few random tokens, before
-anything is trained.
+A family is a subclass of Model (models/model.py). It has a registered name, an entry point in the group
+`chainlift.families`, or a reference `package.module:Class`. A family from outside chainlift is tried once on a few
+random tokens before anything is trained.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from chainlift.text.task import TextTask
 DEFAULT = "gpt2"
 
 
-def _accept(found: Any) -> type[Model] | type[Pretrained]:
-    if found is Pretrained:
+def _accept(candidate: Any) -> type[Model] | type[Pretrained]:
+    if candidate is Pretrained:
         return Pretrained
-    if not (isinstance(found, type) and issubclass(found, Model)):
+    if not (isinstance(candidate, type) and issubclass(candidate, Model)):
         raise ValueError("a subclass of chainlift.models.model.Model")
-    settings = getattr(found, "Settings", None)
+    settings = getattr(candidate, "Settings", None)
     if not (isinstance(settings, type) and issubclass(settings, Settings) and "family" in settings.model_fields):
         raise ValueError(
             "a class with an attribute Settings, a subclass of chainlift.settings.Settings with the field family"
         )
-    return found
+    return candidate
 
 
 FAMILIES: Registry[type[Model] | type[Pretrained]] = Registry("family", "chainlift.families", _accept)
@@ -47,15 +47,15 @@ FAMILIES.register("transformers", Pretrained, shipped=True)
 
 
 def settings_class(content: dict[str, Any], trust: Trust | None = None) -> type[Settings]:
-    """The class of the settings in keys and values, by their `family`; ValueError with the known ones.
+    """The settings class of the family that `content` names; ValueError lists the known families.
 
-    trust: in the file that holds them; None if they are the user's own word (references.py).
+    trust: for the file that holds the content; None if it comes from the user (references.py).
     """
     return FAMILIES.find(content.get("family", DEFAULT), trust).Settings
 
 
 def family_of(settings: Settings) -> type[Model]:
-    """The family that some settings belong to, of models that read symbols; ValueError where it is another."""
+    """The family of the settings, which must read symbols; ValueError if it reads text."""
     family = FAMILIES.find(name_of(settings))
     if not issubclass(family, Model):
         raise ValueError(f"family {name_of(settings)!r} reads text, and this needs a model of symbols")
@@ -63,12 +63,12 @@ def family_of(settings: Settings) -> type[Model]:
 
 
 def name_of(settings: Settings) -> str:
-    """The name of the family that some settings belong to."""
+    """The name of the settings' family."""
     return str(getattr(settings, "family", None))
 
 
 def check(settings: Settings, task: Task | TextTask) -> None:
-    """ValueError in one line if the model cannot learn the task, or if its family does not fulfill the protocol."""
+    """Raise a one-line ValueError if the model cannot learn the task, or its family does not fulfill the protocol."""
     name, task_name = name_of(settings), getattr(task.settings, "name", None)
     family = FAMILIES.find(name)
     if isinstance(task, TextTask):
@@ -84,37 +84,35 @@ def check(settings: Settings, task: Task | TextTask) -> None:
     family.check(settings, task)
     if FAMILIES.is_shipped(name_of(settings)):
         return
-    wrong = _complaint(family, _key(settings), task.vocabulary.size, task.prompt_length, _context(task))
-    if wrong is not None:
-        raise ValueError(f"family {name_of(settings)!r} does not fulfil the protocol: {wrong}")
+    violation = _complaint(family, _key(settings), task.vocabulary.size, task.prompt_length, _context(task))
+    if violation is not None:
+        raise ValueError(f"family {name_of(settings)!r} does not fulfill the protocol: {violation}")
 
 
 def check_muon(settings: Settings, task: Task) -> None:
-    """ValueError in one line if the model has no matrices for Muon to move."""
+    """Raise a one-line ValueError if the model has no matrices that Muon optimizes."""
     if not _has_muon_parameters(family_of(settings), _key(settings), task.vocabulary.size, _context(task)):
-        raise ValueError(f"optimizer muon moves the matrices of blocks; family {name_of(settings)} has none")
+        raise ValueError(f"optimizer muon needs the matrices of blocks; family {name_of(settings)} has none")
 
 
 def build(settings: Settings, task: Task, context: int | None = None) -> Model:
-    """A model of the task's vocabulary and of `context` positions (default: its longest sequence), weights not yet
-    initialized.
-    """
+    """A model for the task with `context` positions (default: the task's longest sequence), not yet initialized."""
     check(settings, task)
     return of_size(settings, task.vocabulary.size, context or _context(task))
 
 
 def of_size(settings: Settings, vocabulary_size: int, context: int) -> Model:
-    """A model of so many tokens and positions, weights not yet initialized."""
+    """A model of `vocabulary_size` tokens and `context` positions, not yet initialized."""
     return family_of(settings)(settings, vocabulary_size, context)
 
 
 def fewest_parameters(settings: Settings, context: int) -> int:
-    """A lower bound on the number of parameters, without making a model: one of absurd sizes cannot be made."""
+    """A lower bound on the number of parameters, also of models that are too large to build."""
     return family_of(settings).fewest_parameters(settings, context)
 
 
 def _context(task: Task) -> int:
-    """Positions of the task's longest sequence."""
+    """Number of positions of the task's longest sequence."""
     return task.prompt_length + task.long_length + 1
 
 

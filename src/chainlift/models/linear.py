@@ -1,4 +1,4 @@
-"""The autoregressive linear model: a series of predictors, one per output position, each linear over frozen features.
+"""Autoregressive linear model: one linear predictor per output position, over frozen features.
 
 For running sums modulo K of d digits x, with phi(x) the digits as features and f(y) a token as a feature: +1 and -1
 for K = 2, one-hot for K > 2 (EOS: zero). Output position l sees the whole prompt and, of the response, y_{l-1} only:
@@ -10,13 +10,13 @@ for K = 2, one-hot for K > 2 (EOS: zero). Output position l sees the whole promp
     d + 1         EOS                  none: it is certain                                 none
 
 F = O = 1 for K = 2, where one score z stands for the two logits +z/2 and -z/2; F = O = K otherwise. The stop decision
-gets no products x_i x_j: from them parity of two bits could be read, and nothing in the mixture needs them.
+has no products x_i x_j among its features: they would reveal the parity of two bits; the mixture needs none.
 
 Logits over the vocabulary: with values v and the log-odds u of going on, a token k has u + log_softmax(v)_k and EOS
-has 0, so that the cross-entropy is the logistic loss of the decision plus that of the value. Where a position has no
-decision, what cannot come has the logit CLOSED.
+has 0, so that the cross-entropy is the logistic loss of the decision plus that of the value. At a position without a
+decision, impossible tokens have the logit CLOSED.
 
-All scores are linear in phi(x), so those of a prefix are one matrix product for all positions and all that is cached.
+All scores are linear in phi(x). One matrix product gives a prefix's scores at all positions; only they are cached.
 Source: the simplified setting of arXiv 2510.11495, after Malach, arXiv 2309.06979; one-hot products for K > 2: ours.
 """
 
@@ -35,12 +35,12 @@ from chainlift.settings import Settings
 from chainlift.tasks.base import Task
 from chainlift.tasks.running_sum import RunningSum
 
-# Finite, as 0 * log 0 must be 0 in an entropy; small enough to stay closed at any sensible temperature.
+# Finite, because 0 * log 0 must be 0 in an entropy; small enough to exclude the token at any sensible temperature.
 CLOSED = -100.0
 
 
 class LinearSettings(Settings):
-    """The autoregressive linear model; its size follows from the task."""
+    """Settings of the autoregressive linear model; its size follows from the task."""
 
     family: Literal["linear"]
     """A series of linear predictors over frozen features."""
@@ -49,7 +49,7 @@ class LinearSettings(Settings):
 
 
 class LinearModel(Model):
-    """The model for sums of (context - 1) / 2 digits modulo vocabulary_size - 1; weights are zero at first."""
+    """A linear model of sums of (context - 1) / 2 digits modulo vocabulary_size - 1; initial weights are zero."""
 
     Settings = LinearSettings
     is_markov = True
@@ -63,14 +63,14 @@ class LinearModel(Model):
         self.first = nn.Parameter(torch.zeros(self.size, inputs))
         self.stop = nn.Parameter(torch.zeros(1 + self.size, inputs + 1))
         self.steps = nn.Parameter(torch.zeros((self.digits - 1) * self.size**2, inputs))
-        seen = torch.ones(1 + self.size, inputs + 1)
+        feature_mask = torch.ones(1 + self.size, inputs + 1)
         if settings.stop_degree == 1:
-            seen[1:, :-1] = 0
-        self.register_buffer("seen", seen, persistent=False)
+            feature_mask[1:, :-1] = 0
+        self.register_buffer("feature_mask", feature_mask, persistent=False)
 
     @classmethod
     def check(cls, settings: LinearSettings, task: Task) -> None:
-        """ValueError in one line but for plain running sums, which it has predictors for."""
+        """Raise a one-line ValueError unless the task is a plain running sum, for which the model has predictors."""
         if not (isinstance(task, RunningSum) and task.options.is_plain):
             raise ValueError(
                 "family linear learns the task running_sum only, with no option set: one chain token a digit, an "
@@ -79,20 +79,20 @@ class LinearModel(Model):
 
     @classmethod
     def fewest_parameters(cls, settings: LinearSettings, context: int) -> int:
-        """The weights of the first token."""
+        """The number of weights of the first token's predictor."""
         return (context - 1) // 2
 
     @classmethod
     def theory(cls, settings: LinearSettings) -> Learner:
-        """The blind learner where the stop decision has features of degree 2."""
+        """The blind learner if the stop decision has features of degree 2."""
         return "blind" if settings.stop_degree == 2 else "blind_to_the_stop"
 
     def muon_parameters(self) -> dict[str, nn.Parameter]:
-        """None: every row of its matrices is a predictor of its own."""
+        """No parameters: each row of the matrices is a separate predictor."""
         return {}
 
-    def initialise(self, generator: torch.Generator) -> Self:
-        """Self with all weights zero: each loss is convex, so there is no symmetry that `generator` would break."""
+    def initialize(self, generator: torch.Generator) -> Self:
+        """Set all weights to zero, and return self; the losses are convex, so there is no symmetry to break."""
         del generator
         with torch.no_grad():
             for parameter in self.parameters():
@@ -105,9 +105,9 @@ class LinearModel(Model):
         return one_hot[..., :1] - one_hot[..., 1:] if self.modulus == 2 else one_hot
 
     def prefill(self, prefix: Tensor) -> Cache:
-        """One pair: scores (P, O + 1 + F) of first token and decision, and (P, (d - 1) F O) of the steps, so far.
+        """Cache of one pair: scores (P, O + 1 + F) of first token and decision, and (P, (d - 1) F O) of the steps.
 
-        The prefix (P, d - 1) is the prompt without its last digit.
+        The prefix (P, d - 1) is the prompt without its last digit, whose share of the scores is added later.
         """
         assert prefix.shape[1] == self.digits - 1, "the linear model reads prompts of one length"
         phi = self.features(prefix).flatten(1)
@@ -120,29 +120,29 @@ class LinearModel(Model):
         num_steps = min(suffix.shape[1], self.digits) - 1
         last, previous = self.features(suffix[:, 0]), self.features(suffix[:, 1:])
         first, decision = self.opening_scores(cache, rows, last)
-        found = [self.value_logits(first)]
+        parts = [self.value_logits(first)]
         if num_steps:
             scores = self.step_scores(cache, rows, last, 0, num_steps)
             values = torch.einsum("bsf,bsfo->bso", previous[:, :num_steps], scores)
             go_on = decision[:, 0] + (decision[:, 1:] * previous[:, 0]).sum(dim=1)
-            found += [self.decision_logits(values[:, :1], go_on), self.value_logits(values[:, 1:])]
+            parts += [self.decision_logits(values[:, :1], go_on), self.value_logits(values[:, 1:])]
         if suffix.shape[1] > self.digits:
-            found.append(self.end_logits(suffix[:, self.digits :]))
-        return torch.cat([part if part.dim() == 3 else part[:, None] for part in found], dim=1)
+            parts.append(self.end_logits(suffix[:, self.digits :]))
+        return torch.cat([part if part.dim() == 3 else part[:, None] for part in parts], dim=1)
 
     def read(self, sequences: Tensor, start: int) -> Tensor:
-        """Logits (B, S - d + 1, V) of whole sequences (B, S) from the prompt's last digit on, where `start` must be."""
+        """Logits (B, S - d + 1, V) of whole sequences (B, S); `start` must be the prompt's last digit."""
         return self.logits(self.prefill(sequences[:, :start]), sequences[:, start:])
 
     def decoder(self, cache: Cache, capacity: int) -> LinearDecoder:
-        """A decoder of one row a prefix; `capacity` takes no room here."""
+        """A decoder with one row per prefix; it needs no memory for `capacity`."""
         del capacity
         return LinearDecoder(self, cache)
 
     def opening_scores(self, cache: Cache, rows: Tensor, last: Tensor) -> tuple[Tensor, Tensor]:
-        """(first (B, O), decision (B, 1 + F)) of the prefixes `rows`, with features (B, F) of the last digit added.
+        """Scores (first (B, O), decision (B, 1 + F)) of the prefixes `rows` with features (B, F) of their last digit.
 
-        Of the decision, column 0 counts once and column 1 + i with feature i of y_1.
+        Column 0 of the decision is its constant term; column 1 + i is multiplied by feature i of y_1.
         """
         weights = self._opening_weights()
         start = (self.digits - 1) * self.size
@@ -150,13 +150,13 @@ class LinearModel(Model):
         return scores[:, : self.size], scores[:, self.size :]
 
     def step_scores(self, cache: Cache, rows: Tensor, last: Tensor, start: int, stop: int) -> Tensor:
-        """Scores (B, stop - start, F, O) of y_{start + 2} .. y_{stop + 1}, by feature of the token before."""
+        """Scores (B, stop - start, F, O) of y_{start + 2} .. y_{stop + 1}, per feature of the previous token."""
         columns = slice(start * self.size**2, stop * self.size**2)
         scores = cache[0][1][:, columns][rows] + last @ self.steps[columns, (self.digits - 1) * self.size :].T
         return scores.view(len(rows), stop - start, self.size, self.size)
 
     def value_logits(self, scores: Tensor) -> Tensor:
-        """Logits (..., V) where a digit must come, from scores (..., O)."""
+        """Logits (..., V) at positions where a digit is certain, from scores (..., O)."""
         return F.pad(self._log_values(scores), (0, 1), value=CLOSED)
 
     def decision_logits(self, scores: Tensor, go_on: Tensor) -> Tensor:
@@ -164,7 +164,7 @@ class LinearModel(Model):
         return F.pad(self._log_values(scores) + go_on[:, None, None], (0, 1), value=0.0)
 
     def end_logits(self, tokens: Tensor) -> Tensor:
-        """Logits (..., V) after the last step: EOS is certain, whatever the tokens (...)."""
+        """Logits (..., V) after the last step, where EOS is certain for all tokens (...)."""
         digits = torch.full((*tokens.shape, self.modulus), CLOSED, dtype=self.first.dtype, device=tokens.device)
         return F.pad(digits, (0, 1), value=0.0)
 
@@ -176,11 +176,11 @@ class LinearModel(Model):
 
     def _opening_weights(self) -> Tensor:
         """Weights (O + 1 + F, d F + 1) of first token and decision; the last column belongs to the constant 1."""
-        return torch.cat([F.pad(self.first, (0, 1)), self.stop * self.get_buffer("seen")])
+        return torch.cat([F.pad(self.first, (0, 1)), self.stop * self.get_buffer("feature_mask")])
 
 
 class LinearDecoder:
-    """Responses that grow by one token a step; prefixes' scores are never copied."""
+    """Decoder of the linear model, one token per step; it never copies the prefixes' scores."""
 
     def __init__(self, model: LinearModel, cache: Cache) -> None:
         self.model, self.cache = model, cache
@@ -190,7 +190,7 @@ class LinearDecoder:
         self.length = 0
 
     def step(self, tokens: Tensor) -> Tensor:
-        """Logits (B, V) after appending tokens (B,)."""
+        """Append tokens (B,) to the rows, and return logits (B, V) of the next token."""
         model, position = self.model, self.length
         self.length += 1
         features = model.features(tokens)
@@ -208,11 +208,11 @@ class LinearDecoder:
         return model.decision_logits(values, go_on)[:, 0]
 
     def spread(self, group_size: int) -> None:
-        """Go on with `group_size` rows in place of each."""
+        """Repeat each row `group_size` times, side by side."""
         self.keep(torch.arange(len(self.rows), device=self.rows.device).repeat_interleave(group_size))
 
     def keep(self, rows: Tensor) -> None:
-        """Go on with these rows (B',) only."""
+        """Keep only these rows (B',) of the batch."""
         self.rows = self.rows[rows]
         if self.length:
             self.last = self.last[rows]

@@ -1,7 +1,7 @@
-"""What rollout, update and evaluation ask of a model: two ways to read a sequence, and nothing about its inside.
+"""Protocol between models and rollout, update and evaluation: reading whole sequences, and decoding token by token.
 
-A sequence is split into a *prefix* (every prompt token but the last, no loss is on it) and a *suffix* (the last prompt
-token and the response). The logits at a suffix position are those of the next token.
+A sequence is a *prefix* (all prompt tokens but the last; it has no loss) and a *suffix* (the last prompt token and the
+response). The logits at a suffix position are those of the next token.
 """
 
 from __future__ import annotations
@@ -12,27 +12,27 @@ from typing import Protocol
 from torch import Tensor, nn
 
 Cache = Sequence[tuple[Tensor, Tensor]]
-"""What a model keeps of P prefixes: a pair of tensors a layer (keys and values), first axis P."""
+"""A model's cache of P prefixes: a pair of tensors (keys and values) per layer, first axis P."""
 
 
 class Decoder(Protocol):
-    """A growing batch of responses, at first one a prefix; rows can become several, and leave."""
+    """A batch of growing responses, initially one per prefix; rows can be repeated and removed."""
 
     def step(self, tokens: Tensor) -> Tensor:
-        """Logits (B, V) of the next token after appending tokens (B,) to the rows."""
+        """Append tokens (B,) to the rows, and return logits (B, V) of the next token."""
         ...
 
     def spread(self, group_size: int) -> None:
-        """Repeat each row `group_size` times, side by side; once, before any row has left."""
+        """Repeat each row `group_size` times, side by side; once, before any row is removed."""
         ...
 
     def keep(self, rows: Tensor) -> None:
-        """Go on with these rows only: row numbers (B',) of the current batch, in order."""
+        """Keep only these rows: indices (B',) into the current batch, in order."""
         ...
 
 
 class SequenceModel(Protocol):
-    """A model of sequences that can share the work on a prefix."""
+    """A sequence model that can share a prefix's computation between rows."""
 
     def prefill(self, prefix: Tensor) -> Cache:
         """The cache of prefix tokens (P, T); T may be 0."""
@@ -47,7 +47,7 @@ class SequenceModel(Protocol):
         ...
 
     def decoder(self, cache: Cache, capacity: int) -> Decoder:
-        """A decoder of P rows, one a prefix, for up to `capacity` suffix tokens."""
+        """A decoder with P rows, one per prefix, for up to `capacity` suffix tokens."""
         ...
 
     def parameters(self) -> Iterator[nn.Parameter]:
@@ -56,5 +56,5 @@ class SequenceModel(Protocol):
 
 
 def split_prompts(prompts: Tensor) -> tuple[Tensor, Tensor]:
-    """(prefix (P, T - 1), last prompt token (P, 1)) of prompts (P, T)."""
+    """Split prompts (P, T) into prefixes (P, T - 1) and last prompt tokens (P, 1)."""
     return prompts[:, :-1], prompts[:, -1:]

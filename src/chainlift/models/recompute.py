@@ -1,7 +1,6 @@
-"""Sequences read again from their beginning: for models that cache nothing of a prefix.
+"""Default decoding without a cache of activations: every step reads the whole sequence again.
 
-The cache of a prefix is its tokens. A decoder keeps the tokens of each row and reads all of them for each further
-token, which costs as many passes over the whole sequence as the response has tokens.
+The cache of a prefix is its tokens. Decoding a response of n tokens takes n passes over the whole sequence.
 """
 
 from __future__ import annotations
@@ -24,33 +23,33 @@ class Reader(Protocol):
 
 
 def keep(prefix: Tensor) -> Cache:
-    """The cache of prefix tokens (P, T): the tokens, in the form of one layer."""
+    """The cache of prefix tokens (P, T): the tokens themselves, as a cache of one layer."""
     return [(prefix, prefix[:, :0])]
 
 
 def join(cache: Cache, suffix: Tensor, rows: Tensor | None = None) -> tuple[Tensor, int]:
-    """(sequences (B, T + S), T) of suffix tokens (B, S), where row b continues prefix rows[b] (default: prefix b)."""
+    """(sequences (B, T + S), T) from suffix tokens (B, S); row b continues prefix rows[b] (default: prefix b)."""
     prefix = cache[0][0]
     return torch.cat([prefix if rows is None else prefix[rows], suffix], dim=1), prefix.shape[1]
 
 
 class RecomputingDecoder:
-    """Responses that grow by one token a step, each read from its prompt's first token on."""
+    """A decoder that reads each row from its first token at every step."""
 
     def __init__(self, model: Reader, cache: Cache) -> None:
         self.model, self.sequences = model, cache[0][0]
 
     def step(self, tokens: Tensor) -> Tensor:
-        """Logits (B, V) after appending tokens (B,)."""
+        """Append tokens (B,) to the rows, and return logits (B, V) of the next token."""
         self.sequences = torch.cat([self.sequences, tokens[:, None]], dim=1)
         last = self.sequences.shape[1] - 1
-        found = [self.model.read(self.sequences[part], last)[:, 0] for part in parts_of(self.sequences)]
-        return found[0] if len(found) == 1 else torch.cat(found)
+        logits = [self.model.read(self.sequences[part], last)[:, 0] for part in parts_of(self.sequences)]
+        return logits[0] if len(logits) == 1 else torch.cat(logits)
 
     def spread(self, group_size: int) -> None:
-        """Go on with `group_size` rows in place of each."""
+        """Repeat each row `group_size` times, side by side."""
         self.sequences = self.sequences.repeat_interleave(group_size, dim=0)
 
     def keep(self, rows: Tensor) -> None:
-        """Go on with these rows (B',) only."""
+        """Keep only these rows (B',) of the batch."""
         self.sequences = self.sequences[rows]

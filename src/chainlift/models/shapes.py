@@ -1,4 +1,4 @@
-"""Models without values: their shapes cost no memory."""
+"""Models with shapes only, on PyTorch's meta device, to count parameters without allocating them."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from torch.overrides import TorchFunctionMode
 
 @contextmanager
 def shapes_only() -> Iterator[None]:
-    """Modules made within have shapes and no values: nothing of their size is allocated, nothing is drawn.
+    """Build modules on the meta device inside the block: they have shapes, take no memory and are not initialized.
 
-    A draw on the meta device would do nothing either, but import torch._dynamo first, which takes seconds.
+    Initialization on the meta device would do nothing, but import torch._dynamo first, which takes seconds.
     """
-    with torch.device("meta"), _NothingDrawn():
+    with torch.device("meta"), _SkipInit():
         yield
 
 
-class _NothingDrawn(TorchFunctionMode):
-    """Leaves out what torch.nn.init does to tensors."""
+class _SkipInit(TorchFunctionMode):
+    """Skips the functions of torch.nn.init."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if getattr(func, "__module__", None) == "torch.nn.init":

@@ -1,4 +1,4 @@
-"""Tensors into a safetensors file and back: a disk's refusal is reported as one, and a NaN as damage."""
+"""Write and read safetensors files; a full disk raises an OSError with its errno, a NaN counts as damage."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from torch import Tensor
 
 
 def write(tensors: dict[str, Tensor], file: Path, metadata: dict[str, str] | None = None) -> None:
-    """Write the tensors; OSError with its number where the disk is full or refuses (safetensors has its own error)."""
+    """Write tensors to a file; OSError with errno if the disk is full or fails (safetensors raises another error)."""
     file.touch()
-    mode = file.stat().st_mode  # as the umask has it, while safetensors makes files that only their owner can read
+    mode = file.stat().st_mode  # by the umask; safetensors creates files that only their owner can read
     try:
         save_file(tensors, file, metadata=metadata)
     except SafetensorError as error:
@@ -26,7 +26,7 @@ def write(tensors: dict[str, Tensor], file: Path, metadata: dict[str, str] | Non
 
 
 def read(file: Path) -> dict[str, Tensor]:
-    """The tensors of a file, on the CPU; ValueError if one holds a NaN or an infinity, as no training leaves."""
+    """The tensors of a file, on the CPU; ValueError if one holds a NaN or an infinity."""
     tensors = load_file(file)
     for name, value in tensors.items():
         if value.is_floating_point() and not value.isfinite().all():

@@ -1,9 +1,9 @@
-"""Writing that a kill or a power cut cannot tear: a reader sees the old content or the new one, never a part.
+"""Atomic, durable writes: after a kill or a power cut a reader sees the old content or the new content, never a part.
 
-What is being written, and what is being deleted, carries a name that begins with TEMPORARY; a folder that is being
-replaced waits under a name that begins with ASIDE. `clean_up` puts in order what a kill left of them.
+A file or folder that is being written or deleted has a name that begins with TEMPORARY. A folder that is being replaced
+has one that begins with REPLACED_PREFIX. `clean_up` tidies what a kill left of them.
 
-A name is on the disk only once its directory is synchronized, so every function here does that before it returns.
+A name is on the disk only after its directory is synchronized, so every function here does that before it returns.
 Renames are atomic on local file systems and on NFS.
 """
 
@@ -27,23 +27,23 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def write_file(path: Path, content: str) -> None:
-    """Replace a text file's content, or make the file."""
+    """Write a text file atomically, in place of an old one."""
     try:
         _write_file(path, content)
-    except FileNotFoundError:  # a `clean_up` at the same moment took the temporary file for one that a kill left
+    except FileNotFoundError:  # a concurrent `clean_up` removed the temporary file
         _write_file(path, content)
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder and those above it, where they are missing."""
+    """Create a folder and its missing parents."""
     missing = [folder for folder in (path, *path.parents) if not folder.is_dir()]
     for folder in reversed(missing):
-        folder.mkdir(exist_ok=True)  # another process may have come first
+        folder.mkdir(exist_ok=True)  # another process may create it first
         sync(folder.parent)
 
 
 def write_folder(target: Path, fill: Callable[[Path], object]) -> None:
-    """Make the folder `target`, or replace it, by one that `fill` has filled under another name."""
+    """Create or replace the folder `target` atomically; `fill` writes the content into the folder it is given."""
     clean_up(target.parent)
     temporary = target.parent / f"{TEMPORARY}{target.name}"
     temporary.mkdir()
@@ -56,27 +56,27 @@ def write_folder(target: Path, fill: Callable[[Path], object]) -> None:
 
 
 def put_in_place(temporary: Path, target: Path) -> None:
-    """Seal a folder that was filled under a temporary name beside `target`, and give it that name.
+    """Seal a folder filled under a temporary name beside `target`, and rename it to `target`.
 
-    If a kill comes while an old folder is replaced, `clean_up` puts it back.
+    If a kill interrupts the replacement of an old folder, `clean_up` restores it.
     """
-    aside = target.parent / f"{REPLACED_PREFIX}{target.name}"
+    replaced = target.parent / f"{REPLACED_PREFIX}{target.name}"
     seal(temporary)
     if target.exists():
-        target.rename(aside)
+        target.rename(replaced)
     try:
         temporary.rename(target)
     except OSError:
-        if aside.exists():
-            aside.rename(target)
+        if replaced.exists():
+            replaced.rename(target)
         raise
     sync(target.parent)
-    if aside.exists():
-        discard(aside)
+    if replaced.exists():
+        discard(replaced)
 
 
 def seal(folder: Path) -> None:
-    """Bring all that is in a folder onto the disk, then CHECKSUMS: a folder that has them is whole."""
+    """Write a folder's files through to the disk, then its CHECKSUMS; a folder with CHECKSUMS is complete."""
     for path in sorted(folder.rglob("*")):
         if path.is_file():
             with naming(path):
@@ -88,24 +88,24 @@ def seal(folder: Path) -> None:
 
 
 def is_whole(folder: Path) -> bool:
-    """Whether a folder was sealed; `checksums.check` tells whether its files are still as they were then."""
+    """Whether a folder was sealed; `checksums.check` compares its files with their checksums."""
     return (folder / CHECKSUMS).is_file()
 
 
 def whole_folders(parent: Path) -> dict[str, Path]:
-    """The sealed folders in a folder, by name; one that a kill left aside without its successor counts as itself."""
+    """{name: path} of the sealed folders in a folder; one left half replaced by a kill counts under its name."""
     if not parent.is_dir():
         return {}
-    found = {path.name: path for path in parent.iterdir() if is_whole(path)}
-    aside = {
-        name.removeprefix(REPLACED_PREFIX): path for name, path in found.items() if name.startswith(REPLACED_PREFIX)
+    sealed = {path.name: path for path in parent.iterdir() if is_whole(path)}
+    replaced = {
+        name.removeprefix(REPLACED_PREFIX): path for name, path in sealed.items() if name.startswith(REPLACED_PREFIX)
     }
-    named = {name: path for name, path in found.items() if not name.startswith((TEMPORARY, REPLACED_PREFIX))}
-    return aside | named
+    current = {name: path for name, path in sealed.items() if not name.startswith((TEMPORARY, REPLACED_PREFIX))}
+    return replaced | current
 
 
 def discard(path: Path) -> None:
-    """Delete a folder; it loses its name first, so that no part of it is ever taken for the whole."""
+    """Delete a folder; it is renamed first, so that a half-deleted folder never passes as complete."""
     garbage = path.parent / f"{TEMPORARY}{path.name}"
     delete(garbage)
     path.rename(garbage)
@@ -115,7 +115,7 @@ def discard(path: Path) -> None:
 
 
 def delete(path: Path) -> None:
-    """Delete a file, or a folder with all that is in it."""
+    """Delete a file, or a folder with its content."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
@@ -123,9 +123,9 @@ def delete(path: Path) -> None:
 
 
 def clean_up(folder: Path) -> None:
-    """Remove what kills left unfinished in a folder, and give replaced folders without a successor their name back.
+    """Remove what kills left unfinished in a folder, and restore replaced folders without a successor.
 
-    Only for the process that has the folder to itself.
+    Only the process that holds the folder's lock may call it.
     """
     if not folder.is_dir():
         return
@@ -142,30 +142,30 @@ def clean_up(folder: Path) -> None:
 
 
 def sync(folder: Path) -> None:
-    """Bring the names in a folder onto the disk."""
-    if os.name == "nt":  # Windows opens no folders, and writes names through
+    """Write the names in a folder through to the disk."""
+    if os.name == "nt":  # Windows cannot open folders, and writes names through
         return
     try:
         handle = os.open(folder, os.O_RDONLY)
-    except PermissionError:  # one may write into a folder without being allowed to open it
+    except PermissionError:  # a folder may be writable and not readable
         return
     try:
         os.fsync(handle)
     except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network file systems know no such thing
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network file systems do not support it
             raise
     finally:
         os.close(handle)
 
 
 def is_full(error: OSError) -> bool:
-    """Whether an error says that a disk, a quota or the largest allowed file is full."""
+    """Whether the error means a full disk, an exhausted quota or a file at its size limit."""
     return error.errno in FULL
 
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Put the file's name into an OSError that has none, as those of `write` and `fsync`."""
+    """Add the file's name to an OSError without one, such as those of `write` and `fsync`."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""What a run ran on: versions, device, threads and commit, for the record and for bug reports."""
+"""The environment of a run: versions, device, threads and commit, for its record and for bug reports."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PACKAGES = ("torch", "numpy", "pydantic", "safetensors", "transformers", "trl")
 
 
 def describe(device: str | None = None) -> dict[str, Any]:
-    """Versions, machine, device, threads and, in a git checkout of chainlift, the commit and whether it was changed."""
+    """Versions, machine, device, threads and, in a git checkout, the commit and whether files differ from it."""
     commit, changed = _commit(Path(chainlift.__file__).parent)
     return {
         "chainlift": chainlift.__version__,
@@ -37,9 +37,9 @@ def describe(device: str | None = None) -> dict[str, Any]:
 
 
 def pick_device(name: str) -> str:
-    """`name`, or for auto a CUDA GPU if there is one, else the CPU. ValueError if the device named is missing.
+    """Resolve a device name; `auto` is cuda if available, otherwise cpu. ValueError if the device is not available.
 
-    Nobody has measured Apple's GPU (mps) yet, so that it computes only for those who name it.
+    `auto` never picks Apple's GPU (mps), which nobody has measured yet.
     """
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
@@ -52,28 +52,30 @@ def pick_device(name: str) -> str:
 
 
 def device_note(name: str) -> str | None:
-    """One line for the user about the device that `auto` leaves alone, None where it leaves none."""
+    """One line for the user if `auto` leaves an available Apple GPU unused, otherwise None."""
     if name != "auto" or pick_device("auto") != "cpu" or not torch.backends.mps.is_available():
         return None
     return "device: the CPU; Apple's GPU is there, but nobody has measured it yet: device=mps computes on it"
 
 
-def own_device(name: str) -> str:
-    """`pick_device`, and of several GPUs the one that belongs to this process of those launched together."""
+def local_device(name: str) -> str:
+    """`pick_device`; of several GPUs and launched processes, the GPU of this local rank."""
     device = pick_device(name)
-    if device != "cuda" or distributed.launched() == 1:
+    if device != "cuda" or distributed.launched_world_size() == 1:
         return device
-    number, there = distributed.local_rank(), torch.cuda.device_count()
-    if number >= there:
-        raise ValueError(f"device: {distributed.local_count()} processes on this machine, which has {there} GPUs")
-    torch.cuda.set_device(number)
-    return f"cuda:{number}"
+    index, num_gpus = distributed.local_rank(), torch.cuda.device_count()
+    if index >= num_gpus:
+        raise ValueError(
+            f"device: {distributed.local_world_size()} processes on this machine, which has {num_gpus} GPUs"
+        )
+    torch.cuda.set_device(index)
+    return f"cuda:{index}"
 
 
 def check_compiler(device: torch.device) -> None:
-    """ValueError unless torch.compile works on the device, for which it needs a C++ compiler, on a GPU Triton.
+    """Raise a ValueError unless torch.compile works on the device; it needs a C++ compiler, or Triton on a GPU.
 
-    A small function is compiled to see: which compiler PyTorch would take, only PyTorch knows.
+    Compiles a small function, because only PyTorch knows which compiler it uses.
     """
     try:
         torch.compile(torch.exp)(torch.ones(8, device=device))
@@ -85,9 +87,9 @@ def check_compiler(device: torch.device) -> None:
 
 
 def use_threads(threads: int | None) -> None:
-    """Compute with so many threads; None: torch's choice or, beside other processes, this one's part of the cores."""
-    if threads is None and distributed.local_count() > 1:
-        threads = max(cores() // distributed.local_count(), 1)
+    """Set PyTorch's number of threads; None: its default or, for several local ranks, an equal share of the cores."""
+    if threads is None and distributed.local_world_size() > 1:
+        threads = max(cores() // distributed.local_world_size(), 1)
     if threads is not None:
         torch.set_num_threads(threads)
 
@@ -100,7 +102,7 @@ def _version(package: str) -> str | None:
 
 
 def _processor() -> str:
-    """The processor's name, as far as the system tells."""
+    """The name of the processor, as far as the system reports it."""
     info = Path("/proc/cpuinfo")
     if info.exists():
         for line in info.read_text(encoding="utf-8").splitlines():
@@ -110,11 +112,11 @@ def _processor() -> str:
 
 
 def _commit(folder: Path) -> tuple[str | None, bool | None]:
-    """(commit, changed) of the git checkout that holds chainlift's source, (None, None) for an installed package."""
+    """(commit, whether files differ from it) of chainlift's git checkout; (None, None) for an installed package."""
 
     def git(*arguments: str) -> str | None:
         try:
-            done = subprocess.run(
+            process = subprocess.run(
                 ["git", "-C", str(folder), *arguments],
                 capture_output=True,
                 text=True,
@@ -125,7 +127,7 @@ def _commit(folder: Path) -> tuple[str | None, bool | None]:
             )
         except (OSError, subprocess.SubprocessError):
             return None
-        return done.stdout.strip()
+        return process.stdout.strip()
 
     if git("ls-files", "--error-unmatch", "__init__.py") is None:
         return None, None

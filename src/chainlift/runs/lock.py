@@ -1,12 +1,12 @@
-"""One process at a time in a folder: a lock of the operating system, by the library filelock.
+"""Exclusive lock of a folder: a file lock of the operating system, by the library filelock.
 
-The lock ends with the process that holds it, however that ends, so a killed run leaves nothing to clear away. Processes
-that the holder has started do not hold it, whether they were forked or executed.
+The system releases the lock when the process that holds it ends, so a killed run leaves no stale lock. Child processes
+of the holder do not hold it, whether they were forked or executed.
 
-Between machines it is as good as the folder's file system. NFS 4 and parallel file systems that are mounted with
-cluster-wide locks keep it; a machine that goes down while it holds one sets it free when the server gives the machine
-up (about 90 seconds with NFS 4, only after its return with NFS 3). Where locks stay on one machine (NFS with
-local_lock, Lustre with localflock), nothing but the launcher keeps two machines apart: start one sweep at a time there.
+Across machines the lock depends on the folder's file system. It works on NFS 4 and on parallel file systems mounted
+with cluster-wide locks. If a machine goes down while it holds the lock, the server releases it after about 90 seconds
+(NFS 4) or when the machine is back (NFS 3). Where locks are local to a machine (NFS with local_lock, Lustre with
+localflock), two machines can enter a folder at the same time: start one sweep at a time there.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ from filelock import FileLock, Timeout
 from chainlift.runs import durable
 
 FILE = ".lock"
-SECONDS = 0.25  # between two tries to get a lock that another process holds
+SECONDS = 0.25  # between two attempts to acquire a lock that another process holds
 
 
 class InUse(ValueError):
-    """Another process holds the folder."""
+    """Another process holds the folder's lock."""
 
 
 @contextmanager
 def hold(folder: Path, *, wait: bool, meanwhile: Callable[[], None] | None = None) -> Iterator[None]:
-    """Hold the folder for this process until the block ends; InUse if another holds it and `wait` is off.
+    """Hold the folder's lock during the block; InUse if another process holds it and `wait` is false.
 
-    meanwhile: called again and again while waiting; what it raises ends the waiting. ValueError where the folder cannot
-    be written, or its file system has no locks.
+    meanwhile: called between attempts; its exception ends the wait. ValueError if the folder is not writable or its
+    file system has no locks.
     """
-    # Without locks in the file system, filelock would make do with a file that a killed process leaves behind.
+    # filelock's fallback for file systems without locks is a file, which a killed process would leave behind.
     lock = FileLock(folder / FILE, fallback_to_soft=False)
-    while not _taken(lock, folder):  # not one blocking call: that would go on through a signal that asks to stop
+    while not _try_acquire(lock, folder):  # a blocking call would not end at a signal to stop
         if not wait:
             raise InUse(f"another process is at work in {folder}")
         if meanwhile is not None:
@@ -50,8 +50,8 @@ def hold(folder: Path, *, wait: bool, meanwhile: Callable[[], None] | None = Non
         lock.release()
 
 
-def _taken(lock: FileLock, folder: Path) -> bool:
-    """Whether this try has got the lock."""
+def _try_acquire(lock: FileLock, folder: Path) -> bool:
+    """Try once to acquire the lock, and return whether it succeeded."""
     try:
         lock.acquire(blocking=False)
     except Timeout:

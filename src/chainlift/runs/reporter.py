@@ -1,4 +1,4 @@
-"""The protocol by which a run reports its progress; the terminal's is in report/terminal/reporter.py."""
+"""Protocol for reporting a run's progress; the terminal implements it in report/terminal/reporter.py."""
 
 from __future__ import annotations
 
@@ -11,35 +11,35 @@ class Reporter(Protocol):
     """Receives stages, updates and evaluations as they happen."""
 
     def say(self, text: str) -> None:
-        """One line, whatever is going on."""
+        """Print one line at any time."""
         ...
 
     def stage(self, title: str, step: int, total: int) -> AbstractContextManager[None]:
-        """A stage begins, or goes on, at `step` of `total` updates; it ends with the block."""
+        """Open a stage that starts or resumes at `step` of `total` updates; it ends with the block."""
         ...
 
     def update(self, row: dict[str, Any]) -> None:
-        """A metrics row of kind `update`."""
+        """Report a metrics row of kind `update`."""
         ...
 
     def evaluation(self, row: dict[str, Any]) -> None:
-        """A metrics row of kind `evaluation`."""
+        """Report a metrics row of kind `evaluation`."""
         ...
 
 
 class Silent:
-    """Tells nobody."""
+    """A reporter that prints nothing."""
 
     def say(self, text: str) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     @contextmanager
     def stage(self, title: str, step: int, total: int) -> Iterator[None]:
-        """Nothing, around the block."""
+        """Do nothing around the block."""
         yield
 
     def update(self, row: dict[str, Any]) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def evaluation(self, row: dict[str, Any]) -> None:
-        """Nothing."""
+        """Do nothing."""

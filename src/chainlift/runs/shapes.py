@@ -1,6 +1,6 @@
-"""What the files of a run folder must hold for reports to be made of them: keys and types, checked when they are read.
+"""Schemas of the files in a run folder: the keys and types that reports rely on, checked when a file is read.
 
-Only what every reader relies on is named. Files hold more, which is kept as it is.
+Files have more keys than the schemas name; those are not checked.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from pydantic import BaseModel, ConfigDict, model_validator
 from chainlift import reading
 
 MEASURED = ("greedy_", "sampled_", "exact_", "decision_", "forced_long_", "long_prefix_")
-"""How the names of what was measured begin, in a stage's summary."""
+"""Prefixes of the measured quantities in a stage's summary."""
 Limits = Annotated[list[float], Len(2, 2)]
 
-OF_FORMS = (
+FORM_METRICS = (
     "long_accuracy",
     "short_accuracy",
     "length_mean_right",
@@ -24,17 +24,17 @@ OF_FORMS = (
     "long_share_right",
     "long_share_wrong",
 )
-"""What is measured of answers in words beside the rest."""
+"""Additional metrics of language models: by form, and by whether the answer is right."""
 
 
 class Shape(BaseModel):
-    """Keys that must be there; others may be."""
+    """Base of the schemas: required keys with strict types; other keys are allowed."""
 
     model_config = ConfigDict(extra="allow", strict=True, allow_inf_nan=False)
 
 
 class Measured(Shape):
-    """Quantities of one mode, and their 95 % limits."""
+    """Quantities of one mode of decoding, and limits of their 95 % intervals."""
 
     accuracy: float
     accuracy_ci95: Limits
@@ -43,7 +43,7 @@ class Measured(Shape):
 
 
 class StageSummary(Shape):
-    """What was measured at the end of a stage."""
+    """A stage's object in summary.json: measurements at its end."""
 
     seconds: float
     prompts: int
@@ -59,12 +59,12 @@ class StageSummary(Shape):
         for key, value in (self.__pydantic_extra__ or {}).items():
             is_measured = key.startswith(MEASURED)
             if is_measured and (isinstance(value, str) or (key.endswith("_ci95") and not _are_limits(value))):
-                raise ValueError(f"{key} holds no number")
+                raise ValueError(f"{key} does not hold a number")
         return self
 
 
-class StageAbout(BaseModel):
-    """What a stage is."""
+class StageFields(BaseModel):
+    """A stage's entry under `stages` in summary.json (course.py)."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -88,7 +88,7 @@ class Reference(Shape):
 
 
 class Theory(Shape):
-    """What theory predicts."""
+    """The predictions of theory in summary.json."""
 
     stages: dict[str, dict[str, Any]] = {}
     reference: Reference | None = None
@@ -100,8 +100,8 @@ class Summary(Shape):
     recipe: str
     run_id: str
     seed: int
-    stages: Annotated[dict[str, StageAbout], Len(1)]
-    """Names of the stages, each of which has an object of its own beside."""
+    stages: Annotated[dict[str, StageFields], Len(1)]
+    """By name; each stage also has an object of its name at the top level."""
     theory: Theory
     prompts_held_out: bool = False
     prompts_different: int | None = None
@@ -109,7 +109,7 @@ class Summary(Shape):
 
 
 class Row(Shape):
-    """A line of metrics.jsonl."""
+    """A row of metrics.jsonl."""
 
     stage: str
     kind: str
@@ -118,14 +118,14 @@ class Row(Shape):
 
 
 class EvaluationRow(Row):
-    """A line of kind `evaluation`."""
+    """A row of kind `evaluation`."""
 
     greedy: Measured
     sampled: Measured
 
 
 class ResponseRow(Shape):
-    """A line of rollouts.jsonl."""
+    """A row of rollouts.jsonl."""
 
     stage: str
     kind: str
@@ -155,21 +155,21 @@ class Mark(Shape):
     open: bool
 
 
-def check(found: dict[str, Any], kind: type[Shape], where: str) -> None:
-    """ValueError that says `where` and names the key, unless `found` is of the kind."""
-    reading.checked(found, kind, where)
-    for stage in found["stages"] if kind is Summary else ():
-        if stage not in found:
+def check(content: dict[str, Any], shape: type[Shape], where: str) -> None:
+    """Validate content by a schema; ValueError begins with `where` and names the key."""
+    reading.checked(content, shape, where)
+    for stage in content["stages"] if shape is Summary else ():
+        if stage not in content:
             raise ValueError(f"{where} is damaged: it lacks {stage}")
-        reading.checked(found[stage], StageSummary, f"{where}, key {stage},")
+        reading.checked(content[stage], StageSummary, f"{where}, key {stage},")
 
 
 def check_row(row: dict[str, Any], where: str) -> None:
-    """`check` of a line of metrics.jsonl by its kind."""
+    """Validate a row of metrics.jsonl by the schema of its kind."""
     check(row, EvaluationRow if row.get("kind") == "evaluation" else Row, where)
 
 
 def _are_limits(value: Any) -> bool:
     return value is None or (
-        isinstance(value, list) and len(value) == 2 and all(isinstance(one, int | float) for one in value)
+        isinstance(value, list) and len(value) == 2 and all(isinstance(limit, int | float) for limit in value)
     )

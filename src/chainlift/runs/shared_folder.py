@@ -1,6 +1,7 @@
-"""The run folder of several processes that work together: the first one reads and writes, and sends to the others.
+"""The run folder in distributed training: rank 0 reads, writes and locks it, and broadcasts the outcome.
 
-So a folder need not be seen by more than one machine. Alone, each function does what its counterpart does.
+Only rank 0's machine needs access to the folder. The functions are collectives. In a single process each of them equals
+the method of RunFolder that it names.
 """
 
 from __future__ import annotations
@@ -15,51 +16,52 @@ from chainlift.runs.store import RunFolder
 
 
 def open_folder(path: Path, recipe: dict[str, Any], identity: str, *, fresh: bool = False) -> RunFolder:
-    """`RunFolder.open` by the first process; its ValueError comes to all."""
+    """`RunFolder.open` on rank 0; its ValueError is raised on every rank."""
     return distributed.run_on_rank0(lambda: RunFolder.open(path, recipe, identity, fresh=fresh))
 
 
 @contextmanager
 def lock(folder: RunFolder, *, wait: bool, meanwhile: Callable[[], None] = lambda: None) -> Iterator[None]:
-    """`RunFolder.lock` by the first process, for all of them; all leave the block together.
+    """`RunFolder.lock` on rank 0 for all ranks, which leave the block together.
 
-    meanwhile: called by all of them, again and again, while the first one waits; what it raises ends the waiting.
+    meanwhile: called on every rank after each attempt of rank 0; its exception ends the wait.
     """
     if distributed.world_size() == 1:
         with folder.lock(wait=wait, meanwhile=meanwhile):
             yield
         return
-    with _first_holds(folder, wait, meanwhile) if distributed.is_rank0() else _others_follow(meanwhile):
+    with _rank0_locks(folder, wait, meanwhile) if distributed.is_rank0() else _others_wait(meanwhile):
         yield
         distributed.barrier()
 
 
 @contextmanager
-def _first_holds(folder: RunFolder, wait: bool, meanwhile: Callable[[], None]) -> Iterator[None]:
-    """Take the lock, telling the others after every try how it went: True, False, or the error that ends it."""
-    known = False  # whether the others know how it ends
+def _rank0_locks(folder: RunFolder, wait: bool, meanwhile: Callable[[], None]) -> Iterator[None]:
+    """Acquire the lock, and broadcast the outcome of each attempt: True, False, or the exception that ends the wait."""
+    outcome_known = False  # whether the other ranks know the outcome, and so expect no further broadcast
 
     def still_waiting() -> None:
-        nonlocal known
+        nonlocal outcome_known
         distributed.broadcast(False)
-        known = True  # what `meanwhile` raises it raises in all of them, who then listen no more
+        outcome_known = True  # an exception of `meanwhile` is raised on all ranks, which then stop listening
         meanwhile()
-        known = False
+        outcome_known = False
 
     try:
         with folder.lock(wait=wait, meanwhile=still_waiting):
-            known = distributed.broadcast(True)
+            outcome_known = distributed.broadcast(True)
             yield
     except Exception as error:
-        if not known:
+        if not outcome_known:
             distributed.broadcast(error)
         raise
 
 
 @contextmanager
-def _others_follow(meanwhile: Callable[[], None]) -> Iterator[None]:
-    while not (told := distributed.broadcast(None)):
+def _others_wait(meanwhile: Callable[[], None]) -> Iterator[None]:
+    """Wait for the outcome on the other ranks."""
+    while not (outcome := distributed.broadcast(None)):
         meanwhile()
-    if isinstance(told, Exception):
-        raise told
+    if isinstance(outcome, Exception):
+        raise outcome
     yield

@@ -15,7 +15,7 @@ from typing import Any, TypeVar, Union, get_args, get_origin
 from pydantic import Field, ValidationError
 
 from chainlift import reading
-from chainlift.overrides import Kind, Kinds, overridden
+from chainlift.overrides import Kind, Kinds, apply_overrides
 from chainlift.references import Trust
 from chainlift.settings import Settings, refuse_not_finite, suggest
 from chainlift.visible import shown
@@ -122,7 +122,7 @@ def content_of(
     stages = content.get("stages")
     if stage_kind is not None and isinstance(stages, dict):
         kinds = {**(kinds or {}), **{f"stages.{name}": stage_kind for name in stages}}
-    content = overridden(content, in_stages(content, overrides or []), kinds)
+    content = apply_overrides(content, in_stages(content, overrides or []), kinds)
     if seed is not None:
         content["seed"] = seed
     return content

@@ -37,7 +37,7 @@ class Context(RunContext):
     def new_model(self) -> Model:
         """A freshly initialized model on the device, its weights from the stream `model`."""
         model = families.build(self.recipe.model, self.task)
-        model = model.initialise(stream(self.recipe.seed, "model")).to(self.device)
+        model = model.initialize(stream(self.recipe.seed, "model")).to(self.device)
         if self.recipe.compile:
             model.compile_parts()
         return sharding.shard(model) if self.shard else model

@@ -11,7 +11,7 @@ from chainlift.distributed import PeerLost
 from chainlift.runs import durable
 from chainlift.visible import one_line
 
-GO_ON = memory.GO_ON
+GO_ON = memory.RESUME_HINT
 
 
 class Interrupted(Exception):
@@ -39,8 +39,8 @@ def explain(error: Exception) -> tuple[int, str]:
         return 1, f"error: {error}"
     if isinstance(error, FloatingPointError):
         return 1, f"error: training diverged: {error}; lower the learning rate (the last checkpoint is kept)"
-    if memory.ran_out(error):
-        return 1, memory.SPENT
+    if memory.is_out_of_memory(error):
+        return 1, memory.OUT_OF_MEMORY
     if isinstance(error, OSError):
         mend = f"make room, then {GO_ON}" if durable.is_full(error) else GO_ON
         return 1, f"error: {error.filename or 'the run folder'}: {error.strerror or error}; {mend}"

@@ -98,7 +98,7 @@ def evaluate(
     if split != "test" or pass_at_k is not None:
         raise ValueError("--split and --pass-at-k are of language models")
     num_prompts = PROMPTS if num_prompts is None else num_prompts
-    distributed.join(torch.device(environment.own_device("auto")))
+    distributed.join(torch.device(environment.local_device("auto")))
     model, task = load(target, trust=trust)
     if changes:
         task = _changed(model, task, changes)
@@ -176,7 +176,7 @@ def load(target: StrPath, *, trust: bool = False) -> tuple[Model, Task]:
     if _is_of_transformers(folder):
         raise ValueError(f"{folder} holds a language model; say by --recipe which problems it is for")
     model, task = model_folder.load(folder, trust=trust)
-    return model.to(torch.device(environment.own_device("auto"))), task
+    return model.to(torch.device(environment.local_device("auto"))), task
 
 
 def model_of(target: StrPath, *, trust: bool = False) -> Model | LanguageModel:

@@ -138,7 +138,7 @@ def _begin(recipe: Recipe, reporter: Reporter, *, shard: bool = False) -> tuple[
     if recipe.compile:
         environment.check_compiler(device)
     if recipe.is_text:
-        loading.need_extra()
+        loading.require_llm_extra()
     if shard and recipe.is_text:
         raise ValueError("--shard divides models of symbols; language models are divided by accelerate launch")
     distributed.join(device)
@@ -153,7 +153,7 @@ def _begin(recipe: Recipe, reporter: Reporter, *, shard: bool = False) -> tuple[
 def _device(recipe: Recipe) -> torch.device:
     """Where this process computes; ValueError if that is not there."""
     try:
-        return torch.device(environment.own_device(recipe.device))
+        return torch.device(environment.local_device(recipe.device))
     except ValueError as error:
         if not recipe.is_text:
             raise

@@ -12,7 +12,7 @@ from pydantic import Field, SerializeAsAny, ValidationInfo, field_validator, mod
 from chainlift.measure.evaluate import EvaluateSettings
 from chainlift.models import checksums, families
 from chainlift.models.transformer.blocks import ModelSettings
-from chainlift.overrides import overridden
+from chainlift.overrides import apply_overrides
 from chainlift.reading import StrPath
 from chainlift.references import Trust
 from chainlift.runs import track as trackers
@@ -234,4 +234,4 @@ def override(recipe: Recipe, overrides: list[str]) -> Recipe:
     """The recipe with dotted overrides; ValueError in one line that names the key and what is allowed."""
     content = recipe.model_dump()
     content["stages"] = chain.unfilled(content["stages"])
-    return build(overridden(content, in_stages(content, overrides)))
+    return build(apply_overrides(content, in_stages(content, overrides)))

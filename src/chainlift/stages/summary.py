@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from chainlift.runs import checkpoint, course
-from chainlift.runs.shapes import OF_FORMS
+from chainlift.runs.shapes import FORM_METRICS
 from chainlift.runs.store import RunFolder
 from chainlift.stages import chain
 from chainlift.stages.planning.prediction import predicted
@@ -27,8 +27,8 @@ SHARED = (
     "digit_accuracy",
 )
 MODES = {
-    "greedy": (*SHARED, *OF_FORMS),
-    "sampled": (*SHARED, *OF_FORMS, "pass_at_k"),
+    "greedy": (*SHARED, *FORM_METRICS),
+    "sampled": (*SHARED, *FORM_METRICS, "pass_at_k"),
     "exact": ("n", "enumerated", "accuracy", "long_share", "chain_exactness", "long_share_sem"),
     "decision": (
         "first",

@@ -101,7 +101,7 @@ def _parsed(place: str, text: str, form: str) -> Record:
 def _opened(path: Path, form: str) -> io.BufferedReader:
     """An open file of a data set; ValueError unless it is a regular file."""
     try:
-        return reading.opened(path)
+        return reading.open_regular(path)
     except ValueError as error:
         raise ValueError(f"{error}; expected {form}") from error
 

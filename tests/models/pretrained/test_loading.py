@@ -53,7 +53,7 @@ def test_a_saved_folder_opens_with_the_same_weights(tmp_path: Path) -> None:
         ("/nowhere", "there is no folder /nowhere"),
         ("./nowhere", "there is no folder ./nowhere"),
         ("nobody", "there is no folder nobody"),
-        ("nobody/nothing", "neither a folder nor in the local cache; nothing is downloaded unasked"),
+        ("nobody/nothing", "neither a folder nor in the local cache; nothing is downloaded without permission"),
         (
             "package:chainlift_absent",
             "the package chainlift_absent is not installed: pip install --no-deps chainlift-absent",
@@ -70,7 +70,7 @@ def test_what_does_not_open_is_one_line(path: str, told: str, monkeypatch: pytes
 
 
 def test_a_folder_that_is_none_and_a_file_that_is_damaged(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"is no model folder: it has no config.json"):
+    with pytest.raises(ValueError, match=r"is not a model folder: it has no config.json"):
         loading.open_folder(str(tmp_path))
     with pytest.raises(ValueError, match=r"there is no x.gguf in"):
         loading.open_folder(str(tmp_path), "x.gguf")
@@ -99,7 +99,7 @@ def test_code_beside_a_model_is_not_run_and_nobody_is_asked(tmp_path: Path, monk
         lambda: loading.open_folder(str(folder)),
         lambda: sizes.size(PretrainedSettings(path=str(folder))),
     ):
-        with pytest.raises(ValueError, match="needs Python code that lies beside its weights"):
+        with pytest.raises(ValueError, match="needs Python code that is stored beside its weights"):
             opens()
     (folder / "config.json").write_text(json.dumps(plain), encoding="utf-8")
     theirs = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))

@@ -34,7 +34,7 @@ def test_fresh_empties_nothing_where_the_extra_is_missing(tmp_path: Path, monkey
     def missing() -> None:
         raise ValueError("language models need the extra llm")
 
-    monkeypatch.setattr(loading, "need_extra", missing)
+    monkeypatch.setattr(loading, "require_llm_extra", missing)
     with pytest.raises(ValueError, match="extra llm"):
         pipeline.run(small("posttrain=null"), tmp_path, Reporter(quiet=True), fresh=True)
     assert folder.done

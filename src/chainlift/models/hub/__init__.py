@@ -1,1 +1,1 @@
-"""A model as transformers' files: weights, configuration, tokenizer."""
+"""Models as files that the library transformers reads: weights, configuration, tokenizer."""

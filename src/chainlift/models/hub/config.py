@@ -1,4 +1,4 @@
-"""config.json of a transformer: transformers' fields of the family, which say how its class is built."""
+"""config.json of a transformer: the fields from which the library transformers builds its model class."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def config(model: Transformer, vocabulary: Vocabulary) -> dict[str, Any]:
-    """transformers' fields of the model's family."""
+    """The fields of GPT2Config or MistralConfig for a model."""
     settings = model.settings
     shared: dict[str, Any] = {
         "vocab_size": vocabulary.size,

@@ -1,13 +1,13 @@
-"""A model as a folder, and back again; a transformer's is one that AutoModelForCausalLM and AutoTokenizer open.
+"""Save a model to a folder and load it; AutoModelForCausalLM and AutoTokenizer open a transformer's folder.
 
-model.safetensors holds the weights under the names that the family gives them (transformers' own for a transformer).
-config.json holds the family's fields and, under the key `chainlift`, the settings of model and task from which `load`
-builds our own. transformers keeps that key, so a folder that it, TRL or peft has saved after training comes back too,
-in shards and in bfloat16 as well. A family that transformers has no class for keeps our names and our settings only.
-Nothing here imports transformers.
+model.safetensors holds the weights under the family's names (for a transformer, those of the library transformers).
+config.json holds the family's fields and, under the key `chainlift`, the settings of model and task, from which `load`
+builds chainlift's model. transformers keeps that key, so `load` also reads folders that transformers, TRL or peft
+saved after training, in shards and in bfloat16. A family without a class in transformers has chainlift's names and
+settings only. This module does not import transformers.
 
-A folder may be anyone's: what it says is checked before memory is taken, and no code that it names is imported unless
-the user trusts it (references.py).
+A folder is untrusted: its content is checked before memory is allocated, and code that it names is imported only if the
+user trusts it (references.py).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ ADAPTERS = "adapter_config.json"
 
 
 def save(model: Model, task: Task, folder: StrPath) -> None:
-    """Write weights, configuration and what else the family writes of the model and its task into a folder."""
+    """Write weights, configuration and the family's other files for the model and its task into a folder."""
     folder = Path(folder)
     weights = {name: value.detach().cpu().contiguous() for name, value in model.to_hub().items()}
     tensors.write(weights, folder / WEIGHTS, metadata={"format": "pt"})
@@ -46,24 +46,24 @@ def save(model: Model, task: Task, folder: StrPath) -> None:
 
 
 def load(folder: StrPath, *, trust: bool = False, typed: Iterable[str] = ()) -> tuple[Model, Task]:
-    """The model, on the CPU in float32, and the task of a folder written by `save`, or by transformers from such a one.
+    """Load (model, task) from a folder written by `save`, or by transformers from such a folder.
 
-    trust: import the code that the folder names, if it does (`package.module:name`); typed: references that the user
-    has named already, which are followed in any case. ValueError names the file that is missing or damaged, or that
-    code.
+    The model is in float32 on the CPU. trust: import code that the folder names (`package.module:name`); typed:
+    references that the user has typed, which are imported in any case. ValueError names a missing or damaged file, or
+    code that is not trusted.
     """
     folder = Path(folder)
     file = folder / "config.json"
-    _check_is_there(folder)
+    _check_exists(folder)
     checksums.check(folder)
-    own = _own(file)
+    section = _chainlift_section(file)
     paths = weight_files.files(folder)
     trusted = Trust(file, frozenset(typed), trust)
-    task = _task(file, own.get("task"), trusted)
-    settings, context = _model_settings(file, own, trusted), own.get("context")
-    needed = task.prompt_length + task.long_length + 1
-    if type(context) is not int or context < needed:
-        raise ValueError(f"{file} is damaged: context is {context!r}, and the task needs {needed}")
+    task = _task(file, section.get("task"), trusted)
+    settings, context = _model_settings(file, section, trusted), section.get("context")
+    min_context = task.prompt_length + task.long_length + 1
+    if type(context) is not int or context < min_context:
+        raise ValueError(f"{file} is damaged: context is {context!r}, and the task needs {min_context}")
     try:
         families.check(settings, task)
     except ValueError as error:
@@ -75,36 +75,36 @@ def load(folder: StrPath, *, trust: bool = False, typed: Iterable[str] = ()) -> 
 
 
 def read_weights(folder: StrPath, model: Model) -> dict[str, Tensor]:
-    """The state of a model that is known already, from a folder that holds it: no code that it names is imported.
+    """The state dict of a known model from its folder, without importing code that the folder names.
 
-    ValueError names the file that is missing, damaged or of another model.
+    ValueError names a file that is missing, damaged or of another model.
     """
     folder = Path(folder)
     checksums.check(folder)
-    own = _own(folder / "config.json")
-    if (own.get("model"), own.get("context")) != (model.settings.model_dump(mode="json"), model.context):
+    section = _chainlift_section(folder / "config.json")
+    if (section.get("model"), section.get("context")) != (model.settings.model_dump(mode="json"), model.context):
         raise ValueError(f"{folder / 'config.json'} is damaged, or of another model")
-    size = model.vocabulary_size, model.context
-    return _state(weight_files.files(folder), folder / "config.json", model.settings, *size)
+    paths = weight_files.files(folder)
+    return _state(paths, folder / "config.json", model.settings, model.vocabulary_size, model.context)
 
 
-def _check_is_there(folder: Path) -> None:
+def _check_exists(folder: Path) -> None:
     if (folder / ADAPTERS).is_file() and not any((folder / name).is_file() for name in (WEIGHTS, weight_files.INDEX)):
-        raise ValueError(f"{folder} holds adapters only: merge them by peft's merge_and_unload(), and save")
+        raise ValueError(f"{folder} holds adapters only: merge them with peft's merge_and_unload(), and save")
     if not (folder / "config.json").is_file():
         raise ValueError(f"{folder / 'config.json'} is missing: {folder} is not a chainlift checkpoint")
 
 
-def _own(file: Path) -> dict[str, Any]:
-    """What config.json holds of ours."""
-    own = reading.json_mapping(file).get("chainlift")
-    if not isinstance(own, dict):
+def _chainlift_section(file: Path) -> dict[str, Any]:
+    """The section `chainlift` of a config.json; ValueError if there is none."""
+    section = reading.json_mapping(file).get("chainlift")
+    if not isinstance(section, dict):
         raise ValueError(f"{file} is damaged or was not written by chainlift: it has no key chainlift")
-    return own
+    return section
 
 
 def _task(file: Path, content: Any, trust: Trust) -> Task:
-    """The task that config.json describes; ValueError with the cause."""
+    """Build the task that a config.json describes; ValueError with the cause."""
     if not isinstance(content, dict):
         raise ValueError(f"{file} is damaged: task must hold keys and values")
     try:
@@ -116,8 +116,8 @@ def _task(file: Path, content: Any, trust: Trust) -> Task:
         raise ValueError(f"{file}, task: {one_line(str(error))}") from error
 
 
-def _model_settings(file: Path, own: dict[str, Any], trust: Trust) -> Settings:
-    content = own.get("model")
+def _model_settings(file: Path, section: dict[str, Any], trust: Trust) -> Settings:
+    content = section.get("model")
     if not isinstance(content, dict):
         raise ValueError(f"{file} is damaged: model must hold keys and values")
     try:
@@ -129,7 +129,7 @@ def _model_settings(file: Path, own: dict[str, Any], trust: Trust) -> Settings:
 
 
 def _state(paths: list[Path], file: Path, settings: Settings, vocabulary_size: int, context: int) -> dict[str, Tensor]:
-    """A model's state from files, whose heads are compared with its sizes before anything of that size is made."""
+    """A model's state dict from files, whose headers are compared with its sizes before memory is allocated."""
     elements = weight_files.count(paths)
     try:
         if families.fewest_parameters(settings, context) > elements:
@@ -137,26 +137,26 @@ def _state(paths: list[Path], file: Path, settings: Settings, vocabulary_size: i
         with shapes_only():
             model = families.of_size(settings, vocabulary_size, context)
     except (ValueError, RuntimeError, OverflowError, TypeError) as error:
-        told = one_line(str(error), longest=200)
-        raise ValueError(f"{file} is damaged: there is no such model in {paths[0].name}: {told}") from error
+        message = one_line(str(error), longest=200)
+        raise ValueError(f"{file} is damaged: it does not describe the model in {paths[0].name}: {message}") from error
     return model.from_hub(weight_files.read(paths, {name: value.shape for name, value in model.to_hub().items()}))
 
 
 def _files(model: Model, task: Task) -> dict[str, dict[str, Any]]:
-    """{name: content} of the JSON files of a folder."""
-    own = {
+    """{name: content} of a folder's JSON files."""
+    section = {
         "model": model.settings.model_dump(mode="json"),
         "task": task.settings.model_dump(mode="json"),
         "context": model.context,
     }
     files = model.hub_files(task)
-    return {**files, "config.json": {**files["config.json"], "chainlift": own}}
+    return {**files, "config.json": {**files["config.json"], "chainlift": section}}
 
 
 def _complaint(error: ValidationError) -> str:
-    """The first complaint of a validation error, in one line: the key, and what is wrong with it."""
+    """The first problem of a validation error, in one line: the key, and what is wrong with it."""
     first = error.errors()[0]
     cause = first.get("ctx", {}).get("error")
     key = ".".join(map(str, first["loc"]))
-    told = str(cause) if cause is not None else first["msg"]
-    return f"{key}: {told}" if key else told
+    message = str(cause) if cause is not None else first["msg"]
+    return f"{key}: {message}" if key else message

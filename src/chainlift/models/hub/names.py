@@ -1,4 +1,4 @@
-"""A transformer's weights under transformers' names, and back: GPT-2's of `gpt2`, Mistral's of `mistral`."""
+"""Rename a transformer's weights to and from the names of the library transformers (GPT-2 and Mistral)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from chainlift.models.transformer.transformer import Transformer
 
 
-# (our name, transformers' name) inside a block; several of transformers' matrices may be one of ours, joined by rows.
+# {our name: transformers' names} inside a block; one of our matrices may be several of transformers', joined by rows.
 _GPT2 = {
     "attention_norm": ["ln_1"],
     "attention.qkv": ["attn.c_attn"],
@@ -32,13 +32,13 @@ _MISTRAL = {
 
 
 def _names(model: Transformer) -> dict[str, list[str]]:
-    """Our module name to transformers' module names, for all modules with weights."""
+    """{our module name: transformers' module names} of all modules with weights."""
     gpt2 = model.settings.family == "gpt2"
-    blocks, inside = ("transformer.h", _GPT2) if gpt2 else ("model.layers", _MISTRAL)
+    blocks, block_names = ("transformer.h", _GPT2) if gpt2 else ("model.layers", _MISTRAL)
     names = {
         f"blocks.{i}.{ours}": [f"{blocks}.{i}.{name}" for name in theirs]
         for i in range(model.settings.layers)
-        for ours, theirs in inside.items()
+        for ours, theirs in block_names.items()
     }
     names["head"] = ["lm_head"]
     if gpt2:
@@ -56,7 +56,7 @@ def _transposed(model: Transformer, name: str) -> bool:
 
 
 def _row_splits(model: Transformer, module: str) -> list[int] | None:
-    """Rows of each of transformers' matrices that our joined matrix holds."""
+    """Rows of each of transformers' matrices in our joined matrix, None if it is not joined."""
     settings = model.settings
     if module.endswith("qkv"):
         kv_width = settings.num_kv_heads * (settings.width // settings.heads)
@@ -65,8 +65,8 @@ def _row_splits(model: Transformer, module: str) -> list[int] | None:
 
 
 def to_hub(model: Transformer) -> dict[str, Tensor]:
-    """The weights under transformers' names."""
-    found: dict[str, Tensor] = {}
+    """The model's weights under transformers' names."""
+    hub_weights: dict[str, Tensor] = {}
     weights = {name: value.detach() for name, value in model.state_dict().items()}
     for ours, theirs in _names(model).items():
         for kind in ("weight", "bias"):
@@ -75,18 +75,18 @@ def to_hub(model: Transformer) -> dict[str, Tensor]:
                 continue
             value = weights[name].T if _transposed(model, name) else weights[name]
             pieces = [value] if len(theirs) == 1 else value.split(_row_splits(model, ours) or [], dim=0)
-            found |= {f"{their}.{kind}": piece for their, piece in zip(theirs, pieces, strict=True)}
-    return found
+            hub_weights |= {f"{hub_name}.{kind}": piece for hub_name, piece in zip(theirs, pieces, strict=True)}
+    return hub_weights
 
 
 def from_hub(model: Transformer, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The model's state from all of its weights under transformers' names; the model may be on `meta`."""
+    """The model's state dict from its weights under transformers' names; the model may be on `meta`."""
     state: dict[str, Tensor] = {}
-    own = model.state_dict()
+    expected = model.state_dict()
     for ours, theirs in _names(model).items():
         for kind in ("weight", "bias"):
             name = f"{ours}.{kind}"
-            if name in own:
-                value = torch.cat([weights[f"{their}.{kind}"] for their in theirs])
+            if name in expected:
+                value = torch.cat([weights[f"{hub_name}.{kind}"] for hub_name in theirs])
                 state[name] = value.T if _transposed(model, name) else value
     return state

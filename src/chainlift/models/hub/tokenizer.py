@@ -1,10 +1,10 @@
-"""A task's vocabulary as a tokenizer of transformers that reads ordinary text just as `Vocabulary.encode` does.
+"""A task's vocabulary as a tokenizer of the library transformers that encodes text exactly as `Vocabulary.encode` does.
 
-All that happens to a text stands in tokenizer.json, so that it happens wherever that file is read: ordinary characters
-get the tokens that stand for them, other blanks go away, and a prompt that is shorter than the task's longest one is
-filled up on the left. The filling is tokens like others to the model: it is attended to and has positions, so that
-the padding of transformers, which is masked, would not do. A text longer than a prompt (with its response, as trainers
-tokenize it) is not filled. Any other character becomes `<eos>`, as in GPT-2: there is no token without a meaning.
+tokenizer.json holds all rules, so every program that reads the file applies them. Ordinary characters become the tokens
+that stand for them, other blanks are removed, and a prompt shorter than the task's longest one is padded on the left.
+The model attends to this padding, which has positions as other tokens do; the padding of transformers is masked and
+would not work. A text longer than a prompt (a prompt with its response, as trainers tokenize it) is not padded. Any
+other character becomes `<eos>`, as in GPT-2, because every token has a meaning.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from typing import Any
 
 from chainlift.tasks.base import Task, Vocabulary
 
-BLANKS = r"[\s\x1c-\x1f]+"  # what str.isspace takes for blanks
+BLANKS = r"[\s\x1c-\x1f]+"  # the characters for which str.isspace is true
 
 
 def tokenizer(task: Task) -> dict[str, Any]:
-    """tokenizer.json: one token a character, or a word where tokens have several characters."""
+    """The content of tokenizer.json: one token per character, or per word if tokens have several characters."""
     vocabulary = task.vocabulary
     by_character = vocabulary.separator == ""
     split = {"type": "Split", "pattern": {"Regex": "."}, "behavior": "Isolated", "invert": False}
-    shown = [_replace({"String": token}, character) for character, token in vocabulary.substitutions]
+    decoders = [_replace({"String": token}, character) for character, token in vocabulary.substitutions]
     return {
         "version": "1.0",
         "truncation": None,
@@ -38,10 +38,10 @@ def tokenizer(task: Task) -> dict[str, Any]:
                 "special": True,
             }
         ],
-        "normalizer": {"type": "Sequence", "normalizers": [*_spelled(vocabulary), *_filled(task)]},
+        "normalizer": {"type": "Sequence", "normalizers": [*_spelling(vocabulary), *_padding(task)]},
         "pre_tokenizer": split if by_character else {"type": "WhitespaceSplit"},
         "post_processor": None,
-        "decoder": {"type": "Sequence", "decoders": [*shown, {"type": "Fuse"}]} if by_character else None,
+        "decoder": {"type": "Sequence", "decoders": [*decoders, {"type": "Fuse"}]} if by_character else None,
         "model": {
             "type": "WordLevel",
             "vocab": {token: i for i, token in enumerate(vocabulary.tokens)},
@@ -51,7 +51,7 @@ def tokenizer(task: Task) -> dict[str, Any]:
 
 
 def tokenizer_config(task: Task, context: int) -> dict[str, Any]:
-    """tokenizer_config.json; `context`: positions of the model."""
+    """The content of tokenizer_config.json for a model of `context` positions."""
     eos = task.vocabulary.tokens[-1]
     return {
         "tokenizer_class": "PreTrainedTokenizerFast",
@@ -65,7 +65,7 @@ def tokenizer_config(task: Task, context: int) -> dict[str, Any]:
     }
 
 
-def _spelled(vocabulary: Vocabulary) -> list[dict[str, Any]]:
+def _spelling(vocabulary: Vocabulary) -> list[dict[str, Any]]:
     """Normalizers that write ordinary text in the vocabulary's characters."""
     if vocabulary.separator:
         return [_replace({"Regex": BLANKS}, " "), {"type": "Strip", "strip_left": True, "strip_right": True}]
@@ -73,21 +73,21 @@ def _spelled(vocabulary: Vocabulary) -> list[dict[str, Any]]:
     return [*written, _replace({"Regex": BLANKS}, "")]
 
 
-def _filled(task: Task) -> list[dict[str, Any]]:
-    """Normalizers that fill a prompt up on the left, if the task has a token for it.
+def _padding(task: Task) -> list[dict[str, Any]]:
+    """Normalizers that pad a prompt on the left, if the task has a padding token.
 
-    As many of these tokens as a prompt has are put before any text; then as many are taken away as leave the length of
-    a prompt, or all of them where the text is longer than that.
+    The first prepends as many padding tokens as a prompt is long. The second removes as many as leave the length of a
+    prompt, or all of them if the text is longer than a prompt.
     """
     padding, length = getattr(task, "padding", None), task.prompt_length
     if padding is None:
         return []
     fill = task.vocabulary.tokens[padding] + task.vocabulary.separator
     rest = rf"\S+(?: \S+){{{length - 1}}}\z" if task.vocabulary.separator else rf".{{{length}}}\z"
-    one = f"(?:{re.escape(fill)})"
+    pad = f"(?:{re.escape(fill)})"
     return [
         {"type": "Prepend", "prepend": fill * length},
-        _replace({"Regex": rf"\A{one}{{1,{length}}}(?={rest})|\A{one}{{{length}}}"}, ""),
+        _replace({"Regex": rf"\A{pad}{{1,{length}}}(?={rest})|\A{pad}{{{length}}}"}, ""),
     ]
 
 

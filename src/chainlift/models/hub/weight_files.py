@@ -1,11 +1,12 @@
-"""A model's weights in safetensors files that anyone may have written: checked before they are used.
+"""Read a model's weights from untrusted safetensors files.
 
-The names, shapes and types of the tensors are read from the files' heads and compared with the model's, so that no more
-memory is taken than the model needs; then the tensors are read, and must be numbers.
+Names, shapes and types of the tensors are read from the files' headers and compared with the model's, so that no more
+memory is allocated than the model needs. Then the tensors are read; they must be finite.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -25,9 +26,9 @@ TYPES = ("F64", "F32", "F16", "BF16")
 
 
 def files(folder: Path) -> list[Path]:
-    """The files that hold the folder's weights: one, or the shards of its index, which must lie in the folder itself.
+    """The files with the folder's weights: one file, or the shards in its index, which must be in the same folder.
 
-    ValueError in one line if one is missing or not an ordinary file, or if the index cannot be read as one.
+    One-line ValueError if a file is missing or not an ordinary file, or if the index is damaged.
     """
     index = folder / INDEX
     if not index.is_file():
@@ -37,70 +38,67 @@ def files(folder: Path) -> list[Path]:
     shards = reading.json_mapping(index).get("weight_map")
     if not isinstance(shards, dict) or not shards or not all(isinstance(name, str) for name in shards.values()):
         raise ValueError(f"{index} is damaged: weight_map must give a file for each weight")
-    found = []
+    paths = []
     for name in sorted(set(shards.values())):
         is_plain = Path(name).name == name and name.isprintable() and len(name.encode()) <= LONGEST_NAME
         if not is_plain or "\\" in name or not name.endswith(".safetensors"):
-            raise ValueError(f"{index} is damaged: {shown(name)} is no name of a .safetensors file in the same folder")
+            raise ValueError(f"{index} is damaged: {shown(name)} is not a .safetensors file in the same folder")
         if not (folder / name).is_file():
-            raise ValueError(f"{index} is damaged: {shown(name)} is missing, or no ordinary file")
-        found.append(folder / name)
-    return found
+            raise ValueError(f"{index} is damaged: {shown(name)} is missing, or not an ordinary file")
+        paths.append(folder / name)
+    return paths
 
 
 def count(paths: list[Path]) -> int:
-    """The number of elements of all tensors in some safetensors files; ValueError names the one that is damaged."""
+    """The number of elements of all tensors in safetensors files; ValueError names a damaged file."""
     total = 0
     for file in paths:
         with ExitStack() as stack:
-            handle = _opened(file, stack)
-            total += sum(_size(handle.get_slice(name).get_shape()) for name in handle.keys())  # noqa: SIM118
+            handle = _open(file, stack)
+            total += sum(_num_elements(handle.get_slice(name).get_shape()) for name in handle.keys())  # noqa: SIM118
     return total
 
 
-def read(paths: list[Path], wanted: Mapping[str, torch.Size]) -> dict[str, Tensor]:
-    """The tensors of these names and shapes, in float32; ValueError names the file, the tensor and what is wrong."""
-    found: dict[str, Tensor] = {}
+def read(paths: list[Path], expected: Mapping[str, torch.Size]) -> dict[str, Tensor]:
+    """The tensors with the expected names and shapes, in float32; ValueError names the file and the tensor."""
+    tensors: dict[str, Tensor] = {}
     with ExitStack() as stack:
         for file in paths:
-            handle = _opened(file, stack)
-            for name in wanted.keys() & set(handle.keys()):
-                _check(file, name, handle.get_slice(name), wanted[name])
+            handle = _open(file, stack)
+            for name in expected.keys() & set(handle.keys()):
+                _check(file, name, handle.get_slice(name), expected[name])
                 try:
-                    found[name] = handle.get_tensor(name).to(torch.float32)
+                    tensors[name] = handle.get_tensor(name).to(torch.float32)
                 except (SafetensorError, RuntimeError) as error:
-                    raise ValueError(f"{file} is damaged: {_line(error)}") from error
-                if not bool(found[name].isfinite().all()):
-                    raise ValueError(f"{file} is damaged: {name} has entries that are no numbers (NaN or infinity)")
-    missing = next((name for name in wanted if name not in found), None)
+                    raise ValueError(f"{file} is damaged: {_message(error)}") from error
+                if not bool(tensors[name].isfinite().all()):
+                    raise ValueError(f"{file} is damaged: {name} has entries that are not finite numbers")
+    missing = next((name for name in expected if name not in tensors), None)
     if missing is not None:
         raise ValueError(f"{paths[0]} is damaged: it lacks {missing}")
-    return found
+    return tensors
 
 
-def _opened(file: Path, stack: ExitStack) -> Any:
-    """The head of a safetensors file, which the library has checked: its size, offsets and shapes."""
+def _open(file: Path, stack: ExitStack) -> Any:
+    """Open a safetensors file, whose header (size, offsets, shapes) the library checks."""
     try:
         return stack.enter_context(safe_open(file, framework="pt"))
     except (SafetensorError, OSError, RuntimeError, ValueError) as error:
-        raise ValueError(f"{file} is damaged: {_line(error)}") from error
+        raise ValueError(f"{file} is damaged: {_message(error)}") from error
 
 
-def _check(file: Path, name: str, head: Any, shape: torch.Size) -> None:
-    if head.get_dtype() not in TYPES:
-        raise ValueError(f"{file} is damaged: {name} holds {head.get_dtype()}; allowed: {', '.join(TYPES)}")
-    if tuple(head.get_shape()) != tuple(shape):
+def _check(file: Path, name: str, header: Any, shape: torch.Size) -> None:
+    if header.get_dtype() not in TYPES:
+        raise ValueError(f"{file} is damaged: {name} holds {header.get_dtype()}; allowed: {', '.join(TYPES)}")
+    if tuple(header.get_shape()) != tuple(shape):
         raise ValueError(
-            f"{file} is damaged: {name} has the shape {tuple(head.get_shape())}, its config.json says {tuple(shape)}"
+            f"{file} is damaged: {name} has the shape {tuple(header.get_shape())}, its config.json says {tuple(shape)}"
         )
 
 
-def _size(shape: list[int]) -> int:
-    size = 1
-    for side in shape:
-        size *= side
-    return size
+def _num_elements(shape: list[int]) -> int:
+    return math.prod(shape)
 
 
-def _line(error: Exception) -> str:
+def _message(error: Exception) -> str:
     return one_line(str(error)) or type(error).__name__

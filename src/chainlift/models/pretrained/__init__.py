@@ -1,1 +1,1 @@
-"""Language models of the library transformers: opened or made from scratch, sampled, sized."""
+"""Language models of the library transformers: loading, building from scratch, sampling, sizes."""

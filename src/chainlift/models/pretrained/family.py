@@ -1,4 +1,4 @@
-"""The family `transformers`: causal language models that the library opens, or a Llama from scratch; they read text."""
+"""The family `transformers`: causal language models of that library, or a Llama from scratch; they read text."""
 
 from __future__ import annotations
 
@@ -11,47 +11,47 @@ from chainlift.settings import NOT_HASHED, Settings
 
 
 class LoraSettings(Settings):
-    """Low-rank adapters, trained instead of all weights."""
+    """Low-rank adapters (LoRA), trained instead of all weights."""
 
     rank: int = Field(default=16, ge=1)
-    """Of each adapter."""
+    """Rank of each adapter."""
     alpha: float = Field(default=32.0, gt=0)
-    """Its scale is alpha / rank."""
+    """An adapter's output is scaled by alpha / rank."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
-    """On an adapter's input, in fine-tuning; TRL turns all dropout off in RL."""
+    """Dropout on an adapter's input in fine-tuning; TRL turns all dropout off in RL."""
 
 
 class PretrainedSettings(Settings):
-    """Which language model: `path`, or one from scratch; and how it is held and sampled."""
+    """Which language model (`path`, or `scratch`), and how it is stored and sampled."""
 
     family: Literal["transformers"] = "transformers"
     path: str | None = None
-    """A folder that transformers opens, or a hub name; null: from scratch."""
+    """A folder that transformers opens, or a hub name; null: build `scratch`."""
     gguf_file: str | None = None
     """A GGUF file in that folder; `package:NAME` finds the only one in an installed Python package's folder."""
     download: bool = Field(default=False, json_schema_extra=NOT_HASHED)
-    """Fetch a hub name that is not in the local cache."""
+    """Download a hub name that is not in the local cache."""
     scratch: ScratchSettings | None = None
-    """The model from scratch."""
+    """The size of a model built from scratch."""
     lora: LoraSettings | None = None
     """Train adapters only; null: all weights."""
     weights: Literal["float32", "bfloat16"] = "float32"
-    """How weights are held; bfloat16 halves the memory of large ones."""
+    """The type of the weights; bfloat16 halves their memory."""
     sampling_rows: int = Field(default=64, ge=1)
     """Most responses sampled at once, in measurements and in STaR."""
     sampling_gib: float = Field(default=8.0, gt=0)
-    """Memory (GiB) that the cache and the logits of what one device samples at once may take; batches keep to it."""
+    """Most memory (GiB) for the cache and the logits of a batch that is sampled on one device; limits its rows."""
     shape: ShapeSettings | None = Field(default=None, json_schema_extra=NOT_HASHED)
     """The model's sizes, for --dry-run where its configuration is not available."""
 
     @model_validator(mode="after")
-    def _one_of_both(self) -> PretrainedSettings:
+    def _has_one_source(self) -> PretrainedSettings:
         if (self.path is None) == (self.scratch is None):
             raise ValueError("give either model.path or model.scratch")
         return self
 
 
 class Pretrained:
-    """The family of models that transformers carries; loading.py opens them."""
+    """The family `transformers`; loading.py opens its models."""
 
     Settings = PretrainedSettings

@@ -1,4 +1,4 @@
-"""The language model and its tokenizer: a folder, a GGUF file, a hub name, or from scratch."""
+"""Load a language model and its tokenizer from a folder, a GGUF file or a hub name, or build them from scratch."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ class LanguageModel(NamedTuple):
     tokenizer: Any
 
 
-def need_extra() -> None:
-    """Keep the libraries of language models from talking, from telling their makers that they are used, and from
-    planning an attention kernel for the new shape of every batch (its costs: transformer/attention_kernels.py).
+def require_llm_extra() -> None:
+    """Import the libraries of the extra `llm`, and silence them; a one-line ValueError if they are not installed.
 
-    ValueError in one line if the extra is not installed.
+    Turns off progress bars, telemetry and cuDNN attention, which plans a kernel for every new shape of a batch
+    (transformer/attention_kernels.py).
     """
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
@@ -50,11 +50,12 @@ def need_extra() -> None:
 
 
 def load(settings: PretrainedSettings, texts: Iterable[str], *, seed: int) -> LanguageModel:
-    """(model, tokenizer), the model on the CPU; one from scratch gets its tokenizer from `texts` and weights from seed.
+    """Load a recipe's model, on the CPU, and its tokenizer, or build them from scratch.
 
-    ValueError in one line for a folder that is none, or a hub name that would have to be downloaded unasked.
+    From scratch, the tokenizer is trained on `texts`, and the weights are drawn by `seed`. One-line ValueError for a
+    folder without a model, or a hub name whose download is not allowed.
     """
-    need_extra()
+    require_llm_extra()
     if settings.path is None:
         assert settings.scratch is not None
         tokenizer = vocabulary.train(texts, settings.scratch.vocabulary)
@@ -66,21 +67,22 @@ def load(settings: PretrainedSettings, texts: Iterable[str], *, seed: int) -> La
 def open_folder(
     path: str, gguf_file: str | None = None, *, download: bool = False, weights: str = "float32"
 ) -> LanguageModel:
-    """(model, tokenizer) of a folder, or of a hub name; ValueError names a file that differs from its checksum."""
+    """Load model and tokenizer from a folder or a hub name; ValueError names a file that differs from its checksum."""
     from transformers import AutoModelForCausalLM
 
     checksums.check(Path(path))
     tokenizer = open_tokenizer(path, gguf_file, download=download)
     options = {"dtype": getattr(torch, weights)}
-    if _place(path, gguf_file)[1] is None:
+    if _locate(path, gguf_file)[1] is None:
         options["use_safetensors"] = True  # never a pickle
     model = _open(AutoModelForCausalLM, path, gguf_file, download=download, **options)
-    return LanguageModel(settle(_plain(model), tokenizer), tokenizer)
+    return LanguageModel(_set_generation_config(_unquantized(model), tokenizer), tokenizer)
 
 
-def _plain(model: Any) -> Any:
-    """The model without the mark of a quantized one: a GGUF file leaves it although its weights are expanded by then,
-    and trainers refuse to train a model that bears it.
+def _unquantized(model: Any) -> Any:
+    """The model without its quantization config, for trainers, which refuse to train a quantized model.
+
+    A model from a GGUF file keeps that config although its weights are dequantized.
     """
     if not getattr(model, "is_quantized", False):
         return model
@@ -92,20 +94,20 @@ def _plain(model: Any) -> Any:
 
 
 def open_tokenizer(path: str, gguf_file: str | None = None, *, download: bool = False) -> Any:
-    """The tokenizer of a folder, or of a hub name, with a token to pad with."""
+    """Load the tokenizer of a folder or a hub name, with a padding token."""
     from transformers import AutoTokenizer
 
     tokenizer = _open(AutoTokenizer, path, gguf_file, download=download)
     if tokenizer.eos_token_id is None:
         raise ValueError(f"model.path: the tokenizer of {path} has no end-of-sequence token")
     if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token  # masks say where padding is; no loss looks at the token
+        tokenizer.pad_token = tokenizer.eos_token  # padding is masked, so that the token does not matter
     tokenizer.padding_side = "left"
     return tokenizer
 
 
 def configuration(settings: PretrainedSettings) -> Any:
-    """transformers' configuration of a recipe's model, without its weights; ValueError where it is not available."""
+    """The configuration in transformers of a recipe's model, without weights; ValueError if it is not available."""
     from transformers import AutoConfig
 
     if settings.scratch is not None:
@@ -116,37 +118,36 @@ def configuration(settings: PretrainedSettings) -> Any:
     return _open(AutoConfig, settings.path, settings.gguf_file, download=False)
 
 
-def _open(kind: Any, path: str, gguf_file: str | None, *, download: bool, **options: Any) -> Any:
-    """What an automatic class of transformers makes of a folder or hub name; ValueError in one line if it cannot.
+def _open(auto_class: Any, path: str, gguf_file: str | None, *, download: bool, **options: Any) -> Any:
+    """Call `from_pretrained` of an auto class for a folder or hub name; one-line ValueError if it fails.
 
-    Code that lies beside a model's weights is never run, and nobody is asked whether it should be.
+    Code beside a model's weights is never run, and the user is never prompted for it.
     """
-    where, file = _place(path, gguf_file)
+    where, file = _locate(path, gguf_file)
     if file is not None:
         options["gguf_file"] = file
     try:
         with contextlib.redirect_stderr(io.StringIO()):  # progress bars that no setting turns off
-            return kind.from_pretrained(where, local_files_only=not download, trust_remote_code=False, **options)
+            return auto_class.from_pretrained(where, local_files_only=not download, trust_remote_code=False, **options)
     except ImportError as error:
         raise ValueError(f"model.path: {path} needs another package: {' '.join(str(error).split())[:200]}") from error
     except (OSError, ValueError, KeyError) as error:
-        raise ValueError(_why_not(path, error, download=download)) from error
+        raise ValueError(_failure(path, error, download=download)) from error
 
 
-def settle(model: Any, tokenizer: Any) -> Any:
-    """The model, set to generate by its caller's arguments and not by its checkpoint's generation_config.json."""
+def _set_generation_config(model: Any, tokenizer: Any) -> Any:
+    """Replace the checkpoint's generation_config.json by token ids only, and return the model."""
     from transformers import GenerationConfig
 
-    ends = {tokenizer.eos_token_id}
     model.generation_config = GenerationConfig(
-        eos_token_id=sorted(ends), pad_token_id=tokenizer.pad_token_id, bos_token_id=tokenizer.bos_token_id
+        eos_token_id=[tokenizer.eos_token_id], pad_token_id=tokenizer.pad_token_id, bos_token_id=tokenizer.bos_token_id
     )
     model.config.pad_token_id = tokenizer.pad_token_id
     return model
 
 
 def _from_scratch(settings: ScratchSettings, tokenizer: Any, seed: int) -> Any:
-    """A Llama with random weights from the stream `llm/model`."""
+    """Build a Llama with random weights from the stream `llm/model`."""
     from transformers import LlamaForCausalLM
 
     config = scratch_config(settings, len(tokenizer))
@@ -154,23 +155,23 @@ def _from_scratch(settings: ScratchSettings, tokenizer: Any, seed: int) -> Any:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(seed, "llm/model"))
         model = LlamaForCausalLM(config)
-    return settle(model, tokenizer)
+    return _set_generation_config(model, tokenizer)
 
 
-def _place(path: str, gguf_file: str | None) -> tuple[str, str | None]:
-    """(folder or hub name, GGUF file in it)."""
+def _locate(path: str, gguf_file: str | None) -> tuple[str, str | None]:
+    """(folder or hub name, GGUF file in it or None) of `model.path`; ValueError if there is no such model."""
     if path.startswith("package:"):
         folder = _package_folder(path.removeprefix("package:"))
-        found = sorted(folder.glob("*.gguf"))
-        if len(found) != 1 and gguf_file is None:
-            raise ValueError(f"model.path: {folder} holds {len(found)} GGUF files; name one by model.gguf_file")
-        return str(folder), gguf_file or found[0].name
+        gguf_files = sorted(folder.glob("*.gguf"))
+        if len(gguf_files) != 1 and gguf_file is None:
+            raise ValueError(f"model.path: {folder} holds {len(gguf_files)} GGUF files; name one by model.gguf_file")
+        return str(folder), gguf_file or gguf_files[0].name
     folder = Path(path)
     if folder.is_dir():
         if gguf_file is not None and not (folder / gguf_file).is_file():
             raise ValueError(f"model.gguf_file: there is no {gguf_file} in {folder}")
         if gguf_file is None and not (folder / "config.json").is_file():
-            raise ValueError(f"model.path: {folder} is no model folder: it has no config.json")
+            raise ValueError(f"model.path: {folder} is not a model folder: it has no config.json")
         return path, gguf_file
     looks_local = path.startswith((".", "/", "~")) or path.count("/") != 1
     if looks_local:
@@ -179,7 +180,7 @@ def _place(path: str, gguf_file: str | None) -> tuple[str, str | None]:
 
 
 def _package_folder(name: str) -> Path:
-    """The folder of an installed package."""
+    """The folder of an installed package; ValueError if it is not installed."""
     import importlib.util
 
     spec = importlib.util.find_spec(name)
@@ -191,18 +192,18 @@ def _package_folder(name: str) -> Path:
     return Path(next(iter(spec.submodule_search_locations)))
 
 
-def _why_not(path: str, error: Exception, *, download: bool) -> str:
-    """One line on a model that does not open."""
+def _failure(path: str, error: Exception, *, download: bool) -> str:
+    """One line that says why a model does not open."""
     if "trust_remote_code" in str(error):
         return (
-            f"model.path: {path} needs Python code that lies beside its weights, and such code is not run; "
+            f"model.path: {path} needs Python code that is stored beside its weights, which is never run; "
             "give a model whose architecture transformers knows"
         )
     if Path(path).is_dir():
         return f"model.path: {path} does not open: {' '.join(str(error).split())[:200]}"
     if not download:
         return (
-            f"model.path: {path} is neither a folder nor in the local cache; nothing is downloaded unasked: "
+            f"model.path: {path} is neither a folder nor in the local cache; nothing is downloaded without permission: "
             "give a folder, or model.download=true"
         )
     return f"model.path: {path} cannot be downloaded: {' '.join(str(error).split())[:200]}"

@@ -1,4 +1,4 @@
-"""The sizes of a Llama: of one from scratch, and of one whose configuration is not available."""
+"""Sizes of Llama models: of one from scratch, and of one whose configuration is not available."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from chainlift.settings import Settings
 
 
 class ScratchSettings(Settings):
-    """The size of a Llama that begins with random weights."""
+    """The sizes of a Llama with random initial weights."""
 
     layers: int = Field(default=3, ge=1)
-    """Blocks."""
+    """Number of blocks."""
     width: int = Field(default=128, ge=8)
-    """Of the residual stream."""
+    """Width of the residual stream."""
     heads: int = Field(default=4, ge=1)
-    """Attention heads."""
+    """Number of attention heads."""
     mlp: int = Field(default=384, ge=8)
-    """Width of the gated layer."""
+    """Hidden width of the gated MLP."""
     context: int = Field(default=512, ge=16)
-    """Most tokens of prompt and completion."""
+    """Largest number of tokens of prompt and completion together."""
     vocabulary: int = Field(default=512, ge=300)
-    """Tokens of the byte-pair encoding that is trained on the problems; digits stay single."""
+    """Tokens of the byte-pair encoding, which is trained on the problems; each digit is a token."""
 
     @property
     def parameters(self) -> int:
-        """Of the model: embedding, blocks with their norms, last norm."""
+        """Number of parameters: embedding, blocks with their norms, last norm."""
         block = 4 * self.width**2 + 3 * self.width * self.mlp + 2 * self.width
         return self.vocabulary * self.width + self.layers * block + self.width
 
@@ -42,23 +42,23 @@ class ShapeSettings(Settings):
     """The sizes of a Llama whose configuration is not available."""
 
     layers: int = Field(ge=1)
-    """Blocks."""
+    """Number of blocks."""
     width: int = Field(ge=8)
-    """Of the residual stream."""
+    """Width of the residual stream."""
     heads: int = Field(ge=1)
-    """Attention heads."""
+    """Number of attention heads."""
     kv_heads: int = Field(ge=1)
-    """Heads of keys and values."""
+    """Number of heads of keys and values."""
     mlp: int = Field(ge=8)
-    """Width of the gated layer."""
+    """Hidden width of the gated MLP."""
     vocabulary: int = Field(ge=2)
-    """Tokens."""
+    """Number of tokens."""
     tied: bool = False
-    """Whether the embedding is the output layer too."""
+    """Whether the output layer shares the embedding's weights."""
 
 
 def scratch_config(settings: ScratchSettings, vocabulary: int) -> Any:
-    """The configuration of a Llama from scratch."""
+    """LlamaConfig of a model from scratch, for a tokenizer of `vocabulary` tokens."""
     from transformers import LlamaConfig
 
     return LlamaConfig(
@@ -77,7 +77,7 @@ def scratch_config(settings: ScratchSettings, vocabulary: int) -> Any:
 
 
 def shape_config(settings: ShapeSettings) -> Any:
-    """The configuration of a Llama of some sizes."""
+    """LlamaConfig of a model of the given sizes."""
     from transformers import LlamaConfig
 
     return LlamaConfig(

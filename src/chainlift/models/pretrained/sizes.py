@@ -1,4 +1,4 @@
-"""The size of a language model from its configuration alone: its parameters, those of adapters, what it caches."""
+"""The size of a language model from its configuration alone: parameters, and parameters of adapters."""
 
 from __future__ import annotations
 
@@ -14,26 +14,27 @@ from chainlift.models.shapes import shapes_only
 
 @dataclass(frozen=True)
 class ModelSize:
-    """What arithmetic on memory needs to know of a model."""
+    """The sizes of a model that estimates of memory and time need."""
 
     parameters: int
+    """Number of parameters."""
     adapted: int
-    """Inputs and outputs, added up, of all layers that adapters are put beside."""
+    """Sum of inputs and outputs of all layers that get adapters."""
     config: Any
-    """Its configuration in transformers, for layers, heads, widths and vocabulary."""
+    """Its configuration in transformers, with layers, heads, widths and vocabulary."""
 
     def adapters(self, settings: LoraSettings) -> int:
-        """Parameters of adapters: a matrix from the inputs to the rank and one from the rank to the outputs."""
+        """Number of the adapters' parameters: matrices from inputs to rank and from rank to outputs."""
         return settings.rank * self.adapted
 
     @property
     def mlp(self) -> int:
-        """Width inside an MLP."""
+        """Hidden width of an MLP."""
         return getattr(self.config, "intermediate_size", None) or 4 * self.config.hidden_size
 
 
 def size(settings: PretrainedSettings) -> ModelSize:
-    """The size of a recipe's model, whose weights need not be available; ValueError where its configuration is not."""
+    """The size of a recipe's model, without its weights; ValueError if its configuration is not available."""
     from transformers import AutoModelForCausalLM
     from transformers.pytorch_utils import Conv1D
 
@@ -41,10 +42,10 @@ def size(settings: PretrainedSettings) -> ModelSize:
     with shapes_only():
         model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
     head = model.get_output_embeddings()
-    kinds = (torch.nn.Linear, Conv1D)  # GPT-2's linear layers are Conv1D
-    linear: list[Any] = [layer for layer in model.modules() if isinstance(layer, kinds) and layer is not head]
+    linear_classes = (torch.nn.Linear, Conv1D)  # GPT-2's linear layers are Conv1D
+    layers: list[Any] = [layer for layer in model.modules() if isinstance(layer, linear_classes) and layer is not head]
     return ModelSize(
         parameters=sum(parameter.numel() for parameter in model.parameters()),
-        adapted=sum(sum(layer.weight.shape) for layer in linear),
+        adapted=sum(sum(layer.weight.shape) for layer in layers),
         config=config,
     )

@@ -18,7 +18,7 @@ from chainlift.report.names import measured_in
 from chainlift.report.prompt_words import prompt_words
 from chainlift.report.terminal.console import console, plain
 from chainlift.runs import course
-from chainlift.runs.shapes import OF_FORMS
+from chainlift.runs.shapes import FORM_METRICS
 from chainlift.tasks.base import EOS
 from chainlift.visible import visible
 
@@ -168,7 +168,7 @@ def evaluation_table(measured: dict[str, Any]) -> Table:
         "unfinished_share",
     )
     if "long_accuracy" in measured["greedy"]:  # a language model, whose chains have no tokens to be judged one by one
-        names = (*names[:-2], "unfinished_share", *OF_FORMS)
+        names = (*names[:-2], "unfinished_share", *FORM_METRICS)
     for name in names:
         table.add_row(name.replace("_", " "), *(_quantity(measured[mode], name) for mode in MODES))
     if "forced_long" in measured:

@@ -79,10 +79,10 @@ def watch(watcher: Watcher, console: Console, every: float) -> None:
         with Live(console=console, auto_refresh=False, screen=console.is_terminal) as live:
             while True:
                 now = time.monotonic()
-                live.update(table(watcher.look(), pace, now, rows=console.height - AROUND), refresh=True)
+                live.update(table(watcher.poll(), pace, now, rows=console.height - AROUND), refresh=True)
                 time.sleep(every)
     except KeyboardInterrupt:
-        console.print(table(watcher.look(), pace, time.monotonic(), rows=console.height - AROUND))
+        console.print(table(watcher.poll(), pace, time.monotonic(), rows=console.height - AROUND))
 
 
 def _clock(seconds: float) -> str:

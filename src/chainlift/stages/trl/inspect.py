@@ -27,12 +27,12 @@ def load(where: str, recipe: Recipe) -> LanguageModel:
     """The model that `where` names, on the best device: a folder, or what `model.path` may be."""
     settings = recipe.model
     assert isinstance(settings, PretrainedSettings)
-    loading.need_extra()
+    loading.require_llm_extra()
     gguf_file = None if Path(where).is_dir() else settings.gguf_file
     if where.startswith((".", "/", "~")) and not Path(where).exists():
         raise ValueError(f"there is no folder {where}")
     model, tokenizer = loading.open_folder(where, gguf_file, download=settings.download, weights=settings.weights)
-    return LanguageModel(model.to(environment.own_device(recipe.device)), tokenizer)
+    return LanguageModel(model.to(environment.local_device(recipe.device)), tokenizer)
 
 
 def evaluate(
@@ -113,7 +113,7 @@ def _problem(task: TextTask, question: str | None, seed: int) -> Problem:
 
 
 def _device(recipe: Recipe) -> torch.device:
-    return torch.device(environment.own_device(recipe.device))
+    return torch.device(environment.local_device(recipe.device))
 
 
 def _evaluator(where: str, recipe: Recipe, task: TextTask) -> Evaluator:

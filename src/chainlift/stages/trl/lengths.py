@@ -46,7 +46,7 @@ def mean_lengths(task: TextTask, model: PretrainedSettings, problems: Sequence[P
 
 def _tokenizer(model: PretrainedSettings, texts: list[str]) -> Any:
     """The model's tokenizer if that costs no download, else None."""
-    loading.need_extra()
+    loading.require_llm_extra()
     if model.scratch is not None:
         from chainlift.text import tokenizer as vocabulary
 
