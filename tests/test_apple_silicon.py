@@ -124,12 +124,12 @@ def test_auto_takes_the_cpu_and_says_so_once(tmp_path: Path, small: Path) -> Non
     assert environment.device_note("mps") is None
     said = CliRunner().invoke(app, ["env"])
     assert "device               cpu" in said.stdout
-    assert said.stderr.count("nobody has measured it yet") == 1
+    assert said.stderr.count("not measured yet") == 1
     assert "device=mps" in said.stderr
     only = ["posttrain=null", "continued_pretrain=null", "pretrain.steps=1", "evaluate.prompts=4"]
     told = StringIO()
     pipeline.run(recipes.load(str(small), [*FEW, *only]), tmp_path / "runs", Reporter(file=told))
-    assert told.getvalue().count("nobody has measured it yet") == 1
+    assert told.getvalue().count("not measured yet") == 1
 
 
 def test_where_there_is_no_apple_gpu_nothing_is_said() -> None:

@@ -55,7 +55,7 @@ def device_note(name: str) -> str | None:
     """One line for the user if `auto` leaves an available Apple GPU unused, otherwise None."""
     if name != "auto" or pick_device("auto") != "cpu" or not torch.backends.mps.is_available():
         return None
-    return "device: the CPU; Apple's GPU is there, but nobody has measured it yet: device=mps computes on it"
+    return "device: the CPU; Apple's GPU is available but not measured yet; device=mps uses it"
 
 
 def local_device(name: str) -> str:
