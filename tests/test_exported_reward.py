@@ -81,7 +81,7 @@ def test_template_and_grader_of_the_settings_are_those_that_judge() -> None:
 
 def brief(verdict: Verdict) -> torch.Tensor:
     """A reward of one's own: right and short."""
-    return (verdict.answer & ~verdict.long).float()
+    return (verdict.answer_correct & ~verdict.long).float()
 
 
 def test_the_named_reward_sees_the_verdict_on_a_text(monkeypatch: pytest.MonkeyPatch) -> None:

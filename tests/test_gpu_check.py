@@ -113,7 +113,7 @@ def _text(found: dict[str, Any]) -> None:
 def test_the_joined_batch_has_the_same_loss() -> None:
     recipe = headline(tiny=True)
     task = tasks.build(recipe.task)
-    model = families.build(recipe.model, task).initialise(stream(0, "model"))
+    model = families.build(recipe.model, task).initialize(stream(0, "model"))
     batch = diagnosis.drawn(recipe, task, 1)
     whole = diagnosis.joined(batch, task.vocabulary.eos)
     assert whole.num_tokens == batch.num_tokens

@@ -47,7 +47,7 @@ class LastBit:
 
 
 def brief(verdict: Any) -> torch.Tensor:
-    return verdict.answer.float() * (1 - 0.25 * verdict.long.float())
+    return verdict.answer_correct.float() * (1 - 0.25 * verdict.long.float())
 
 
 def mine() -> cl.Objective:
@@ -86,7 +86,7 @@ def test_a_cell_that_is_run_again_replaces_the_piece() -> None:
 
     @cl.reward("brief")
     def other(verdict: Any) -> torch.Tensor:
-        return verdict.answer.float()
+        return verdict.answer_correct.float()
 
     assert REWARDS.find("brief") is other
 
@@ -131,7 +131,7 @@ def test_a_sweep_with_such_a_piece_runs_in_this_process(tmp_path: Path) -> None:
     @cl.reward
     def counted(verdict: Any) -> torch.Tensor:
         calls.append(1)
-        return verdict.answer.float()
+        return verdict.answer_correct.float()
 
     axes = {"posttrain.reward": ["counted", "chain"]}
     table = cl.sweep("tiny", axes, *SHORT, "posttrain.steps=1", out=tmp_path, quiet=True)

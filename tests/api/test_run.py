@@ -93,7 +93,7 @@ def test_ctrl_c_keeps_a_checkpoint_and_the_same_call_goes_on(tmp_path: Path, own
         calls.append(1)
         if len(calls) == 5:
             signal.raise_signal(signal.SIGINT)
-        return verdict.answer.float()
+        return verdict.answer_correct.float()
 
     arguments = ["tiny", *SMALL, "posttrain.reward=stopping", "continued_pretrain=null"]
     with pytest.raises(KeyboardInterrupt, match="goes on from the last checkpoint"):

@@ -29,7 +29,7 @@ def stopping(verdict):  # as Ctrl-C in the fifth round: of nine calls one is the
     calls += 1
     if calls == 7:
         signal.raise_signal(signal.SIGINT)
-    return verdict.answer.float()
+    return verdict.answer_correct.float()
 """
 
 

@@ -33,10 +33,22 @@ from tests.in_process import command
         ),
         ("model.family=my_pieces:no", "model: 'my_pieces:no' cannot be imported: AttributeError: "),
         ("model.family=nowhere:Mixer", "model: 'nowhere:Mixer' cannot be imported: ModuleNotFoundError: "),
-        ("posttrain.reward=my_pieces:Mixer", "'my_pieces:Mixer' is not a valid reward: it must be a function from a verdict"),
-        ("posttrain.algorithm=my_pieces:brief", "'my_pieces:brief' is not a valid algorithm: it must be a chainlift.learning."),
-        ("model.family=my_pieces:brief", "'my_pieces:brief' is not a valid family: it must be a subclass of chainlift.models"),
-        ("model.family=other:Bare", "'other:Bare' is not a valid family: it must be a class with an attribute Settings"),
+        (
+            "posttrain.reward=my_pieces:Mixer",
+            "'my_pieces:Mixer' is not a valid reward: it must be a function",
+        ),
+        (
+            "posttrain.algorithm=my_pieces:brief",
+            "'my_pieces:brief' is not a valid algorithm: it must be a chainlift.",
+        ),
+        (
+            "model.family=my_pieces:brief",
+            "'my_pieces:brief' is not a valid family: it must be a subclass",
+        ),
+        (
+            "model.family=other:Bare",
+            "'other:Bare' is not a valid family: it must be a class with an attribute",
+        ),
         ("model.widht=3", "model.widht: unknown key, did you mean 'width'?; allowed: family, layers, width"),
     ],
 )
@@ -88,11 +100,11 @@ def test_a_family_that_does_not_fulfill_the_protocol_is_one_line(
     ("body", "message"),
     [
         (
-            "verdict.answer.float().mean()",
+            "verdict.answer_correct.float().mean()",
             "must give a tensor of the shape (4,), one number for each response (got the",
         ),
         ("[1.0] * 4", "must give a tensor of the shape (4,), one number for each response (got list)"),
-        ("verdict.answer / 0", "gives numbers that are not finite"),
+        ("verdict.answer_correct / 0", "gives numbers that are not finite"),
         ("verdict.quality", "fails: AttributeError: 'Verdict' object has no attribute 'quality'"),
     ],
 )
@@ -116,9 +128,9 @@ def test_muon_needs_matrices(folder: Path) -> None:
 
 def test_shipped_names_and_references_cannot_be_taken() -> None:
     with pytest.raises(ValueError, match="reward 'chain' is shipped with chainlift; choose another name"):
-        REWARDS.register("chain", lambda verdict: verdict.answer.float())
+        REWARDS.register("chain", lambda verdict: verdict.answer_correct.float())
     with pytest.raises(ValueError, match="'a:b' is not a valid name of a reward"):
-        REWARDS.register("a:b", lambda verdict: verdict.answer.float())
+        REWARDS.register("a:b", lambda verdict: verdict.answer_correct.float())
     with pytest.raises(ValueError, match="'mine' is not a valid algorithm: it must be a chainlift"):
         ALGORITHMS.register("mine", {"advantage": "none"})
 

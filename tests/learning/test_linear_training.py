@@ -78,7 +78,9 @@ def test_degree_2_reaches_the_population_optimum(p_cot: float) -> None:
     expected = closed_forms.greedy(p_cot, 2) == "long"
     assert bool(greedy.long.all()) == expected
     assert bool(greedy.long.any()) == expected
-    assert float(greedy.answer.float().mean()) == pytest.approx(closed_forms.greedy_accuracy(p_cot, 2), abs=1e-6)
+    assert float(greedy.answer_correct.float().mean()) == pytest.approx(
+        closed_forms.greedy_accuracy(p_cot, 2), abs=1e-6
+    )
 
 
 @pytest.mark.slow
@@ -112,7 +114,7 @@ def test_three_symbols_have_their_threshold_at_a_quarter() -> None:
     model, task = train(0.3, modulus=3, d=4)
     greedy = answer(model, task, exact.every_prompt(task)).verdict
     assert bool(greedy.long.all())
-    assert bool(greedy.answer.all())
+    assert bool(greedy.answer_correct.all())
     assert float(exact.expectations(model, task, exact.every_prompt(task)).long.mean()) == pytest.approx(0.3, abs=0.015)
 
 

@@ -44,9 +44,9 @@ def test_against_the_sum_over_every_response(modulus: int, temperature: float) -
         verdict = task.verify(repeated, responses)
         assert float(probability.detach().sum()) == pytest.approx(1, abs=1e-6)
         for field, value in (
-            (found.accuracy, verdict.answer),
+            (found.accuracy, verdict.answer_correct),
             (found.long, verdict.long),
-            (found.chain, verdict.chain & verdict.long),
+            (found.chain, verdict.chain_correct & verdict.long),
             (found.finished, verdict.finished),
             (found.length, verdict.length),
         ):
@@ -59,7 +59,7 @@ def test_against_samples() -> None:
     prompts = task.prompts(2000, stream(0, "prompts"))
     expected = exact.expectations(model, task, prompts)
     sampled = answer(model, task, prompts, group_size=20, generator=stream(0, "samples")).verdict
-    for field, value in ((expected.accuracy, sampled.answer), (expected.long, sampled.long)):
+    for field, value in ((expected.accuracy, sampled.answer_correct), (expected.long, sampled.long)):
         spread = math.sqrt(float((field * (1 - field)).sum()) * 20)
         assert abs(float(value.sum()) - 20 * float(field.sum())) < 4.4 * spread
 

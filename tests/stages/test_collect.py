@@ -66,9 +66,9 @@ def test_a_round_describes_the_policy_and_what_was_kept_under_other_names(tmp_pa
     found = a_round(tmp_path, *CHOSEN, "posttrain.dynamic_sampling_tries=3")
     told = collect.describe(found)
     everyone, kept = found.drawn.verdict, found.kept.verdict
-    assert len(everyone.answer) == 3 * 16 * 4 > len(kept.answer) == 16 * 4
+    assert len(everyone.answer_correct) == 3 * 16 * 4 > len(kept.answer_correct) == 16 * 4
     for name, verdict, raw in (("", everyone, found.drawn_raw), ("kept_", kept, found.raw)):
-        assert told[f"{name}accuracy"] == pytest.approx(verdict.answer.double().mean().item())
+        assert told[f"{name}accuracy"] == pytest.approx(verdict.answer_correct.double().mean().item())
         assert told[f"{name}reward_mean"] == pytest.approx(raw.double().mean().item())
         assert told[f"{name}long_share"] == pytest.approx(verdict.long.double().mean().item())
         assert told[f"{name}length_mean"] == pytest.approx(verdict.length.double().mean().item())
@@ -89,7 +89,7 @@ def test_groups_are_those_that_advantages_compare(tmp_path: Path) -> None:
     told = collect.describe(found)
     has_advantage = (found.advantages.view(64, -1) != 0).any(dim=1)
     assert told["groups_mixed"] == pytest.approx(float(has_advantage.float().mean()))
-    answers = advantage.signal(found.drawn.verdict.answer.float().view(64, -1))
+    answers = advantage.signal(found.drawn.verdict.answer_correct.float().view(64, -1))
     assert abs(told["groups_mixed"] - answers["groups_mixed"]) > 0.1, "the two rewards agree: nothing was tested"
 
 
@@ -100,7 +100,7 @@ def test_a_response_is_verified_once(tmp_path: Path, overrides: tuple[str, ...])
     verified = sum(len(call.args[2]) for call in verify.call_args_list)
     assert verified == len(found.drawn.rollout.rows)
     again = RunningSum.verify(verify.call_args.args[0], found.kept.rollout.row_prompts, found.kept.rollout.responses)
-    for name in ("answer", "chain", "finished", "long", "length", "steps", "steps_right"):
+    for name in ("answer_correct", "chain_correct", "finished", "long", "length", "steps", "steps_right"):
         assert torch.equal(getattr(found.kept.verdict, name), getattr(again, name))
 
 

@@ -30,7 +30,7 @@ CHANGES = [
 def _own_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     for registry in (REWARDS, ALGORITHMS):
         monkeypatch.setattr(registry, "_pieces", dict(registry._pieces))
-    REWARDS.register("brief", lambda verdict: (verdict.answer & ~verdict.long).float())
+    REWARDS.register("brief", lambda verdict: (verdict.answer_correct & ~verdict.long).float())
     ALGORITHMS.register("mine", Objective(advantage="leave_one_out", ratio="token", aggregate="sequence_sum"))
 
 

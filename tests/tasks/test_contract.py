@@ -123,7 +123,7 @@ def test_gold_is_right(case: tuple[Task, Tensor, bool]) -> None:
     assert prompts.shape == (PROMPTS, task.prompt_length)
     gold = task.gold(prompts, long=long)
     verdict = task.verify(prompts, gold)
-    for field in ("answer", "chain", "finished"):
+    for field in ("answer_correct", "chain_correct", "finished"):
         assert getattr(verdict, field).all()
     assert (verdict.long == long).all()
     assert (verdict.length <= (task.long_length if long else task.short_length)).all()
@@ -160,8 +160,8 @@ def test_each_change_of_the_answer_is_wrong(case: tuple[Task, Tensor, bool], dat
     at = last_columns(task, gold)
     wrong = gold.scatter(1, at, (gold.gather(1, at) + other) % (task.vocabulary.size - 1))
     verdict = task.verify(prompts, wrong)
-    assert not verdict.answer.any()
-    assert not verdict.chain.any()
+    assert not verdict.answer_correct.any()
+    assert not verdict.chain_correct.any()
 
 
 @given(cases(), st.data())
@@ -176,10 +176,10 @@ def test_each_change_inside_a_chain_is_seen(case: tuple[Task, Tensor, bool], dat
     wrong[:, position] = (gold[:, position] + other) % (task.vocabulary.size - 1)
     verdict = task.verify(prompts, wrong)
     if isinstance(task, GraphPath):
-        assert (verdict.chain == (verdict.steps_right == task.long_length)).all()
+        assert (verdict.chain_correct == (verdict.steps_right == task.long_length)).all()
     else:
-        assert not verdict.chain.any()
-    assert verdict.answer.all(), "the answer itself is untouched"
+        assert not verdict.chain_correct.any()
+    assert verdict.answer_correct.all(), "the answer itself is untouched"
 
 
 @given(cases())
@@ -190,13 +190,13 @@ def test_unfinished_and_empty_responses_are_wrong(case: tuple[Task, Tensor, bool
     shortest = int(last_columns(task, gold).min()) + 1
     unfinished = task.verify(prompts, gold[:, :shortest])
     assert not unfinished.finished.any()
-    assert not unfinished.answer.any()
-    assert not unfinished.chain.any()
+    assert not unfinished.answer_correct.any()
+    assert not unfinished.chain_correct.any()
     assert (unfinished.length == shortest).all()
     empty = task.verify(prompts, torch.full_like(gold, eos))
     assert empty.finished.all()
-    assert not empty.answer.any()
-    assert not empty.chain.any()
+    assert not empty.answer_correct.any()
+    assert not empty.chain_correct.any()
     assert (empty.length == 0).all()
 
 
@@ -222,8 +222,8 @@ def test_verdicts_of_any_responses_agree_row_by_row(case: tuple[Task, Tensor, bo
     noise = torch.randint(task.vocabulary.size, gold.shape, generator=draws)
     responses = noise.where(torch.rand(gold.shape, generator=draws) < torch.rand(len(gold), 1, generator=draws), gold)
     verdict = task.verify(prompts, responses)
-    assert (verdict.answer | ~verdict.chain).all()
-    assert (verdict.finished | ~verdict.answer).all()
+    assert (verdict.answer_correct | ~verdict.chain_correct).all()
+    assert (verdict.finished | ~verdict.answer_correct).all()
     assert (verdict.steps_right <= verdict.steps).all()
     order = torch.randperm(PROMPTS, generator=draws)
     shuffled = task.verify(prompts[order], responses[order])

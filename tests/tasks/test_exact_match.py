@@ -26,7 +26,7 @@ PROMPT = "1202"  # chain 1002, answer 2
 def test_each_form_of_a_response(response: str, answer: bool, chain: bool, steps: int, steps_right: int) -> None:
     tokens = [TASK.vocabulary.eos if token == "." else int(token) for token in response.ljust(6, ".")]
     found = compare(TASK, TASK.vocabulary.encode(PROMPT)[None], torch.tensor([tokens]))
-    assert (bool(found.answer), bool(found.chain)) == (answer, chain)
+    assert (bool(found.answer_correct), bool(found.chain_correct)) == (answer, chain)
     assert (int(found.steps), int(found.steps_right)) == (steps, steps_right)
     assert int(found.length) == len(response.partition(".")[0])
     assert bool(found.finished) == ("." in response)

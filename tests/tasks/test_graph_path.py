@@ -33,7 +33,7 @@ def test_exactly_the_valid_walks_are_chains(question: str) -> None:
         for row, (first, second, *word) in enumerate(responses):
             walk = (start, first) in edges and (first, second) in edges
             told = not word or word[0] == (task.num_nodes if second == tokens[-1] else task.num_nodes + 1)
-            assert bool(verdict.chain[row]) == (walk and told)
+            assert bool(verdict.chain_correct[row]) == (walk and told)
 
 
 def test_demonstrations_take_every_path_alike() -> None:

@@ -36,15 +36,15 @@ def test_gold_is_right_and_changes_are_not(chained: GymTask, long: bool) -> None
     prompts = chained.prompts(32, stream(0, "x"))
     gold = chained.gold(prompts, long=long)
     verdict = chained.verify(prompts, gold)
-    assert verdict.answer.all()
-    assert verdict.chain.all()
+    assert verdict.answer_correct.all()
+    assert verdict.chain_correct.all()
     assert (verdict.long == long).all()
     assert torch.equal(verdict.steps_right, verdict.steps)
     wrong = gold.clone()
     at = verdict.length[:, None] - 1
     nine, eight = (chained.vocabulary.tokens.index(digit) for digit in "98")
     wrong.scatter_(1, at, torch.where(gold.gather(1, at) == nine, eight, nine))
-    assert not chained.verify(prompts, wrong).answer.any()
+    assert not chained.verify(prompts, wrong).answer_correct.any()
     assert not chained.verify(prompts, gold[:, :1]).finished.any()
 
 
@@ -64,8 +64,8 @@ def test_an_answer_behind_a_wrong_chain_is_right_but_no_gold(chained: GymTask) -
     changed = gold.clone()
     changed[:, 0] = chained.vocabulary.tokens.index("z")
     verdict = chained.verify(prompts, changed)
-    assert verdict.answer.all()
-    assert not verdict.chain.any()
+    assert verdict.answer_correct.all()
+    assert not verdict.chain_correct.any()
     assert torch.equal(verdict.steps_right, verdict.steps - 1)
 
 
@@ -76,7 +76,7 @@ def test_held_out_questions_are_never_trained_on(chained: GymTask) -> None:
     assert not seen & kept
     assert len(kept) > 100
     prompts = other.prompts(4, stream(1, "x"))
-    assert chained.verify(prompts, other.gold(prompts, long=False)).answer.all()
+    assert chained.verify(prompts, other.gold(prompts, long=False)).answer_correct.all()
 
 
 @pytest.mark.parametrize("dataset", ["spell_backward", "basic_arithmetic", "letter_counting", "number_sequence"])
@@ -84,7 +84,7 @@ def test_other_data_sets(dataset: str) -> None:
     task = GymTask(GymSettings(dataset=dataset, question_length=400, answer_length=60))
     prompts = task.prompts(20, stream(0, "x"))
     assert prompts.shape == (20, 400)
-    assert task.verify(prompts, task.gold(prompts, long=False)).answer.all()
+    assert task.verify(prompts, task.gold(prompts, long=False)).answer_correct.all()
 
 
 def test_without_chains_there_are_only_short_demonstrations() -> None:

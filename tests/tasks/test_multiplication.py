@@ -16,7 +16,7 @@ def verdict_of(task: Multiplication, prompt: str, response: str) -> tuple[bool, 
     """(answer, chain, steps, steps right) of a text that ends with EOS."""
     encode, eos = task.vocabulary.encode, torch.tensor([task.vocabulary.eos])
     verdict = task.verify(encode(prompt)[None], torch.cat([encode(response), eos])[None])
-    return bool(verdict.answer), bool(verdict.chain), int(verdict.steps), int(verdict.steps_right)
+    return bool(verdict.answer_correct), bool(verdict.chain_correct), int(verdict.steps), int(verdict.steps_right)
 
 
 PROMPT = "9 1 7 3 * 9 4 3 3"

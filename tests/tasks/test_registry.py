@@ -60,11 +60,11 @@ def test_a_class_is_found_in_the_working_directory(folder: Path) -> None:
     task = registry.build(found.task)
     prompt = task.vocabulary.encode("2101")[None]  # 2, 2-1, 2-1+0, 2-1+0-1
     assert task.vocabulary.decode(task.gold(prompt, long=True)[0]) == "2110<eos>"
-    assert task.verify(prompt, task.gold(prompt, long=True)).chain.all()
+    assert task.verify(prompt, task.gold(prompt, long=True)).chain_correct.all()
     wrong = task.gold(prompt, long=True)
     wrong[0, 1] = 0
     verdict = task.verify(prompt, wrong)
-    assert (verdict.answer.item(), verdict.chain.item()) == (True, False)
+    assert (verdict.answer_correct.item(), verdict.chain_correct.item()) == (True, False)
     assert (verdict.steps.item(), verdict.steps_right.item()) == (4, 3)
 
 
@@ -113,7 +113,11 @@ def test_what_cannot_be_imported_is_one_line(folder: Path, value: str, told: str
         ('"2", EOS', '"2", "end"', "the last token of its vocabulary is not '<eos>'"),
         ("(n, self.prompt_length)", "(n, 3)", "prompts have the shape (4, 3), not (n, prompt_length) = (4, 10)"),
         ("generator=generator", "generator=None", "prompts differ from call to call with the same generator"),
-        ("else sums[:, -1:]", "else sums[:, :1]", "verify says that gold(long=True) is not right: answer is False"),
+        (
+            "else sums[:, -1:]",
+            "else sums[:, :1]",
+            "verify says that gold(long=True) is not right: answer_correct is False",
+        ),
         ("compare(self, prompts, responses)", "1 / 0", "ZeroDivisionError: division by zero"),
         ("self.long_length = settings.d", "settings.d; self.long_length = 5", "more than long_length + 1 = 6"),
     ],

@@ -122,7 +122,7 @@ def test_steps_are_judged_by_the_responses_own_previous_token() -> None:
     verdict = task.verify(prompts, derailed)
     assert verdict.steps.item() == 4
     assert verdict.steps_right.item() == 3
-    assert not verdict.answer.item()
+    assert not verdict.answer_correct.item()
 
 
 def test_leaping_steps_are_judged_by_the_block_between_them() -> None:
@@ -136,8 +136,8 @@ def test_the_last_token_counts_whatever_the_length() -> None:
     task = make(d=4)
     prompts = torch.tensor([[1, 0, 1, 1]])
     verdict = task.verify(prompts, torch.tensor([[0, 1, 2, 2, 2]]))  # "0 1 <eos>"
-    assert verdict.answer.item()
-    assert not verdict.chain.item()
+    assert verdict.answer_correct.item()
+    assert not verdict.chain_correct.item()
     assert verdict.length.item() == 2
 
 
@@ -147,7 +147,7 @@ def test_a_form_without_its_marker_is_right_but_not_gold() -> None:
     for text, answer, chain in (("1", True, False), ("1101", True, False), (">1101", True, True), ("=1", True, True)):
         response = torch.cat([task.vocabulary.encode(text), torch.tensor([task.vocabulary.eos])])[None]
         verdict = task.verify(prompts, response)
-        assert (verdict.answer.item(), verdict.chain.item()) == (answer, chain), text
+        assert (verdict.answer_correct.item(), verdict.chain_correct.item()) == (answer, chain), text
 
 
 @pytest.mark.parametrize(

@@ -101,7 +101,7 @@ class Engine:
 
         def update(step: int) -> Callable[[], Work]:
             found = self._sampled(settings, step)
-            rewards = found.verdict.answer.float()
+            rewards = found.verdict.answer_correct.float()
             if coins:
                 flips = torch.randint(2, rewards.shape, generator=stream(0, "bench/coins", step))
                 rewards = flips.to(rewards)

@@ -93,7 +93,7 @@ def rewards(task: Task) -> Callable[..., list[float]]:
         responses = torch.tensor([ids + [eos] * (longest - len(ids)) for ids in completion_ids])
         # A row that was cut off has no end, though what it is filled up with looks like one.
         ended = torch.tensor([eos in ids for ids in completion_ids])
-        return (task.verify(torch.tensor(digits), responses).answer & ended).float().tolist()
+        return (task.verify(torch.tensor(digits), responses).answer_correct & ended).float().tolist()
 
     return answer_is_right
 

@@ -168,7 +168,7 @@ class Weld:
         for mode in ("greedy", "sampled"):
             responses = generate.responses(prompts.to(self.machine.device), greedy=mode == "greedy")
             verdict = self.task.verify(prompts, responses.cpu())
-            found[mode] = float(verdict.answer.float().mean())
+            found[mode] = float(verdict.answer_correct.float().mean())
             if mode == "greedy":
                 found["length"] = float(verdict.length.median())
         model.train(training)

@@ -33,18 +33,18 @@ REWARDS: Registry[Callable[[Verdict], Tensor]] = Registry("reward", "chainlift.r
 
 def end_to_end(verdict: Verdict) -> Tensor:
     """1 if the answer is right, whatever stands before it."""
-    return verdict.answer.float()
+    return verdict.answer_correct.float()
 
 
 def chain(verdict: Verdict) -> Tensor:
     """1 if the whole response is a gold one, long or short."""
-    return verdict.chain.float()
+    return verdict.chain_correct.float()
 
 
 def steps(verdict: Verdict) -> Tensor:
     """For a right answer the share of its chain's steps that are right, 1 if it has no chain; for a wrong one 0."""
     share = verdict.steps_right / verdict.steps.clamp(min=1)
-    return verdict.answer * share.where(verdict.steps > 0, 1.0)
+    return verdict.answer_correct * share.where(verdict.steps > 0, 1.0)
 
 
 REWARDS.register("end_to_end", end_to_end, shipped=True)
@@ -84,11 +84,11 @@ def _checked(function: Callable[[Verdict], Tensor], verdict: Verdict, name: str)
     except Exception as error:  # whatever a stranger's function raises
         raise ValueError(f"reward {name!r} fails: {type(error).__name__}: {one_line(str(error))}") from error
     shape = getattr(found, "shape", None)
-    if shape != verdict.answer.shape:
+    if shape != verdict.answer_correct.shape:
         given = type(found).__name__ if shape is None else f"the shape {tuple(shape)}"
-        wanted = f"a tensor of the shape {tuple(verdict.answer.shape)}"
+        wanted = f"a tensor of the shape {tuple(verdict.answer_correct.shape)}"
         raise ValueError(f"reward {name!r} must give {wanted}, one number for each response (got {given})")
-    rewards = found.to(verdict.answer.device).float()
+    rewards = found.to(verdict.answer_correct.device).float()
     if not bool(rewards.isfinite().all()):
         raise ValueError(f"reward {name!r} gives numbers that are not finite")
     return rewards

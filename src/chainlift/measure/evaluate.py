@@ -152,7 +152,7 @@ def measure(
         per_chunk = max(ROWS_AT_ONCE // pass_at_k_samples, 1)
         for chunk in task.prompts(pass_at_k_prompts, stream(seed, f"{name}/pass-at-k", step)).split(per_chunk):
             groups = answer(model, task, chunk, group_size=pass_at_k_samples, temperature=temperature, generator=draws)
-            num_right.append(groups.verdict.answer.view(len(chunk), -1).sum(dim=1).cpu().numpy())
+            num_right.append(groups.verdict.answer_correct.view(len(chunk), -1).sum(dim=1).cpu().numpy())
         ks = [2**i for i in range(pass_at_k_samples.bit_length()) if 2**i <= pass_at_k_samples]
         estimates = pass_at_k(np.concatenate(num_right), pass_at_k_samples, ks)
         table["sampled"]["pass_at_k"] = {str(k): value for k, value in estimates.items()}
@@ -163,7 +163,7 @@ def measure(
 
 def by_prompt_length(verdicts: list[Verdict], lengths: Tensor) -> dict[str, dict[str, Any]]:
     """{length: {n, accuracy, accuracy_ci95}} from verdicts on prompts with `lengths` (N,)."""
-    right = torch.cat([verdict.answer for verdict in verdicts])
+    right = torch.cat([verdict.answer_correct for verdict in verdicts])
     table = {}
     for length in lengths.unique().tolist():
         right_here = right[lengths == length]
@@ -178,7 +178,12 @@ def describe(verdicts: list[Verdict]) -> dict[str, Any]:
     def values_of(field: str) -> np.ndarray:
         return torch.cat([getattr(verdict, field) for verdict in verdicts]).cpu().numpy()
 
-    right, long, length, chain = values_of("answer"), values_of("long"), values_of("length"), values_of("chain")
+    right, long, length, chain = (
+        values_of("answer_correct"),
+        values_of("long"),
+        values_of("length"),
+        values_of("chain_correct"),
+    )
     n, num_long, steps = len(right), int(long.sum()), int(values_of("steps").sum())
     lengths, counts = np.unique(length, return_counts=True)
     digits = (

@@ -22,7 +22,7 @@ def records(
         response = rollout.responses[row, :count]
         gold = task.gold(prompt[None].cpu(), long=bool(verdict.long[row]))[0]
         # A valid chain may differ from the gold one and has no wrong token; any other response is compared with gold.
-        valid = bool(verdict.chain[row])
+        valid = bool(verdict.chain_correct[row])
         right = [valid or (t < len(gold) and int(token) == int(gold[t])) for t, token in enumerate(response.tolist())]
         result.append(
             {
@@ -31,8 +31,8 @@ def records(
                 "probabilities": [round(p, 4) for p in rollout.logp[row, :count].exp().tolist()],
                 "token_right": right,
                 "gold": task.vocabulary.strings(gold[:-1]),
-                "answer": bool(verdict.answer[row]),
-                "chain": bool(verdict.chain[row]),
+                "answer": bool(verdict.answer_correct[row]),
+                "chain": bool(verdict.chain_correct[row]),
                 "finished": bool(verdict.finished[row]),
                 "length": int(verdict.length[row]),
                 "reward": None if rewards is None else float(rewards[row]),

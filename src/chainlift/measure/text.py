@@ -173,7 +173,7 @@ def table_of(responses: Sequence[GradedResponse]) -> dict[str, Any]:
     the length and long share of right and of wrong responses.
     """
     verdict = verdict_of(responses)
-    right, long, length = verdict.answer, verdict.long, verdict.length
+    right, long, length = verdict.answer_correct, verdict.long, verdict.length
     table = describe([verdict])
     for name, rows in (("long", long), ("short", ~long)):
         count, n = int(right[rows].sum()), int(rows.sum())

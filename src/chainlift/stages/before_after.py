@@ -59,6 +59,6 @@ def _pass_at_k(model: Model, task: Task, prompts: torch.Tensor, samples: int, se
     right = []
     for chunk in prompts.split(max(ROWS_AT_ONCE // samples, 1)):
         answers = answer(model, task, chunk, group_size=samples, generator=draws)
-        right.append(answers.verdict.answer.view(len(chunk), -1).sum(dim=1).cpu())
+        right.append(answers.verdict.answer_correct.view(len(chunk), -1).sum(dim=1).cpu())
     ks = [2**i for i in range(samples.bit_length()) if 2**i <= samples]
     return pass_at_k(torch.cat(right).numpy(), samples, ks)

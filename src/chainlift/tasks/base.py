@@ -91,9 +91,9 @@ class Demonstrations:
 class Verdict:
     """The verifier's judgment of N responses; every field has the shape (N,)."""
 
-    answer: Tensor
+    answer_correct: Tensor
     """bool: the response is finished and ends with the right answer, whatever stands before it."""
-    chain: Tensor
+    chain_correct: Tensor
     """bool: the whole response is gold, long or short; where chains are not unique, it is any valid one."""
     finished: Tensor
     """bool: the response has an EOS."""

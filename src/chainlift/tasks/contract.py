@@ -47,7 +47,7 @@ def _complaints(task: Task) -> Iterator[str]:
 def _gold_complaints(task: Task, prompts: Tensor, gold: Tensor, *, long: bool) -> Iterator[str]:
     """Contradictions between the task's verifier and its gold responses, in words."""
     verdict = task.verify(prompts, gold)
-    for field in ("finished", "answer", "chain"):
+    for field in ("finished", "answer_correct", "chain_correct"):
         if not bool(getattr(verdict, field).all()):
             yield f"verify says that gold(long={long}) is not right: {field} is False"
     if bool((verdict.long != long).any()):

@@ -29,8 +29,8 @@ def compare(task: Task, prompts: Tensor, responses: Tensor) -> Verdict:
     equal = responses[:, :width] == short[:, :width]
     within = torch.arange(width, device=responses.device) < length[:, None]
     return Verdict(
-        answer=answer,
-        chain=torch.where(long, exact, answer & (length == short_length) & (equal | ~within).all(dim=1)),
+        answer_correct=answer,
+        chain_correct=torch.where(long, exact, answer & (length == short_length) & (equal | ~within).all(dim=1)),
         finished=finished,
         long=long,
         length=length,

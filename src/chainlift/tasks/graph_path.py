@@ -148,8 +148,8 @@ class GraphPath:
         steps_right = follows & is_step
         exact = finished & (length == self.long_length) & (steps_right.sum(dim=1) == self.long_length)
         return Verdict(
-            answer=answer,
-            chain=torch.where(long, exact, answer),
+            answer_correct=answer,
+            chain_correct=torch.where(long, exact, answer),
             finished=finished,
             long=long,
             length=length,

@@ -119,8 +119,8 @@ class GymTask:
         columns = torch.tensor(rows, dtype=torch.long, device=responses.device).view(len(rows), 5)
         answer, chain, long, steps, steps_right = columns.unbind(dim=1)
         return Verdict(
-            answer=answer.bool() & finished,
-            chain=chain.bool() & finished,
+            answer_correct=answer.bool() & finished,
+            chain_correct=chain.bool() & finished,
             finished=finished,
             long=long.bool(),
             length=length,

@@ -153,8 +153,8 @@ class Multiplication:
         short = (length == self.short_length) & (marked if self.settings.marker == "both" else length == size)
         steps, steps_right = self._steps(prompts, padded, length)
         return Verdict(
-            answer=answer,
-            chain=finished & exact | answer & short,
+            answer_correct=answer,
+            chain_correct=finished & exact | answer & short,
             finished=finished,
             long=long,
             length=length,

@@ -186,8 +186,8 @@ class PrefixChain(ABC):
         follows = self.times(previous.where(valid, 0), blocks[:, :width]) == body[:, :width]
         is_step = is_inside & (long & has_marker[LONG])[:, None] & (position < lengths[:, None])
         return Verdict(
-            answer=answer,
-            chain=exact | short,
+            answer_correct=answer,
+            chain_correct=exact | short,
             finished=finished,
             long=long,
             length=length,

@@ -120,7 +120,7 @@ def test_another_longest_response_leaves_fine_tuning_and_measures_it_again(
     assert max(int(length) for length in end["greedy"]["length_histogram"]) <= 9
 
 
-REWARD = "def brief(verdict):\n    return verdict.answer.float() / 2 + (verdict.length < 99).float() / 4\n"
+REWARD = "def brief(verdict):\n    return verdict.answer_correct.float() / 2 + (verdict.length < 99).float() / 4\n"
 
 
 def test_rl_starts_at_a_kept_step_with_a_reward_of_ones_own_on_a_scheduled_mixture(

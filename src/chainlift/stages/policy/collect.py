@@ -100,7 +100,7 @@ def _of_samples(answers: Answers, raw: Tensor, rewards: Tensor) -> dict[str, flo
     verdict = answers.verdict
     return {
         "reward_mean": float(rewards.mean()),
-        "accuracy": float(verdict.answer.float().mean()),
+        "accuracy": float(verdict.answer_correct.float().mean()),
         "long_share": float(verdict.long.float().mean()),
         "length_mean": float(verdict.length.float().mean()),
         "unfinished_share": float(1 - verdict.finished.float().mean()),

@@ -38,7 +38,7 @@ def preflight(context: Context, state: TrainerState, model: Model, settings: Rei
     found = {
         "prompts": PROMPTS,
         "samples": rewards.numel(),
-        "accuracy": float(verdict.answer.float().mean()),
+        "accuracy": float(verdict.answer_correct.float().mean()),
         "reward_mean": float(rewards.mean()),
         "long_share": float(verdict.long.float().mean()),
         "unfinished_share": float(1 - verdict.finished.float().mean()),

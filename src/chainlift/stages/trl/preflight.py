@@ -37,7 +37,7 @@ def preflight(
     metrics = {
         "prompts": len(problems),
         "samples": len(responses),
-        "accuracy": float(verdict.answer.double().mean()),
+        "accuracy": float(verdict.answer_correct.double().mean()),
         "reward_mean": float(rewards.double().mean()),
         "long_share": signal["long_share"],
         "unfinished_share": signal["unfinished_share"],

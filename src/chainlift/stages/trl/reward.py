@@ -50,7 +50,7 @@ class Reward:
         )
         rewards = score(verdict, self.stage.reward)
         if log_metric is not None:
-            log_metric(RIGHT, float(verdict.answer.double().mean()))
+            log_metric(RIGHT, float(verdict.answer_correct.double().mean()))
             for name, value in round_metrics(verdict, rewards, self.stage.group_size).items():
                 log_metric(name, value)
         return rewards.tolist()

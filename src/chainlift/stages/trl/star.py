@@ -118,7 +118,7 @@ def _judge(
     entropy = -sum(math.log(max(p, 1e-12)) for p in probabilities) / max(len(probabilities), 1)
     return kept, {
         "reward_mean": float(rewards.double().mean()),
-        "accuracy": float(verdict.answer.double().mean()),
+        "accuracy": float(verdict.answer_correct.double().mean()),
         "kept_share": len(kept) / len(responses),
         **round_metrics(verdict, rewards, stage.group_size),
         "entropy": entropy,
