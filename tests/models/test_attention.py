@@ -20,7 +20,7 @@ def test_products_equal_the_fused_kernel_and_its_gradients(prefix: int) -> None:
         for i, length in enumerate((5, 5 + prefix, 5 + prefix))
     )
     mask = torch.ones(5, 5 + prefix, dtype=torch.bool).tril(prefix) if prefix else None
-    ours = attention._by_products(query, keys, values, mask)
+    ours = attention._product_attention(query, keys, values, mask)
     fused = F.scaled_dot_product_attention(query, keys, values, attn_mask=mask, is_causal=mask is None)
     torch.testing.assert_close(ours, fused, atol=1e-6, rtol=1e-5)
     weights = torch.empty(shape).normal_(generator=stream(9, "weights"))
@@ -39,14 +39,14 @@ def test_products_are_taken_for_short_sequences_and_give_what_the_kernel_gives(
 ) -> None:
     layer, taken = Attention(16, 4, 2, bias=False), []
     with torch.set_grad_enabled(gradient), torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
-        limit = attention._products_up_to(dtype)
+        limit = attention._max_product_positions(dtype)
         for length in (limit, limit + 1):
             x = torch.empty(2, length, 16).normal_(generator=stream(0, "x"))
             query, keys, values = layer.split(layer.qkv(x), None)
-            with mock.patch.object(attention, "_by_products", wraps=attention._by_products) as products:
+            with mock.patch.object(attention, "_product_attention", wraps=attention._product_attention) as products:
                 found = layer.attend(query, keys, values)
             taken.append(products.call_count)
-            with mock.patch.object(attention, "_products_up_to", return_value=0):
+            with mock.patch.object(attention, "_max_product_positions", return_value=0):
                 by_kernel = layer.attend(query, keys, values)
             tolerance = 3e-2 if dtype == torch.bfloat16 else 1e-6
             torch.testing.assert_close(found, by_kernel, atol=tolerance, rtol=0)
@@ -67,7 +67,7 @@ def test_a_kernel_that_is_planned_for_each_shape_is_not_taken(allowed: bool) -> 
     try:
         query, keys, values = layer.split(layer.qkv(torch.zeros(2, 6, 16)), None)
         with (
-            mock.patch.object(attention, "_products_up_to", return_value=0),
+            mock.patch.object(attention, "_max_product_positions", return_value=0),
             mock.patch.object(F, "scaled_dot_product_attention", watched),
         ):
             layer.attend(query, keys, values)

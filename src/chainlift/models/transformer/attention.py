@@ -1,6 +1,6 @@
-"""Causal self-attention whose keys may begin with those of a prefix.
+"""Causal self-attention over a cached prefix and a suffix.
 
-Grouped queries are folded into the query axis, so that no key or value is copied for them.
+Grouped queries are folded into the query axis, so that keys and values are not copied for them.
 
 Shapes: B rows, T prefix positions, S suffix positions, D width, H key-value heads, R queries per key-value head, E
 width of a head.
@@ -18,7 +18,7 @@ KeysValues = tuple[Tensor, Tensor]
 
 
 class Attention(nn.Module):
-    """The attention of one block; what it reads is a projection by `qkv` that its caller makes or looks up."""
+    """The attention of one block; its caller computes or looks up the projection by `qkv`."""
 
     def __init__(self, width: int, heads: int, kv_heads: int, *, bias: bool) -> None:
         super().__init__()
@@ -29,12 +29,12 @@ class Attention(nn.Module):
         self.out = nn.Linear(width, width, bias=bias)
 
     def split(self, projected: Tensor, rotation: KeysValues | None) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries (B, H, R, S, E), keys and values (B, H, S, E) of what `qkv` has projected (B, S, D + 2 H E)."""
+        """Queries (B, H, R, S, E), keys and values (B, H, S, E) from the output of `qkv` (B, S, D + 2 H E)."""
         query, key, value = projected.split(self.splits, dim=-1)
         return self._queries(query, rotation), *self._keys_values(key, value, rotation)
 
     def keys_values(self, x: Tensor, rotation: KeysValues | None) -> KeysValues:
-        """Only keys and values (B, H, S, E) of normed x (B, S, D): all that a prefix needs of the last block."""
+        """Only keys and values (B, H, S, E) of normed x (B, S, D): all that the last block computes for a prefix."""
         weight, bias = self._rows(slice(self.splits[0], None))
         key, value = F.linear(x, weight, bias).split(self.splits[1:], dim=-1)
         return self._keys_values(key, value, rotation)
@@ -44,17 +44,18 @@ class Attention(nn.Module):
         return self._queries(F.linear(x, *self._rows(slice(self.splits[0]))), rotation)
 
     def attend(self, query: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-        """Output (B, S, D) of queries (B, H, R, S, E) that stand at the last S of the positions of keys and values
-        (B, H, T + S, E), each of which sees those up to its own.
+        """Causal attention (B, S, D) of queries (B, H, R, S, E) over keys and values (B, H, T + S, E).
+
+        The queries are at the last S positions of the keys, and each attends to the positions up to its own.
         """
         length, total = query.shape[3], keys.shape[2]
-        plain = length == total and self.repeats == 1  # then the kernel's own causal mask will do: half the work
+        plain = length == total and self.repeats == 1  # then the kernel's own causal mask serves: half the work
         mask = None
         if not plain:
             mask = torch.ones(length, total, dtype=torch.bool, device=query.device).tril(total - length)
             mask = mask.repeat(self.repeats, 1)
-        if query.device.type == "cpu" and total <= _products_up_to(query.dtype):
-            attended = _by_products(query.flatten(2, 3), keys, values, mask)
+        if query.device.type == "cpu" and total <= _max_product_positions(query.dtype):
+            attended = _product_attention(query.flatten(2, 3), keys, values, mask)
         else:
             with without_plans():
                 attended = F.scaled_dot_product_attention(
@@ -63,7 +64,7 @@ class Attention(nn.Module):
         return self.merge(attended.view_as(query))
 
     def merge(self, attended: Tensor) -> Tensor:
-        """The block's output (B, S, D) from attended values (B, H, R, S, E)."""
+        """The attention's output (B, S, D) from attended values (B, H, R, S, E)."""
         batch, _, _, length, _ = attended.shape
         return self.out(attended.permute(0, 3, 1, 2, 4).reshape(batch, length, self.splits[0]))
 
@@ -77,32 +78,32 @@ class Attention(nn.Module):
         return (key if rotation is None else rotate(key, rotation)), value
 
     def _rows(self, rows: slice) -> tuple[Tensor, Tensor | None]:
-        """Weight and bias of some rows of `qkv`."""
+        """Weight and bias of the given rows of `qkv`."""
         return self.qkv.weight[rows], None if self.qkv.bias is None else self.qkv.bias[rows]
 
 
-def _products_up_to(dtype: torch.dtype) -> int:
-    """Positions up to which plain products are the faster attention on a CPU, as measured (docs/benchmarks.md).
+def _max_product_positions(dtype: torch.dtype) -> int:
+    """Positions up to which plain products are faster than fused attention on a CPU, as measured (docs/benchmarks.md).
 
-    The fused kernel's backward pass is slow, very much so in bfloat16; but longer scores no longer fit into the caches.
+    The fused kernel's backward pass is slow, most of all in bfloat16; but longer scores do not fit the CPU's caches.
     """
     return 512 if dtype == torch.bfloat16 else 128
 
 
-def _by_products(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
-    """The same by two matrix products and a softmax, head by head, so that no head's rows are copied side by side."""
+def _product_attention(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
+    """Attention by two matrix products and a softmax, head by head, which avoids a copy of all heads."""
     if mask is None:
         mask = torch.ones(query.shape[2], keys.shape[2], dtype=torch.bool, device=query.device).tril()
-    closed = torch.zeros(mask.shape, dtype=query.dtype, device=mask.device).masked_fill_(~mask, float("-inf"))
+    bias = torch.zeros(mask.shape, dtype=query.dtype, device=mask.device).masked_fill_(~mask, float("-inf"))
     attended = []
     for q, k, v in zip(query.unbind(1), keys.unbind(1), values.unbind(1), strict=True):
-        scores = torch.baddbmm(closed, q, k.transpose(1, 2), alpha=query.shape[-1] ** -0.5)
+        scores = torch.baddbmm(bias, q, k.transpose(1, 2), alpha=query.shape[-1] ** -0.5)
         attended.append(torch.bmm(scores.softmax(dim=-1).to(v.dtype), v))
     return torch.stack(attended, dim=2).transpose(1, 2)
 
 
 def rotation_at(position: Tensor, head_width: int, base: float = 10000.0) -> KeysValues:
-    """(cos, sin), each (S, E), of rotary positions: Su et al. 2021 (arXiv 2104.09864), halves rotated as in Llama."""
+    """(cos, sin), each (S, E), of rotary positions (Su et al. 2021, arXiv 2104.09864), halves rotated as in Llama."""
     frequency = base ** (-torch.arange(0, head_width, 2, device=position.device).float() / head_width)
     angle = torch.outer(position.float(), frequency).repeat(1, 2)
     return angle.cos(), angle.sin()

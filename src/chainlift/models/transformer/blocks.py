@@ -1,4 +1,4 @@
-"""The transformer's blocks in two families: their settings, MLPs and norms (attention.py has the attention).
+"""The transformer's blocks in two families: settings, MLPs and norms (attention.py has the attention).
 
 `gpt2`: LayerNorm, GELU (tanh form), biases. `mistral`: rotary positions, RMSNorm, SwiGLU, grouped-query heads, no
 biases.
@@ -37,13 +37,13 @@ class ModelSettings(Settings):
 
     @property
     def num_kv_heads(self) -> int:
-        """The number of key-value heads, default filled in."""
+        """Number of key-value heads, default filled in."""
         default = self.heads if self.family == "gpt2" else max(self.heads // 2, 1)
         return self.kv_heads or default
 
     @property
     def hidden_width(self) -> int:
-        """The MLP's hidden width, default filled in."""
+        """Hidden width of the MLP, default filled in."""
         return self.mlp_width or self.width * (4 if self.family == "gpt2" else 3)
 
     @model_validator(mode="after")
@@ -96,7 +96,7 @@ class Block(nn.Module):
         self.mlp = GeluMLP(settings) if gpt2 else SwiGluMLP(settings)
 
     def project(self, x: Tensor) -> Tensor:
-        """Queries, keys and values, side by side, of the block's input x (..., D)."""
+        """Concatenated queries, keys and values of the block's input x (..., D)."""
         return self.attention.qkv(self.attention_norm(x))
 
     def forward(
@@ -104,7 +104,7 @@ class Block(nn.Module):
     ) -> tuple[Tensor, KeysValues]:
         """Output (B, S, D) of x (B, S, D) after `past` keys and values (B, H, T, E), and x's own keys and values.
 
-        projected: what `project` gives for x, where that is known already.
+        projected: the result of `project` for x, if it is known already.
         """
         query, key, value = self.attention.split(self.project(x) if projected is None else projected, rotation)
         keys, values = key, value
@@ -115,7 +115,7 @@ class Block(nn.Module):
     def last_positions(
         self, x: Tensor, start: int, rotation: KeysValues | None, projected: Tensor | None = None
     ) -> Tensor:
-        """Output (B, S - start, D) of x (B, S, D) at the positions from `start` on only."""
+        """Output (B, S - start, D) of x (B, S, D), only at the positions from `start` on."""
         late = None if rotation is None else (rotation[0][start:], rotation[1][start:])
         if projected is None:
             normed = self.attention_norm(x)
@@ -127,7 +127,7 @@ class Block(nn.Module):
         return self.after_attention(x[:, start:], self.attention.attend(query, keys, values))
 
     def after_attention(self, x: Tensor, attended: Tensor) -> Tensor:
-        """The block's output (B, S, D) from its input and what attention adds to it."""
+        """The block's output (B, S, D) from its input and the attention's output."""
         x = x + attended
         return x + self.mlp(self.mlp_norm(x))
 

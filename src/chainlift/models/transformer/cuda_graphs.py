@@ -1,9 +1,9 @@
-"""Decoding on a GPU: one step is recorded as a CUDA graph and replayed, so that Python launches nothing token by token.
+"""Decoding with CUDA graphs: one step is recorded and replayed, so that Python launches no kernels token by token.
 
-A recorded step reads and writes the same memory each time, which is what a decoder with `fixed_shapes` does. When rows
-leave the batch the shapes change and a later step is recorded anew. Recording costs as much as several plain steps, so
-only a batch that keeps its shapes for some steps is worth it. A run makes plain steps: recording took more time than it
-saved where that was measured (docs/benchmarks.md).
+A recorded step reads and writes the same memory each time, as a decoder with `fixed_shapes` does. When rows leave the
+batch the shapes change and a later step is recorded anew. Recording costs as much as several plain steps, so it pays
+only in batches that keep their shapes for some steps. Runs make plain steps: recording took more time than it saved
+wherever that was measured (docs/benchmarks.md).
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from chainlift.models.transformer.decoding import TransformerDecoder
 RECORD_AFTER = 10  # plain steps in the same shapes: about what recording costs, so it never costs more than twice
 WARM_UP = 2  # steps before recording: libraries allocate their workspaces in the first ones
 
-_after: int | None = None  # plain steps in the same shapes before one is recorded; None: none is
+_after: int | None = None  # plain steps in the same shapes before one is recorded; None: never record
 
 
 @contextmanager
 def replaying(after: int = RECORD_AFTER) -> Iterator[None]:
-    """Decoders on a GPU that are made inside the block replay steps, recorded `after` plain ones in the same shapes."""
+    """Make decoders, created on a GPU inside the block, replay a step that is recorded `after` plain ones."""
     global _after
     before, _after = _after, after
     try:
@@ -34,7 +34,7 @@ def replaying(after: int = RECORD_AFTER) -> Iterator[None]:
 
 
 def recording_after(device: torch.device) -> int | None:
-    """After how many plain steps a decoder on a device records one; None: it makes plain steps only."""
+    """Number of plain steps after which a decoder on a device records one; None: it never does."""
     return _after if device.type == "cuda" else None
 
 
@@ -50,7 +50,7 @@ class GraphedDecoder:
 
     def step(self, tokens: Tensor) -> Tensor:
         """Logits (B, V) after appending tokens (B,)."""
-        if self.decoder.length == 0:  # made once in its shape, as rows are spread after it
+        if self.decoder.length == 0:  # the first step's shape occurs only once, as rows are spread after it
             return self.decoder.step(tokens)
         if self._graph is None and self._plain < self.after:
             self._plain += 1
@@ -64,17 +64,17 @@ class GraphedDecoder:
         return self._logits.clone()
 
     def spread(self, group_size: int) -> None:
-        """Go on with `group_size` rows in place of each."""
+        """Repeat each row `group_size` times."""
         self.decoder.spread(group_size)
         self._graph, self._plain = None, 0
 
     def keep(self, rows: Tensor) -> None:
-        """Go on with these rows (B',) only."""
+        """Keep only these rows (B',)."""
         self.decoder.keep(rows)
         self._graph, self._plain = None, 0
 
     def _record(self, tokens: Tensor) -> None:
-        """Record one step. Every step made for that is taken back at once, as there may be room for one step only."""
+        """Record one step. Each step made for that is undone at once, as there may be room for one step only."""
         decoder, length, place = self.decoder, self.decoder.length, self.decoder.place.clone()
         self._tokens = tokens.clone()
 
@@ -83,13 +83,13 @@ class GraphedDecoder:
             decoder.length = length
             return logits
 
-        aside = torch.cuda.Stream()
-        aside.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(aside):
+        side = torch.cuda.Stream()
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
             for _ in range(WARM_UP):
                 step()
                 decoder.place.copy_(place)
-        torch.cuda.current_stream().wait_stream(aside)
+        torch.cuda.current_stream().wait_stream(side)
         self._graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(self._graph):
             self._logits = step()

@@ -1,12 +1,12 @@
 """Token-by-token decoding of the transformer with a KV cache that is written in place.
 
-The prefix's keys and values stay as they are, one copy for a whole group. The buffers of the responses have room to
-spare, and twice the room when that is full, so a step copies no cache, and short responses take little memory. When
-rows leave the batch the remaining ones are moved together.
+The prefix's keys and values stay as they are, one copy for a whole group. The buffers of the responses double when
+they are full, so most steps copy no cache, and short responses take little memory. When rows leave the batch, the
+remaining ones are moved together.
 
 With `fixed_shapes` every step does the same operations on the same memory: the position is a tensor, the buffers have
-their final length, and attention reads the whole of them behind a mask. That is more work, and lets a GPU replay a step
-by itself (graphs.py).
+their final length, and attention reads all of them behind a mask. That is more work, but lets a GPU replay a step
+(cuda_graphs.py).
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from chainlift.models.transformer.blocks import Block
 
 
 class Embedded(NamedTuple):
-    """Tokens as the first block takes them."""
+    """The first block's input for some tokens."""
 
     x: Tensor
     """(B, S, D)."""
     rotation: KeysValues | None
-    """(cos, sin) of their positions, where positions are rotations."""
+    """(cos, sin) of their positions; None with learned positions."""
     projected: Tensor | None = None
-    """The first block's queries, keys and values of x, where they are known."""
+    """The first block's queries, keys and values of x, if they are known."""
 
 
 FIRST_ROOM = 8  # tokens
@@ -39,9 +39,10 @@ Embed = Callable[[Tensor, Tensor], Embedded]
 
 
 class TransformerDecoder:
-    """Responses that grow by one token a step; shapes as in models/transformer/transformer.py.
+    """A decoder of responses that grow by one token a step; shapes as in models/transformer/transformer.py.
 
-    `embed` gives tokens (B, S) at positions (S,) to the first block, `read_out` the logits of the last block's output.
+    `embed` makes the first block's input from tokens (B, S) at positions (S,), `read_out` logits from the last block's
+    output.
     """
 
     def __init__(
@@ -63,7 +64,7 @@ class TransformerDecoder:
         self.own: list[KeysValues] = [(key.new_zeros(shape), key.new_zeros(shape)) for key, _ in cache]
         self.length = 0
         self.fixed_shapes = fixed_shapes
-        self.place = torch.zeros(1, dtype=torch.long, device=cache[0][0].device)  # `length`, where shapes are fixed
+        self.place = torch.zeros(1, dtype=torch.long, device=cache[0][0].device)  # `length`, if shapes are fixed
 
     def step(self, tokens: Tensor) -> Tensor:
         """Logits (B, V) after appending tokens (B,)."""
@@ -100,7 +101,7 @@ class TransformerDecoder:
         return attention.merge(attended[:, :, :, None])
 
     def _group(self, x: Tensor) -> Tensor:
-        """(P * G, H, R, X) to (P, H, G * R, X): the queries of a group meet their prefix in one product."""
+        """(P * G, H, R, X) to (P, H, G * R, X), so that one product multiplies a group's queries with their prefix."""
         batch, heads, repeats, last = x.shape
         grouped = x.view(batch // self.group_size, self.group_size, heads, repeats, last).transpose(1, 2)
         return grouped.reshape(batch // self.group_size, heads, self.group_size * repeats, last)
@@ -113,21 +114,21 @@ class TransformerDecoder:
         return grouped.reshape(prefixes * self.group_size, heads, repeats, last)
 
     def spread(self, group_size: int) -> None:
-        """Go on with `group_size` rows in place of each; they share its prefix's keys and values."""
+        """Repeat each row `group_size` times; the copies share its prefix's keys and values."""
         self.own = [
             (key.repeat_interleave(group_size, 0), value.repeat_interleave(group_size, 0)) for key, value in self.own
         ]
         self.group_size = group_size
 
     def keep(self, rows: Tensor) -> None:
-        """Go on with these rows (B',) only; groups fall apart, so each row then holds its prefix's keys and values."""
+        """Keep only these rows (B',); each row then has its own copy of its prefix's keys and values."""
         prefix_rows = rows // self.group_size
         self.prefix = [(key[prefix_rows], value[prefix_rows]) for key, value in self.prefix]
         self.own = [(key[rows], value[rows]) for key, value in self.own]
         self.group_size = 1
 
     def _make_room(self) -> None:
-        """Buffers of twice the length, but no more than the capacity."""
+        """Double the buffers' length, up to the capacity."""
         more = min(self.room, self.capacity - self.room)
         assert more, "the decoder is full"
         self.own = [(F.pad(key, (0, 0, 0, more)), F.pad(value, (0, 0, 0, more))) for key, value in self.own]

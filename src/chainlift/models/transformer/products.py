@@ -1,4 +1,4 @@
-"""What the matrix products of a transformer depend on: the sizes that its operations are counted from."""
+"""Sizes of a transformer's matrix products, from which its operations are counted."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ class ProductSizes:
     hidden: int
     """Hidden width of the MLP."""
     mlp_matrices: int
-    """2, or 3 where a gate is among them; each is width x hidden."""
+    """2, or 3 with a gate; each is width x hidden."""
     vocabulary: int
     learned_positions: bool
-    """As against rotations."""
+    """Whether positions are embeddings, not rotations."""
 
     @property
     def projection(self) -> int:
@@ -28,5 +28,5 @@ class ProductSizes:
 
     @property
     def after_projection(self) -> int:
-        """Multiplications of the rest of a block at a position, attention's own products left out."""
+        """Multiplications of the rest of a block at a position, without attention's own products."""
         return self.width * self.width + self.mlp_matrices * self.width * self.hidden

@@ -1,8 +1,8 @@
 """One decoder-only transformer in two families (blocks.py), read as (shared prefix, suffix).
 
-Both families compute what the classes of the same name in transformers compute. What is unusual: no loss is on the
-prefix, so the last block computes only keys and values there, and neither the final norm nor the head sees it; and
-many rows may continue one prefix, whose keys and values are computed once.
+Both families compute the same as the classes of that name in transformers. Two things are unusual. The prefix has no
+loss, so the last block computes only its keys and values, and the final norm and the head skip it. Many rows may
+continue one prefix, whose keys and values are computed once.
 
 Shapes: B rows, P prefixes, T prefix positions, S suffix positions, D width, H key-value heads, E width of a head, V
 vocabulary.
@@ -29,7 +29,7 @@ from chainlift.models.transformer.products import ProductSizes
 from chainlift.tasks.base import Task
 
 NUMBER = 4  # bytes of a cached key or value, float32
-LOOKUP_FROM = 4  # tokens to be looked up, as a multiple of the rows of the table, from which on it is made
+LOOKUP_FROM = 4  # lookups for each row of a table from which on the table is computed
 
 
 class Transformer(Model):
@@ -50,7 +50,7 @@ class Transformer(Model):
 
     @classmethod
     def fewest_parameters(cls, settings: ModelSettings, context: int) -> int:
-        """The blocks' matrices and the learned positions."""
+        """Parameters of the blocks' matrices and of the learned positions."""
         matrices = 2 * settings.width**2 + 2 * settings.width * settings.hidden_width
         return settings.layers * matrices + (context * settings.width if settings.family == "gpt2" else 0)
 
@@ -62,12 +62,12 @@ class Transformer(Model):
 
     @classmethod
     def theory(cls, settings: ModelSettings) -> Learner:
-        """The blind learner: in the time that a stage has it does not find the whole sum in the prompt."""
+        """The blind learner: a stage is too short for it to learn the whole sum from the prompt."""
         return "blind"
 
     @classmethod
     def product_sizes(cls, settings: ModelSettings, vocabulary_size: int) -> ProductSizes:
-        """What its matrix products depend on."""
+        """Sizes of its matrix products."""
         gpt2 = settings.family == "gpt2"
         return ProductSizes(
             layers=settings.layers,
@@ -85,16 +85,15 @@ class Transformer(Model):
         return cast(list[Block], list(self.blocks))
 
     def compile_parts(self) -> None:
-        """Compile the MLPs, which training and decoding both call, for whatever number of tokens."""
+        """Compile the MLPs, which training and decoding both call, for any number of tokens."""
         for block in self.layers:
             block.mlp.compile(dynamic=True)
 
     def embed(self, tokens: Tensor, position: Tensor) -> Embedded:
-        """The first block's input for tokens (B, S) at positions (S,), and its projection if that is to be had from a
-        table.
+        """The first block's input for tokens (B, S) at positions (S,), with its projection if a table of it pays.
 
-        Input and projection depend on token and position alone (with rotary positions on the token alone), so where
-        rows are many they are computed once for each pair and looked up.
+        Input and projection depend only on token and position (with rotary positions only on the token), so for many
+        rows they are computed once for each pair and looked up.
         """
         length = tokens.shape[1]
         rotation = None
@@ -125,9 +124,9 @@ class Transformer(Model):
         x, rotation, projected = self.embed(prefix, positions_from(0, prefix))
         cache: list[KeysValues] = []
         for block in self.layers[:-1]:
-            x, own = block(x, None, rotation, projected)
+            x, keys_values = block(x, None, rotation, projected)
             projected = None
-            cache.append(own)
+            cache.append(keys_values)
         last = self.layers[-1].attention
         if projected is not None:
             cache.append(last.split(projected, rotation)[1:])
@@ -137,14 +136,14 @@ class Transformer(Model):
 
     def logits(self, cache: Cache, suffix: Tensor, rows: Tensor | None = None) -> Tensor:
         """Logits (B, S, V) for suffix tokens (B, S); row b continues prefix rows[b] (default: prefix b)."""
-        found = []
+        logits = []
         for part in parts_of(suffix):
             if rows is None:
                 past = [(key[part], value[part]) for key, value in cache]
             else:
                 past = [(key.index_select(0, rows[part]), value.index_select(0, rows[part])) for key, value in cache]
-            found.append(self._logits(past, suffix[part]))
-        return found[0] if len(found) == 1 else torch.cat(found)
+            logits.append(self._logits(past, suffix[part]))
+        return logits[0] if len(logits) == 1 else torch.cat(logits)
 
     def _logits(self, cache: Cache, suffix: Tensor) -> Tensor:
         x, rotation, projected = self.embed(suffix, positions_from(cache[0][0].shape[2], suffix))
@@ -166,7 +165,7 @@ class Transformer(Model):
         return self.head(self.norm(x))
 
     def decoder(self, cache: Cache, capacity: int) -> TransformerDecoder | GraphedDecoder:
-        """A decoder of one row a prefix, for up to `capacity` suffix tokens."""
+        """A decoder with one row for each prefix and room for `capacity` suffix tokens."""
         after = recording_after(cache[0][0].device)
         replayed = after is not None
         decoder = TransformerDecoder(self.layers, self.embed, self.read_out, cache, capacity, fixed_shapes=replayed)
@@ -177,7 +176,7 @@ class Transformer(Model):
         return names.to_hub(self)
 
     def from_hub(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The state of weights under transformers' names."""
+        """The state dict from weights under transformers' names."""
         return names.from_hub(self, weights)
 
     def hub_files(self, task: Task) -> dict[str, dict[str, Any]]:
@@ -192,5 +191,5 @@ class Transformer(Model):
 
 
 def positions_from(start: int, tokens: Tensor) -> Tensor:
-    """Positions (S,) of tokens (B, S) of which the first stands at `start`."""
+    """Positions (S,) of tokens (B, S), the first of which is at `start`."""
     return torch.arange(start, start + tokens.shape[1], device=tokens.device)
