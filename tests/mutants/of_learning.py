@@ -34,7 +34,7 @@ MODELS = (
 
 LEARNING = (
     Mutant("advantage: RLOO compares with the whole group", "learning/advantage.py",
-           "return centred * group_size / (group_size - 1)", "return centred", "tests/learning/test_advantage.py"),
+           "return centered * group_size / (group_size - 1)", "return centered", "tests/learning/test_advantage.py"),
     Mutant("advantage: means run over samples of different prompts", "learning/advantage.py",
            "rewards - rewards.mean(dim=1, keepdim=True))", "rewards - rewards.mean(dim=0, keepdim=True))",
            "tests/learning/test_advantage.py"),
@@ -54,7 +54,7 @@ LEARNING = (
     Mutant("likelihood: the temperature multiplies", "learning/likelihood.py", "logits = logits / temperature",
            "logits = logits * temperature", "tests/learning/test_rollout.py"),
     Mutant("next_token: the prompt's last token but one is read", "learning/next_token.py",
-           "part.prompts.shape[1] - 1, *own", "part.prompts.shape[1] - 2, *own", "tests/learning/test_next_token.py"),
+           "part.prompts.shape[1] - 1, *out", "part.prompts.shape[1] - 2, *out", "tests/learning/test_next_token.py"),
     Mutant("next_token: weights count padding", "learning/next_token.py",
            "int(part.mask.sum()) for part in whole.parts", "part.mask.numel() for part in whole.parts",
            "tests/learning/test_next_token.py"),
@@ -79,7 +79,7 @@ LEARNING = (
            "cumsum(dim=-1) < uniform - 0.01", "tests/learning/test_rollout.py"),
     Mutant("rollout: kept rows forget their prompts", "learning/rollout.py", "rollout.rows + start for",
            "rollout.rows for", "tests/learning/test_rollout.py"),
-    Mutant("rollout: entropy is a mean over rows", "learning/rollout.py", "/ written.num_actions.sum(),",
+    Mutant("rollout: entropy is a mean over rows", "learning/rollout.py", "/ buffer.num_actions.sum(),",
            "/ len(rows),", "tests/learning/test_rollout.py"),
 )  # fmt: skip
 

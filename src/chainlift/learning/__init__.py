@@ -1,1 +1,1 @@
-"""Pure pieces of training: losses, rollouts, advantages, objectives, optimizers; no loop over a run, no files."""
+"""Losses, rollouts, advantages, objectives and optimizers: functions that neither loop over a run nor write files."""

@@ -1,4 +1,4 @@
-"""Advantages: what a reward is compared with. Pure functions of rewards (P, G), P prompts with G samples each.
+"""Advantages: rewards minus a baseline. Pure functions of rewards (P, G), P prompts with G samples each.
 
 none          A = r                                                    REINFORCE, Williams 1992
 batch_mean    A = r - mean of the batch                                REINFORCE with a baseline
@@ -8,8 +8,8 @@ group_zscore  A = (r - mean of the group) / (std of the group + 1e-4)  GRPO, Sha
 accept        A = 1 where r > 1/2, else 0                              STaR, Zelikman et al. 2022, arXiv 2203.14465
 
 The standard deviation divides by G - 1 and is guarded by 1e-4, as in TRL. A group of equal rewards has advantage 0
-everywhere except under none, batch_mean and accept: see `mixed` and `signal`, the one definition of groups that are
-mixed, all right or all wrong. It is that of rewards before shaping: a length penalty makes no wrong answer right.
+everywhere except under none, batch_mean and accept. `mixed` and `signal` define which groups are mixed, all right or
+all wrong. They take rewards before shaping: a length penalty makes no wrong answer right.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from torch import Tensor
 from chainlift.learning.presets import AdvantageKind
 
 STD_GUARD = 1e-4
-RIGHT_ABOVE = 0.5  # rewards are 0 to 1: a response with more than this is right
+RIGHT_ABOVE = 0.5  # rewards are 0 to 1: a response is right if its reward is above this
 GROUP_KINDS = ("leave_one_out", "group_mean", "group_zscore")
 
 
@@ -37,21 +37,21 @@ def estimate(rewards: Tensor, kind: AdvantageKind) -> Tensor:
         return rewards - rewards.mean()
     # A group of equal rewards has exactly no signal; rounding in the mean must not invent one.
     equal = (rewards == rewards[:, :1]).all(dim=1, keepdim=True)
-    centred = torch.where(equal, 0.0, rewards - rewards.mean(dim=1, keepdim=True))
+    centered = torch.where(equal, 0.0, rewards - rewards.mean(dim=1, keepdim=True))
     if kind == "group_mean":
-        return centred
+        return centered
     if kind == "leave_one_out":
-        return centred * group_size / (group_size - 1)
-    return centred / (rewards.std(dim=1, keepdim=True) + STD_GUARD)
+        return centered * group_size / (group_size - 1)
+    return centered / (rewards.std(dim=1, keepdim=True) + STD_GUARD)
 
 
 def is_right(rewards: Tensor) -> Tensor:
-    """Bool of the same shape: the reward, before shaping, is that of a right response."""
+    """Whether each response is right, from rewards before shaping; bool of the same shape."""
     return rewards > RIGHT_ABOVE
 
 
 def mixed(rewards: Tensor) -> Tensor:
-    """(P,) bool: the group's rewards (P, G), before shaping, differ, so that there is something to compare."""
+    """Whether the rewards (P, G) of each group differ before shaping; bool (P,)."""
     return (rewards != rewards[:, :1]).any(dim=1)
 
 

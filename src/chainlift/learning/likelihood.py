@@ -1,7 +1,6 @@
-"""Log-probabilities of given responses, with prompts shared and no time spent on padding.
+"""Log-probabilities of given responses, with shared prompts and little padding.
 
-Both stages score with the same forward pass: prompts are read once as prefixes, responses as suffixes in buckets of
-similar length.
+Prompts are read once as prefixes, responses as suffixes in buckets of similar length.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from torch import Tensor
 
 from chainlift.models.protocol import Cache, SequenceModel
 
-MAX_TOKENS = 8192  # tokens of one forward pass that is learned from: bounds memory, keeps activations near the caches
+MAX_TOKENS = 8192  # tokens of one forward pass with gradients: bounds memory, keeps activations near the caches
 
 
 def log_probs(

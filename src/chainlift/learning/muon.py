@@ -1,7 +1,7 @@
-"""Muon: momentum whose step is orthogonalized, for the matrices of a transformer's blocks.
+"""Muon: momentum with orthogonalized steps, for the matrices of a transformer's blocks.
 
 Of the momentum's singular value decomposition U S V^T the step keeps about U V^T, so that directions with small
-gradients move as far as those with large ones. Five Newton-Schulz iterations find it:
+gradients move as far as those with large ones. Five Newton-Schulz iterations compute it:
 
     X <- a X + b (X X^T) X + c (X X^T)^2 X
 
@@ -10,8 +10,8 @@ step is .2 sqrt(max(rows, columns)) times the rate, which gives it the root mean
 al., arXiv 2502.16982).
 
 torch.optim.Muon with adjust_lr_fn="match_rms_adamw" computes the same, as a test shows. This one orthogonalizes all
-matrices of one shape together, on a CPU in float32 (many CPUs have no bfloat16 products), and works on divided weights
-(sharding.py), for which it gathers the momentum: the iterations need whole matrices.
+matrices of one shape together, in float32 on a CPU (many CPUs lack bfloat16 products). It works on sharded weights
+(sharding.py) by gathering the momentum: the iterations need whole matrices.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Take one step; every parameter that has a gradient moves."""
+        """Update every parameter that has a gradient."""
         for group in self.param_groups:
             lr = group["lr"]
             for parameters, updates in _by_shape(self._updates(group)):
@@ -50,8 +50,8 @@ class Muon(torch.optim.Optimizer):
                     parameter.add_(sharding.like(parameter, step.to(parameter.dtype)), alpha=-lr * size)
 
     def _updates(self, group: dict[str, Any]) -> dict[nn.Parameter, Tensor]:
-        """Each parameter's direction before orthogonalization, whole: Nesterov's mean of momentum and gradient."""
-        found = {}
+        """Each parameter's whole update before orthogonalization: Nesterov's mean of momentum and gradient."""
+        updates = {}
         for parameter in group["params"]:
             if parameter.grad is None:
                 continue
@@ -59,15 +59,15 @@ class Muon(torch.optim.Optimizer):
             if "momentum_buffer" not in state:
                 state["momentum_buffer"] = torch.zeros_like(parameter.grad)
             state["momentum_buffer"].lerp_(parameter.grad, 1 - group["momentum"])
-            found[parameter] = sharding.full(parameter.grad.lerp(state["momentum_buffer"], group["momentum"]))
-        return found
+            updates[parameter] = sharding.full(parameter.grad.lerp(state["momentum_buffer"], group["momentum"]))
+        return updates
 
 
 def orthogonalized(matrices: Tensor) -> Tensor:
-    """About U V^T (N, A, B) of matrices (N, A, B), A <= B, with the decompositions U S V^T.
+    """About U V^T (N, A, B) for matrices (N, A, B), A <= B, with singular value decompositions U S V^T.
 
-    bfloat16 on a GPU, else float32. Singular values end between about .7 and 1.2; those below about a thousandth of the
-    norm stay smaller.
+    Computed in bfloat16 on a GPU, else in float32. Singular values end between about .7 and 1.2; those below about a
+    thousandth of the norm stay smaller.
     """
     a, b, c = COEFFICIENTS
     x = matrices.to(torch.bfloat16 if matrices.device.type == "cuda" else torch.float32)
@@ -80,9 +80,9 @@ def orthogonalized(matrices: Tensor) -> Tensor:
 
 def _by_shape(updates: dict[nn.Parameter, Tensor]) -> Iterator[tuple[list[nn.Parameter], Tensor]]:
     """(the N parameters of one shape, their updates (N, A, B)); tall updates are transposed, so that A <= B."""
-    found: dict[torch.Size, list[tuple[nn.Parameter, Tensor]]] = defaultdict(list)
+    groups: dict[torch.Size, list[tuple[nn.Parameter, Tensor]]] = defaultdict(list)
     for parameter, update in updates.items():
         wide = update.T if update.shape[0] > update.shape[1] else update
-        found[wide.shape].append((parameter, wide))
-    for pairs in found.values():
+        groups[wide.shape].append((parameter, wide))
+    for pairs in groups.values():
         yield [parameter for parameter, _ in pairs], torch.stack([update for _, update in pairs])

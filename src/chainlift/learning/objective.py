@@ -39,8 +39,9 @@ from chainlift.learning.presets import Aggregate, Objective, RatioKind
 def sequence_weights(
     num_actions: Tensor, aggregate: Aggregate, *, max_length: int, counted: Tensor | None = None
 ) -> Tensor:
-    """Weights w (N,) from num_actions (N,) sampled tokens a row; rows not in `counted` (N,) bool weigh 0 and enter
-    no mean.
+    """Weights w (N,) of rows with num_actions (N,) sampled tokens.
+
+    Rows that are False in `counted` (N,) weigh 0 and enter no mean.
     """
     counts = torch.ones_like(num_actions, dtype=torch.float32) if counted is None else counted.float()
     num_sequences = counts.sum().clamp(min=1)
@@ -58,8 +59,8 @@ def loss(
 ) -> tuple[Tensor, Tensor]:
     """(loss, number of clipped tokens), scalars, without the KL term.
 
-    logp, old_logp and mask are (B, R) with logp 0 or anything finite on padding; advantage and weights are (B,).
-    Splitting the rows of a batch and adding up gives the same loss and gradient, as every mean is in the weights.
+    logp, old_logp and mask are (B, R), and logp is finite on padding; advantage and weights are (B,). Splitting the
+    rows of a batch and summing gives the same loss and gradient, as every mean is in the weights.
     """
     advantage = advantage[:, None]
     if objective.ratio == "none":
@@ -79,9 +80,9 @@ def loss(
 
 
 def kl_to_start(logp: Tensor, old_logp: Tensor, start_logp: Tensor, mask: Tensor, weights: Tensor) -> Tensor:
-    """sum_i v_i sum_t m_it r_it k3_it, a scalar: the KL term of the loss before its coefficient, weights being v (B,).
+    """The KL term of the loss before its coefficient, sum_i v_i sum_t m_it r_it k3_it, with weights v (B,); a scalar.
 
-    Its gradient is meant, not only its value; on policy old_logp must be logp, detached.
+    For the right gradient on policy, old_logp must be logp, detached.
     """
     difference = (start_logp - logp) * mask
     k3 = difference.exp() - difference - 1
@@ -90,7 +91,7 @@ def kl_to_start(logp: Tensor, old_logp: Tensor, start_logp: Tensor, mask: Tensor
 
 
 def _log_ratio(logp: Tensor, old_logp: Tensor, mask: Tensor, kind: RatioKind) -> Tensor:
-    """Log-ratios (B, R); the same number along a row for the sequence-level kinds."""
+    """Log-ratios (B, R); equal along a row for the sequence-level kinds."""
     difference = (logp - old_logp) * mask
     if kind == "token":
         return difference

@@ -1,7 +1,7 @@
-"""AdamW, Muon or plain SGD, with warm-up, a schedule that may decay to zero, gradient clipping and a ball for weights.
+"""AdamW, Muon or plain SGD, with warm-up, decay of the learning rate, gradient clipping and a norm bound on weights.
 
-The same for both stages. Muon moves the matrices that the model names (those of a transformer's blocks), AdamW the rest
-beside it: embeddings, the head and vectors. Averages of the iterates are in learning/averaging.py.
+Muon moves the matrices that the model names (those of a transformer's blocks), and AdamW the rest: embeddings, the head
+and vectors. Averages of the iterates are in learning/averaging.py.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from chainlift.settings import Settings
 
 
 class OptimizerSettings(Settings):
-    """How gradients become steps."""
+    """The optimizer, its learning-rate schedule and its bounds."""
 
     lr: float = Field(default=1e-3, gt=0)
     """Peak learning rate."""
     schedule: Literal["constant", "linear", "cosine"] = "cosine"
-    """How the rate decays to zero at the last step; constant: not at all."""
+    """How the rate decays to zero at the last step; constant: it stays."""
     stable_fraction: float = Field(default=0.0, ge=0, le=1)
-    """Share of the steps after the warm-up during which the peak rate is held before it decays."""
+    """Share of the steps after the warm-up at the peak rate, before it decays."""
     warmup: int = Field(default=20, ge=0)
     """Steps of linear warm-up."""
     weight_decay: float = Field(default=0.01, ge=0)
@@ -43,7 +43,7 @@ class OptimizerSettings(Settings):
     optimizer: Literal["adamw", "muon", "sgd"] = Field(default="adamw")
     """muon: Muon for the matrices of a transformer's blocks, AdamW for the rest; sgd: plain, no momentum."""
     muon_lr: float = Field(default=1e-2, gt=0)
-    """Muon's peak learning rate; lr is that of AdamW beside it."""
+    """Muon's peak learning rate; lr is that of AdamW for the rest."""
     momentum: float = Field(default=0.95, ge=0, lt=1)
     """Muon's decay of the gradient's average."""
     max_row_norm: float | None = Field(default=None, gt=0)
@@ -51,10 +51,10 @@ class OptimizerSettings(Settings):
 
 
 def _spare_dynamo() -> None:
-    """Keep PyTorch's optimizers from importing torch._dynamo, as nothing of them is compiled here.
+    """Keep PyTorch's optimizers from importing torch._dynamo, which takes seconds of a run's start.
 
-    Their first call would import it, only to mark themselves as not to be compiled: seconds of a run's start. They keep
-    that mark under this name on the function that they wrap; where PyTorch has it otherwise, nothing is lost but time.
+    Their first call imports it only to mark itself as not to be compiled. The mark is an attribute of the wrapped
+    function; if another PyTorch names it differently, only time is lost.
     """
     for method in vars(torch.optim.Optimizer).values():
         function = getattr(method, "__wrapped__", None)
@@ -63,12 +63,12 @@ def _spare_dynamo() -> None:
 
 
 class Optimizer:
-    """One or two of PyTorch's optimizers that move a model's parameters together; their state is one."""
+    """One or two of PyTorch's optimizers that update a model's parameters together, with one state."""
 
     def __init__(self, *parts: torch.optim.Optimizer) -> None:
         self.parts = parts
         self.state: dict[Tensor, dict[str, Any]] = defaultdict(dict)
-        """Of each parameter: averages and step counts by name."""
+        """{parameter: averages and step counts by name}."""
         for part in parts:
             part.state = self.state  # pyright: ignore[reportAttributeAccessIssue]
             for group in part.param_groups:
@@ -76,12 +76,12 @@ class Optimizer:
 
     @property
     def param_groups(self) -> list[dict[str, Any]]:
-        """The groups of all parts."""
+        """Parameter groups of all parts."""
         return [group for part in self.parts for group in part.param_groups]
 
     @torch.no_grad()
     def step(self, scale: float) -> None:
-        """Move all parameters, with `scale` times the peak learning rates; their gradients are gone afterwards."""
+        """Update all parameters with `scale` times the peak learning rates, and delete their gradients."""
         for group in self.param_groups:
             group["lr"] = scale * group["peak"]
         for part in self.parts:
@@ -91,12 +91,12 @@ class Optimizer:
 
 
 def make_optimizer(model: nn.Module, settings: OptimizerSettings) -> Optimizer:
-    """The optimizer that the settings name, fused where it can be; vectors (biases, norms) are not decayed."""
+    """The optimizer that the settings name, fused where possible; vectors (biases, norms) are not decayed."""
     _spare_dynamo()
-    muons: dict[str, nn.Parameter] = {}
+    matrices: dict[str, nn.Parameter] = {}
     if settings.optimizer == "muon":
-        muons = model.muon_parameters() if isinstance(model, Model) else block_matrices(model)
-    rest = [p for name, p in model.named_parameters() if name not in muons]
+        matrices = model.muon_parameters() if isinstance(model, Model) else block_matrices(model)
+    rest = [p for name, p in model.named_parameters() if name not in matrices]
     groups = [
         {"params": [p for p in rest if p.dim() >= 2], "weight_decay": settings.weight_decay},
         {"params": [p for p in rest if p.dim() < 2], "weight_decay": 0.0},
@@ -105,10 +105,10 @@ def make_optimizer(model: nn.Module, settings: OptimizerSettings) -> Optimizer:
         fused = not sharding.is_sharded(model)  # torch lacks the two at once
         return Optimizer(torch.optim.SGD(groups, lr=settings.lr, fused=fused))
     adamw = torch.optim.AdamW(groups, lr=settings.lr, betas=(settings.beta1, settings.beta2), fused=True)
-    if not muons:
+    if not matrices:
         return Optimizer(adamw)
     options = {"lr": settings.muon_lr, "momentum": settings.momentum, "weight_decay": settings.weight_decay}
-    return Optimizer(Muon(muons.values(), **options), adamw)
+    return Optimizer(Muon(matrices.values(), **options), adamw)
 
 
 def rate_scale(settings: OptimizerSettings, step: int, total: int) -> float:
@@ -127,10 +127,10 @@ def rate_scale(settings: OptimizerSettings, step: int, total: int) -> float:
 def apply_gradients(
     model: nn.Module, optimizer: Optimizer, settings: OptimizerSettings, step: int, total: int
 ) -> dict[str, float]:
-    """{grad_norm, lr} of the step taken: the gradient's norm before clipping, and the rate used (Muon's is in
-    proportion).
+    """Clip the gradients and take one step; returns {grad_norm, lr}: the norm before clipping, and the rate.
 
-    Raises FloatingPointError, and leaves the weights alone, when the gradient is not finite.
+    lr is that of AdamW or SGD; Muon's is in proportion. Raises FloatingPointError, before any weight changes, if the
+    gradient is not finite.
     """
     norm = float(sharding.full(nn.utils.clip_grad_norm_(model.parameters(), settings.max_grad_norm)))
     if not math.isfinite(norm):
@@ -144,7 +144,7 @@ def apply_gradients(
 
 @torch.no_grad()
 def project(model: nn.Module, radius: float) -> None:
-    """Scale each row of each matrix that is longer than `radius` back onto the ball; a row is what makes one output."""
+    """Scale each row of each matrix with a norm above `radius` down to it; a row makes one output."""
     for parameter in model.parameters():
         if parameter.dim() == 2:
             norm = parameter.norm(dim=1, keepdim=True).clamp(min=torch.finfo(parameter.dtype).tiny)

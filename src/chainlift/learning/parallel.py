@@ -1,9 +1,9 @@
-"""A batch divided between processes so that what they learn together is what one of them would learn alone.
+"""Data parallelism: a batch sharded between processes, with the losses and gradients of a single process.
 
 Every process draws the whole batch, prompts, demonstrations and uniform numbers, from the same named streams, and works
-on its share of it. All means run over the whole batch, so that losses and gradients of the shares add up to those of
-the whole: the number of processes changes the order in which numbers are added, and nothing else. A share may be empty,
-and its process still joins every sum. Alone, each function returns what it is given.
+on its shard. All means run over the whole batch, so that losses and gradients of the shards sum to those of the whole:
+the number of processes changes only the order of additions. A shard may be empty, and its process still joins every
+sum. In a single process each function returns its argument.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ from chainlift.models.protocol import Cache, SequenceModel
 from chainlift.tasks.base import Demonstrations
 from chainlift.tasks.mixture import MixtureBatch
 
-NUMBERS_AT_ONCE = 2**24  # of gradients added up in one message: bounds the memory of their copy
+BUCKET_NUMBERS = 2**24  # of gradients summed in one message: bounds the memory of their copy
 
 
-def own_demonstrations(batch: MixtureBatch) -> MixtureBatch:
-    """This process's share of a batch: the same part of the short ones and of the long ones."""
+def local_demonstrations(batch: MixtureBatch) -> MixtureBatch:
+    """This process's shard of a batch: the same part of the short and of the long demonstrations."""
     if distributed.world_size() == 1:
         return batch
-    return MixtureBatch(short=_own_part(batch.short), long=_own_part(batch.long))
+    return MixtureBatch(short=_local_part(batch.short), long=_local_part(batch.long))
 
 
-def own_groups(rollout: Rollout) -> tuple[Rollout, slice]:
-    """This process's share of a rollout, whole groups, and the rows of the whole that it has."""
+def local_groups(rollout: Rollout) -> tuple[Rollout, slice]:
+    """This process's shard of a rollout, in whole groups, and the slice of the whole rollout's rows that it has."""
     if distributed.world_size() == 1:
         return rollout, slice(None)
     prompts = distributed.shard(len(rollout.prompts))
     group_size = len(rollout.rows) // len(rollout.prompts)
     rows = slice(prompts.start * group_size, prompts.stop * group_size)
     if prompts.start == prompts.stop:
-        return _nothing(rollout.prompts), rows
+        return _empty(rollout.prompts), rows
     return take_groups(rollout, torch.arange(prompts.start, prompts.stop, device=rollout.rows.device)), rows
 
 
@@ -55,36 +55,36 @@ def sample_together(
     cache: Cache | None = None,
     draft: Draft | None = None,
 ) -> Rollout:
-    """The whole rollout of prompts (P, T), in every process, each having sampled its share of the groups.
+    """Sample each process's shard of the groups of prompts (P, T); returns the whole rollout in every process.
 
-    cache: of this process's share of the prompts; for the rest see learning/rollout.py.
+    cache: that of this process's shard of the prompts; for the other arguments see learning/rollout.py.
     """
-    total, own = len(prompts), distributed.shard(len(prompts))
-    if own.start == own.stop:
-        mine = _nothing(prompts)
+    total, local = len(prompts), distributed.shard(len(prompts))
+    if local.start == local.stop:
+        rollout = _empty(prompts)
         if generator is not None:
-            torch.rand(total * group_size, max_tokens, generator=generator)  # where the others draw, too
+            torch.rand(total * group_size, max_tokens, generator=generator)  # as the other processes do
     else:
-        mine = sample(
+        rollout = sample(
             model,
-            prompts[own],
+            prompts[local],
             eos=eos,
             max_tokens=max_tokens,
             group_size=group_size,
             temperature=temperature,
             generator=generator,
             cache=cache,
-            draft=draft and replace(draft, responses=draft.responses[own]),
-            among=(own.start, total),
+            draft=draft and replace(draft, responses=draft.responses[local]),
+            shard=(local.start, total),
         )
     if distributed.world_size() == 1:
-        return mine
-    parts = [_moved(part, prompts.device) for part in distributed.all_gather_objects(_moved(mine, torch.device("cpu")))]
-    return join([part for part in parts if len(part.rows)], eos)
+        return rollout
+    rollouts = distributed.all_gather_objects(_to_device(rollout, torch.device("cpu")))
+    return join([_to_device(part, prompts.device) for part in rollouts if len(part.rows)], eos)
 
 
 def sum_gradients(model: nn.Module) -> None:
-    """Leave in every process's `.grad` the sum of all processes' gradients; None only where all have none."""
+    """Sum the processes' gradients into `.grad` of every process; None only if it is None in all of them."""
     if distributed.world_size() == 1:
         return
     for parameters in _buckets(model):
@@ -92,10 +92,10 @@ def sum_gradients(model: nn.Module) -> None:
 
 
 def _buckets(model: nn.Module) -> Iterator[list[nn.Parameter]]:
-    """The parameters in order, in groups of about NUMBERS_AT_ONCE numbers at most."""
+    """The parameters in order, in buckets of about BUCKET_NUMBERS numbers at most."""
     bucket: list[nn.Parameter] = []
     for parameter in model.parameters():
-        if bucket and sum(one.numel() for one in bucket) + parameter.numel() > NUMBERS_AT_ONCE:
+        if bucket and sum(p.numel() for p in bucket) + parameter.numel() > BUCKET_NUMBERS:
             yield bucket
             bucket = []
         bucket.append(parameter)
@@ -112,33 +112,33 @@ def _sum_bucket(parameters: list[nn.Parameter]) -> None:
 
 
 def whole_metrics(metrics: Mapping[str, float | None]) -> dict[str, float | None]:
-    """Those of the whole batch from those of this process's share, which all processes name alike.
+    """Metrics of the whole batch from those of this process's shard; all processes have the same names.
 
-    Losses and counts add up; of what is called `..._max` the largest is taken; `..._fraction` is a share of
-    the tokens counted in `scored`. None stays None: whether a number exists is a matter of the whole batch.
+    Losses and counts are summed, of `..._max` the largest is taken, and `..._fraction` is averaged over the tokens
+    counted in `scored`. None stays None: whether a metric exists depends on the whole batch.
     """
     if distributed.world_size() == 1:
         return dict(metrics)
     numbers = distributed.all_gather_numbers([0.0 if value is None else value for value in metrics.values()])
     parts = [dict(zip(metrics, row, strict=True)) for row in numbers]
-    found: dict[str, float | None] = {}
+    whole: dict[str, float | None] = {}
     for name, value in metrics.items():
         values = [part[name] for part in parts]
         if value is None:
-            found[name] = None
+            whole[name] = None
         elif name.endswith("_max"):
-            found[name] = max(values)
+            whole[name] = max(values)
         elif name.endswith("_fraction"):
             scored = [part["scored"] for part in parts]
             shares = zip(values, scored, strict=True)
-            found[name] = sum(v * n for v, n in shares) / max(sum(scored), 1.0)
+            whole[name] = sum(v * n for v, n in shares) / max(sum(scored), 1.0)
         else:
-            found[name] = sum(values)
-    return found
+            whole[name] = sum(values)
+    return whole
 
 
 def whole_rows(chunks: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Tensors by name, whose first axis the processes share, put together in every process."""
+    """Join tensors by name, sharded along their first axis, in every process."""
     if distributed.world_size() == 1:
         return dict(chunks)
     device = next(iter(chunks.values())).device if chunks else torch.device("cpu")
@@ -148,17 +148,17 @@ def whole_rows(chunks: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: torch.cat([part[name] for part in parts]).to(device) for name in parts[0]}
 
 
-def _own_part(part: Demonstrations) -> Demonstrations:
-    own = distributed.shard(len(part.prompts))
-    return Demonstrations(part.prompts[own], part.responses[own], part.mask[own])
+def _local_part(part: Demonstrations) -> Demonstrations:
+    local = distributed.shard(len(part.prompts))
+    return Demonstrations(part.prompts[local], part.responses[local], part.mask[local])
 
 
-def _nothing(prompts: Tensor) -> Rollout:
-    """The rollout of no prompt."""
-    none = torch.zeros(0, dtype=torch.long, device=prompts.device)
-    empty = torch.zeros(0, 0, device=prompts.device)
-    return Rollout(prompts[:0], none, empty.long(), empty, none, torch.zeros((), device=prompts.device))
+def _empty(prompts: Tensor) -> Rollout:
+    """A rollout without prompts, on their device."""
+    rows = torch.zeros(0, dtype=torch.long, device=prompts.device)
+    logp = torch.zeros(0, 0, device=prompts.device)
+    return Rollout(prompts[:0], rows, logp.long(), logp, rows, torch.zeros((), device=prompts.device))
 
 
-def _moved(rollout: Rollout, device: torch.device) -> Rollout:
+def _to_device(rollout: Rollout, device: torch.device) -> Rollout:
     return replace(rollout, **{field.name: getattr(rollout, field.name).to(device) for field in fields(rollout)})

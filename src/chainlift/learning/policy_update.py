@@ -1,9 +1,11 @@
-"""The gradient of one RL update: prompts read once, responses in buckets of similar length, memory bounded.
+"""The gradient of one RL update, with each prompt read once and bounded memory.
 
-Savings that change no gradient: a prompt's keys and values are computed once for its whole
-group; equal responses to a prompt are scored once, as their log-probabilities are the same; rows whose advantage is
-zero are left out unless a KL term needs them (all means are in the weights already); and the first update after a
-rollout takes its own detached log-probabilities as the old ones, since the policy has not changed.
+Savings that change no gradient:
+- A prompt's keys and values are computed once for its whole group.
+- Equal responses to a prompt are scored once, as their log-probabilities are equal.
+- Rows with advantage zero are left out unless a KL term needs them; all means are in the weights already.
+- The first update after a rollout takes its own detached log-probabilities as the old ones, as the policy has not
+  changed.
 """
 
 from __future__ import annotations
@@ -24,15 +26,15 @@ from chainlift.models.protocol import Cache, SequenceModel, split_prompts
 
 @dataclass(frozen=True)
 class PolicyBatch:
-    """What one update learns from: some rows of a rollout with their advantages (N,) and weights (N,)."""
+    """Input of one update: rows of a rollout with their advantages (N,) and weights (N,)."""
 
     rollout: Rollout
     advantages: Tensor
     weights: Tensor
     on_policy: bool
-    """The weights of the model are still those that sampled the rollout."""
+    """Whether the model still has the weights that sampled the rollout."""
     start_logp: Tensor | None = None
-    """(N, R) log-probabilities under the start model, where the KL term is on."""
+    """(N, R) log-probabilities under the start model, for the KL term; null: no KL term."""
     kl_weights: Tensor | None = None
     """(N,) weights of the rows in the KL term; null: `weights`."""
 
@@ -40,10 +42,11 @@ class PolicyBatch:
 def accumulate_gradient(
     model: SequenceModel, batch: PolicyBatch, objective: Objective, *, temperature: float, kl: float = 0.0
 ) -> dict[str, float | None]:
-    """{loss, clip_fraction, scored, logp_error_max, kl, tokens}; the gradient is left in the parameters' `.grad`.
+    """Add the gradient to the parameters' `.grad`; returns the metrics of the update.
 
-    clip_fraction is a share of the tokens scored; logp_error_max the largest |recomputed - recorded| log-probability,
-    None off policy; tokens counts prompt and response tokens of the rows that were forwarded.
+    {loss, clip_fraction, scored, logp_error_max, kl, tokens}: clip_fraction is a share of the tokens scored;
+    logp_error_max the largest |recomputed - recorded| log-probability, None off policy; tokens counts the prompt and
+    response tokens of the rows that were read.
     """
     rollout = batch.rollout
     needed = (batch.weights != 0) & (batch.advantages != 0)
@@ -76,12 +79,12 @@ def _kl_weights(batch: PolicyBatch) -> Tensor:
 
 
 class _Rows(NamedTuple):
-    """Rows of the rollout, n of them."""
+    """Some rows of the rollout, n of them."""
 
     numbers: Tensor
     """(n,) in the rollout."""
-    of: Tensor
-    """(n,) which of the prompts, or of the distinct responses, at hand is theirs."""
+    parents: Tensor
+    """(n,) index of their prompt, or of their distinct response, in the current chunk."""
 
 
 def _prompts_backward(
@@ -94,36 +97,36 @@ def _prompts_backward(
     kl: float,
     totals: dict[str, float],
 ) -> None:
-    """Add the gradient of the rows of some prompts (P, T), and their part of the totals."""
+    """Add the gradient and the totals of the rows of some prompts (P, T)."""
     rollout = batch.rollout
     prefix, last = split_prompts(prompts)
     cache = model.prefill(prefix)
     # Each bucket's backward pass ends at these leaves; the prompts' own backward pass then runs once for all.
     leaves = [(_leaf(key), _leaf(value)) for key, value in cache]
-    distinct, distinct_of = _distinct(rollout.responses[rows.numbers], rows.of)
+    distinct, distinct_of = _distinct(rollout.responses[rows.numbers], rows.parents)
     for bucket in length_buckets(rollout.num_actions[rows.numbers[distinct]], MAX_TOKENS):
         place = torch.full_like(distinct, -1)
         place[bucket] = torch.arange(len(bucket), device=place.device)
         members = (place[distinct_of] >= 0).nonzero()[:, 0]
-        own = _Rows(rows.numbers[members], place[distinct_of[members]])
-        prompt_of = rows.of[distinct[bucket]]
-        _bucket_backward(model, leaves, last, prompt_of, batch, own, objective, temperature, kl, totals)
-    whole, cut = itertools.chain.from_iterable(cache), itertools.chain.from_iterable(leaves)
-    reached = [(t, leaf.grad) for t, leaf in zip(whole, cut, strict=True) if leaf.grad is not None]
+        bucket_rows = _Rows(rows.numbers[members], place[distinct_of[members]])
+        prompt_of = rows.parents[distinct[bucket]]
+        _bucket_backward(model, leaves, last, prompt_of, batch, bucket_rows, objective, temperature, kl, totals)
+    pairs = zip(itertools.chain.from_iterable(cache), itertools.chain.from_iterable(leaves), strict=True)
+    reached = [(t, leaf.grad) for t, leaf in pairs if leaf.grad is not None]
     if reached:
         torch.autograd.backward([t for t, _ in reached], [grad for _, grad in reached])
 
 
 def _distinct(responses: Tensor, prompts: Tensor) -> tuple[Tensor, Tensor]:
-    """(numbers (S,) of rows that stand for all of responses (N, R) to prompts (N,), which of them each row is (N,))."""
+    """(numbers (S,) of rows with distinct responses (N, R) to prompts (N,), index (N,) of each row among them)."""
     numbers = torch.arange(len(responses), device=responses.device)
-    told = torch.cat([prompts[:, None], responses], dim=1)
-    distinct, which = told.unique(dim=0, return_inverse=True)
-    return numbers.new_empty(len(distinct)).index_copy_(0, which, numbers), which
+    pairs = torch.cat([prompts[:, None], responses], dim=1)
+    distinct, index = pairs.unique(dim=0, return_inverse=True)
+    return numbers.new_empty(len(distinct)).index_copy_(0, index, numbers), index
 
 
 def _leaf(tensor: Tensor) -> Tensor:
-    """The tensor cut off its graph, collecting a gradient of its own."""
+    """The tensor detached from its graph, as a leaf that collects a gradient."""
     return tensor.detach().requires_grad_(tensor.requires_grad)
 
 
@@ -133,19 +136,19 @@ def _bucket_backward(
     last: Tensor,
     prompt_of: Tensor,
     batch: PolicyBatch,
-    own: _Rows,
+    bucket: _Rows,
     objective: Objective,
     temperature: float,
     kl: float,
     totals: dict[str, float],
 ) -> None:
     """Add the gradient of rows of similar length, scored as distinct responses to prompts prompt_of (S,)."""
-    rollout, rows = batch.rollout, own.numbers
+    rollout, rows = batch.rollout, bucket.numbers
     width = int(rollout.num_actions[rows].max())
     responses, recorded = rollout.responses[rows, :width], rollout.logp[rows, :width]
     mask, weights = rollout.mask[rows, :width], batch.weights[rows]
-    distinct = responses.new_empty(len(prompt_of), width).index_copy_(0, own.of, responses)
-    logp = log_probs(model, leaves, last, distinct, prompt_of, temperature=temperature)[own.of]
+    distinct = responses.new_empty(len(prompt_of), width).index_copy_(0, bucket.parents, responses)
+    logp = log_probs(model, leaves, last, distinct, prompt_of, temperature=temperature)[bucket.parents]
     old = logp.detach() if batch.on_policy else recorded
     loss, clipped = objectives.loss(logp, old, batch.advantages[rows], mask, weights, objective)
     if kl and batch.start_logp is not None:

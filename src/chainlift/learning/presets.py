@@ -1,4 +1,4 @@
-"""The table of algorithms: what each row of the objective (objective.py) is made of, without PyTorch.
+"""The table of algorithms: settings of the policy objective (objective.py), without PyTorch.
 
     preset     advantage      ratio          clip      low   high  w_i            source
     star       accept         none           -         -     -     token_mean     Zelikman et al. 2022, 2203.14465
@@ -11,7 +11,7 @@
     cispo      group_zscore   token          truncate  -     5     token_mean     MiniMax 2025, 2506.13585, eq. 4
     gpg        group_mean     none           -         -     -     token_mean     Chu et al. 2025, 2504.02546
 
-(Numbers in the last column are arXiv's.) An algorithm is an `Objective`, found by its registered name, by an entry
+Numbers in the last column are arXiv's. An algorithm is an `Objective`, found by its registered name, by an entry
 point in the group `chainlift.algorithms`, or as `package.module:name`.
 """
 
@@ -32,14 +32,14 @@ Aggregate = Literal["sequence_sum", "sequence_mean", "token_mean", "max_length"]
 
 
 class Objective(Settings):
-    """A row of the table; objective.py has the formulas."""
+    """An algorithm's settings of the policy objective; objective.py has the formulas."""
 
     advantage: AdvantageKind
-    """What rewards are compared with."""
+    """How advantages are made of rewards."""
     ratio: RatioKind = "token"
-    """What the policy is compared with its older self by."""
+    """The importance ratio between the policy and the one that sampled."""
     clip: ClipKind = "ppo"
-    """How large ratios are cut."""
+    """How large ratios are clipped."""
     clip_low: float = Field(default=0.2, ge=0)
     """Lower clip distance (ppo)."""
     clip_high: float = Field(default=0.2, ge=0)
@@ -70,10 +70,10 @@ PRESETS: dict[str, Objective] = {
 }
 
 
-def _accept(found: Any) -> Objective:
-    if not isinstance(found, Objective):
+def _accept(algorithm: Any) -> Objective:
+    if not isinstance(algorithm, Objective):
         raise ValueError("a chainlift.learning.presets.Objective")
-    return found
+    return algorithm
 
 
 ALGORITHMS: Registry[Objective] = Registry("algorithm", "chainlift.algorithms", _accept)
@@ -84,6 +84,6 @@ for _name, _row in PRESETS.items():
 def preset(name: str, trust: Trust | None = None) -> Objective:
     """The algorithm called `name`; ValueError in one line if there is none.
 
-    trust: in the file that holds the name; None if the name is the user's own word.
+    trust: in the file that holds the name; None if the user gave the name.
     """
     return ALGORITHMS.find(name, trust)

@@ -1,4 +1,4 @@
-"""Responses while they are sampled: what is drawn, and what has been written so far."""
+"""Token sampling, and a buffer for responses that grow token by token."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def inverse_cdf_sample(log_probs: Tensor, uniform: Tensor | None) -> Tensor:
-    """Tokens (...) from log-probabilities (..., V): the most likely ones, or by inverse transform of uniform (...)."""
+    """Tokens (...) from log-probabilities (..., V) by inverse transform of uniform (...); if None, the most likely."""
     if uniform is None:
         return log_probs.argmax(dim=-1)
     below = log_probs.exp().cumsum(dim=-1) <= uniform[..., None]
@@ -15,7 +15,7 @@ def inverse_cdf_sample(log_probs: Tensor, uniform: Tensor | None) -> Tensor:
 
 
 class ResponseBuffer:
-    """What has been sampled so far, row by row."""
+    """Sampled tokens, their log-probabilities and counts, row by row."""
 
     def __init__(self, num_rows: int, max_tokens: int, eos: int, device: torch.device) -> None:
         self.eos, self.max_tokens = eos, max_tokens
@@ -25,8 +25,9 @@ class ResponseBuffer:
         self.entropy_sum = torch.zeros((), device=device)
 
     def add(self, rows: Tensor, start: int, tokens: Tensor, log_probs: Tensor, counts: Tensor) -> None:
-        """Append to each of rows (B,), from position `start` on, the first counts (B,) of tokens (B, S) that were drawn
-        from log_probs (B, S, V). Nothing here waits for the device.
+        """Append to each of rows (B,), from position `start` on, the first counts (B,) of tokens (B, S).
+
+        The tokens were drawn from log_probs (B, S, V). Nothing here waits for the device.
         """
         places = slice(start, start + tokens.shape[1])
         mask = torch.arange(tokens.shape[1], device=rows.device) < counts[:, None]

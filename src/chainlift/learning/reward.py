@@ -1,4 +1,4 @@
-"""Verifiable rewards: what a verdict is worth. They see the verdict, never the model.
+"""Verifiable rewards: functions of a verdict alone, never of the model.
 
 A reward is a function from a verdict on N responses to N numbers from 0 (wrong) to 1 (right), found by its registered
 name, by an entry point in the group `chainlift.rewards`, or as `package.module:name`.
@@ -19,30 +19,30 @@ if TYPE_CHECKING:  # a reward's name can be looked up without PyTorch
 
     from chainlift.tasks.base import Task, Verdict
 
-TRIED = 4  # prompts
+TRIAL_PROMPTS = 4
 
 
-def _accept(found: Any) -> Callable[[Verdict], Tensor]:
-    if not callable(found) or isinstance(found, type):
+def _accept(reward: Any) -> Callable[[Verdict], Tensor]:
+    if not callable(reward) or isinstance(reward, type):
         raise ValueError("a function from a verdict on N responses to N numbers")
-    return cast("Callable[[Verdict], Tensor]", found)
+    return cast("Callable[[Verdict], Tensor]", reward)
 
 
 REWARDS: Registry[Callable[[Verdict], Tensor]] = Registry("reward", "chainlift.rewards", _accept)
 
 
 def end_to_end(verdict: Verdict) -> Tensor:
-    """1 if the answer is right, whatever stands before it."""
+    """1 if the answer is right, whatever precedes it."""
     return verdict.answer_correct.float()
 
 
 def chain(verdict: Verdict) -> Tensor:
-    """1 if the whole response is a gold one, long or short."""
+    """1 if the whole response is a correct one, long or short."""
     return verdict.chain_correct.float()
 
 
 def steps(verdict: Verdict) -> Tensor:
-    """For a right answer the share of its chain's steps that are right, 1 if it has no chain; for a wrong one 0."""
+    """Share of the chain's steps that are right if the answer is (1 without a chain), else 0."""
     share = verdict.steps_right / verdict.steps.clamp(min=1)
     return verdict.answer_correct * share.where(verdict.steps > 0, 1.0)
 
@@ -53,47 +53,47 @@ REWARDS.register("steps", steps, shipped=True)
 
 
 def check(name: str, task: Task) -> None:
-    """Try a reward from elsewhere on gold responses of a task; ValueError in one line if it does not work there."""
+    """Try a reward that is not shipped on gold responses of a task; ValueError in one line if it fails."""
     if REWARDS.is_shipped(name):
         return
     import torch
 
-    prompts = task.prompts(TRIED, torch.Generator().manual_seed(0))
+    prompts = task.prompts(TRIAL_PROMPTS, torch.Generator().manual_seed(0))
     try_on(name, task.verify(prompts, task.gold(prompts, long=False)))
 
 
 def try_on(name: str, verdict: Verdict) -> None:
-    """Try a reward from elsewhere on a verdict; ValueError in one line if it does not work there."""
+    """Try a reward that is not shipped on a verdict; ValueError in one line if it fails."""
     if not REWARDS.is_shipped(name):
         score(verdict, name)
 
 
 def score(verdict: Verdict, reward: str) -> Tensor:
-    """Rewards (N,) before any shaping: what decides whether a response is right.
+    """Rewards (N,) before any shaping, which decide whether a response is right.
 
-    ValueError in one line if a reward from elsewhere fails, or does not give one finite number for each response.
+    ValueError in one line if a reward that is not shipped fails, or does not give one finite number a response.
     """
     function = REWARDS.find(reward)
     return function(verdict) if REWARDS.is_shipped(reward) else _checked(function, verdict, reward)
 
 
 def _checked(function: Callable[[Verdict], Tensor], verdict: Verdict, name: str) -> Tensor:
-    """The function's rewards (N,) as float32."""
+    """The function's rewards (N,) as float32; ValueError in one line if they do not fit."""
     try:
-        found = function(verdict)
-    except Exception as error:  # whatever a stranger's function raises
+        rewards = function(verdict)
+    except Exception as error:  # an unknown function may raise anything
         raise ValueError(f"reward {name!r} fails: {type(error).__name__}: {one_line(str(error))}") from error
-    shape = getattr(found, "shape", None)
+    shape = getattr(rewards, "shape", None)
     if shape != verdict.answer_correct.shape:
-        given = type(found).__name__ if shape is None else f"the shape {tuple(shape)}"
-        wanted = f"a tensor of the shape {tuple(verdict.answer_correct.shape)}"
-        raise ValueError(f"reward {name!r} must give {wanted}, one number for each response (got {given})")
-    rewards = found.to(verdict.answer_correct.device).float()
+        got = type(rewards).__name__ if shape is None else f"the shape {tuple(shape)}"
+        expected = f"a tensor of the shape {tuple(verdict.answer_correct.shape)}"
+        raise ValueError(f"reward {name!r} must give {expected}, one number for each response (got {got})")
+    rewards = rewards.to(verdict.answer_correct.device).float()
     if not bool(rewards.isfinite().all()):
         raise ValueError(f"reward {name!r} gives numbers that are not finite")
     return rewards
 
 
 def shaped(rewards: Tensor, verdict: Verdict, *, length_penalty: float, max_length: int) -> Tensor:
-    """What advantages are made of: rewards (N,) less `length_penalty` * length / max_length."""
+    """Rewards (N,) less `length_penalty` * length / max_length, from which advantages are made."""
     return rewards - length_penalty * verdict.length / max_length if length_penalty else rewards

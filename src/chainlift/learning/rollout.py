@@ -1,8 +1,9 @@
-"""Sampling of responses: one shared prompt, a KV cache, and finished sequences leave the batch.
+"""Sampling of responses with shared prompts and a KV cache; finished sequences leave the batch.
 
-What is sampled is exactly what the update scores: softmax of logits / temperature over the whole vocabulary, no
-top-k, no top-p, and EOS is an action like any other. Token t of row i is chosen by inverse transform from a uniform
-number that belongs to (i, t), so the outcome depends neither on which rows have left the batch nor on a draft.
+The sampling distribution is exactly the one that the update scores: softmax of logits / temperature over the whole
+vocabulary, without top-k or top-p, and EOS is an action like any other. Token t of row i is chosen by inverse transform
+from a uniform number that belongs to (i, t), so the result depends neither on which rows have left the batch nor on a
+draft.
 """
 
 from __future__ import annotations
@@ -17,14 +18,14 @@ from chainlift.learning.draft import Draft, Sampling, verify_drafts
 from chainlift.learning.response_buffer import ResponseBuffer, inverse_cdf_sample
 from chainlift.models.protocol import Cache, SequenceModel, split_prompts
 
-COMPACT_BELOW = 0.75  # rows leave the batch once fewer than this share of it is still running: moving has a price
-COUNT_EVERY = 8  # tokens between two looks at how many rows run, on devices where a look waits for all that is queued
-COUNTS_AT_ONCE = ("cpu",)  # the devices where it does not
+COMPACT_BELOW = 0.75  # rows leave the batch once fewer than this share of it is still running: moving rows takes time
+COUNT_EVERY = 8  # tokens between two counts of the running rows, on devices where counting waits for all that is queued
+COUNTS_AT_ONCE = ("cpu",)  # the devices where counting does not wait
 
 
 @dataclass(frozen=True)
 class Rollout:
-    """G responses to each of P prompts, N = P * G rows, neighbours sharing a prompt; R is the longest response."""
+    """G responses to each of P prompts, N = P * G rows, neighbors sharing a prompt; R is the longest response."""
 
     prompts: Tensor
     """(P, T) prompt tokens."""
@@ -35,9 +36,9 @@ class Rollout:
     logp: Tensor
     """(N, R) log-probability of each sampled token under the sampling distribution; 0 on padding."""
     num_actions: Tensor
-    """(N,) tokens sampled in the row, EOS included."""
+    """(N,) sampled tokens of the row, EOS included."""
     entropy: Tensor
-    """Scalar: mean entropy in nats of the distributions that tokens were drawn from."""
+    """Scalar: mean entropy in nats of the sampling distributions."""
 
     @property
     def mask(self) -> Tensor:
@@ -67,12 +68,12 @@ def sample(
     generator: torch.Generator | None = None,
     cache: Cache | None = None,
     draft: Draft | None = None,
-    among: tuple[int, int] | None = None,
+    shard: tuple[int, int] | None = None,
 ) -> Rollout:
-    """Responses of at most `max_tokens` tokens to prompts (P, T), `group_size` each; greedy without a generator.
+    """Sample `group_size` responses of at most `max_tokens` tokens to prompts (P, T); greedy without a generator.
 
-    cache: the prompts' own, where it has been computed already; it is only read. among (start, total): the prompts are
-    number `start` and the following ones of `total`, and get the random numbers that they would get among all.
+    cache: that of the prompts, if it has been computed already; it is only read. shard (start, total): the prompts are
+    number `start` and the following ones of `total`, and get the same random numbers as if all were sampled together.
     """
     prefix, last = split_prompts(prompts)
     cache = model.prefill(prefix) if cache is None else cache
@@ -80,53 +81,53 @@ def sample(
     rows = torch.arange(len(prompts), device=prompts.device).repeat_interleave(group_size)
     uniform = None
     if generator is not None:
-        start, total = (0, len(prompts)) if among is None else among
+        start, total = (0, len(prompts)) if shard is None else shard
         uniform = torch.rand(total * group_size, max_tokens, generator=generator)
         uniform = uniform[start * group_size :][: len(rows)].to(prompts.device)
-    written = ResponseBuffer(len(rows), max_tokens, eos, prompts.device)
-    try_at = draft.start if draft is not None else None
+    buffer = ResponseBuffer(len(rows), max_tokens, eos, prompts.device)
+    verify_at = draft.start if draft is not None else None
     count_every = 1 if prompts.device.type in COUNTS_AT_ONCE else COUNT_EVERY
 
     batch = torch.arange(len(rows), device=prompts.device)  # the rows in the decoder
-    running = torch.ones(len(rows), dtype=torch.bool, device=prompts.device)  # and which of them have not ended
+    running = torch.ones(len(rows), dtype=torch.bool, device=prompts.device)  # which of them have not ended
     tokens = last[:, 0]  # the first token is drawn from one distribution for all samples of a prompt
-    prefixes = len(prompts)  # in the decoder, where a group shares its own until rows leave
+    num_prefixes = len(prompts)  # in the decoder, where a group shares one until rows leave
     for t in range(max_tokens):
-        if draft is not None and t == try_at:
+        if draft is not None and t == verify_at:
             sampling = Sampling(model, cache, prompts, rows, uniform, temperature)
-            ended = verify_drafts(sampling, batch[running], written, draft)
+            ended = verify_drafts(sampling, batch[running], buffer, draft)
             running &= ~torch.isin(batch, ended)
-        if t % count_every == 0 or t == try_at:
+        if t % count_every == 0 or t == verify_at:
             num_running = int(running.sum())
             if num_running == 0:
                 break
-            # Rows that leave take the sharing of prefixes with them: worth it once fewer tokens are held after it.
-            held, after = prefixes * prefix.shape[1] + len(batch) * t, num_running * (prefix.shape[1] + t)
-            if num_running < COMPACT_BELOW * len(batch) and after < held:
+            # Without the rows that leave, prefixes are no longer shared: worth it once the cache has fewer tokens then.
+            cached, compacted = num_prefixes * prefix.shape[1] + len(batch) * t, num_running * (prefix.shape[1] + t)
+            if num_running < COMPACT_BELOW * len(batch) and compacted < cached:
                 kept = running.nonzero()[:, 0]
                 decoder.keep(kept)
-                prefixes = num_running
+                num_prefixes = num_running
                 batch, tokens, running = batch[kept], tokens[kept], running[kept]
         log_probs = (decoder.step(tokens).float() / temperature).log_softmax(dim=-1)
         if t == 0:
             decoder.spread(group_size)
             log_probs = log_probs.repeat_interleave(group_size, dim=0)
         tokens = inverse_cdf_sample(log_probs, None if uniform is None else uniform[batch, t])
-        written.add(batch, t, tokens[:, None], log_probs[:, None], running.long())
+        buffer.add(batch, t, tokens[:, None], log_probs[:, None], running.long())
         running &= tokens != eos
-    longest = int(written.num_actions.max())
+    longest = int(buffer.num_actions.max())
     return Rollout(
         prompts=prompts,
         rows=rows,
-        responses=written.responses[:, :longest],
-        logp=written.logp[:, :longest],
-        num_actions=written.num_actions,
-        entropy=written.entropy_sum / written.num_actions.sum(),
+        responses=buffer.responses[:, :longest],
+        logp=buffer.logp[:, :longest],
+        num_actions=buffer.num_actions,
+        entropy=buffer.entropy_sum / buffer.num_actions.sum(),
     )
 
 
 def join(rollouts: Sequence[Rollout], eos: int) -> Rollout:
-    """One rollout of all prompts and rows, shorter responses padded with EOS."""
+    """Join rollouts into one of all prompts and rows, shorter responses padded with EOS."""
     if len(rollouts) == 1:
         return rollouts[0]
     longest = max(rollout.responses.shape[1] for rollout in rollouts)
@@ -149,7 +150,7 @@ def join(rollouts: Sequence[Rollout], eos: int) -> Rollout:
 
 
 def take_groups(rollout: Rollout, groups: Tensor) -> Rollout:
-    """The rollout of the prompts `groups` (P',) only, with all their samples; the entropy stays that of all samples."""
+    """The rollout of prompts `groups` (P',) with all their samples; the entropy stays that of the whole rollout."""
     group_size = len(rollout.rows) // len(rollout.prompts)
     rows = (groups[:, None] * group_size + torch.arange(group_size, device=groups.device)).flatten()
     longest = int(rollout.num_actions[rows].max())

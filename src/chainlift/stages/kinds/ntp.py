@@ -84,7 +84,7 @@ class NextTokenPrediction(OptimizerSettings, Length):
                     step=state.step,
                     share=min(state.step / steps, 1.0),
                 )
-                own = parallel.own_demonstrations(batch)
+                own = parallel.local_demonstrations(batch)
                 with sharding.whole(model):
                     with context.precision():
                         metrics = next_token.accumulate_gradient(model, own, self.loss_weighting, whole=batch)

@@ -163,7 +163,7 @@ class ReinforcementLearning(OptimizerSettings, Rounds):
                     batch_of_round = collect(context, self, model, state)
                 answers, advantages = batch_of_round.kept, batch_of_round.advantages
                 rewards = batch_of_round.rewards.flatten()
-                own, own_rows = parallel.own_groups(answers.rollout)
+                own, own_rows = parallel.local_groups(answers.rollout)
                 round_metrics = describe(batch_of_round)
                 with sharding.whole(model), context.precision():
                     round_metrics |= learner.study(own, rewards[own_rows])

@@ -82,7 +82,7 @@ def demonstrations_gradient(
         step=state.step,
         share=state.step / settings.steps,
     )
-    own = parallel.own_demonstrations(batch)
+    own = parallel.local_demonstrations(batch)
     metrics = next_token.accumulate_gradient(model, own, "token_mean", whole=batch, coefficient=settings.ntp_weight)
     state.tokens += batch.num_tokens
     return {f"ntp_{name}": value for name, value in parallel.whole_metrics(metrics).items()}
