@@ -97,10 +97,8 @@ class Multiplication:
             ]
             candidates = torch.stack(factors, dim=1)
             pairs = torch.cat([pairs, candidates[self.is_held_out(candidates) == self.draws_held_out]])
-        first, second = pairs[:n].unbind(dim=1)
-        size_a, size_b = self.settings.digits
-        times = torch.full((n, 1), TOKENS.index("*"))
-        return torch.cat([_digits(first, size_a), times, _digits(second, size_b)], dim=1)
+        first, second = map(_digits, pairs[:n].unbind(dim=1), self.settings.digits)
+        return torch.cat([first, torch.full((n, 1), TOKENS.index("*")), second], dim=1)
 
     def is_held_out(self, pairs: Tensor) -> Tensor:
         """Whether each of pairs (N, 2) is held out: bool (N,), by a hash that ignores the order of the two numbers."""
