@@ -71,10 +71,7 @@ SPELLINGS = {
 }
 """{British spelling: American spelling}, as regular expressions of whole words."""
 
-PENDING = (
-    *("report/figures/", "report/pages/", "bench/"),
-    *("stages/sharing.py", "stages/kinds/rl.py", "stages/kinds/trl_rl.py"),
-)
+PENDING = (*("report/figures/", "report/pages/", "bench/"),)
 """Below src/chainlift: what is reported and does not fail yet. To be emptied."""
 
 CODE = re.compile(r"```.*?```|``.*?``|`[^`]*`|\]\([^)]*\)|https?://\S+", re.DOTALL)

@@ -129,7 +129,7 @@ def test_stages_start_where_the_one_before_ended() -> None:
         (["stages.seeds={kind: ntp}"], "stages: 'seeds' is no name for a stage"),
         (
             ["posttrain.algorithm=star", "posttrain.start=pretrain", "posttrain.keep=[3]"],
-            "posttrain.keep: step 3 is inside of",
+            "posttrain.keep: step 3 is within a round",
         ),
         (["continued_pretrain.steps=3"], "continued_pretrain: match_tokens decides how many steps there are"),
         (["posttrain.dynamic_sampling=true", "posttrain.group_size=1"], "posttrain: .*group_size must be at least 2"),

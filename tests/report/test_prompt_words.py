@@ -17,7 +17,7 @@ from chainlift.report.sentence import headline
 from chainlift.report.terminal.reporter import summary_table
 from chainlift.runs.store import RunFolder
 from chainlift.stages import recipe as recipes
-from chainlift.stages.summary import summarise
+from chainlift.stages.summary import summarize
 from chainlift.tasks import registry
 from chainlift.tasks.freshness import Freshness, freshness
 
@@ -78,7 +78,7 @@ def test_a_run_counts_what_training_has_drawn(finished: Path) -> None:
     """Stage 1's 640 demonstrations and the baseline's, which draws more than the 160 prompts of RL, of 16 prompts."""
     record = read(finished)
     chosen = recipes.build(record.recipe)
-    found = summarise(chosen, RunFolder(finished))
+    found = summarize(chosen, RunFolder(finished))
     n = 640 + max(found["posttrain"]["rollouts"] // 4, found["continued_pretrain"]["sequences"])
     assert found["prompts_seen_share"] == pytest.approx(1 - (15 / 16) ** n)
     assert "16 prompts, all of which training has seen" in prompt_words(found)

@@ -56,7 +56,7 @@ def test_groups_are_chosen_by_what_is_right_and_not_by_the_length_penalty(tmp_pa
     plain = a_round(tmp_path, *CHOSEN)
     shaped = a_round(tmp_path, *CHOSEN, "posttrain.length_penalty=0.1")
     assert bool(advantage.mixed(shaped.rewards).all()), "every group differs in length, so that no reward is shared"
-    wanted = min(16, int(advantage.mixed(shaped.drawn_raw).sum()))
+    wanted = min(16, int(advantage.mixed(shaped.sampled_raw).sum()))
     assert wanted > 0
     assert int(advantage.mixed(shaped.raw).sum()) == wanted
     assert torch.equal(plain.kept.rollout.responses, shaped.kept.rollout.responses)
@@ -65,9 +65,9 @@ def test_groups_are_chosen_by_what_is_right_and_not_by_the_length_penalty(tmp_pa
 def test_a_round_describes_the_policy_and_what_was_kept_under_other_names(tmp_path: Path) -> None:
     found = a_round(tmp_path, *CHOSEN, "posttrain.dynamic_sampling_tries=3")
     told = collect.describe(found)
-    everyone, kept = found.drawn.verdict, found.kept.verdict
+    everyone, kept = found.sampled.verdict, found.kept.verdict
     assert len(everyone.answer_correct) == 3 * 16 * 4 > len(kept.answer_correct) == 16 * 4
-    for name, verdict, raw in (("", everyone, found.drawn_raw), ("kept_", kept, found.raw)):
+    for name, verdict, raw in (("", everyone, found.sampled_raw), ("kept_", kept, found.raw)):
         assert told[f"{name}accuracy"] == pytest.approx(verdict.answer_correct.double().mean().item())
         assert told[f"{name}reward_mean"] == pytest.approx(raw.double().mean().item())
         assert told[f"{name}long_share"] == pytest.approx(verdict.long.double().mean().item())
@@ -80,7 +80,7 @@ def test_a_round_describes_the_policy_and_what_was_kept_under_other_names(tmp_pa
 def test_without_a_choice_there_is_nothing_else_to_describe(tmp_path: Path) -> None:
     found = a_round(tmp_path)
     assert [name for name in collect.describe(found) if name.startswith("kept_")] == ["kept_share"]
-    assert found.kept is found.drawn
+    assert found.kept is found.sampled
 
 
 def test_groups_are_those_that_advantages_compare(tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ def test_groups_are_those_that_advantages_compare(tmp_path: Path) -> None:
     told = collect.describe(found)
     has_advantage = (found.advantages.view(64, -1) != 0).any(dim=1)
     assert told["groups_mixed"] == pytest.approx(float(has_advantage.float().mean()))
-    answers = advantage.signal(found.drawn.verdict.answer_correct.float().view(64, -1))
+    answers = advantage.signal(found.sampled.verdict.answer_correct.float().view(64, -1))
     assert abs(told["groups_mixed"] - answers["groups_mixed"]) > 0.1, "the two rewards agree: nothing was tested"
 
 
@@ -98,7 +98,7 @@ def test_a_response_is_verified_once(tmp_path: Path, overrides: tuple[str, ...])
     with mock.patch.object(RunningSum, "verify", autospec=True, side_effect=RunningSum.verify) as verify:
         found = a_round(tmp_path, *overrides)
     verified = sum(len(call.args[2]) for call in verify.call_args_list)
-    assert verified == len(found.drawn.rollout.rows)
+    assert verified == len(found.sampled.rollout.rows)
     again = RunningSum.verify(verify.call_args.args[0], found.kept.rollout.row_prompts, found.kept.rollout.responses)
     for name in ("answer_correct", "chain_correct", "finished", "long", "length", "steps", "steps_right"):
         assert torch.equal(getattr(found.kept.verdict, name), getattr(again, name))

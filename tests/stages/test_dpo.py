@@ -41,7 +41,7 @@ def update(model: Table, start: Tensor, sampler: Tensor) -> tuple[Tensor, dict[s
     learner = PairLearner(DirectPreferenceOptimization(kl=BETA, group_size=GROUP), model)
     rollout, rows = every_group(sampler), GROUPS.flatten()
     weights = chances(sampler).detach()[GROUPS].prod(dim=1).repeat_interleave(GROUP) / GROUP
-    learner.study(rollout, REWARDS[rows])
+    learner.prepare_round(rollout, REWARDS[rows])
     batch = PolicyBatch(rollout, REWARDS[rows], weights, on_policy=False, start_logp=token_logp(start).detach()[rows])
     metrics = learner.accumulate_gradient(batch)
     assert model.logits_of.grad is not None

@@ -38,7 +38,7 @@ def true_values(logits: Tensor) -> Tensor:
 def expected_gradient(model: Table, learner: ActorCritic, weights: Tensor) -> Tensor:
     """(3, 3) gradient that an update leaves in the table, rows weighing as much as they are likely."""
     rollout = every_response(model.logits_of)
-    learner.study(rollout, REWARDS)
+    learner.prepare_round(rollout, REWARDS)
     learner.accumulate_gradient(PolicyBatch(rollout, REWARDS, weights, on_policy=True))
     assert model.logits_of.grad is not None
     return model.logits_of.grad
@@ -99,7 +99,7 @@ def test_all_three_losses_off_policy_against_plain_loops() -> None:
     with torch.no_grad():
         learner.head.weight.copy_(torch.tensor([[0.4, -0.2, 0.1]]))
     rollout, weights = every_response(sampler.logits_of / 1.5), torch.linspace(0, 1, 7)
-    learner.study(rollout, REWARDS)
+    learner.prepare_round(rollout, REWARDS)
     with torch.no_grad():
         learner.head.bias.fill_(0.25)  # the values have moved since the round began
     found = learner.accumulate_gradient(PolicyBatch(rollout, REWARDS, weights, on_policy=False))
@@ -138,7 +138,7 @@ def test_the_head_reads_the_last_hidden_state(family: Any) -> None:
     other.head = learner.head
     sequences = torch.cat([rollout.row_prompts, rollout.responses[:, :-1]], dim=1)
     expected = other.read(sequences, 3)[..., 0] * rollout.mask
-    learner.study(rollout, torch.zeros(15))
+    learner.prepare_round(rollout, torch.zeros(15))
     torch.testing.assert_close((learner.returns - learner.advantages) * rollout.mask, expected)
     assert float(expected.detach().abs().max()) > 0.1
     assert not model.head._forward_pre_hooks

@@ -7,7 +7,7 @@ import pytest
 from chainlift.learning.presets import PRESETS
 from chainlift.stages import recipe as recipes
 from chainlift.stages.planning.prediction import predicted
-from chainlift.stages.planning.reference import MOST, PLAIN, reference
+from chainlift.stages.planning.reference import MAX_POINTS, PLAIN, reference
 from chainlift.theory import star
 from chainlift.theory.mean_field import REFERENCE_STEP, policy_gradient_curve
 from chainlift.theory.mode_policy import ModePolicy, Setting
@@ -100,8 +100,8 @@ def test_temperature_reward_and_rounds_reach_the_curve() -> None:
 
 
 def test_of_long_runs_the_summary_keeps_a_few_hundred_places_and_the_last() -> None:
-    curve, whole = found(5 * MOST + 3), rows(5 * MOST + 3, 1)
-    assert MOST * 0.7 < len(curve["sequences"]) <= MOST + 2
+    curve, whole = found(5 * MAX_POINTS + 3), rows(5 * MAX_POINTS + 3, 1)
+    assert MAX_POINTS * 0.7 < len(curve["sequences"]) <= MAX_POINTS + 2
     assert len(curve["sampled_accuracy"]) == len(curve["sequences"])
     assert curve["sequences"][0] == 0
     assert curve["sequences"][-1] == whole[-1]["sequences"]

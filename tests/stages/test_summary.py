@@ -25,5 +25,5 @@ def test_prompts_are_those_of_the_longest_way_through_the_stages() -> None:
     recipe = recipes.load("tiny")
     assert list(recipe.stages) == ["pretrain", "posttrain", "continued_pretrain"]
     drawn = {"pretrain": 10, "posttrain": 5, "continued_pretrain": 7}
-    assert summary._drawn(recipe, drawn) == 17
-    assert summary._drawn(recipe, drawn | {"posttrain": 9}) == 19
+    assert summary._most_drawn(recipe, drawn) == 17
+    assert summary._most_drawn(recipe, drawn | {"posttrain": 9}) == 19

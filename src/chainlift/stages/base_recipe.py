@@ -1,4 +1,4 @@
-"""What every recipe is: a name, a seed, an identity; read from YAML, overridden by dotted keys, validated strictly."""
+"""The base of recipes: a name, a seed and an identity; YAML, dotted overrides and strict validation."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from chainlift.settings import Settings, refuse_not_finite, suggest
 from chainlift.visible import shown
 
 UNION = ("constrained-", "literal[", "list[", "float", "function-")
-"""How pydantic begins the name of a union's choice, which is not a key."""
+"""First letters of the names that pydantic gives to the choices of a union, which are not keys."""
 
 AnyRecipe = TypeVar("AnyRecipe", bound="BaseRecipe")
 
 
 class BaseRecipe(Settings):
-    """What every recipe has: a name, a seed, and an identity made from all the rest."""
+    """Name, title and seed of a recipe, and a digest of all its other keys."""
 
     name: str = Field(default="custom", pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=200)
-    """A part of the run folder's name, which file systems limit to 255 bytes."""
+    """First part of the run folder's name, which file systems limit to 255 bytes."""
     title: str = ""
     """One line that pages and tables show."""
     seed: int = Field(default=0, ge=0, lt=2**63)
@@ -53,7 +53,7 @@ class BaseRecipe(Settings):
 
 
 class KeyedError(ValueError):
-    """What is wrong below a key of the part that is being validated."""
+    """An error below a key of the part that is being validated."""
 
     def __init__(self, key: str, message: str) -> None:
         super().__init__(message)
@@ -61,7 +61,7 @@ class KeyedError(ValueError):
 
 
 class PartError(ValueError):
-    """The settings of a part that is chosen by name are wrong; which class they were read into tells the known keys."""
+    """Wrong settings of a part that is chosen by name, with its class, which has the known keys."""
 
     def __init__(self, kind: type[Settings], error: ValidationError, key: str = "") -> None:
         super().__init__(str(error))
@@ -72,9 +72,9 @@ AnyPart = TypeVar("AnyPart", bound=Settings)
 
 
 def part(kind: type[AnyPart], content: dict[str, Any], trust: Trust | None = None, *, key: str = "") -> AnyPart:
-    """The settings of a part whose class depends on its keys; PartError if they do not fit.
+    """Settings of a part whose class depends on its keys; PartError if they do not fit.
 
-    key: the part's own, where it is one of several under a field.
+    key: that of the part, if it is one of several under a field.
     """
     try:
         return kind.model_validate(content, context=trust)
@@ -83,7 +83,7 @@ def part(kind: type[AnyPart], content: dict[str, Any], trust: Trust | None = Non
 
 
 def shipped() -> dict[str, Path]:
-    """Name and file of each shipped recipe: those of all users, and those that serve one claim, called as the claim."""
+    """{name: file} of the shipped recipes; a recipe that serves one claim is named as the claim."""
     chainlift = Path(str(resources.files("chainlift")))
     files = {path.stem: path for path in (chainlift / "recipes").glob("*.yaml")}
     files |= {path.parent.name.replace("_", "-"): path for path in (chainlift / "claims").glob("*/recipe.yaml")}
@@ -91,11 +91,12 @@ def shipped() -> dict[str, Path]:
 
 
 def in_stages(content: dict[str, Any], overrides: list[str]) -> list[str]:
-    """The overrides, with `stages.` before those that begin with the name of a stage: the recipe's, or a new one's."""
+    """Put `stages.` before the overrides that begin with the name of a stage, of the recipe or new."""
     stages = content.get("stages")
     names = set(stages if isinstance(stages, dict) else ())
-    names |= {re.split(r"[.=]", one)[1] for one in overrides if one.startswith("stages.")}
-    return [f"stages.{one}" if re.split(r"[.=]", one, maxsplit=1)[0] in names else one for one in overrides]
+    names |= {re.split(r"[.=]", override)[1] for override in overrides if override.startswith("stages.")}
+    in_stage = [re.split(r"[.=]", override, maxsplit=1)[0] in names for override in overrides]
+    return [f"stages.{override}" if nested else override for override, nested in zip(overrides, in_stage, strict=True)]
 
 
 def content_of(
@@ -109,8 +110,8 @@ def content_of(
 ) -> dict[str, Any]:
     """Keys and values of a recipe that is `known` by name, or of a YAML file, with dotted overrides.
 
-    kinds: of parts in which an override may choose another class, and stage_kind of stages; keys that are foreign to
-    the new class are left out.
+    kinds: classes of the parts in which an override may choose another class; stage_kind: the same of stages. Keys that
+    the new class does not have are left out.
     """
     path = known.get(source, Path(source))
     if source not in known and path.suffix not in (".yaml", ".yml"):
@@ -129,7 +130,7 @@ def content_of(
 
 
 def validated(kind: type[AnyRecipe], content: dict[str, Any], trust: Trust | None = None) -> AnyRecipe:
-    """A recipe of one kind; ValueError in one line that names the key and what is allowed."""
+    """Validate a recipe of one class; ValueError in one line that names the key and the allowed values."""
     try:
         refuse_not_finite(content)
     except ValueError as error:
@@ -142,7 +143,7 @@ def validated(kind: type[AnyRecipe], content: dict[str, Any], trust: Trust | Non
 
 
 def part_alone(kind: type[AnyPart], content: dict[str, Any], key: str) -> AnyPart:
-    """The settings of a part without the rest of a recipe; ValueError in one line that names the key below `key`."""
+    """Settings of a part without the rest of a recipe; ValueError in one line that names the key below `key`."""
     try:
         return part(kind, content)
     except PartError as error:
@@ -150,9 +151,9 @@ def part_alone(kind: type[AnyPart], content: dict[str, Any], key: str) -> AnyPar
 
 
 def _one_line(error: ValidationError, kind: type[Settings], above: str = "", stages: Sequence[str] = ()) -> str:
-    """The first complaint of a validation error: where (under `above`), what, and the nearest known key of `kind`.
+    """The first problem of a validation error in one line: its key (under `above`) and the nearest known key of `kind`.
 
-    stages: names that may begin an override, too.
+    stages: names of stages, which may begin an override too.
     """
     first = error.errors()[0]
     cause = first.get("ctx", {}).get("error")
@@ -172,7 +173,7 @@ def _one_line(error: ValidationError, kind: type[Settings], above: str = "", sta
 
 
 def _fields_at(settings: type[Settings], path: list[str]) -> list[str]:
-    """The keys allowed at a dotted place."""
+    """The keys allowed at a dotted path."""
     for part in path:
         if part not in settings.model_fields:
             return []

@@ -1,4 +1,4 @@
-"""A finished run's two models side by side: the one that RL began with, and the one that it made."""
+"""Comparison of a finished run's models before and after RL."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from chainlift.tasks.base import Task, held_out
 
 @dataclass(frozen=True)
 class BeforeAfter:
-    """What RL changed."""
+    """Differences between the models before and after RL."""
 
     kl: tuple[float, ...]
     """KL(after || before) in nats at each output position, see measure/divergence.py."""
@@ -33,28 +33,29 @@ class BeforeAfter:
 
 
 def before_after(folder: Path, *, prompts: int = 256, samples: int = 16, seed: int = 0) -> BeforeAfter:
-    """The comparison on evaluation prompts of streams that no run uses; ValueError if a checkpoint is missing."""
-    stage = next((one for one in course.of_recipe(RunFolder(folder).recipe()) if "algorithm" in one.settings), None)
+    """Compare the models on evaluation prompts of streams that no run uses; ValueError if a checkpoint is missing."""
+    stages = course.of_recipe(RunFolder(folder).recipe())
+    stage = next((stage for stage in stages if "algorithm" in stage.settings), None)
     if stage is None or stage.start is None:
         raise ValueError(f"{folder} has no RL that begins with another stage")
     base, task = _model(folder, stage.start, stage.start_step)
     policy, _ = _model(folder, stage.name)
-    asked = held_out(task).prompts(prompts, stream(seed, "before-after/prompts"))
-    kl, reached = kl_by_position(policy, base, task, asked, stream(seed, "before-after/samples"))
-    curves = [_pass_at_k(model, task, asked, samples, seed) for model in (base, policy)]
+    asked_prompts = held_out(task).prompts(prompts, stream(seed, "before-after/prompts"))
+    kl, reached = kl_by_position(policy, base, task, asked_prompts, stream(seed, "before-after/samples"))
+    curves = [_pass_at_k(model, task, asked_prompts, samples, seed) for model in (base, policy)]
     return BeforeAfter(tuple(kl.tolist()), tuple((reached / prompts).tolist()), *curves)
 
 
 def _model(folder: Path, stage: str, step: int | None = None) -> tuple[Model, Task]:
     kept = checkpoint.steps(folder / "checkpoints", stage)
-    found = kept.get(max(kept, default=0) if step is None else step)
-    if found is None:
+    checkpoint_folder = kept.get(max(kept, default=0) if step is None else step)
+    if checkpoint_folder is None:
         raise ValueError(f"{folder} has no checkpoint of {stage}; it must be the folder of a finished run with RL")
-    return inspect.load(found)
+    return inspect.load(checkpoint_folder)
 
 
 def _pass_at_k(model: Model, task: Task, prompts: torch.Tensor, samples: int, seed: int) -> dict[int, float]:
-    """The unbiased estimate at powers of two up to the number of samples."""
+    """Unbiased pass@k estimates at powers of two up to the number of samples."""
     draws = stream(seed, "before-after/pass-at-k")
     right = []
     for chunk in prompts.split(max(ROWS_AT_ONCE // samples, 1)):

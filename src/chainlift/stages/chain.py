@@ -1,4 +1,4 @@
-"""How the stages of a recipe hang together: which one each starts from, what it takes over, what it needs.
+"""The chain of a recipe's stages: the stage that each one starts from, the keys that it inherits, and what it needs.
 
 A `start` is `name`, `name@step`, the folder of a checkpoint, or None for fresh weights; names are of earlier stages.
 """
@@ -14,52 +14,52 @@ from chainlift.stages.base_recipe import KeyedError
 from chainlift.stages.stage import Stage
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,60}")
-REFERS = ("start", "mixture", "match_tokens")
-"""Keys whose meaning another part of the recipe decides."""
-OWN = ("start", "match_tokens", "token_ratio", "keep", "steps")
-"""Keys that a stage with match_tokens does not take over."""
+REFERENCES = ("start", "mixture", "match_tokens")
+"""Keys whose meaning depends on another part of the recipe."""
+NOT_INHERITED = ("start", "match_tokens", "token_ratio", "keep", "steps")
+"""Keys that a stage with match_tokens does not inherit from its start."""
 
 
-def filled(stages: Mapping[str, Any], reserved: set[str]) -> dict[str, dict[str, Any]]:
-    """Keys and values of the stages that are not null, each with its start and with what it takes over.
+def with_inherited(stages: Mapping[str, Any], reserved: set[str]) -> dict[str, dict[str, Any]]:
+    """Keys and values of the stages that are not null, each with its start and the keys that it inherits.
 
-    ValueError for a name that is none, or that a key of recipes or summaries (`reserved`) has.
+    ValueError for a name that is malformed, or `reserved` as a key of recipes or summaries.
     """
-    found: dict[str, dict[str, Any]] = {}
+    resolved: dict[str, dict[str, Any]] = {}
     before: str | None = None
-    for name, given in stages.items():
-        if given is None:
+    for name, stage in stages.items():
+        if stage is None:
             continue
         if not isinstance(name, str) or not NAME.fullmatch(name) or name in reserved:
             raise ValueError(
                 f"{name!r} is no name for a stage: small letters, digits and _, and no key of recipes or summaries"
             )
-        content = given.model_dump() if isinstance(given, Settings) else given
-        if isinstance(given, Settings) and "start" not in given.model_fields_set:
+        content = stage.model_dump() if isinstance(stage, Settings) else stage
+        if isinstance(stage, Settings) and "start" not in stage.model_fields_set:
             del content["start"]
         if not isinstance(content, dict):
             raise KeyedError(name, "must hold keys and values")
         content = {"start": before, **content}
-        base = found.get(_name_in(content["start"]))
+        base = resolved.get(_name_in(content["start"]))
         if content.get("match_tokens") is not None and base is not None and base.get("kind") == content.get("kind"):
-            content = {key: value for key, value in base.items() if key not in OWN} | content
-        found[name] = content
+            content = {key: value for key, value in base.items() if key not in NOT_INHERITED} | content
+        resolved[name] = content
         before = name
-    return found
+    return resolved
 
 
-def unfilled(stages: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """The inverse of `filled`, as far as it matters: what a stage has from its start follows later changes of that."""
-    found = {}
+def without_inherited(stages: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Keys and values of the stages without inherited ones, so that these follow later changes of the start."""
+    stripped = {}
     for name, content in stages.items():
         base = stages.get(_name_in(content["start"]), {})
         follows = content.get("match_tokens") is not None and base.get("kind") == content.get("kind")
-        found[name] = {
+        stripped[name] = {
             key: value
             for key, value in content.items()
-            if not follows or key == "kind" or key in OWN or key not in base or base[key] != value
+            if not follows or key == "kind" or key in NOT_INHERITED or key not in base or base[key] != value
         }
-    return found
+    return stripped
 
 
 def check(stages: Mapping[str, Stage]) -> None:
@@ -67,7 +67,7 @@ def check(stages: Mapping[str, Stage]) -> None:
     earlier: list[str] = []
     for name, stage in stages.items():
         if stage.start is not None and not _is_folder(stage.start):
-            _check_start(stage.start, name, {one: stages[one] for one in earlier})
+            _check_start(stage.start, name, {other: stages[other] for other in earlier})
         matched = getattr(stage, "match_tokens", None)
         if matched is not None and matched not in earlier:
             raise KeyedError(
@@ -78,12 +78,12 @@ def check(stages: Mapping[str, Stage]) -> None:
             if total is not None and step > total:
                 raise KeyedError(f"{name}.keep", f"the stage ends after {total} steps")
             if not stage.can_stop(step):
-                raise KeyedError(f"{name}.keep", f"step {step} is inside of a round, where no checkpoint can be")
+                raise KeyedError(f"{name}.keep", f"step {step} is within a round; checkpoints are at ends of rounds")
         earlier.append(name)
 
 
 def split(start: str | None, stages: Mapping[str, Any]) -> tuple[str | None, int | None]:
-    """(stage, step) of a start, the step None for its end; (folder, None) or (None, None) for any other start."""
+    """(stage, step) of a start, with step None for its end; (folder, None) or (None, None) for other starts."""
     name, at, step = (start or "").partition("@")
     if start is None or name not in stages or _is_folder(start):
         return start, None
@@ -92,40 +92,41 @@ def split(start: str | None, stages: Mapping[str, Any]) -> tuple[str | None, int
 
 def needed_for(stages: Mapping[str, Stage], name: str) -> set[str]:
     """The names of a stage and of all that it builds on."""
-    found, open_names = set[str](), [name]
-    while open_names:
-        one = open_names.pop()
-        if one not in found:
-            found.add(one)
-            open_names += _direct(stages, one)
-    return found
+    needed, to_visit = set[str](), [name]
+    while to_visit:
+        current = to_visit.pop()
+        if current not in needed:
+            needed.add(current)
+            to_visit += _direct(stages, current)
+    return needed
 
 
 def built_on(stages: Mapping[str, Stage]) -> list[str]:
     """The names of the stages that others build on, in order."""
-    found = {one for name in stages for one in _direct(stages, name)}
-    return [name for name in stages if name in found]
+    bases = {base for name in stages for base in _direct(stages, name)}
+    return [name for name in stages if name in bases]
 
 
 def steps_needed(stages: Mapping[str, Stage], name: str) -> frozenset[int]:
-    """The steps of a stage with which others begin."""
+    """The steps of a stage that other stages start from."""
     pairs = [split(stage.start, stages) for stage in stages.values()]
     return frozenset(step for start, step in pairs if start == name and step is not None)
 
 
 def keeping(stages: Mapping[str, Stage], name: str) -> Stage:
-    """A stage that keeps the checkpoints with which others of the recipe begin, even where those are left out."""
+    """The stage, set to keep the checkpoints that other stages start from, even if those stages are left out."""
     stage, steps = stages[name], steps_needed(stages, name)
     if not steps or stage.keep == "all" or stage.total_steps is None:
         return stage
-    own = {step for step in range(1, stage.total_steps + 1) if stage.keeps(step)}
-    return stage.model_copy(update={"keep": sorted(own | steps)})
+    kept = {step for step in range(1, stage.total_steps + 1) if stage.keeps(step)}
+    return stage.model_copy(update={"keep": sorted(kept | steps)})
 
 
 def _direct(stages: Mapping[str, Stage], name: str) -> list[str]:
+    """The stages that a stage starts from or matches."""
     stage = stages[name]
-    found = [split(stage.start, stages)[0], getattr(stage, "match_tokens", None)]
-    return [one for one in found if one is not None and one in stages]
+    bases = [split(stage.start, stages)[0], getattr(stage, "match_tokens", None)]
+    return [base for base in bases if base is not None and base in stages]
 
 
 def _check_start(start: str, name: str, earlier: Mapping[str, Stage]) -> None:
@@ -143,7 +144,7 @@ def _check_start(start: str, name: str, earlier: Mapping[str, Stage]) -> None:
             most = "" if total is None else f" to {total}"
             raise KeyedError(key, f"{start!r} must name a step of {other}, from 1{most}: {other}@100")
         if not earlier[other].can_stop(int(step)):
-            raise KeyedError(key, f"{start!r} is inside of a round, where no checkpoint can be")
+            raise KeyedError(key, f"{start!r} is within a round; checkpoints are at ends of rounds")
 
 
 def _name_in(start: Any) -> str:

@@ -1,4 +1,4 @@
-"""What a stage of our own engine is given: a task of symbols, its models, and how they are kept and measured."""
+"""The context of stages of our own engine: a symbolic task, its models, their checkpoints and measurements."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from chainlift.tasks.base import Task, held_out
 
 @dataclass
 class Context(RunContext):
-    """A recipe of symbols about to run: its task, device, folder and reporter."""
+    """A symbolic recipe's run: its task, device, folder and reporter."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -43,13 +43,13 @@ class Context(RunContext):
         return sharding.shard(model) if self.shard else model
 
     def precision(self) -> AbstractContextManager[Any]:
-        """Autocast to bfloat16 where the recipe asks for it."""
+        """Autocast to bfloat16 if the recipe sets it."""
         if self.recipe.dtype == "float32":
             return nullcontext()
         return torch.autocast(self.device.type, torch.bfloat16)
 
     def load_start(self, place: Place, model: Model, optimizer: Optimizer | None = None) -> None:
-        """Fill the model, and the optimizer if given, from what the stage starts with; ValueError if it does not fit.
+        """Load the stage's start into the model, and into the optimizer if given; ValueError if it does not fit.
 
         A folder that another program wrote has weights only.
         """
@@ -63,25 +63,24 @@ class Context(RunContext):
         except ValueError as error:
             raise ValueError(f"{place.name}.start: {error}") from error
 
-    def opened(self, folder: Path) -> Model:
-        """The model of a checkpoint of this run's, on the device."""
+    def load_checkpoint(self, folder: Path) -> Model:
+        """The model of one of this run's checkpoints, on the device."""
         model = self.new_model()
         checkpoint.restore(folder, model, None)
         return model
 
     def begin(self, place: Place, model: Model, optimizer: Optimizer) -> TrainerState:
-        """The state to go on from: the stage's newest checkpoint, or a new state that follows the records before it.
+        """Resume from the stage's newest checkpoint, if there is one; returns its state, or a new one.
 
-        Model and optimizer are filled from the stage's checkpoint; the folder's files are cut back to what the state
-        knows.
+        Model and optimizer are loaded from the checkpoint, and the folder's files are truncated to the state's lengths.
         """
-        state, newest = self.go_on(place)
+        state, newest = self.resume(place)
         if newest is not None:
             checkpoint.restore(newest, model, optimizer)
         return state
 
     def keep(self, place: Place, state: TrainerState, model: Model, optimizer: Optimizer, since: float) -> float:
-        """The time now, after writing a checkpoint; `since`: when the state's seconds were last brought up to date."""
+        """Write a checkpoint; returns the time now. `since`: when the state's seconds were last updated."""
         now = time.monotonic()
         state.seconds += now - since
         if distributed.is_rank0():
@@ -93,7 +92,7 @@ class Context(RunContext):
     def measured(
         self, state: TrainerState, model: Model, *, final: bool, show: bool
     ) -> dict[str, list[dict[str, Any]]]:
-        """A measurement's row for metrics.jsonl, and with `show` responses for rollouts.jsonl; nothing is recorded."""
+        """Measure the model; returns unrecorded rows for metrics.jsonl and, with `show`, for rollouts.jsonl."""
         settings = self.recipe.evaluate
         with sharding.whole(model), self.precision():
             table = measure(
@@ -110,7 +109,7 @@ class Context(RunContext):
         return {"metrics.jsonl": [row], "rollouts.jsonl": self._shown(state, model) if show else []}
 
     def _shown(self, state: TrainerState, model: Model) -> list[dict[str, Any]]:
-        """Responses to a few prompts, greedy and sampled."""
+        """Greedy and sampled responses to a few prompts, as rows of rollouts.jsonl."""
         seed, rows = self.recipe.seed, []
         prompts = held_out(self.task).prompts(SHOWN_RESPONSES, stream(seed, "shown/prompts"))
         for mode, generator in (("greedy", None), ("sampled", stream(seed, "shown/samples"))):
@@ -129,7 +128,7 @@ class Context(RunContext):
         rewards: torch.Tensor | None = None,
         advantages: torch.Tensor | None = None,
     ) -> None:
-        """Append the first responses to rollouts.jsonl."""
+        """Append the first few responses to rollouts.jsonl."""
         if not distributed.is_rank0():
             return
         rows = self._responses(state, kind, mode, answers, rewards=rewards, advantages=advantages)
@@ -138,7 +137,7 @@ class Context(RunContext):
     def _responses(
         self, state: TrainerState, kind: str, mode: str, answers: Answers, **columns: torch.Tensor | None
     ) -> list[dict[str, Any]]:
-        """The rows of rollouts.jsonl of the first responses."""
+        """Rows of rollouts.jsonl for the first few responses."""
         rows = list(range(min(SHOWN_RESPONSES, len(answers.rollout.rows))))
         where = {"stage": state.stage, "step": state.step, "kind": kind, "mode": mode}
         return [where | record for record in records(self.task, answers, rows, **columns)]

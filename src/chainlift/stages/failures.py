@@ -1,6 +1,4 @@
-"""An exception as one line for the user and an exit status: 2 for what the user can fix, 1 for a failure while
-running.
-"""
+"""Exit status and one-line message of an exception: 2 for what the user can fix, 1 for a failure while running."""
 
 from __future__ import annotations
 
@@ -11,11 +9,11 @@ from chainlift.distributed import PeerLost
 from chainlift.runs import durable
 from chainlift.visible import one_line
 
-GO_ON = memory.RESUME_HINT
+RESUME = memory.RESUME_HINT
 
 
 class Interrupted(Exception):
-    """The user asked to stop; what was done is kept."""
+    """The user asked to stop; finished work is kept."""
 
 
 class RunsFailed(Exception):
@@ -23,18 +21,18 @@ class RunsFailed(Exception):
 
 
 def explain(error: Exception) -> tuple[int, str]:
-    """(exit status, line); an error that is none of ours is raised again, so that its traceback is seen.
+    """(exit status, message) of an error; an unknown error is raised again, so that its traceback is printed.
 
-    For a command line that typer could not read the line names the help; it is empty where typer has printed it.
+    The message for a command line that typer could not parse names the help; it is empty if typer has printed it.
     """
     if hasattr(error, "format_message"):
         return 2, _usage(error)
     if isinstance(error, Interrupted):
-        return 130, f"stopped; {GO_ON}"
+        return 130, f"stopped; {RESUME}"
     if isinstance(error, ValueError):
         return 2, f"error: {error}"
     if isinstance(error, PeerLost):
-        return 1, f"error: another of the processes has ended ({error}); {GO_ON}"
+        return 1, f"error: another of the processes has ended ({error}); {RESUME}"
     if isinstance(error, RunsFailed):
         return 1, f"error: {error}"
     if isinstance(error, FloatingPointError):
@@ -42,13 +40,13 @@ def explain(error: Exception) -> tuple[int, str]:
     if memory.is_out_of_memory(error):
         return 1, memory.OUT_OF_MEMORY
     if isinstance(error, OSError):
-        mend = f"make room, then {GO_ON}" if durable.is_full(error) else GO_ON
-        return 1, f"error: {error.filename or 'the run folder'}: {error.strerror or error}; {mend}"
+        hint = f"make room, then {RESUME}" if durable.is_full(error) else RESUME
+        return 1, f"error: {error.filename or 'the run folder'}: {error.strerror or error}; {hint}"
     raise error
 
 
 def _usage(error: Any) -> str:
-    """A complaint of typer's in one line."""
+    """An error message of typer in one line."""
     message = one_line(error.format_message())
     command = error.ctx.command_path if getattr(error, "ctx", None) else "chainlift"
     return f"error: {message.rstrip('.')}; see {command} --help" if message else ""

@@ -1,4 +1,4 @@
-"""Looking at a checkpoint: measure it, sample from it."""
+"""Inspection of a checkpoint: measure it, sample from it."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ from chainlift.tasks.base import Task, held_out
 from chainlift.tasks.freshness import freshness
 
 PROMPTS = 4096
-"""Prompts that a model of symbols is measured on where nothing else is said."""
+"""Default number of prompts on which a symbolic model is measured."""
 
-Found = TypeVar("Found")
+Measured = TypeVar("Measured")
 
 
 def newest(target: StrPath) -> Path:
-    """The model's folder that `target` is or, for a run folder, its last checkpoint; ValueError if there is none."""
+    """The model folder `target` or, for a run folder, its last checkpoint; ValueError if there is none."""
     target = Path(target)
     if any((target / name).is_file() for name in ("config.json", model_folder.ADAPTERS)):
         return target
     if (target / "recipe.yaml").is_file():
         for stage in reversed(course.main_stages(RunFolder(target).recipe())):
-            found = checkpoint.latest(target / "checkpoints", stage.name)
-            if found is not None:
-                return found
+            latest = checkpoint.latest(target / "checkpoints", stage.name)
+            if latest is not None:
+                return latest
     if not target.exists():
         raise ValueError(f"{target} does not exist")
     raise ValueError(f"{target} is neither a checkpoint nor a run folder with one")
@@ -51,9 +51,9 @@ def newest(target: StrPath) -> Path:
 def text_recipe(
     target: StrPath, source: str | None = None, changes: list[str] | None = None, *, trust: bool = False
 ) -> Recipe | None:
-    """The recipe to look at a language model by: `source`, or that of its run; None if it is a model of symbols.
+    """The recipe by which to inspect a language model: `source`, or that of its run; None for a symbolic model.
 
-    changes: `key=value` of the task. ValueError where `source` is not a recipe of text, or lacks a package.
+    changes: `key=value` of the task. ValueError if `source` is not a recipe of text, or lacks a package.
     """
     overrides = [f"task.{change}" for change in changes or []]
     if source is not None:
@@ -82,11 +82,11 @@ def evaluate(
     pass_at_k: int | None = None,
     trust: bool = False,
 ) -> dict[str, Any]:
-    """{greedy, sampled} of a checkpoint on prompts of streams that no run uses, and how fresh those are.
+    """Measure a checkpoint on prompts of streams that no run uses: {greedy, sampled, ...}, with the prompts' freshness.
 
-    num_prompts: None: PROMPTS, of a language model as many as its recipe measures. changes: `key=value` of the task,
-    for prompts that it was not trained on, such as longer ones. recipe, split, pass_at_k: of a language model, as
-    trl/inspect.py has them. trust: import the code that the checkpoint names.
+    num_prompts: None: PROMPTS, for a language model as many as its recipe measures. changes: `key=value` of the task,
+    for prompts that it was not trained on, such as longer ones. recipe, split, pass_at_k: for language models, as in
+    trl/inspect.py. trust: import the code that the checkpoint names.
     """
     of_text = text_recipe(target, recipe, changes, trust=trust)
     if of_text is not None:
@@ -94,9 +94,9 @@ def evaluate(
 
         where = _model_of_text(target)
         options: dict[str, Any] = {"temperature": temperature, "seed": seed, "split": split, "pass_at_k": pass_at_k}
-        return _numbers(inspect.evaluate(where, of_text, prompts=num_prompts, **options), target)
+        return _check_finite(inspect.evaluate(where, of_text, prompts=num_prompts, **options), target)
     if split != "test" or pass_at_k is not None:
-        raise ValueError("--split and --pass-at-k are of language models")
+        raise ValueError("--split and --pass-at-k are for language models only")
     num_prompts = PROMPTS if num_prompts is None else num_prompts
     distributed.join(torch.device(environment.local_device("auto")))
     model, task = load(target, trust=trust)
@@ -113,7 +113,7 @@ def evaluate(
         temperature=temperature,
         pass_at_k_prompts=min(num_prompts, 256),
     )
-    return _numbers({"checkpoint": str(newest(target)), **freshness(task, None).as_dict(), **table}, target)
+    return _check_finite({"checkpoint": str(newest(target)), **freshness(task, None).as_dict(), **table}, target)
 
 
 def sample(
@@ -127,9 +127,9 @@ def sample(
     recipe: str | None = None,
     trust: bool = False,
 ) -> list[dict[str, Any]]:
-    """`count` responses (1 if greedy) to a prompt in text, or to one that is drawn; ValueError if it does not fit.
+    """Sample `count` responses (1 if greedy) to a prompt in text, or to a random one; ValueError if it does not fit.
 
-    recipe: of a language model that is in no run folder. trust: import the code that the checkpoint names.
+    recipe: for a language model outside a run folder. trust: import the code that the checkpoint names.
     """
     of_text = text_recipe(target, recipe, trust=trust)
     if of_text is not None:
@@ -150,7 +150,7 @@ def sample(
         temperature=1.0 if greedy else temperature,
         generator=None if greedy else stream(seed, "sample-command/samples"),
     )
-    return _numbers(records(task, answers, list(range(len(answers.rollout.rows)))), target)
+    return _check_finite(records(task, answers, list(range(len(answers.rollout.rows)))), target)
 
 
 def _model_of_text(target: StrPath) -> str:
@@ -158,17 +158,17 @@ def _model_of_text(target: StrPath) -> str:
     return str(newest(target) if (Path(target) / "recipe.yaml").is_file() else target)
 
 
-def _numbers(found: Found, target: StrPath) -> Found:
-    """What was measured; ValueError if a NaN or an infinity is in it, as of weights that are far too large."""
+def _check_finite(results: Measured, target: StrPath) -> Measured:
+    """The results as they are; ValueError if a NaN or an infinity is in them, as of weights that are far too large."""
     try:
-        json.dumps(found, allow_nan=False)
+        json.dumps(results, allow_nan=False)
     except ValueError as error:
         raise ValueError(f"{target}: the model computes no finite numbers; its weights are damaged") from error
-    return found
+    return results
 
 
 def load(target: StrPath, *, trust: bool = False) -> tuple[Model, Task]:
-    """(model, task) of a checkpoint of symbols, on the best device; ValueError if it is none or damaged.
+    """(model, task) of a symbolic checkpoint, on the best device; ValueError if it is not one, or damaged.
 
     trust: import the code that the checkpoint names.
     """
@@ -180,7 +180,7 @@ def load(target: StrPath, *, trust: bool = False) -> tuple[Model, Task]:
 
 
 def model_of(target: StrPath, *, trust: bool = False) -> Model | LanguageModel:
-    """The model of a checkpoint on the best device: ours, or that of transformers with its tokenizer."""
+    """The model of a checkpoint on the best device: a symbolic one, or a language model with its tokenizer."""
     of_text = text_recipe(target, trust=trust)
     if of_text is None:
         return load(target, trust=trust)[0]
@@ -190,14 +190,14 @@ def model_of(target: StrPath, *, trust: bool = False) -> Model | LanguageModel:
 
 
 def _is_of_transformers(folder: Path) -> bool:
-    """Whether a folder holds a model of transformers that does not say which task of symbols it is for."""
+    """Whether a folder holds a model of transformers without a symbolic task."""
     file = folder / "config.json"
     config = reading.json_mapping(file) if file.is_file() else {}
     return "architectures" in config and "chainlift" not in config
 
 
 def _changed(model: Model, task: Task, changes: list[str]) -> Task:
-    """The task with some of its settings changed; ValueError if the model cannot read or write what it asks for."""
+    """The task with some settings changed; ValueError if the model cannot read its prompts or write its responses."""
     known = recipes.build({"task": task.settings.model_dump(), "mixture": {"p_cot": 0}})
     other = registry.build(recipes.override(known, [f"task.{change}" for change in changes]).task)
     if other.vocabulary.tokens != task.vocabulary.tokens:

@@ -1,7 +1,7 @@
-"""Every kind of stage by its name: the shipped ones, those of installed packages, and any `package.module:Class`.
+"""Registry of the kinds of stages: the shipped ones, those of installed packages, and any `package.module:Class`.
 
-A shipped kind is the class in `stages/kinds/<name>.py` whose `kind` is `<name>`: a new one is its own file, and no
-other lists it.
+A shipped kind is the class in `stages/kinds/<name>.py` whose `kind` is `<name>`: a new kind is a new file, and no other
+file lists it.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from chainlift.references import Trust
 from chainlift.registry import Registry
 from chainlift.stages.stage import Stage
 
-HERE = f"{__name__.rpartition('.')[0]}.kinds"
+PACKAGE = f"{__name__.rpartition('.')[0]}.kinds"
 
 
 class KindRegistry(Registry[type[Stage]]):
-    """The kinds by name; those that ship are found in the files of kinds/."""
+    """Kinds by name; the shipped ones are found in the files of kinds/."""
 
     def register(self, name: str, piece: Any, *, shipped: bool = False) -> None:
-        """Make a kind known under `name`; ValueError if it is none, or if the name is that of a shipped one."""
+        """Register a kind under `name`; ValueError if it is not one, or if a shipped kind has the name."""
         if self.is_shipped(name):
             raise ValueError(f"{self.kind} {name!r} is shipped with chainlift; choose another name")
         super().register(name, piece, shipped=shipped)
@@ -44,10 +44,10 @@ class KindRegistry(Registry[type[Stage]]):
             self._pieces[name] = kind
 
 
-def _accept(found: Any) -> type[Stage]:
-    if not (isinstance(found, type) and issubclass(found, Stage) and not inspect.isabstract(found)):
-        raise ValueError("a subclass of Stage (chainlift.stages.stage) with a train of its own")
-    return found
+def _accept(kind: Any) -> type[Stage]:
+    if not (isinstance(kind, type) and issubclass(kind, Stage) and not inspect.isabstract(kind)):
+        raise ValueError("a subclass of Stage (chainlift.stages.stage) with a method train")
+    return kind
 
 
 KINDS = KindRegistry("kind of stage", "chainlift.stages", _accept)
@@ -56,25 +56,25 @@ KINDS = KindRegistry("kind of stage", "chainlift.stages", _accept)
 def find(name: Any, trust: Trust | None = None) -> type[Stage]:
     """The kind of stage of that name; ValueError with the known names if there is none.
 
-    trust: in the file that holds the name; None if the name is the user's own word (references.py).
+    trust: in the file that holds the name; None if the user gave the name (references.py).
     """
     return KINDS.find(name, trust)
 
 
 @functools.cache
 def _modules() -> frozenset[str]:
-    """The names of the modules in kinds/."""
-    return frozenset(module.name for module in pkgutil.iter_modules(importlib.import_module(HERE).__path__))
+    """Names of the modules in kinds/."""
+    return frozenset(module.name for module in pkgutil.iter_modules(importlib.import_module(PACKAGE).__path__))
 
 
 @functools.cache
 def _shipped(name: str) -> type[Stage] | None:
-    """The kind that the module of this name defines, if there is such a module and it does."""
+    """The kind that the module of this name defines; None if there is none."""
     if name not in _modules():
         return None
-    module = importlib.import_module(f"{HERE}.{name}")
-    for found in vars(module).values():
-        is_own = isinstance(found, type) and issubclass(found, Stage) and found.__module__ == module.__name__
-        if is_own and found.model_fields["kind"].default == name:
-            return found
+    module = importlib.import_module(f"{PACKAGE}.{name}")
+    for value in vars(module).values():
+        is_local_kind = isinstance(value, type) and issubclass(value, Stage) and value.__module__ == module.__name__
+        if is_local_kind and value.model_fields["kind"].default == name:
+            return value
     return None

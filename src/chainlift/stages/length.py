@@ -1,4 +1,4 @@
-"""How long a stage of next-token prediction goes on: so many steps, or as many tokens as an earlier stage processed."""
+"""Length of a stage of next-token prediction: a number of steps, or the tokens that an earlier stage processed."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from chainlift.stages.stage import Stage
 
 
 class Length(Stage):
-    """A stage that learns demonstrations, for a number of steps or of tokens."""
+    """A stage that learns from demonstrations, for a number of steps or of tokens."""
 
     STEPS: ClassVar[int] = 400
-    """Updates of a stage that says nothing else."""
+    """Default number of updates."""
 
     steps: int | None = Field(default=None, ge=1)
     """Number of updates; null: STEPS, or as many as match_tokens needs."""
     match_tokens: str | None = None
-    """Go on until as many tokens are processed as this earlier stage processed: the baseline of that stage. What such a
-    stage does not set is as in the stage that it starts from."""
+    """Train on as many tokens as this earlier stage processed, as its baseline. Keys that such a stage does not set are
+    those of the stage that it starts from."""
     token_ratio: float = Field(default=1.0, gt=0)
-    """Times these tokens."""
+    """Factor of these tokens."""
 
     @model_validator(mode="before")
     @classmethod
@@ -41,11 +41,11 @@ class Length(Stage):
 
     @property
     def total_steps(self) -> int | None:
-        """Updates; None where another stage's tokens decide."""
+        """Number of updates; None if another stage's tokens decide it."""
         return None if self.match_tokens is not None else self.steps
 
     def needed_tokens(self, checkpoints: Path) -> float | None:
-        """Prompt and output tokens that the stage processes at least; None where its number of steps is known."""
+        """Prompt and output tokens that the stage must process; None if its number of steps is set."""
         if self.match_tokens is None:
             return None
         other = self.match_tokens

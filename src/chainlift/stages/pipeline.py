@@ -1,4 +1,4 @@
-"""A recipe from beginning to end: its stages in order, each shared between the runs that agree on it, then its page."""
+"""A run of a recipe: its stages in order, each shared between the runs that agree on it, then its page."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from chainlift.stages.planning.prediction import predicted
 from chainlift.stages.recipe import Recipe
 from chainlift.stages.run_context import RunContext, stop_on_signals
 from chainlift.stages.stage import Stage
-from chainlift.stages.summary import summarise
+from chainlift.stages.summary import summarize
 from chainlift.tasks import registry as tasks
 
 Page = Callable[[Path, Callable[[str], None]], Path | None]
-"""Makes the page of a finished run's folder; it may say why it cannot (report/pages/last_page.py)."""
+"""Makes the page of a finished run's folder, and may print why it cannot (report/pages/last_page.py)."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Result:
     folder: Path
     summary: dict[str, Any]
     report: Path | None
-    """Its page; None if the run was asked to make none, or if it could not be written."""
+    """Its page; None if none was requested, or if it could not be written."""
 
 
 def run(
@@ -53,25 +53,24 @@ def run(
     wait: bool = False,
     shard: bool = False,
 ) -> Result:
-    """The finished run of a recipe under `out`; what was done before, by this or another process, is not done again.
+    """Run a recipe under `out`, or finish its run; stages that are done, by this or another process, are kept.
 
-    page: makes the page of the finished run; None: there is none. wait: for another process that is at work in the
-    folder, instead of refusing. Of several processes that were
-    launched together each must call this; the first one reads, writes and speaks. shard: divide the model's weights
-    between them (learning/sharding.py).
+    page: makes the page of the finished run; None: no page. wait: for another process that works in the folder, instead
+    of refusing. shard: shard the model's weights between processes (learning/sharding.py). All processes that were
+    launched together must call this; rank 0 reads, writes and prints.
 
-    Raises ValueError for what the user can fix, FloatingPointError when training diverges, Interrupted after Ctrl-C;
-    in each case the run folder stays as it is and the same call goes on from its last checkpoint.
+    Raises ValueError for what the user can fix, FloatingPointError when training diverges, Interrupted after Ctrl-C.
+    In each case the run folder stays as it is, and the same call resumes from its last checkpoint.
     """
     out = Path(out)
     device, reporter = _begin(recipe, reporter, shard=shard)
     folder = shared_folder.open_folder(out / recipe.run_id, recipe.model_dump(mode="json"), recipe.digest, fresh=fresh)
     context = _context(recipe, folder, reporter, device, shard=shard)
-    with _held(context, wait=wait), closing(context):
+    with _locked(context, wait=wait), closing(context):
         if distributed.broadcast(folder.done):
-            distributed.run_on_rank0(lambda: _must_be_same(recipe, folder))
+            distributed.run_on_rank0(lambda: _check_unchanged(recipe, folder))
             reporter.say(f"{recipe.run_id} is done already")
-            context.mirror_what_is_there()
+            context.mirror_finished_run()
         else:
             distributed.run_on_rank0(lambda: folder.write_environment(environment.describe(device.type)))
             expected = expectation(predicted(recipe), with_rl=_has_predicted_rl(recipe))
@@ -82,22 +81,22 @@ def run(
             with stop_on_signals(context.stop), context.mirrored():
                 for name in recipe.stages:
                     sharing.carry_out(context, name, out, fresh=fresh)
-            distributed.run_on_rank0(lambda: folder.finish(summarise(recipe, folder)))
+            distributed.run_on_rank0(lambda: folder.finish(summarize(recipe, folder)))
         report = None if page is None else distributed.run_on_rank0(lambda: page(folder.path, reporter.say))
     return Result(folder.path, distributed.run_on_rank0(folder.summary), report)
 
 
 @contextmanager
-def _held(context: RunContext, *, wait: bool) -> Iterator[None]:
-    """Hold the run's folder; Ctrl-C ends the waiting for it as it ends a stage, by Interrupted."""
-    with ExitStack() as held:
+def _locked(context: RunContext, *, wait: bool) -> Iterator[None]:
+    """Lock the run's folder inside the block; Ctrl-C while waiting raises Interrupted, as in a stage."""
+    with ExitStack() as stack:
         with stop_on_signals(context.stop):
-            held.enter_context(shared_folder.lock(context.folder, wait=wait, meanwhile=context.stop_if_asked))
+            stack.enter_context(shared_folder.lock(context.folder, wait=wait, meanwhile=context.stop_if_asked))
         yield
 
 
 def plan(recipe: Recipe, out: Path) -> str:
-    """What a run would compute, as YAML: the resolved recipe, then comments with its size, time and folder."""
+    """The plan of a run as YAML: the resolved recipe, then comments with its size, time and folder."""
     lines = _plan_of_text(recipe) if recipe.is_text else _plan_of_symbols(recipe)
     return "\n".join(
         [
@@ -122,7 +121,7 @@ def _plan_of_text(recipe: Recipe) -> list[str]:
 
 
 def _context(recipe: Recipe, folder: RunFolder, reporter: Reporter, device: torch.device, *, shard: bool) -> RunContext:
-    """What the recipe's stages are given."""
+    """The context of the recipe's stages."""
     if recipe.is_text:
         from chainlift.stages.trl.context import TextContext
 
@@ -131,7 +130,7 @@ def _context(recipe: Recipe, folder: RunFolder, reporter: Reporter, device: torc
 
 
 def _begin(recipe: Recipe, reporter: Reporter, *, shard: bool = False) -> tuple[torch.device, Reporter]:
-    """(device, reporter) of this process, which may be one of several that were launched together."""
+    """Check the recipe and join the process group; returns (device, reporter) of this process."""
     device = _device(recipe)
     needs.check(recipe, device.type)
     environment.use_threads(recipe.threads)
@@ -151,7 +150,7 @@ def _begin(recipe: Recipe, reporter: Reporter, *, shard: bool = False) -> tuple[
 
 
 def _device(recipe: Recipe) -> torch.device:
-    """Where this process computes; ValueError if that is not there."""
+    """The device of this process; ValueError if it is missing."""
     try:
         return torch.device(environment.local_device(recipe.device))
     except ValueError as error:
@@ -160,10 +159,10 @@ def _device(recipe: Recipe) -> torch.device:
         raise ValueError(f"{error}; --dry-run shows what it would cost on GPUs") from error
 
 
-def _must_be_same(recipe: Recipe, folder: RunFolder) -> None:
+def _check_unchanged(recipe: Recipe, folder: RunFolder) -> None:
     """ValueError if a folder that a stage of a finished run started from has changed."""
     for name in recipe.stages:
-        sharing.must_be_same(folder, name, recipe.stage_digest(name))
+        sharing.check_unchanged(folder, name, recipe.stage_digest(name))
 
 
 def _has_predicted_rl(recipe: Recipe) -> bool:
@@ -173,7 +172,7 @@ def _has_predicted_rl(recipe: Recipe) -> bool:
 
 
 def _size(stage: Stage) -> str:
-    """How much a stage does, in words."""
+    """Title and number of updates of a stage."""
     steps = stage.total_steps
     return stage.title if steps is None else f"{stage.title}, {steps:,} updates"
 

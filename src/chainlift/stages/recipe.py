@@ -1,4 +1,4 @@
-"""A recipe: everything that decides what a run computes, put together from the parts' own settings."""
+"""The recipe: all settings that decide the results of a run."""
 
 from __future__ import annotations
 
@@ -38,34 +38,34 @@ from chainlift.tasks.running_sum import RunningSumSettings
 from chainlift.text.task import is_text
 
 BESIDE_WEIGHTS = ("config.json", "tokenizer.json", "tokenizer_config.json")
-"""What of a folder decides, beside its weights, what a model from it computes."""
+"""Files of a folder that, like its weights, decide what its model computes."""
 
 AnyStage = TypeVar("AnyStage", bound=Stage)
 
 
 class Recipe(BaseRecipe):
-    """What a run computes."""
+    """All settings that decide the results of a run."""
 
     task: SerializeAsAny[Settings] = RunningSumSettings()
-    """What is learned; `task.name` chooses, its other keys belong to that task."""
+    """The task; `task.name` chooses it, and the other keys are its settings."""
     mixture: MixtureSettings = MixtureSettings()
-    """Share of long demonstrations, of every stage that does not set its own."""
+    """Share of long demonstrations in every stage that does not set `mixture`."""
     model: SerializeAsAny[Settings] = ModelSettings()
-    """Who learns; `model.family` chooses, its other keys belong to that family."""
+    """The model; `model.family` chooses it, and the other keys are its settings."""
     stages: dict[str, SerializeAsAny[Stage]] = Field(default={"pretrain": NextTokenPrediction()}, min_length=1)
-    """How, in order: name and settings of each stage, whose `kind` chooses; null leaves a stage out."""
+    """Names and settings of the stages, in order; `kind` chooses a stage's class, and null leaves a stage out."""
     evaluate: EvaluateSettings = EvaluateSettings()
-    """What is measured, and how often."""
+    """Number and frequency of measurements."""
     device: Literal["auto", "cpu", "cuda", "mps"] = Field(default="auto", json_schema_extra=NOT_HASHED)
     """Where tensors live; auto: a CUDA GPU if there is one, else the CPU."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """bfloat16: autocast of the matrix products."""
     compile: bool = Field(default=False)
-    """Fuses the small operations of the MLPs by torch.compile: for GPUs; needs a C++ compiler, half a minute more."""
+    """Fuse the small operations of the MLPs by torch.compile: for GPUs; needs a C++ compiler and half a minute more."""
     threads: int | None = Field(default=None, ge=1, le=4096)
     """CPU threads; null leaves it to PyTorch. Bits of results depend on it."""
     track: TrackerName | None = Field(default=None, json_schema_extra=NOT_HASHED)
-    """Mirrors metrics to trackio, wandb or tensorboard; the run folder's record is kept in any case."""
+    """Mirror metrics to trackio, wandb or tensorboard, beside the run folder's record."""
 
     @field_validator("track", mode="before")
     @classmethod
@@ -96,7 +96,8 @@ class Recipe(BaseRecipe):
         if not isinstance(value, dict):
             raise ValueError("must hold the stages' names, each with its keys and values")
         stages = {}
-        for name, content in chain.filled(value, reserved={*cls.model_fields, *Summary.model_fields, "seeds"}).items():
+        reserved = {*cls.model_fields, *Summary.model_fields, "seeds"}
+        for name, content in chain.with_inherited(value, reserved).items():
             try:
                 kind = kind_registry.find(content.get("kind"), info.context)
             except ValueError as error:
@@ -146,9 +147,9 @@ class Recipe(BaseRecipe):
         return next(((name, stage) for name, stage in self.stages.items() if isinstance(stage, kind)), None)
 
     def prefix(self, name: str) -> Recipe:
-        """The recipe of a stage and those that it builds on, without the others."""
+        """The recipe of a stage and the stages that it builds on, without the others."""
         needed = chain.needed_for(self.stages, name)
-        stages = {one: chain.keeping(self.stages, one) for one in self.stages if one in needed}
+        stages = {other: chain.keeping(self.stages, other) for other in self.stages if other in needed}
         changes = {
             "name": f"shared-{name.replace('_', '-')}",
             "title": "stages that several runs share",
@@ -158,24 +159,24 @@ class Recipe(BaseRecipe):
 
     @property
     def is_text(self) -> bool:
-        """Whether the task is one of text, which language models learn."""
+        """Whether the task is a text task, for language models."""
         return is_text(self.task)
 
     @property
     def prefixes(self) -> list[Recipe]:
-        """The recipes of what other stages of this one build on, shortest first: other runs may share them."""
-        found = [self.prefix(name) for name in chain.built_on(self.stages)]
-        return [one for one in found if len(one.stages) < len(self.stages)]
+        """Recipes of the stages that other stages build on, shortest first: other runs may share them."""
+        prefixes = [self.prefix(name) for name in chain.built_on(self.stages)]
+        return [prefix for prefix in prefixes if len(prefix.stages) < len(self.stages)]
 
     def stage_digest(self, name: str) -> str:
-        """Eight hexadecimal digits of all that decides a stage's weights: runs that agree on it share the stage."""
+        """Eight hexadecimal digits of all that decides a stage's weights: runs with the same digest share the stage."""
         content = json.dumps(self.stage_identity(name), sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()[:8]
 
     def stage_identity(self, name: str) -> dict[str, Any]:
-        """Keys and values that decide a stage's weights, its start by that one's digest."""
+        """Keys and values that decide a stage's weights; its start is represented by a digest."""
         stage, whole = self.stages[name], self.identity()
-        settings = {key: value for key, value in whole["stages"][name].items() if key not in chain.REFERS}
+        settings = {key: value for key, value in whole["stages"][name].items() if key not in chain.REFERENCES}
         start, step = chain.split(stage.start, self.stages)
         if start in self.stages:
             begins: Any = [self.stage_digest(start), step]
@@ -210,28 +211,31 @@ def load(
     source: StrPath, overrides: list[str] | None = None, *, seed: int | None = None, trust: bool = False
 ) -> Recipe:
     """The recipe of a shipped name or a YAML file, with dotted overrides; ValueError in one line that names the key."""
-    said = Trust.of(str(source), overrides, trust)
+    source_trust = Trust.of(str(source), overrides, trust)
     content = content_of(
         str(source),
         shipped(),
         overrides,
         seed=seed,
         kinds={
-            "task": lambda task: tasks.settings_class(task.get("name", "running_sum"), said),
-            "model": lambda model: families.settings_class(model, said),
+            "task": lambda task: tasks.settings_class(task.get("name", "running_sum"), source_trust),
+            "model": lambda model: families.settings_class(model, source_trust),
         },
-        stage_kind=lambda stage: kind_registry.find(stage.get("kind"), said),
+        stage_kind=lambda stage: kind_registry.find(stage.get("kind"), source_trust),
     )
-    return build(content, said)
+    return build(content, source_trust)
 
 
 def build(content: dict[str, Any], trust: Trust | None = None) -> Recipe:
-    """The recipe of nested keys and values; ValueError in one line that names the key. trust: None for own words."""
+    """The recipe of nested keys and values; ValueError in one line that names the key.
+
+    trust: in the file that they are from; None if the user gave them.
+    """
     return validated(Recipe, content, trust)
 
 
 def override(recipe: Recipe, overrides: list[str]) -> Recipe:
     """The recipe with dotted overrides; ValueError in one line that names the key and what is allowed."""
     content = recipe.model_dump()
-    content["stages"] = chain.unfilled(content["stages"])
+    content["stages"] = chain.without_inherited(content["stages"])
     return build(apply_overrides(content, in_stages(content, overrides)))

@@ -1,4 +1,4 @@
-"""What a stage of any kind is given of its run: its place, records, checkpoints on record, Ctrl-C."""
+"""The context that a run gives to its stages: places, records, checkpoints and Ctrl-C."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from chainlift.stages.stage import Place
 if TYPE_CHECKING:
     from chainlift.stages.recipe import Recipe
 
-SHOWN_RESPONSES = 8  # kept in rollouts.jsonl of each mode and occasion
+SHOWN_RESPONSES = 8  # kept in rollouts.jsonl for each mode and occasion
 
 
 @dataclass
 class RunContext(ABC):
-    """A recipe about to run, with its device, folder and reporter; what its models are, a subclass knows."""
+    """A recipe's run with its device, folder and reporter; subclasses open and measure its models."""
 
     recipe: Recipe
     folder: RunFolder
@@ -39,47 +39,47 @@ class RunContext(ABC):
     device: torch.device
     stop: threading.Event = field(default_factory=threading.Event)
     shard: bool = False
-    """Divide the model's weights between the processes that work together."""
+    """Shard the model's weights between processes."""
 
     def __post_init__(self) -> None:
         self.mirror: Mirror | None = None
 
     @abstractmethod
-    def opened(self, folder: Path) -> Any:
-        """The model of a checkpoint, as `measured` takes it."""
+    def load_checkpoint(self, folder: Path) -> Any:
+        """The model of a checkpoint, for `measured`."""
 
     @abstractmethod
     def measured(self, state: TrainerState, model: Any, *, final: bool, show: bool) -> dict[str, list[dict[str, Any]]]:
-        """What a measurement appends to each file, not recorded: its row, and with `show` a few responses.
+        """Measure a model; returns the rows for each file without recording them: metrics, and with `show` responses.
 
-        `show` takes the full number of prompts; the responses are to the same prompts at every occasion, so that before
-        and after stand side by side.
+        `show` measures the full number of prompts. The responses are to the same prompts at every occasion, so that
+        they can be compared.
         """
 
     def close(self) -> None:  # noqa: B027 (most contexts have nothing to end)
-        """End what works in the background."""
+        """End background workers."""
 
     @contextmanager
     def mirrored(self) -> Iterator[None]:
-        """Mirror what is recorded to the tracker that the recipe names, if any."""
+        """Mirror the record inside the block to the tracker that the recipe names, if any."""
         if self.recipe.track is not None and distributed.is_rank0():
             config = self.recipe.model_dump(mode="json")
             self.mirror = Mirror(self.folder, self.recipe.track, config, self.reporter.say)
         try:
             yield
             if self.mirror is not None:
-                self.mirror.update()  # what no checkpoint of this run followed: records that it took over
+                self.mirror.update()  # records after the last checkpoint: those that the run took over
         finally:
             if self.mirror is not None:
                 self.mirror.close()
 
     def mirror_new_rows(self) -> None:
-        """Mirror what has been recorded since, to the tracker that is open, if any."""
+        """Mirror new records to the open tracker, if any."""
         if self.mirror is not None:
             self.mirror.update()
 
-    def mirror_what_is_there(self) -> None:
-        """Mirror the record of a finished run, as far as it has not been, to the tracker that the recipe names."""
+    def mirror_finished_run(self) -> None:
+        """Mirror the rest of a finished run's record to the tracker that the recipe names, if any."""
         name = self.recipe.track
         if name is None or not distributed.is_rank0():
             return
@@ -90,7 +90,7 @@ class RunContext(ABC):
             self.reporter.say(f"its record goes to {name}")
 
     def place(self, name: str) -> Place:
-        """Where in the run a stage is carried out; ValueError if a checkpoint that it starts from is missing."""
+        """The place of a stage in the run; ValueError if a checkpoint that it starts from is missing."""
         recipe, checkpoints = self.recipe, self.folder.checkpoints
         stage, names = recipe.stages[name], list(recipe.stages)
         before = names[: names.index(name)]
@@ -118,70 +118,70 @@ class RunContext(ABC):
             return Path(other)
         kept = distributed.run_on_rank0(lambda: checkpoint.steps(self.folder.checkpoints, other))
         if not kept or (step is not None and step not in kept):
-            wanted = "checkpoint" if step is None else f"checkpoint of step {step}"
-            there = ", ".join(map(str, kept)) or "none"
-            raise ValueError(f"{name}.start: {other} has no {wanted} in {self.folder.path}; there are: {there}")
+            missing = "checkpoint" if step is None else f"checkpoint of step {step}"
+            available = ", ".join(map(str, kept)) or "none"
+            raise ValueError(f"{name}.start: {other} has no {missing} in {self.folder.path}; there are: {available}")
         return kept[max(kept) if step is None else step]
 
     def lengths_before(self, place: Place) -> dict[str, int]:
-        """Bytes of the folder's appended files where the stage's own records begin."""
+        """Bytes of the folder's appended files at which the stage's records begin."""
         after = place.after
         return {} if after is None else distributed.run_on_rank0(lambda: checkpoint.read_state(after).lengths)
 
     def record(self, state: TrainerState, kind: str, metrics: dict[str, Any]) -> dict[str, Any]:
-        """The row just appended to metrics.jsonl."""
+        """Append a row to metrics.jsonl and return it."""
         row = state.row(kind, metrics)
         if distributed.is_rank0():
             self.folder.append("metrics.jsonl", [row])
         return row
 
     def evaluate(self, state: TrainerState, model: Any, *, final: bool, show: bool) -> None:
-        """Measure the model on evaluation prompts and record it; `show` takes the full number of prompts."""
+        """Measure the model on evaluation prompts and record it; `show` measures the full number of prompts."""
         rows = self.measured(state, model, final=final, show=show)
         if distributed.is_rank0():
             for file, appended in rows.items():
                 self.folder.append(file, appended)
         self.reporter.evaluation(rows["metrics.jsonl"][0])
 
-    def go_on(self, place: Place) -> tuple[TrainerState, Path | None]:
-        """(the state to go on from, the stage's newest checkpoint if there is one).
+    def resume(self, place: Place) -> tuple[TrainerState, Path | None]:
+        """(state of the stage's newest checkpoint, its folder), or (a new state, None).
 
-        A new state follows the records before the stage. The folder's files are cut back to what the state knows.
+        The folder's files are truncated to the state's lengths; a new state follows the records before the stage.
         """
         newest = distributed.run_on_rank0(lambda: checkpoint.latest(self.folder.checkpoints, place.name))
         if newest is not None:
             state = distributed.run_on_rank0(lambda: checkpoint.read_state(newest))
         else:
             state = TrainerState(place.name, lengths=self.lengths_before(place), identity=place.digest)
-        # Behind a finished stage may stand the records of the next one.
+        # The records of the next stage may follow those of a finished one.
         if not state.finished:
             distributed.run_on_rank0(lambda: self.folder.rewind(state.lengths))
         return state, newest
 
     @property
     def stopping(self) -> bool:
-        """Whether the user has pressed Ctrl-C; all processes that work together agree, and must all ask."""
+        """Whether the user has pressed Ctrl-C; a collective: all processes call it and get the same answer."""
         return distributed.any_rank(self.stop.is_set())
 
     def stop_if_asked(self) -> None:
-        """Raise Interrupted once the user has pressed Ctrl-C; for all processes at once, as above."""
+        """Raise Interrupted in all processes once the user has pressed Ctrl-C; a collective."""
         if self.stopping:
             raise Interrupted
 
 
 @contextmanager
 def stop_on_signals(stop: threading.Event) -> Iterator[None]:
-    """Turn the first Ctrl-C (or SIGTERM) into a request to stop after the step; a second Ctrl-C ends at once."""
+    """Inside the block, the first Ctrl-C (or SIGTERM) requests a stop after the step; a second one ends at once."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
-    def ask(number: int, _frame: Any) -> None:
+    def request_stop(number: int, _frame: Any) -> None:
         if stop.is_set():
             raise KeyboardInterrupt
         stop.set()
 
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, request_stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:

@@ -1,12 +1,12 @@
-"""Stages that runs share: what one run under an output folder has trained, no other trains again.
+"""Stages shared between runs: the runs under one output folder train each stage only once.
 
-    <out>/stages/<stage>-<digest>-s<seed>/    recipe.yaml, the stage's own records, its checkpoints, DONE
+    <out>/stages/<stage>-<digest>-s<seed>/    recipe.yaml, the stage's records, its checkpoints, DONE
 
-The digest is of all that decides the stage's weights (Recipe.stage_identity). A run holds the lock of that folder while
-it trains the stage in its own folder, and puts a copy there at the stage's end; a run that comes meanwhile waits, then
-takes it. How a run measures is no part of it: a run that measures the end of a stage by other settings does so again
-from the checkpoint. What was measured on the way is copied as it is, since the weights of those steps are gone; each
-row says of how many prompts.
+The digest is of all that decides the stage's weights (Recipe.stage_identity). A run locks that folder while it trains
+the stage in its own folder, and puts a copy there at the end. Another run waits for the lock, then takes the copy. The
+digest leaves out how a run measures: a run with other evaluation settings measures the end of the stage again, from the
+checkpoint. Measurements during the stage are copied, since the weights of those steps are gone; each row has its number
+of prompts.
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ FOLDER = "stages"
 
 
 def carry_out(context: RunContext, name: str, out: Path, *, fresh: bool = False) -> None:
-    """Bring a stage to its end inside the run folder; trained only if no run under `out` has trained it.
+    """Finish a stage in the run folder; it is trained only if no run under `out` has trained it.
 
-    fresh: train it in any case, and share the new one. ValueError if a shared stage is damaged.
+    fresh: train it in any case, and share the new copy. ValueError if a shared stage is damaged.
     """
     place, checkpoints = context.place(name), context.folder.checkpoints
-    shared = _opened(context, place, out, fresh=fresh)
-    inside = distributed.run_on_rank0(lambda: checkpoint.latest(checkpoints, name))
-    distributed.run_on_rank0(lambda: must_be_same(context.folder, name, place.digest))
-    if inside is not None and distributed.run_on_rank0(lambda: checkpoint.read_state(inside).finished):
+    shared = _open_shared(context, place, out, fresh=fresh)
+    latest = distributed.run_on_rank0(lambda: checkpoint.latest(checkpoints, name))
+    distributed.run_on_rank0(lambda: check_unchanged(context.folder, name, place.digest))
+    if latest is not None and distributed.run_on_rank0(lambda: checkpoint.read_state(latest).finished):
         if not distributed.run_on_rank0(lambda: shared.done):
             _share_late(context, place, shared)
         return
-    distributed.run_on_rank0(lambda: _leave_out_later(context, name))
+    distributed.run_on_rank0(lambda: _discard_later(context, name))
     with shared_folder.lock(shared, wait=True, meanwhile=_waiting(context, place)):
-        if not fresh and distributed.run_on_rank0(lambda: shared.done and _holds(shared, place)):
+        if not fresh and distributed.run_on_rank0(lambda: shared.done and _has_checkpoints(shared, place)):
             context.reporter.say(f"{place.title}: taken from {shared.path}")
             _take(context, place, shared)
         else:
@@ -58,38 +58,38 @@ def carry_out(context: RunContext, name: str, out: Path, *, fresh: bool = False)
 
 
 def _waiting(context: RunContext, place: Place) -> Callable[[], None]:
-    """What is done again and again while another run trains the stage; it says so once."""
-    said = False
+    """A function to call repeatedly while another run trains the stage; it prints that once."""
+    has_reported = False
 
     def check() -> None:
-        nonlocal said
-        if not said:
+        nonlocal has_reported
+        if not has_reported:
             context.reporter.say(f"{place.title}: another run is training it; this one waits")
-        said = True
+        has_reported = True
         context.stop_if_asked()
 
     return check
 
 
-def _leave_out_later(context: RunContext, name: str) -> None:
-    """Take away checkpoints of later stages: where this one's is lost, their records, behind its own, are cut off."""
+def _discard_later(context: RunContext, name: str) -> None:
+    """Delete checkpoints of later stages: without this stage's, their records, which follow its own, are truncated."""
     names = list(context.recipe.stages)
     for later in reversed(names[names.index(name) + 1 :]):
-        for own in checkpoint.steps(context.folder.checkpoints, later).values():
-            durable.discard(own)
+        for folder in checkpoint.steps(context.folder.checkpoints, later).values():
+            durable.discard(folder)
 
 
-def must_be_same(folder: RunFolder, name: str, digest: str) -> None:
-    """ValueError if the run folder holds the stage of another identity: a folder that it starts from has changed."""
+def check_unchanged(folder: RunFolder, name: str, digest: str) -> None:
+    """ValueError if the run folder has the stage with another digest: a folder that it starts from has changed."""
     newest = checkpoint.latest(folder.checkpoints, name)
     if newest is not None and checkpoint.read_state(newest).identity not in ("", digest):
         raise ValueError(f"{name}.start: what it starts from has changed since {folder.path} was made; use --fresh")
 
 
 def forget(recipe: Recipe, out: Path) -> None:
-    """Empty the shared copies of a recipe's stages: an interrupted `--fresh` does not go on with what it replaces.
+    """Empty the shared copies of a recipe's stages, so that an interrupted `--fresh` does not resume from old ones.
 
-    The last stage comes first: wherever a kill comes, no copy is left of a stage whose start is gone.
+    The last stage comes first: after a kill no copy is left of a stage whose start is gone.
     """
     for name in reversed(recipe.stages):
         digest = recipe.stage_digest(name)
@@ -99,20 +99,20 @@ def forget(recipe: Recipe, out: Path) -> None:
                 shared.begin_again(recipe.prefix(name).model_dump(mode="json"), digest)
 
 
-def is_there(prefix: Recipe, out: Path) -> bool:
-    """Whether the last stage of a recipe of first stages, which runs share, is trained under `out`."""
+def is_trained(prefix: Recipe, out: Path) -> bool:
+    """Whether the last stage of a shared prefix of recipes is trained under `out`."""
     name = next(reversed(prefix.stages))
     shared = folder_of(out, name, prefix.stage_digest(name), prefix.seed)
     return RunFolder(out / prefix.run_id).done or RunFolder(shared).done
 
 
 def folder_of(out: Path, name: str, digest: str, seed: int) -> Path:
-    """Where a stage is shared."""
+    """The folder of a shared stage."""
     return out / FOLDER / f"{name}-{digest}-s{seed}"
 
 
-def _opened(context: RunContext, place: Place, out: Path, *, fresh: bool) -> RunFolder:
-    """The folder of a shared stage; fresh: emptied if it cannot be used."""
+def _open_shared(context: RunContext, place: Place, out: Path, *, fresh: bool) -> RunFolder:
+    """Open the folder of a shared stage; fresh: empty it if it is damaged."""
     content = context.recipe.prefix(place.name).model_dump(mode="json")
     path = folder_of(out, place.name, place.digest, context.recipe.seed)
 
@@ -127,7 +127,7 @@ def _opened(context: RunContext, place: Place, out: Path, *, fresh: bool) -> Run
     return distributed.run_on_rank0(open_it)
 
 
-def _holds(shared: RunFolder, place: Place) -> bool:
+def _has_checkpoints(shared: RunFolder, place: Place) -> bool:
     """Whether a finished shared stage has the checkpoints that this run needs; ValueError if it is damaged."""
     try:
         kept = checkpoint.steps(shared.checkpoints, place.name)
@@ -137,35 +137,35 @@ def _holds(shared: RunFolder, place: Place) -> bool:
         shared.must_have(state.lengths)
         for file in APPENDED:
             shared.rows(file)
-        about = reading.json_mapping(shared.path / "summary.json")
-        _measured_by(shared)
+        summary = reading.json_mapping(shared.path / "summary.json")
+        _shared_measurement(shared)
     except ValueError as error:
         raise ValueError(f"a stage that runs share is damaged: {error}; train it again with --fresh") from error
-    if place.stage.keep == "all" and about.get("keep") != "all":
+    if place.stage.keep == "all" and summary.get("keep") != "all":
         return False
     return {step for step in range(1, state.step) if place.keeps(step)} <= kept.keys()
 
 
 def _publish(context: RunContext, place: Place, shared: RunFolder, before: dict[str, int]) -> None:
-    """Put a finished stage where other runs look for it: its records, its checkpoints, and last the marker DONE.
+    """Copy a finished stage to its shared folder: its records, its checkpoints, and last the marker DONE.
 
-    Whatever is there goes: a stage with fewer checkpoints, or what another run that was killed had begun to put there.
+    The folder is emptied first: it may have fewer checkpoints, or be incomplete after a kill.
     """
     shared.clear(context.recipe.prefix(place.name).model_dump(mode="json"))
     folder = context.folder
     for file in APPENDED:
         shared.append(file, [row for row in folder.rows(file) if row["stage"] == place.name])
     shared.write_environment(environment.describe(context.device.type))
-    shared.lengths()  # on the disk before the checkpoints that count on it
+    shared.lengths()  # syncs the records to the disk before the checkpoints that refer to them
     for source in checkpoint.steps(folder.checkpoints, place.name).values():
         checkpoint.copy(source, shared.checkpoints / source.name, lambda n, file: n - before.get(file, 0))
     state = checkpoint.end(folder.checkpoints, place.name)
-    measures, keep = _measures(context.recipe, place), place.stage.model_dump(mode="json")["keep"]
-    shared.finish({"stage": place.name, **place.stage.counts(state), "evaluate": measures, "keep": keep})
+    measurement, keep = _measurement(context.recipe, place), place.stage.model_dump(mode="json")["keep"]
+    shared.finish({"stage": place.name, **place.stage.counts(state), "evaluate": measurement, "keep": keep})
 
 
 def _share_late(context: RunContext, place: Place, shared: RunFolder) -> None:
-    """Share what a run had finished when it was killed, unless another run is at work on that stage."""
+    """Share a stage that a run had finished when it was killed, unless another run works on that stage."""
     before = context.lengths_before(place)
 
     def publish() -> None:
@@ -183,8 +183,8 @@ def _take(context: RunContext, place: Place, shared: RunFolder) -> None:
 
     def copy() -> None:
         last = checkpoint.end(shared.checkpoints, place.name).step
-        for own in checkpoint.steps(folder.checkpoints, place.name).values():  # of a run that was interrupted
-            durable.discard(own)
+        for partial in checkpoint.steps(folder.checkpoints, place.name).values():  # of a run that was interrupted
+            durable.discard(partial)
         folder.rewind(before)
         for file in APPENDED:
             rows = shared.rows(file)
@@ -204,38 +204,34 @@ def _take(context: RunContext, place: Place, shared: RunFolder) -> None:
 
 
 def _measured_again(context: RunContext, place: Place, shared: RunFolder) -> dict[str, list[dict[str, Any]]] | None:
-    """The rows of each file from a measurement at the stage's end by this run's own settings; None if the shared one is
-    that.
-    """
-    wanted = _measures(context.recipe, place)
+    """Rows of each file from a new measurement of the stage's end; None if the shared one had the same settings."""
+    wanted = _measurement(context.recipe, place)
 
     def newest() -> Path | None:
-        same = at_the_end(_measured_by(shared)) == at_the_end(wanted)
+        same = at_the_end(_shared_measurement(shared)) == at_the_end(wanted)
         return None if same else checkpoint.latest(shared.checkpoints, place.name)
 
     folder = distributed.run_on_rank0(newest)
     if folder is None:
         return None
-    model, state = context.opened(folder), distributed.run_on_rank0(lambda: checkpoint.read_state(folder))
+    model, state = context.load_checkpoint(folder), distributed.run_on_rank0(lambda: checkpoint.read_state(folder))
     context.reporter.say(f"{place.title}: measured again, on {context.recipe.evaluate.prompts} prompts")
     return context.measured(state, model, final=True, show=True)
 
 
-def _measures(recipe: Recipe, place: Place) -> dict[str, Any]:
-    """How a run measures a stage: its evaluation settings, and what of task and model decides measurements and no
-    weights.
-    """
+def _measurement(recipe: Recipe, place: Place) -> dict[str, Any]:
+    """Settings by which a run measures a stage: those of evaluation, and keys of task and model that only measure."""
     whole = recipe.identity()
-    own = {
+    only_measuring = {
         f"{part}.{key}": whole[part][key]
         for part in ("task", "model")
         for key in sorted(place.stage.measuring_keys(part, getattr(recipe, part)) & whole[part].keys())
     }
-    return recipe.evaluate.model_dump(mode="json") | own
+    return recipe.evaluate.model_dump(mode="json") | only_measuring
 
 
-def _measured_by(shared: RunFolder) -> dict[str, Any]:
-    """How the run measured that trained a shared stage; ValueError if its file is damaged."""
+def _shared_measurement(shared: RunFolder) -> dict[str, Any]:
+    """Settings by which the run that trained a shared stage measured it; ValueError if its file is damaged."""
     file = shared.path / "summary.json"
     try:
         content = dict(reading.json_mapping(file)["evaluate"])
@@ -246,5 +242,5 @@ def _measured_by(shared: RunFolder) -> dict[str, Any]:
 
 
 def _is_end(row: dict[str, Any], step: int) -> bool:
-    """Whether a row of either file is of the measurement at a stage's end; rows of responses have no `final`."""
+    """Whether a row of either file is from the measurement of a stage's end; rows of responses have no `final`."""
     return row["kind"] == "evaluation" and row["step"] == step and bool(row.get("final", True))

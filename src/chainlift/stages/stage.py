@@ -1,4 +1,4 @@
-"""What every stage of a recipe is: strict settings that can train, and where in a run it is carried out.
+"""The base of all stages, strict settings that can train, and their place in a run.
 
 A kind of stage is one file: a subclass of `Stage` whose fields are its settings and whose `train` is its loop. Recipes
 name it by `kind` (stages/kind_registry.py).
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class KeepEvery(Settings):
-    """Keep the checkpoints of every so many steps."""
+    """Keep the checkpoints of every n-th step."""
 
     every: int = Field(ge=1)
     """Steps between two kept checkpoints."""
@@ -37,27 +37,26 @@ Keep = Literal["last", "all"] | list[int] | KeepEvery
 
 
 class Stage(Settings):
-    """One stage of a recipe; a kind adds its own settings and says how it trains."""
+    """One stage of a recipe; a kind adds settings and implements `train`."""
 
     FIXED: ClassVar[frozenset[str]] = frozenset()
-    """Keys that the kind fixes, though the class that it builds on has them: an override that chooses the kind leaves
-    out what the recipe said of them."""
+    """Keys of the base class that the kind fixes: an override that chooses the kind drops the recipe's values."""
 
     kind: str
-    """Which kind of stage it is: a registered name, or `package.module:Class`."""
+    """The kind of stage: a registered name, or `package.module:Class`."""
     title: str = Field(default="training", json_schema_extra=NOT_HASHED)
-    """What the stage does, for pages and the terminal."""
+    """Description of the stage for pages and the terminal."""
     unit: str = Field(default="sequences", json_schema_extra=NOT_HASHED)
-    """What its sequences are, for the axes of figures."""
+    """Name of its sequences, for the axes of figures."""
     start: str | None = None
-    """Where its weights come from: the stage before it (if nothing is said), `name`, `name@step`, the folder of a
-    checkpoint, or null for fresh weights."""
+    """Source of its weights: `name`, `name@step`, the folder of a checkpoint, or null for fresh weights; default: the
+    stage before it."""
     mixture: MixtureSettings | None = None
     """The mixture of this stage; null: the recipe's."""
     keep: Keep = Field(default="last", json_schema_extra=NOT_HASHED)
-    """Checkpoints that stay after the stage: the last, all that are written, those of some steps, or `{every: n}`."""
+    """Checkpoints to keep after the stage: last, all, a list of steps, or `{every: n}`."""
     checkpoint_every: int = Field(default=25, ge=1, json_schema_extra=NOT_HASHED)
-    """Steps (of RL: rounds) between two checkpoints from which an interrupted run goes on."""
+    """Steps (in RL: rounds) between two checkpoints from which an interrupted run resumes."""
 
     @field_validator("keep", mode="before")
     @classmethod
@@ -72,52 +71,52 @@ class Stage(Settings):
 
     @property
     def total_steps(self) -> int | None:
-        """Updates of the stage; None if only its start decides."""
+        """Number of updates; None if it depends on another stage."""
         return None
 
     def check(self, recipe: Recipe, task: Task | TextTask) -> None:
-        """ValueError in one line if the stage cannot learn the recipe's task; by default, if that is one of text."""
+        """ValueError in one line if the stage cannot learn the recipe's task; by default, if that is a text task."""
         if isinstance(task, TextTask):
-            raise ValueError(f"kind {self.kind!r} learns tasks of symbols; of text it is trl_sft or trl_rl")
+            raise ValueError(f"kind {self.kind!r} learns tasks of symbols; for text use trl_sft or trl_rl")
         if getattr(self, "optimizer", "") == "muon":
             families.check_muon(recipe.model, task)
         if (reward := getattr(self, "reward", None)) is not None:
             rewards.check(reward, task)
 
     def measuring_keys(self, part: str, settings: Settings) -> frozenset[str]:
-        """Keys of a part of the recipe, `task` or `model`, that decide how it is measured and not its weights."""
+        """Keys of a part of the recipe, `task` or `model`, that decide measurements but not the weights."""
         return frozenset()
 
     @abstractmethod
     def train(self, context: Any, place: Place) -> None:
-        """Carry the stage out from its newest checkpoint to its end, recording and keeping through `context`."""
+        """Train from the newest checkpoint to the end; records and checkpoints go through `context`."""
 
     def counts(self, state: TrainerState) -> dict[str, Any]:
-        """What a summary says of how far the stage went."""
+        """Counts of steps and samples for the summary."""
         return {"steps": state.step, "sequences": state.sequences}
 
     def prompts_drawn(self, state: TrainerState) -> int:
-        """Prompts that the stage has drawn."""
+        """Number of prompts that the stage has drawn."""
         return state.sequences
 
     def rows_in_memory(self) -> dict[str, int]:
-        """{settings that decide it: rows of tokens that an update holds at least}."""
+        """{the settings that decide it: fewest rows of tokens in memory during an update}."""
         return {}
 
     def seconds(self, stopwatch: Any) -> float | None:
-        """Seconds that its steps take here, from a few timed ones (timing.py, trl/timing.py); None: no estimate."""
+        """Seconds of its steps on this machine, from a few timed ones (timing.py, trl/timing.py); None: no estimate."""
         return None
 
     def num_evaluations(self, evaluate: EvaluateSettings) -> tuple[int, int]:
-        """(evaluations inside the stage, evaluations of the full number of prompts)."""
+        """(evaluations within the stage, evaluations of the full number of prompts)."""
         return 0, 1
 
     def can_stop(self, step: int) -> bool:
-        """Whether a checkpoint can be of this step."""
+        """Whether a checkpoint can be written at this step."""
         return True
 
     def keeps(self, step: int) -> bool:
-        """Whether a checkpoint of this step stays, and is written for that reason."""
+        """Whether `keep` requires a checkpoint at this step."""
         if isinstance(self.keep, list):
             return step in self.keep
         return isinstance(self.keep, KeepEvery) and step % self.keep.every == 0 and self.can_stop(step)
@@ -125,33 +124,33 @@ class Stage(Settings):
 
 @dataclass(frozen=True)
 class Place:
-    """Where in a run a stage is carried out."""
+    """A stage's place in a run: its start, neighbors and mixture."""
 
     name: str
-    """The stage's name, which its records, checkpoints and random streams carry."""
+    """The stage's name, also that of its records, checkpoints and random streams."""
     digest: str
-    """What identifies its weights."""
+    """Digest of all that decides its weights."""
     stage: Stage
     start: Path | None
-    """The checkpoint that it begins with; None: fresh weights."""
+    """The checkpoint that it starts from; None: fresh weights."""
     after: Path | None
-    """The last checkpoint of the stage that is on record before it; None: it is the first."""
+    """The last checkpoint of the stage before it in the record; None: it is the first."""
     mixture: MixtureSettings
-    """Of its demonstrations."""
+    """The mixture of its demonstrations."""
     continues: bool = False
-    """It goes on with what its start did, by the same optimizer, whose averages it takes over."""
+    """Whether it continues its start with the same kind and optimizer, whose state it takes over."""
     needed: frozenset[int] = frozenset()
-    """Steps that other stages begin with."""
+    """Steps that other stages start from."""
 
     @property
     def title(self) -> str:
-        """What the stage does, in words."""
+        """Description of the stage."""
         return self.stage.title + (" goes on" if getattr(self.stage, "match_tokens", None) is not None else "")
 
     def keeps(self, *steps: int) -> bool:
-        """Whether a checkpoint of one of these steps must be written."""
+        """Whether a checkpoint must be written at one of these steps."""
         return any(step in self.needed or self.stage.keeps(step) for step in steps)
 
     def stays(self, step: int) -> bool:
-        """Whether a checkpoint that is not the last stays."""
+        """Whether to keep a checkpoint that is not the last."""
         return self.stage.keep == "all" or self.keeps(step)

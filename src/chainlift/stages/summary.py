@@ -1,4 +1,4 @@
-"""summary.json, made from the record: what was measured at the end of each stage, beside the theory."""
+"""summary.json, from the record: the measurements at the end of each stage, and the theory's predictions."""
 
 from __future__ import annotations
 
@@ -44,50 +44,50 @@ MODES = {
 }
 
 
-def summarise(recipe: Recipe, folder: RunFolder) -> dict[str, Any]:
-    """The summary of a finished run, from its metrics and checkpoints: an object a stage, under the stage's name."""
+def summarize(recipe: Recipe, folder: RunFolder) -> dict[str, Any]:
+    """The summary of a finished run, from its metrics and checkpoints, with one object for each stage."""
     rows = folder.rows()
     summary: dict[str, Any] = {"recipe": recipe.name, "run_id": recipe.run_id, "seed": recipe.seed}
-    drawn: dict[str, int] = {}
+    num_drawn: dict[str, int] = {}
     summary["stages"] = course.for_summary(recipe.model_dump())
     for name, stage in recipe.stages.items():
         state = checkpoint.end(folder.checkpoints, name)
         final = [row for row in rows if row["stage"] == name and row["kind"] == "evaluation" and row["final"]]
-        drawn[name] = stage.prompts_drawn(state)
+        num_drawn[name] = stage.prompts_drawn(state)
         counts = {"tokens": state.tokens, "seconds": round(state.seconds, 1), "prompts": final[-1]["greedy"]["n"]}
         summary[name] = {"kind": stage.kind} | stage.counts(state) | counts | measured(final[-1])
     task = tasks.make(recipe.task)
-    summary |= _freshness(task, _drawn(recipe, drawn))
+    summary |= _freshness(task, _most_drawn(recipe, num_drawn))
     theory = predicted(recipe)
     summary["theory"] = theory | {"reference": reference(recipe, theory, rows), "chance": task.chance}
     return summary
 
 
-def _freshness(task: Task | TextTask, drawn: int) -> dict[str, Any]:
-    """How fresh the measured prompts are; of published problems only a look at the data tells (`chainlift tasks`)."""
+def _freshness(task: Task | TextTask, num_drawn: int) -> dict[str, Any]:
+    """Freshness of the measured prompts; {} for published problems, whose overlap `chainlift tasks` measures."""
     if isinstance(task, TextTask):
         return Freshness(True, None, 0.0).as_dict() if task.is_held_out else {}
-    return freshness(task, drawn).as_dict()
+    return freshness(task, num_drawn).as_dict()
 
 
-def _drawn(recipe: Recipe, drawn: dict[str, int]) -> int:
-    """Prompts drawn in training by the model that has seen most, on its way through the stages."""
-    on_the_way: dict[str, int] = {}
+def _most_drawn(recipe: Recipe, num_drawn: dict[str, int]) -> int:
+    """Most prompts drawn in training by any model of the run, summed over the stages that it builds on."""
+    cumulative: dict[str, int] = {}
     for name, stage in recipe.stages.items():
         start, _ = chain.split(stage.start, recipe.stages)
-        on_the_way[name] = drawn[name] + on_the_way.get(start or "", 0)
-    return max(on_the_way.values())
+        cumulative[name] = num_drawn[name] + cumulative.get(start or "", 0)
+    return max(cumulative.values())
 
 
 def measured(row: dict[str, Any]) -> dict[str, Any]:
-    """An evaluation row's quantities as `<mode>_<quantity>`, with their intervals."""
-    found: dict[str, Any] = {}
+    """{`<mode>_<quantity>`: value} of an evaluation row, with confidence intervals."""
+    quantities: dict[str, Any] = {}
     for mode, names in MODES.items():
         if mode not in row:  # not every model and task has exact expectations and decisions
             continue
         for name in names:
             if name in row[mode]:
-                found[f"{mode}_{name}"] = row[mode][name]
+                quantities[f"{mode}_{name}"] = row[mode][name]
             if f"{name}_ci95" in row[mode]:
-                found[f"{mode}_{name}_ci95"] = row[mode][f"{name}_ci95"]
-    return found
+                quantities[f"{mode}_{name}_ci95"] = row[mode][f"{name}_ci95"]
+    return quantities

@@ -64,7 +64,7 @@ def plan(recipes: Sequence[Recipe], out: Path) -> list[Job]:
     for recipe in missing:
         after, wave = None, 0
         for prefix in recipe.prefixes:
-            if num_sharing[prefix.run_id] > 1 and not sharing.is_there(prefix, out):
+            if num_sharing[prefix.run_id] > 1 and not sharing.is_trained(prefix, out):
                 job = Job(prefix.run_id, prefix.model_dump(), str(out), after=after, wave=wave, is_shared=True)
                 shared.setdefault(prefix.run_id, job)
                 after, wave = prefix.run_id, wave + 1

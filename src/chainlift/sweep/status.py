@@ -16,7 +16,7 @@ from chainlift.runs import course
 from chainlift.runs.store import RunFolder
 from chainlift.stages import sharing
 from chainlift.stages.planning import cost
-from chainlift.stages.planning.cost import told
+from chainlift.stages.planning.cost import readable_seconds
 from chainlift.stages.recipe import Recipe
 from chainlift.sweep.waiting import counted
 from chainlift.visible import one_line
@@ -98,7 +98,7 @@ def costs(recipes: Sequence[Recipe], out: Path, reporter: Reporter, *, threads: 
             free = {
                 stage
                 for stage, prefix in prefix_of.items()
-                if prefix.run_id in counted_prefixes or sharing.is_there(prefix, out)
+                if prefix.run_id in counted_prefixes or sharing.is_trained(prefix, out)
             }
             seconds[recipe.run_id] = expected.without(free)
             counted_prefixes.update(prefix.run_id for prefix in recipe.prefixes)
@@ -109,7 +109,7 @@ def costs(recipes: Sequence[Recipe], out: Path, reporter: Reporter, *, threads: 
 
 def cost_lines(expected: Mapping[str, float], out: Path) -> list[str]:
     """One line for each run: its folder and its expected time."""
-    return [f"{out / run_id}  about {told(seconds)}" for run_id, seconds in expected.items()]
+    return [f"{out / run_id}  about {readable_seconds(seconds)}" for run_id, seconds in expected.items()]
 
 
 def claim_cost_lines(by_claim: Mapping[str, Sequence[Recipe]], expected: Mapping[str, float], out: Path) -> list[str]:
@@ -119,7 +119,7 @@ def claim_cost_lines(by_claim: Mapping[str, Sequence[Recipe]], expected: Mapping
         to_do = [recipe.run_id for recipe in recipes if recipe.run_id in expected]
         new = {run_id: expected[run_id] for run_id in to_do if run_id not in listed}
         shared = f", {len(to_do) - len(new)} of them listed above" if len(new) < len(to_do) else ""
-        about = told(sum(new.values()))
+        about = readable_seconds(sum(new.values()))
         lines.append(f"{name}: {len(to_do)} of {len(recipes)} runs to do{shared}, about {about} on one worker")
         lines += cost_lines(new, out)
         listed.update(new)
@@ -132,9 +132,13 @@ def total_line(expected: Mapping[str, float], *, of: int, workers: int | None) -
     workers: the most runs at once; None where a cluster decides.
     """
     total = sum(expected.values())
-    text = f"{len(expected)} of {of} runs to do, about {told(total)} on one worker"
+    text = f"{len(expected)} of {of} runs to do, about {readable_seconds(total)} on one worker"
     at_once = min(workers or 1, len(expected))
-    return text if at_once < 2 else f"{text}, at least {told(max(total / at_once, *expected.values()))} on {at_once}"
+    return (
+        text
+        if at_once < 2
+        else f"{text}, at least {readable_seconds(max(total / at_once, *expected.values()))} on {at_once}"
+    )
 
 
 def _state(folder: RunFolder) -> tuple[State, str]:

@@ -204,7 +204,7 @@ def test_a_folder_without_problems_asks_for_a_recipe(whole: tuple[dict[str, Any]
     ("typed", "told"),
     [
         (["posttrain.reward=steps"], "posttrain: reward 'steps' judges the steps of a chain"),
-        (["compile=true"], "pretrain: compile is of our own engine"),
+        (["compile=true"], "pretrain: compile works only in our own engine"),
         (["model.lora.rank=2", "pretrain.keep=all"], "pretrain: checkpoints inside a stage hold adapters alone"),
         (["model.lora.rank=2", "posttrain.start=pretrain@4"], "posttrain: checkpoints inside a stage hold adapters"),
         (["posttrain.kind=rl"], "posttrain.*unknown key|posttrain: kind 'rl' learns tasks of symbols"),

@@ -119,7 +119,7 @@ def test_the_large_recipes_fit_what_they_say_and_sampling_is_bounded() -> None:
     found = {phase.name: phase for phase in MemoryPlan(chosen, size, LENGTHS).phases()}
     assert set(found) == {"pretrain", "evaluation", "posttrain, sampling", "posttrain, updates"}
     assert found["posttrain, updates"].states["AdamW"] == 8 * size.parameters
-    assert sum(found["posttrain, sampling"].own.values()) <= settings(chosen).sampling_gib * GIB
+    assert sum(found["posttrain, sampling"].per_device.values()) <= settings(chosen).sampling_gib * GIB
     assert found["posttrain, updates"].fits(1)
     # All 512 rows of a round at once would not have fitted. By hand: 14 bytes a parameter for weights, their copy and
     # AdamW; 28 layers and a copied one of 8 heads of 128, keys of 4 bytes and values of 2; 5 rows of logits.
@@ -127,7 +127,7 @@ def test_the_large_recipes_fit_what_they_say_and_sampling_is_bounded() -> None:
     wide = MemoryPlan(*shipped("llm-gsm8k-3b", "model.sampling_gib=1000"), LENGTHS)
     everything = next(one for one in wide.phases() if one.name == "posttrain, sampling")
     assert not everything.fits(1)
-    assert sum({**everything.states, **everything.own}.values()) == by_hand
+    assert sum({**everything.states, **everything.per_device}.values()) == by_hand
     assert by_hand / GIB == pytest.approx(85.6, abs=0.05)
 
 

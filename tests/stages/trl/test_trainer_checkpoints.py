@@ -46,7 +46,7 @@ def keep(context: TextContext, *steps: int) -> None:
     """Checkpoints of those steps of fine-tuning."""
     state = TrainerState("pretrain")
     stays = place(context, "pretrain").stays
-    trainer = trainers.made(Writer, lambda: state, stays, folder=context.folder.checkpoints)
+    trainer = trainers.make_trainer(Writer, lambda: state, stays, folder=context.folder.checkpoints)
     for step in steps:
         trainer.state.global_step = state.step = step
         trainer.keep()

@@ -1,1 +1,1 @@
-"""The kinds of stages that ship: a file each, found by its name (kind_registry.py)."""
+"""The shipped kinds of stages, one file each, found by name (kind_registry.py)."""

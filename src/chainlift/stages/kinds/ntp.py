@@ -34,19 +34,19 @@ class NextTokenPrediction(OptimizerSettings, Length):
     batch_size: int = Field(default=256, ge=1)
     """Demonstrations an update."""
     loss_weighting: LossWeighting = "token_mean"
-    """token_mean: every output token counts alike; sequence_mean: every demonstration does; sequence_sum: as
-    token_mean, but over the number of demonstrations."""
+    """token_mean: mean over output tokens; sequence_mean: mean over demonstrations of their token means; sequence_sum:
+    sum over output tokens, divided by the number of demonstrations."""
     average_tail: float = Field(default=0.0, ge=0, le=1)
-    """Share of the steps, the last ones, whose weights are averaged; the average is measured and handed on."""
+    """Share of the steps, at the end, whose weights are averaged; the average is measured and handed on."""
     average_window: int | None = Field(default=None, ge=1)
-    """About how many of the latest of these the average holds: weights fall by 1 - 1/window a step; null: all alike."""
+    """Window of the average, in steps: weights fall by 1 - 1/window a step; null: equal weights."""
 
     def rows_in_memory(self) -> dict[str, int]:
-        """A batch."""
+        """Rows of a batch."""
         return {"batch_size": self.batch_size}
 
     def seconds(self, stopwatch: Stopwatch) -> float | None:
-        """Updates times the time of one."""
+        """Number of updates times the time of one; None if another stage decides their number."""
         if self.total_steps is None:
             return None
         return self.total_steps * stopwatch.next_token_update(self)
@@ -56,7 +56,7 @@ class NextTokenPrediction(OptimizerSettings, Length):
         return (0 if self.total_steps is None else -(-self.total_steps // evaluate.every)), 1
 
     def train(self, context: Context, place: Place) -> None:
-        """The stage, from its newest checkpoint on."""
+        """Train from the newest checkpoint to the end of the stage."""
         recipe, task = context.recipe, context.task
         model = context.new_model()
         optimizer = make_optimizer(model, self)
@@ -84,19 +84,19 @@ class NextTokenPrediction(OptimizerSettings, Length):
                     step=state.step,
                     share=min(state.step / steps, 1.0),
                 )
-                own = parallel.local_demonstrations(batch)
+                local = parallel.local_demonstrations(batch)
                 with sharding.whole(model):
                     with context.precision():
-                        metrics = next_token.accumulate_gradient(model, own, self.loss_weighting, whole=batch)
+                        metrics = next_token.accumulate_gradient(model, local, self.loss_weighting, whole=batch)
                     parallel.sum_gradients(model)
                 metrics = parallel.whole_metrics(metrics)
-                moved = apply_gradients(model, optimizer, self, state.step, steps)
+                step_metrics = apply_gradients(model, optimizer, self, state.step, steps)
 
                 state.step += 1
                 averaging.accumulate(model, optimizer, state.step - before_average, self.average_window)
                 state.sequences += self.batch_size
                 state.tokens += batch.num_tokens
-                context.reporter.update(context.record(state, "update", metrics | moved))
+                context.reporter.update(context.record(state, "update", metrics | step_metrics))
                 stopping = context.stopping
                 if stopping or state.step % self.checkpoint_every == 0 or place.keeps(state.step):
                     averaging.swap(model, optimizer, state.step - before_average)
@@ -111,7 +111,7 @@ class NextTokenPrediction(OptimizerSettings, Length):
             context.keep(place, state, model, optimizer, since)
 
     def _length(self, context: Context, place: Place) -> tuple[int, int]:
-        """(updates that the schedule is made for, tokens that the stage processes at least)."""
+        """(updates for the schedule, least tokens to process)."""
         tokens = self.needed_tokens(context.folder.checkpoints)
         if tokens is None:
             return self.total_steps or 0, 0
@@ -119,7 +119,7 @@ class NextTokenPrediction(OptimizerSettings, Length):
 
 
 def enough_steps(task: Task, demonstrations: MixtureSettings, batch_size: int, tokens: int) -> int:
-    """Updates that process so many prompt and output tokens on average."""
+    """Updates that process this many prompt and output tokens on average."""
     p_cot = demonstrations.mean
     response = p_cot * task.long_length + (1 - p_cot) * task.short_length + 1
     return -(-tokens // int(batch_size * (task.prompt_length + response)))

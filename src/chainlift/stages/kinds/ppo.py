@@ -1,12 +1,12 @@
-"""PPO: RL against the learned value of every token's state, where other algorithms compare samples of a prompt.
+"""PPO: RL with a learned value of every token's state as the baseline, instead of other samples of the prompt.
 
-s_t is the prompt and the tokens before token t; the reward comes with the last token, and V is 0 behind it:
+s_t is the prompt and the tokens before token t; the reward comes with the last token, and V is 0 after it:
 
     A_t  = delta_t + gamma lambda A_t+1,  delta_t = r_t + gamma V(s_t+1) - V(s_t)        GAE, Schulman et al. 1506.02438
     loss = policy loss + sum_it w_i m_it (c_v (V(s_it) - A_it - V_old(s_it))^2 / 2 - c_e H(next token | s_it))
 
-The policy loss, w_i and m_it are those of learning/objective.py, every token being a sequence (Schulman et al.
-1707.06347). V is linear in what the model's module `head` reads, or else in the probabilities of the next token.
+The policy loss, w_i and m_it are those of learning/objective.py with every token as a sequence (Schulman et al.
+1707.06347). V is linear in the input of the model's module `head`, or else in the probabilities of the next token.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ ROW = Objective(advantage="none", aggregate="token_mean", steps_per_round=2)
 
 
 class ProximalPolicyOptimization(ReinforcementLearning):
-    """Kind rl with values in place of groups."""
+    """Kind rl with learned values instead of groups."""
 
     FIXED: ClassVar = frozenset({"algorithm", "advantage", "ratio", "kl"})
 
@@ -41,19 +41,19 @@ class ProximalPolicyOptimization(ReinforcementLearning):
     algorithm: str = "ppo"
     group_size: int = Field(default=1, ge=1)
     gamma: float = Field(default=1.0, ge=0, le=1)
-    """Discount a token."""
+    """Discount per token."""
     gae_lambda: float = Field(default=1.0, ge=0, le=1)
-    """1: an advantage is the reward less the value; 0: the difference of neighboring values."""
+    """1: advantages are the reward minus the value; 0: differences of neighboring values."""
     value_lr: float = Field(default=1e-2, gt=0)
-    """Peak learning rate of the value head, which AdamW moves on the model's schedule."""
+    """Peak learning rate of the value head, by AdamW on the model's schedule."""
     value_coefficient: float = Field(default=0.5, ge=0)
     """Weight of the value loss, whose gradient reaches the model too."""
     entropy_coefficient: float = Field(default=0.0, ge=0)
-    """Weight of the next token's entropy, which is raised."""
+    """Weight of the entropy bonus."""
 
     @property
     def objective(self) -> Objective:
-        """Clipped ratios of single tokens, with what the settings override."""
+        """Clipped ratios of single tokens, with overrides by the settings."""
         return ROW.model_copy(update=self.model_dump(include=set(Objective.model_fields), exclude_none=True))
 
     def learner(self, model: Model) -> Learner:
@@ -62,7 +62,7 @@ class ProximalPolicyOptimization(ReinforcementLearning):
 
 
 class ActorCritic(Learner):
-    """A model with a value head, whose values are 0 at first."""
+    """A model with a value head that is initialized to zero."""
 
     def __init__(self, settings: ProximalPolicyOptimization, model: Model) -> None:
         super().__init__(settings, model)
@@ -76,7 +76,7 @@ class ActorCritic(Learner):
         self.advantages = self.returns = torch.zeros(0)
 
     def optimizer(self) -> Optimizer:
-        """That of the model, and AdamW for the head, which checkpoints hold by the names in its group."""
+        """The model's optimizer and AdamW for the head, whose group has its names in checkpoints."""
         group = {"params": [*self.head.parameters()], "names": ["value_weight", "value_bias"]}
         return Optimizer(*super().optimizer().parts, torch.optim.AdamW([group], lr=self.ppo.value_lr, weight_decay=0.0))
 
@@ -92,21 +92,21 @@ class ActorCritic(Learner):
         return logits, self.head(torch.cat(seen)[:, -width:] if seen else logits.softmax(dim=-1))[..., 0].float()
 
     @torch.no_grad()
-    def study(self, own: Rollout, rewards: Tensor) -> dict[str, float]:
-        """Advantages and returns (N, R) by the values before the round's updates; metrics of the former."""
-        values = torch.zeros_like(own.logp)
-        for rows in length_buckets(own.num_actions + own.prompts.shape[1], MAX_TOKENS):
-            found = self.read(own, rows)[1]
-            values[rows, : found.shape[1]] = found
-        self.advantages = token_advantages(rewards, values, own.mask, self.ppo.gamma, self.ppo.gae_lambda)
+    def prepare_round(self, rollout: Rollout, rewards: Tensor) -> dict[str, float]:
+        """Compute advantages and returns (N, R) with the values before the round's updates; returns their metrics."""
+        values = torch.zeros_like(rollout.logp)
+        for rows in length_buckets(rollout.num_actions + rollout.prompts.shape[1], MAX_TOKENS):
+            bucket_values = self.read(rollout, rows)[1]
+            values[rows, : bucket_values.shape[1]] = bucket_values
+        self.advantages = token_advantages(rewards, values, rollout.mask, self.ppo.gamma, self.ppo.gae_lambda)
         self.returns = self.advantages + values
-        sizes = self.advantages[own.mask].abs()
+        sizes = self.advantages[rollout.mask].abs()
         sums = [float((sizes > 0).sum()), float(sizes.sum()), float(len(sizes))]
-        kept, size, number = map(sum, zip(*distributed.all_gather_numbers(sums), strict=True))
-        return {"kept_share": kept / number, "advantage_abs_mean": size / number}
+        num_kept, total_size, num_tokens = map(sum, zip(*distributed.all_gather_numbers(sums), strict=True))
+        return {"kept_share": num_kept / num_tokens, "advantage_abs_mean": total_size / num_tokens}
 
     def accumulate_gradient(self, batch: PolicyBatch) -> dict[str, float | None]:
-        """{loss, value_loss, clip_fraction, scored, tokens}; the gradient is left in model and head."""
+        """Add the gradient to model and head; returns {loss, value_loss, clip_fraction, scored, tokens}."""
         rollout, selected = batch.rollout, (batch.weights != 0).nonzero()[:, 0]
         totals = torch.zeros(4)
         for bucket in length_buckets(rollout.num_actions[selected] + rollout.prompts.shape[1], MAX_TOKENS):
@@ -126,15 +126,15 @@ class ActorCritic(Learner):
         parallel.sum_gradients(self.head)
         nn.utils.clip_grad_norm_(self.head.parameters(), self.ppo.max_grad_norm)
         loss, value, clipped, scored = totals.tolist()
-        found = {"loss": loss, "value_loss": value, "clip_fraction": clipped / max(scored, 1.0), "scored": scored}
-        return {**found, "tokens": scored + len(selected) * rollout.prompts.shape[1]}
+        metrics = {"loss": loss, "value_loss": value, "clip_fraction": clipped / max(scored, 1.0), "scored": scored}
+        return {**metrics, "tokens": scored + len(selected) * rollout.prompts.shape[1]}
 
 
 def token_advantages(rewards: Tensor, values: Tensor, mask: Tensor, gamma: float, gae_lambda: float) -> Tensor:
-    """A (N, R), 0 where no token is, from rewards (N,), values (N, R) of the states and mask (N, R) bool."""
+    """GAE advantages (N, R), 0 on padding, from rewards (N,), values (N, R) of the states and mask (N, R) bool."""
     goes_on = F.pad(mask[:, 1:], (0, 1))
     later = torch.where(goes_on, gamma * F.pad(values[:, 1:], (0, 1)), rewards[:, None])
-    found = [torch.zeros_like(rewards)]
+    advantages = [torch.zeros_like(rewards)]  # from the last token to the first
     for delta in reversed(((later - values) * mask).unbind(dim=1)):
-        found.append(delta + gamma * gae_lambda * found[-1])
-    return torch.stack(found[:0:-1], dim=1)
+        advantages.append(delta + gamma * gae_lambda * advantages[-1])
+    return torch.stack(advantages[:0:-1], dim=1)

@@ -1,8 +1,8 @@
 """Reinforcement learning: rollout, reward, advantage, updates, evaluate, record.
 
-A round draws P prompts with G samples each and makes one or more updates from them. Every algorithm runs through this
-one loop; what differs stands in learning/objective.py. Lengths, rewards and shares of a round are those of its
-samples, so they describe the policy before the round's updates.
+A round draws P prompts with G samples each and makes one or more updates from them. All algorithms share this loop and
+differ in learning/objective.py. Lengths, rewards and shares of a round are those of its samples, so they describe the
+policy before the round's updates.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ SHOW_EVERY = 5  # rounds between two sets of responses kept in rollouts.jsonl
 
 
 class ReinforcementLearning(OptimizerSettings, Rounds):
-    """Rounds of sampling, scoring and updating. What is left at null comes from the algorithm's preset."""
+    """Rounds of sampling, scoring and updating. Keys that are null have the values of the algorithm's preset."""
 
     title: str = Field(default="reinforcement learning", json_schema_extra=NOT_HASHED)
     unit: str = Field(default="sampled responses", json_schema_extra=NOT_HASHED)
@@ -46,7 +46,7 @@ class ReinforcementLearning(OptimizerSettings, Rounds):
     kind: str = "rl"
 
     algorithm: str = "grpo"
-    """A row of the table in learning/presets.py, `star` or `dr_grpo` for example, or one's own: `module:name`."""
+    """An algorithm of learning/presets.py, `star` or `dr_grpo` for example, or your own: `module:name`."""
     steps_per_round: int | None = Field(default=None, ge=1)
     """Updates from one round's samples; default: the algorithm's, 4 for star and 1 for the other shipped ones."""
     minibatches: int = Field(default=1, ge=1)
@@ -58,21 +58,21 @@ class ReinforcementLearning(OptimizerSettings, Rounds):
     length_penalty: float = 0.0
     """Subtracted from the reward: this times length / (length of a full chain)."""
     dynamic_sampling: bool = False
-    """Draw further prompts in place of groups whose rewards, before the length penalty, are all equal (DAPO)."""
+    """Replace groups whose rewards, before the length penalty, are all equal by those of further prompts (DAPO)."""
     dynamic_sampling_tries: int = Field(default=4, ge=1)
-    """Batches of prompts drawn at most in a round of dynamic sampling."""
+    """Most batches of prompts drawn in a round of dynamic sampling."""
     checkpoint_every: int = Field(default=5, ge=1, json_schema_extra=NOT_HASHED)
     """Rounds between two checkpoints."""
     ntp_weight: float = Field(default=0.0, ge=0)
     """Weight of a next-token loss on demonstrations of the mixture beside the policy loss."""
     ntp_batch_size: int = Field(default=64, ge=1)
-    """Demonstrations an update, where ntp_weight is not 0."""
+    """Demonstrations an update, if ntp_weight is not 0."""
     advantage: AdvantageKind | None = None
-    """Overrides the preset: what rewards are compared with."""
+    """Overrides the preset: how advantages are made of rewards."""
     ratio: RatioKind | None = None
     """Overrides the preset: the importance ratio."""
     clip: ClipKind | None = None
-    """Overrides the preset: how ratios are cut."""
+    """Overrides the preset: how ratios are clipped."""
     clip_low: float | None = Field(default=None, ge=0)
     """Overrides the preset: lower clip distance."""
     clip_high: float | None = Field(default=None, ge=0)
@@ -108,9 +108,9 @@ class ReinforcementLearning(OptimizerSettings, Rounds):
 
     @property
     def objective(self) -> Objective:
-        """The preset with what the settings override."""
-        chosen = {name: getattr(self, name) for name in Objective.model_fields}
-        return preset(self.algorithm).model_copy(update={k: v for k, v in chosen.items() if v is not None})
+        """The preset with overrides by the settings."""
+        overrides = {name: getattr(self, name) for name in Objective.model_fields}
+        return preset(self.algorithm).model_copy(update={k: v for k, v in overrides.items() if v is not None})
 
     @property
     def steps_a_round(self) -> int:
@@ -118,16 +118,16 @@ class ReinforcementLearning(OptimizerSettings, Rounds):
         return self.objective.steps_per_round
 
     def counts(self, state: TrainerState) -> dict[str, Any]:
-        """Updates done, and responses sampled."""
+        """Numbers of updates and of sampled responses, with the algorithm."""
         return {"algorithm": self.algorithm, "steps": state.step, "rollouts": state.sequences}
 
     def rows_in_memory(self) -> dict[str, int]:
-        """A round's prompts and samples."""
+        """Rows of a round's prompts and samples."""
         rows = {"prompts": self.prompts, "prompts, group_size": self.rollouts}
         return rows | ({"ntp_batch_size": self.ntp_batch_size} if self.ntp_weight else {})
 
     def seconds(self, stopwatch: Stopwatch) -> float | None:
-        """At most, as every response is taken to be long."""
+        """Upper bound, as every response is taken to be long."""
         sampled, updated = stopwatch.policy_round(self)
         return self.num_rounds * sampled + self.steps * updated / self.minibatches
 
@@ -136,11 +136,11 @@ class ReinforcementLearning(OptimizerSettings, Rounds):
         return -(-self.num_rounds // evaluate.every_rounds), 2
 
     def learner(self, model: Model) -> Learner:
-        """What learns from the samples."""
+        """A learner that makes gradients of samples."""
         return Learner(self, model)
 
     def train(self, context: Context, place: Place) -> None:
-        """The stage, from its newest checkpoint on."""
+        """Train from the newest checkpoint to the end of the stage."""
         recipe = context.recipe
         model = context.new_model()
         context.load_start(place, model)
@@ -163,17 +163,17 @@ class ReinforcementLearning(OptimizerSettings, Rounds):
                     batch_of_round = collect(context, self, model, state)
                 answers, advantages = batch_of_round.kept, batch_of_round.advantages
                 rewards = batch_of_round.rewards.flatten()
-                own, own_rows = parallel.local_groups(answers.rollout)
+                local, local_rows = parallel.local_groups(answers.rollout)
                 round_metrics = describe(batch_of_round)
                 with sharding.whole(model), context.precision():
-                    round_metrics |= learner.study(own, rewards[own_rows])
+                    round_metrics |= learner.prepare_round(local, rewards[local_rows])
                 if state.round % SHOW_EVERY == 0:
                     context.record_responses(
                         state, "rollout", "sampled", answers, rewards=rewards, advantages=advantages
                     )
                 before = state.step
                 state.round += 1
-                state.sequences += len(batch_of_round.drawn.rollout.rows)
+                state.sequences += len(batch_of_round.sampled.rollout.rows)
                 state.tokens += batch_of_round.num_tokens
 
                 if self.restart:
@@ -184,29 +184,29 @@ class ReinforcementLearning(OptimizerSettings, Rounds):
                 if self.kl:
                     assert start_model is not None
                     with sharding.whole(start_model), context.precision():
-                        start_logp = sample_logp(start_model, own, self.temperature)
+                        start_logp = sample_logp(start_model, local, self.temperature)
                 for update in range(min(self.steps_a_round, self.steps - state.step)):
                     rows = minibatch_rows(context, self, state, update, len(advantages))
                     weights, kl_weights = row_weights(context, answers, advantages, rows, self)
                     batch = PolicyBatch(
-                        own,
-                        advantages[own_rows],
-                        weights[own_rows],
+                        local,
+                        advantages[local_rows],
+                        weights[local_rows],
                         on_policy=update == 0 and not self.restart,
                         start_logp=start_logp,
-                        kl_weights=kl_weights[own_rows],
+                        kl_weights=kl_weights[local_rows],
                     )
                     with sharding.whole(model):
                         with context.precision():
                             metrics = learner.accumulate_gradient(batch)
-                            demonstrated = demonstrations_gradient(context, self, place, model, state)
+                            ntp_metrics = demonstrations_gradient(context, self, place, model, state)
                         parallel.sum_gradients(model)
                     metrics = parallel.whole_metrics(metrics)
                     metrics.pop("scored")
                     state.tokens += int(metrics.pop("tokens") or 0)
-                    moved = apply_gradients(model, optimizer, self, state.step, self.steps)
+                    step_metrics = apply_gradients(model, optimizer, self, state.step, self.steps)
                     state.step += 1
-                    row = {"round": state.round, **round_metrics, **metrics, **demonstrated, **moved}
+                    row = {"round": state.round, **round_metrics, **metrics, **ntp_metrics, **step_metrics}
                     context.reporter.update(context.record(state, "update", row))
                 stopping = context.stopping
                 steps_of_round = range(before + 1, state.step + 1)
@@ -221,27 +221,27 @@ class ReinforcementLearning(OptimizerSettings, Rounds):
 
 
 class Learner:
-    """How samples become gradients; a kind that learns otherwise has another one."""
+    """Makes gradients of samples; kinds with other losses subclass it."""
 
     def __init__(self, settings: ReinforcementLearning, model: Model) -> None:
         self.settings, self.model = settings, model
 
     def optimizer(self) -> Optimizer:
-        """A new one, of all that is trained."""
+        """A new optimizer of all trained parameters."""
         return make_optimizer(self.model, self.settings)
 
-    def study(self, own: Rollout, rewards: Tensor) -> dict[str, float]:
-        """Further metrics of a round, from this process's samples and their rewards (N,), before any update."""
+    def prepare_round(self, rollout: Rollout, rewards: Tensor) -> dict[str, float]:
+        """Prepare a round's updates from this process's samples and their rewards (N,); returns further metrics."""
         return {}
 
     def accumulate_gradient(self, batch: PolicyBatch) -> dict[str, float | None]:
-        """The metrics of an update, whose gradient is left in the parameters' `.grad`."""
+        """Add the gradient of an update to the parameters' `.grad`; returns its metrics."""
         rl = self.settings
         return accumulate_gradient(self.model, batch, rl.objective, temperature=rl.temperature, kl=rl.kl)
 
 
 def _start_model(context: Context, settings: ReinforcementLearning, place: Place) -> Model | None:
-    """The model that RL begins with, where something is compared with it or begins with it again."""
+    """A second copy of the model that RL starts from; None without a KL term and without restarts."""
     if not settings.kl and not settings.restart:
         return None
     model = context.new_model()

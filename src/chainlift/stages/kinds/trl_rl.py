@@ -1,4 +1,4 @@
-"""Reinforcement learning on a language model: GRPO and its kin and RLOO by TRL's trainers, STaR in rounds of SFT."""
+"""Reinforcement learning on a language model: GRPO, its variants and RLOO by TRL's trainers, STaR by rounds of SFT."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from chainlift.stages.trl.recorder import Recorder
     from chainlift.stages.trl.timing import TextStopwatch
 
-OF_CHAINS = ("chain", "steps")
-"""Shipped rewards that look at what stands before the answer."""
+CHAIN_REWARDS = ("chain", "steps")
+"""Shipped rewards that read the chain before the answer."""
 Algorithm = Literal["star", "rloo", "grpo", "dr_grpo", "dapo"]
 
 
@@ -46,15 +46,15 @@ class TextReinforcementLearning(TrlStage, Rounds):
 
     kind: str = "trl_rl"
     algorithm: Algorithm = "grpo"
-    """grpo, dr_grpo, dapo (without dynamic sampling) and rloo are TRL's; star samples, keeps what is right, fits it."""
+    """grpo, dr_grpo, dapo (without dynamic sampling) and rloo are TRL's; star fine-tunes on the right samples."""
     prompts: int = Field(default=16, ge=1)
     """P: problems of a round."""
     steps: int = Field(default=60, ge=1)
     """Optimizer updates in all."""
     steps_per_round: int = Field(default=8, ge=1)
-    """star: updates of a round, on what it kept; the others make one update of each round."""
+    """Updates of a round of star, on the samples that it kept; the others make one update a round."""
     engine: Literal["transformers", "vllm"] = "transformers"
-    """Who generates; vllm needs a GPU and the package vllm."""
+    """The engine that generates; vllm needs a GPU and the package vllm."""
     vllm_memory: float = Field(default=0.3, gt=0, lt=1)
     """Share of the GPU's memory that vllm takes for its copy of the weights and its cache."""
 
@@ -63,7 +63,7 @@ class TextReinforcementLearning(TrlStage, Rounds):
         if self.algorithm != "star" and self.group_size < 2:
             raise ValueError(f"group_size must be at least 2 for {self.algorithm}, which compares samples of a problem")
         if self.algorithm == "star" and self.kl:
-            raise ValueError("kl has no place in star, which fits samples")
+            raise ValueError("kl does not apply to star, which fits samples")
         if self.algorithm == "star" and self.engine == "vllm":
             raise ValueError("engine vllm goes with TRL's algorithms; star generates with transformers")
         if self.rollouts % min(self.micro_batch_size, self.rollouts):
@@ -76,18 +76,18 @@ class TextReinforcementLearning(TrlStage, Rounds):
         return self.steps_per_round if self.algorithm == "star" else 1
 
     def counts(self, state: TrainerState) -> dict[str, Any]:
-        """Updates done, and responses sampled."""
+        """Numbers of updates and of sampled responses, with the algorithm."""
         return {"algorithm": self.algorithm, "steps": state.step, "rollouts": state.sequences}
 
     def check(self, recipe: Recipe, task: Task | TextTask) -> None:
-        """ValueError in one line if the recipe's task is not for this stage, or the reward does not work on text."""
+        """ValueError in one line if the task is not for this stage, or the reward does not work on text."""
         super().check(recipe, task)
-        if self.reward in OF_CHAINS:
+        if self.reward in CHAIN_REWARDS:
             raise ValueError(f"reward {self.reward!r} judges the steps of a chain, which no grader of text reads")
         try_on(self.reward, as_verdict([True, False], [True, False], [True, True], [3, 1]))
 
     def seconds(self, stopwatch: TextStopwatch) -> float | None:
-        """At most, as every response is taken to be long."""
+        """Upper bound, as every response is taken to be long."""
         sampled = self.num_rounds * self.rollouts * stopwatch.decoded_response()
         return sampled + self.steps * self.rollouts / self.steps_a_round * stopwatch.sampled_sequence(self)
 
@@ -96,25 +96,25 @@ class TextReinforcementLearning(TrlStage, Rounds):
         return (self.num_rounds - 1) // evaluate.every_rounds, 2
 
     def measuring_keys(self, part: str, settings: Settings) -> frozenset[str]:
-        """Only STaR samples its rounds as measurements do."""
-        own = {"sampling_rows"} if part == "model" and self.algorithm != "star" else set[str]()
-        return super().measuring_keys(part, settings) | own
+        """Keys that decide only measurements: `sampling_rows` too, except in STaR, whose rounds depend on it."""
+        further = {"sampling_rows"} if part == "model" and self.algorithm != "star" else set[str]()
+        return super().measuring_keys(part, settings) | further
 
     def num_tokens(self, lengths: Lengths, mixture: MixtureSettings, max_tokens: int) -> NumTokens:
-        """Of samples that are all long, and of the updates on them; STaR's updates make up a round's size together."""
+        """Tokens of samples that are all long, and of updates on them; STaR's updates together have a round's size."""
         samples, response = self.num_rounds * self.rollouts, min(lengths.long, max_tokens)
         trained = samples * (lengths.prompt + response)
         return NumTokens(trained, generated=samples * response, prompts=samples * lengths.prompt)
 
     def work(self, tokens: NumTokens) -> list[Work]:
-        """Sampling; updates with the passes for old log-probabilities and, where kl is on, for the start model's."""
+        """Sampling, and updates with the passes for old log-probabilities and, if kl is on, for the start model's."""
         return [
             Work("sampling", tokens.generated, 2, is_training=False),
             Work("updates", tokens.trained, 8 if self.kl == 0 else 10),
         ]
 
     def memory(self, name: str, plan: MemoryPlan) -> list[Phase]:
-        """A round's samples, unless vllm holds them elsewhere, and updates on them."""
+        """Memory of a round's samples, unless vllm holds them, and of updates on them."""
         reference, phases = bool(self.kl), []
         if self.engine == "transformers":
             rows = plan.settings.sampling_rows if self.algorithm == "star" else self.rollouts
@@ -123,7 +123,7 @@ class TextReinforcementLearning(TrlStage, Rounds):
         return [*phases, plan.update(f"{name}, updates", self, self.rollouts, tokens, reference=reference)]
 
     def train(self, context: TextContext, place: Place) -> None:
-        """The stage, from its newest checkpoint on."""
+        """Train from the newest checkpoint to the end of the stage."""
         from chainlift.models.pretrained.loading import LanguageModel
         from chainlift.stages.trl import reward, star, training
         from chainlift.stages.trl.preflight import preflight
@@ -132,8 +132,8 @@ class TextReinforcementLearning(TrlStage, Rounds):
         if self.algorithm == "star":
             star.train(context, place, self)
             return
-        arguments(context, place, self, longest=1)  # refuses what does not divide
-        state, begun = training.begin(context, place)
+        arguments(context, place, self, longest=1)  # checks that sizes divide
+        state, newest = training.begin(context, place)
         if state.finished:
             return
         model, tokenizer = context.start(place)
@@ -150,15 +150,15 @@ class TextReinforcementLearning(TrlStage, Rounds):
             passes=2,
         )
         with context.reporter.stage(place.title, state.step, self.steps):
-            if begun is None:
+            if newest is None:
                 preflight(context, state, LanguageModel(model.to(context.device), tokenizer), self)
             trainer = _trainer(context, place, self, model, recorder)
-            training.run(trainer, recorder, begun, self.steps)
+            training.run(trainer, recorder, newest, self.steps)
             training.finish(context, place, recorder, trainer)
 
 
 def problems_of_round(problems: Sequence[Problem], count: int, *, seed: int, stage: str, number: int) -> list[Problem]:
-    """The problems of round `number`: a walk through all of them, each pass in an order of its own stream."""
+    """The problems of round `number`: rounds go through all of them, each epoch in an order of its own stream."""
     chosen: list[Problem] = []
     place = number * count
     while len(chosen) < count:
@@ -190,7 +190,7 @@ def _trainer(
     longest = longest_prompt([row["prompt"] for row in rows], recorder.tokenizer)
     kind: Any = RLOOTrainer if stage.algorithm == "rloo" else GRPOTrainer
     config: Any = RLOOConfig if stage.algorithm == "rloo" else GRPOConfig
-    trainer = trainers.made(
+    trainer = trainers.make_trainer(
         kind,
         recorder.current_state,
         place.stays,
@@ -206,7 +206,7 @@ def _trainer(
 
 
 def arguments(context: TextContext, place: Place, stage: TextReinforcementLearning, longest: int) -> dict[str, Any]:
-    """What TRL's configuration of the algorithm is given; longest: tokens of the longest prompt."""
+    """Arguments of TRL's configuration of the algorithm; longest: tokens of the longest prompt."""
     from chainlift.stages.trl import pinned, training
 
     if stage.prompts % distributed.world_size():

@@ -1,4 +1,4 @@
-"""Supervised fine-tuning on the mixture of long and short completions, carried out by TRL's SFTTrainer."""
+"""Supervised fine-tuning on the mixture of long and short completions, by TRL's SFTTrainer."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ if TYPE_CHECKING:
     from chainlift.stages.trl.recorder import Recorder
     from chainlift.stages.trl.timing import TextStopwatch
 
-TOKENIZED = 4096  # problems at once
+TOKENIZE_BATCH = 4096  # problems
 
 
 class SupervisedFinetuning(TrlStage, Length):
-    """Next-token prediction on worked solutions and bare answers, the loss on completions only."""
+    """Next-token prediction on worked solutions and bare answers, with the loss on completions only."""
 
     STEPS: ClassVar = 500
     IGNORES: ClassVar = {
@@ -53,7 +53,7 @@ class SupervisedFinetuning(TrlStage, Length):
     max_length: int = Field(default=512, ge=8)
     """Tokens of prompt and completion; longer demonstrations are left out, and the run says how many."""
     redraw: bool = False
-    """Whether a problem's form is drawn anew in every epoch, instead of once for all of them."""
+    """Whether a problem's form is drawn anew in every epoch, instead of once for all epochs."""
 
     @model_validator(mode="after")
     def _fits(self) -> SupervisedFinetuning:
@@ -80,7 +80,7 @@ class SupervisedFinetuning(TrlStage, Length):
         return (0 if self.total_steps is None else 1 + self.total_steps // evaluate.every), 1
 
     def num_tokens(self, lengths: Lengths, mixture: MixtureSettings, max_tokens: int) -> NumTokens:
-        """Of every demonstration."""
+        """Tokens of all demonstrations."""
         completion = mixture.mean * lengths.long + (1 - mixture.mean) * lengths.short
         return NumTokens(trained=(self.steps or 0) * self.batch_size * (lengths.prompt + completion))
 
@@ -89,16 +89,16 @@ class SupervisedFinetuning(TrlStage, Length):
         return [Work("", tokens.trained, 6)]
 
     def memory(self, name: str, plan: MemoryPlan) -> list[Phase]:
-        """Updates; demonstrations are at most max_length long, and one of the longest comes some time."""
+        """Memory of updates on the longest demonstrations, of max_length tokens."""
         return [plan.update(name, self, self.batch_size, self.max_length)]
 
     def train(self, context: TextContext, place: Place) -> None:
-        """The stage, from its newest checkpoint on."""
+        """Train from the newest checkpoint to the end of the stage."""
         from chainlift.stages.trl import training
         from chainlift.stages.trl.recorder import Recorder
 
-        training.arguments(context, place, batch_size=self.batch_size, steps=1)  # refuses what does not divide
-        state, begun = training.begin(context, place)
+        training.arguments(context, place, batch_size=self.batch_size, steps=1)  # checks that sizes divide
+        state, newest = training.begin(context, place)
         if state.finished:
             return
         model, tokenizer = context.start(place)
@@ -113,30 +113,30 @@ class SupervisedFinetuning(TrlStage, Length):
             every=context.recipe.evaluate.every,
             sequences=self.batch_size,
             metrics=lambda logs: {"loss": logs["loss"], "grad_norm": logs["grad_norm"], "lr": logs["learning_rate"]},
-            counts_anew=True,
+            counts_restart=True,
         )
         with context.reporter.stage(place.title, state.step, steps):
             trainer = _trainer(context, place, self, model, rows, recorder)
-            training.run(trainer, recorder, begun, steps)
+            training.run(trainer, recorder, newest, steps)
             training.finish(context, place, recorder, trainer)
 
 
 def _rows(context: TextContext, place: Place, stage: SupervisedFinetuning, tokenizer: Any) -> list[Row]:
-    """The demonstrations of all updates, in order.
+    """Demonstrations of all updates, in order.
 
-    Those that are longer than `max_length` are left out, and the run says how many.
+    Those that are longer than `max_length` are left out, and the run reports how many.
     """
     task, problems, size = context.task, context.task.problems[0], stage.batch_size
     counts, needed = _token_counts(task, problems, tokenizer), stage.needed_tokens(context.folder.checkpoints)
     rows: list[Row] = []
-    tokens = left_out = fruitless = 0
+    tokens = left_out = left_out_in_a_row = 0
     shuffled = _shuffled(len(problems), seed=context.recipe.seed, stage=place.name, redraw=stage.redraw)
     for index, uniform in shuffled:
         in_updates = len(rows) // size * size
         done = tokens / needed if needed else in_updates / ((stage.steps or 1) * size)
         if done >= 1 and len(rows) == in_updates:
             break
-        if fruitless == 2 * len(problems):  # two epochs: every problem came at least once since the last that fitted
+        if left_out_in_a_row == 2 * len(problems):  # two epochs: every problem was tried since the last that fitted
             raise ValueError(
                 f"{place.name}.max_length: no demonstration has {stage.max_length} tokens or fewer ({done:.0%} done)"
             )
@@ -144,10 +144,10 @@ def _rows(context: TextContext, place: Place, stage: SupervisedFinetuning, token
         if counts[index][long] <= stage.max_length:
             rows.append(demonstrations.row(task, problems[index], long=long))
             tokens += counts[index][long]
-            fruitless = 0
+            left_out_in_a_row = 0
         else:
             left_out += 1
-            fruitless += 1
+            left_out_in_a_row += 1
     if left_out:
         context.reporter.say(
             f"{left_out} of {len(rows) + left_out} demonstrations have more than {place.name}.max_length = "
@@ -157,7 +157,7 @@ def _rows(context: TextContext, place: Place, stage: SupervisedFinetuning, token
 
 
 def _shuffled(size: int, *, seed: int, stage: str, redraw: bool) -> Iterator[tuple[int, float]]:
-    """(number of a problem, its uniform number), epoch after epoch, each in an order of its own."""
+    """(number of a problem, its uniform number), epoch after epoch, each in a new order."""
     uniforms: list[float] = []
     for epoch in itertools.count():
         if epoch == 0 or redraw:
@@ -168,12 +168,12 @@ def _shuffled(size: int, *, seed: int, stage: str, redraw: bool) -> Iterator[tup
 
 
 def _token_counts(task: TextTask, problems: Sequence[Problem], tokenizer: Any) -> list[tuple[int, int]]:
-    """(tokens of the short form, of the long form) of each problem, with its prompt and the end of sequence."""
+    """(tokens of the short form, of the long form) of each problem, with prompt and end of sequence."""
     counts: list[list[int]] = []
     for long in (False, True):
         of_form: list[int] = []
-        for start in range(0, len(problems), TOKENIZED):
-            chunk = problems[start : start + TOKENIZED]
+        for start in range(0, len(problems), TOKENIZE_BATCH):
+            chunk = problems[start : start + TOKENIZE_BATCH]
             prompts = [task.prompt(problem) for problem in chunk]
             endings = [content(task.completion(problem, long=long)) for problem in chunk]
             of_form += [count + 1 for count in num_tokens(prompts, tokenizer, endings)]
@@ -184,7 +184,7 @@ def _token_counts(task: TextTask, problems: Sequence[Problem], tokenizer: Any) -
 def _trainer(
     context: TextContext, place: Place, stage: SupervisedFinetuning, model: Any, rows: list[Row], recorder: Recorder
 ) -> Any:
-    """SFTTrainer over rows in their order, the loss on completions only."""
+    """An SFTTrainer over rows in their order, with the loss on completions only."""
     from datasets import Dataset
     from trl.trainer.sft_config import SFTConfig
     from trl.trainer.sft_trainer import SFTTrainer
@@ -193,7 +193,7 @@ def _trainer(
 
     steps = len(rows) // stage.batch_size
     arguments = training.arguments(context, place, batch_size=stage.batch_size, steps=steps)
-    return trainers.made(
+    return trainers.make_trainer(
         SFTTrainer,
         recorder.current_state,
         place.stays,

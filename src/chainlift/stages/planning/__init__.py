@@ -1,1 +1,1 @@
-"""What a run will take and bring: memory, time, and what theory expects of it."""
+"""Plans of a run: its memory, its time, and theory's predictions of its results."""

@@ -1,4 +1,4 @@
-"""How long a run would take on this machine: a few of its own steps, timed, and its numbers of steps."""
+"""Estimated time of a run on this machine, from a few timed steps."""
 
 from __future__ import annotations
 
@@ -14,44 +14,46 @@ from chainlift.stages.recipe import Recipe
 
 @dataclass(frozen=True)
 class Cost:
-    """Seconds; RL and evaluations at most, as every response is taken to be long."""
+    """Seconds of a run; upper bounds for RL and evaluations, as every response is taken to be long."""
 
     stages: Mapping[str, float | None] = field(default_factory=dict)
-    """Of each stage; None where its kind has no estimate, or another stage decides how long it is."""
+    """Seconds of each stage; None if its kind has no estimate, or another stage decides its length."""
     evaluations: float = 0.0
 
     @property
     def seconds(self) -> float:
-        """Of all that is known."""
+        """Seconds of all parts with an estimate."""
         return sum(seconds or 0.0 for seconds in self.stages.values()) + self.evaluations
 
     def without(self, stages: set[str]) -> float:
-        """Seconds, if these stages are there already."""
+        """Seconds, if these stages are finished already."""
         return self.seconds - sum(self.stages.get(name) or 0.0 for name in stages)
 
     def __str__(self) -> str:
-        parts = [f"{name} about {told(seconds)}" for name, seconds in self.stages.items() if seconds is not None]
+        parts = [
+            f"{name} about {readable_seconds(seconds)}" for name, seconds in self.stages.items() if seconds is not None
+        ]
         unknown = [name for name, seconds in self.stages.items() if seconds is None]
         left_out = f", without {', '.join(unknown)}" if unknown else ""
-        return f"{', '.join([*parts, f'evaluations at most {told(self.evaluations)}'])}{left_out}"
+        return f"{', '.join([*parts, f'evaluations at most {readable_seconds(self.evaluations)}'])}{left_out}"
 
 
 def estimate(recipe: Recipe) -> Cost:
-    """The cost of a run on this machine; takes a few updates of each stage."""
+    """Estimate the cost of a run on this machine, by a few timed updates of each stage."""
     needs.check(recipe, environment.pick_device(recipe.device))
     stopwatch, evaluate = _stopwatch(recipe), recipe.evaluate
-    inside, whole = 0, 0
+    num_small, num_full = 0, 0
     for stage in recipe.stages.values():
-        some, ends = stage.num_evaluations(evaluate)
-        inside, whole = inside + some, whole + ends
-    responses = 2 * (inside * evaluate.during + whole * evaluate.prompts)  # greedy and sampled
+        small, full = stage.num_evaluations(evaluate)
+        num_small, num_full = num_small + small, num_full + full
+    responses = 2 * (num_small * evaluate.during + num_full * evaluate.prompts)  # greedy and sampled
     responses += len(recipe.stages) * evaluate.pass_at_k_prompts * evaluate.pass_at_k_samples
     seconds = {name: stage.seconds(stopwatch) for name, stage in recipe.stages.items()}
     return Cost(seconds, responses * stopwatch.decoded_response())
 
 
 def _stopwatch(recipe: Recipe) -> Any:
-    """What times the steps of the recipe's kinds of stage."""
+    """The stopwatch for the recipe's kinds of stages."""
     if recipe.is_text:
         from chainlift.stages.trl.timing import TextStopwatch
 
@@ -59,7 +61,7 @@ def _stopwatch(recipe: Recipe) -> Any:
     return Stopwatch(recipe)
 
 
-def told(seconds: float) -> str:
+def readable_seconds(seconds: float) -> str:
     """Seconds in readable units."""
     for size, unit in ((86400, "days"), (3600, "h"), (60, "min")):
         if seconds >= 1.5 * size:

@@ -1,4 +1,4 @@
-"""What theory expects of a run, in words, before it starts."""
+"""One line of theory's predictions, printed before a run starts."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import Any
 
 
 def expectation(theory: dict[str, Any], *, with_rl: bool) -> str | None:
-    """What theory expects of a run, before it starts; None for a task without closed forms.
+    """Theory's predictions of a run in words; None for a task without closed forms.
 
-    with_rl: the run goes on with reinforcement learning.
+    with_rl: whether theory predicts a stage of reinforcement learning.
     """
     if theory["greedy"] is None or theory["greedy_accuracy"] is None:
         return None

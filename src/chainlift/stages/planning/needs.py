@@ -1,4 +1,4 @@
-"""What a recipe's sizes need in memory, estimated from below: a run that cannot fit is refused before it begins."""
+"""Lower bounds of a recipe's memory: a run that cannot fit is refused before it starts."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from chainlift.text.task import is_text
 
 TOKEN = 8  # bytes of a token, int64
 NUMBER = 4  # bytes of a weight, float32
-TRAINING = 4  # a weight, its gradient and AdamW's two averages
+TRAINING = 4  # numbers for each trained weight: itself, its gradient and AdamW's two averages
 
 
 def check(recipe: Recipe, device: str) -> None:
-    """ValueError that names the keys whose sizes do not fit into this machine's memory."""
+    """ValueError that names the keys whose sizes do not fit this machine's memory."""
     for key, needed in bytes_of(recipe, device).items():
         memory.check(key, needed)
 
 
 def bytes_of(recipe: Recipe, device: str) -> dict[str, float]:
-    """{keys: bytes that they need at least}; on a GPU weights pass through the machine's memory only once."""
+    """{keys: fewest bytes that they need}; on a GPU the machine's memory holds one copy of the weights."""
     if is_text(recipe.task):
         return _of_text(recipe, recipe.task.max_tokens, device)
     task = tasks.build(recipe.task)
     positions = task.prompt_length + task.long_length + 1
     row = TOKEN * positions
     weights = NUMBER * families.fewest_parameters(recipe.model, positions)
-    found: dict[str, float] = {
+    needed: dict[str, float] = {
         "model": weights * (TRAINING if device == "cpu" else 1),
         "evaluate.prompts": recipe.evaluate.prompts * row,
         "evaluate.during": recipe.evaluate.during * row,
@@ -38,12 +38,12 @@ def bytes_of(recipe: Recipe, device: str) -> dict[str, float]:
     }
     for name, stage in recipe.stages.items():
         for keys, rows in stage.rows_in_memory().items():
-            found[", ".join(f"{name}.{key}" for key in keys.split(", "))] = rows * row
-    return found
+            needed[", ".join(f"{name}.{key}" for key in keys.split(", "))] = rows * row
+    return needed
 
 
 def _of_text(recipe: Recipe, max_tokens: int, device: str) -> dict[str, float]:
-    """Of a language model from scratch; one that is opened tells its size by its files (--dry-run plans its memory)."""
+    """{keys: fewest bytes} for a language model; the weights count only from scratch (--dry-run plans others)."""
     assert isinstance(recipe.model, PretrainedSettings)
     scratch, evaluate = recipe.model.scratch, recipe.evaluate
     row = float(TOKEN * max_tokens)
@@ -58,7 +58,7 @@ def _of_text(recipe: Recipe, max_tokens: int, device: str) -> dict[str, float]:
 
 
 def cache_bytes(model: Settings, rows: int, positions: int, device: str = "cpu") -> float:
-    """Bytes of the tokens of rows that are sampled at once, and of what the model caches of them."""
+    """Bytes of the tokens of rows that are sampled at once, and of the model's cache for them."""
     needed = float(rows * positions * TOKEN)
     if device == "cpu":
         needed += families.family_of(model).cache_bytes(model, rows, positions)

@@ -1,4 +1,4 @@
-"""What theory predicts for a recipe's measurements; None for each quantity that has no closed form there."""
+"""Theory's predictions of a recipe's measurements; None for quantities without a closed form."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ OF_RL = ("star_next_share", "star_rounds_to_flip", "rl")
 """Predictions that depend on RL's temperature and reward; evaluations sample at temperature 1."""
 PREDICTED = ("greedy_accuracy", "greedy_length_median", "sampled_accuracy", "sampled_long_share")
 GROUP_SIZES = {3: 6, 5: 120}
-"""Elements of the permutations of n things."""
+"""{degree: order of the task's permutation group}."""
 
 
 def predicted(recipe: Recipe) -> dict[str, Any]:
-    """The predictions for a blind learner of the recipe's mixture, under the names of forecast.predictions.
+    """Predictions for a blind learner of the recipe's mixture, under the names of forecast.predictions.
 
-    They are of next-token prediction from fresh weights and of the RL that begins where it ends; `stages` says which
-    stages of the recipe these are, with their own predictions. Of a schedule the last value counts, as the minimizer of
-    the loss is that of the last demonstrations.
+    They cover next-token prediction from fresh weights and the RL that starts from its end; `stages` has the
+    predictions of each stage by name. Of a schedule the last value counts, as the minimizer of the loss is that of the
+    last demonstrations.
     """
     if recipe.is_text:
         return _of_text(recipe)
@@ -37,19 +37,19 @@ def predicted(recipe: Recipe) -> dict[str, Any]:
         return _unknown() | {"stages": {}}
     name, first = learner
     rl_name, rl = _rl_after(recipe, name)
-    found = _of(recipe, first, recipe.mixture_of(name).last, rl)
-    stages = {name: {key: found.get(key) for key in (*PREDICTED, "go_on")}}
+    predictions = _predictions(recipe, first, recipe.mixture_of(name).last, rl)
+    stages = {name: {key: predictions.get(key) for key in (*PREDICTED, "go_on")}}
     if rl_name is not None:
-        stages[rl_name] = found["rl"]
-    return found | {"stages": stages}
+        stages[rl_name] = predictions["rl"]
+    return predictions | {"stages": stages}
 
 
 def _of_text(recipe: Recipe) -> dict[str, Any]:
-    """Predictions for a language model, of the stage that fine-tunes the recipe's own model.
+    """Predictions for a language model, for the stage that fine-tunes the recipe's own model.
 
-    Both forms open differently, so the form is chosen at the first token (docs/theory.md, "A marker"): greedy answers
-    are short below p_cot = 1/2, and up to 1/(1 + q) where the long form opens with its likeliest word q of the time.
-    Accuracies depend on what the model knows, before RL and after it; calibration does not.
+    The two forms have different first tokens, so the first token decides the form (docs/theory.md, "A marker"): greedy
+    answers are short below p_cot = 1/2, or below 1/(1 + q) if the likeliest first word of the long form has probability
+    q. Accuracies depend on the model's knowledge, before and after RL; calibration does not.
     """
     threshold, tuned = closed_forms.threshold(2, marker=True), recipe.first(SupervisedFinetuning)
     stages: dict[str, dict[str, Any]] = {name: {} for name in recipe.stages}
@@ -62,22 +62,25 @@ def _of_text(recipe: Recipe) -> dict[str, Any]:
 
 
 def _learner(recipe: Recipe) -> tuple[str, NextTokenPrediction] | None:
-    """The stage of next-token prediction that begins with fresh weights."""
-    found = recipe.first(NextTokenPrediction)
-    return found if found is not None and found[1].start is None else None
+    """(name, settings) of the stage of next-token prediction that starts from fresh weights."""
+    first = recipe.first(NextTokenPrediction)
+    return first if first is not None and first[1].start is None else None
 
 
 def _rl_after(recipe: Recipe, name: str) -> tuple[str | None, ReinforcementLearning | None]:
-    """The first RL that begins at the end of a stage."""
+    """(name, settings) of the first RL that starts from the end of a stage."""
     for other, stage in recipe.stages.items():
         if isinstance(stage, ReinforcementLearning) and chain.split(stage.start, recipe.stages) == (name, None):
             return other, stage
     return None, None
 
 
-def _of(recipe: Recipe, first: NextTokenPrediction, p_cot: float, rl: ReinforcementLearning | None) -> dict[str, Any]:
-    """The predictions; the sequence mean weights long demonstrations by their length, so its minimizer is that of
-    another p_cot.
+def _predictions(
+    recipe: Recipe, first: NextTokenPrediction, p_cot: float, rl: ReinforcementLearning | None
+) -> dict[str, Any]:
+    """Predictions for a symbolic task.
+
+    The sequence mean weights long demonstrations by their length, so its minimizer is that of another p_cot.
     """
     task, learner = recipe.task, families.family_of(recipe.model).theory(recipe.model)
     if learner is None:
@@ -95,22 +98,23 @@ def _of(recipe: Recipe, first: NextTokenPrediction, p_cot: float, rl: Reinforcem
             return _unknown()
         p_cot = closed_forms.sequence_mean_p_cot(task.d, p_cot)
     if learner == "blind_to_the_stop":
-        found = linear_model.degree_1_predictions(task.d, modulus, p_cot)
+        predictions = linear_model.degree_1_predictions(task.d, modulus, p_cot)
         known = rl is None or rl.reward in closed_forms.LONG_REWARDS
-        return found if known else found | {key: _unknown().get(key) for key in OF_RL}
+        return predictions if known else predictions | {key: _unknown().get(key) for key in OF_RL}
     if task.noise > 0:
         return _noisy(task, modulus, p_cot, rl)
-    found = _of_gold_chains(task, modulus, p_cot, rl)
+    predictions = _of_gold_chains(task, modulus, p_cot, rl)
     if task.d_min is not None:  # lengths differ from prompt to prompt
-        found["greedy_length_median"] = found["greedy_length_median"] if found["greedy"] == "short" else None
-        found["rl"]["greedy_length_median"] = None
-    return found
+        if predictions["greedy"] != "short":
+            predictions["greedy_length_median"] = None
+        predictions["rl"]["greedy_length_median"] = None
+    return predictions
 
 
 def _of_gold_chains(
     task: PrefixChainSettings, modulus: int, p_cot: float, rl: ReinforcementLearning | None
 ) -> dict[str, Any]:
-    """Predictions where chains are right; which digits they show changes their length only."""
+    """Predictions for correct chains; the digits that they show change only their length."""
     marker = task.marker == "both"
     predictions = forecast.predictions(task.chain_length, modulus, p_cot, marker=marker)
     if rl is not None:
@@ -119,8 +123,8 @@ def _of_gold_chains(
         predictions |= {key: of_rl[key] for key in OF_RL}
     if task.marker != "long":
         return predictions
-    # The marker opens long responses only. At temperature 1 it leads every short answer iff p > (1 - p) / K, the
-    # threshold without a marker; what follows it is certain, and the token is one more.
+    # Only long responses start with the marker. At temperature 1 it is likelier than every short answer iff
+    # p > (1 - p) / K, the threshold without a marker. After it the form is certain; it adds one token.
     predictions["go_on"] = 1.0
     longer = [predictions, predictions["rl"]] if predictions["greedy"] == "long" else [predictions["rl"]]
     for table in longer:
@@ -132,7 +136,7 @@ def _of_gold_chains(
 
 
 def _noisy(task: PrefixChainSettings, modulus: int, p_cot: float, rl: ReinforcementLearning | None) -> dict[str, Any]:
-    """Predictions for chains with slips; they are made for slips that chains build on, and no other option."""
+    """Predictions for chains with slips; only for slips that chains build on, without other options."""
     plain = task.model_copy(update={"noise": 0.0}).is_plain
     if not (plain and task.noise_follows) or (rl is not None and rl.temperature != 1):
         return _unknown()

@@ -1,9 +1,9 @@
-"""The reference that a run's RL is drawn against: STaR's p_n by rounds, or an algorithm's mean-field curve by updates.
+"""Reference curves for a run's RL: STaR's p_n by rounds, or an algorithm's mean-field curve by updates.
 
-It is computed once, when the run ends, and drawn from its summary. It starts where theory says that next-token
-prediction ends, not where this run ended, and uses nothing that RL measured. The horizontal scale of policy gradients
-is a convention (theory/mean_field.py): REFERENCE_STEP log-odds an update at the recipe's peak learning rate, less in
-proportion where the schedule has less.
+They are computed once, when the run ends, and drawn from its summary. They start where theory predicts that next-token
+prediction ends, not where this run ended, and use no measurement of RL. The horizontal scale of policy gradients is a
+convention (theory/mean_field.py): REFERENCE_STEP log-odds an update at the recipe's peak learning rate, in proportion
+to the schedule.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from chainlift.theory.expected_update import has_expected_update
 from chainlift.theory.mean_field import REFERENCE_STEP, MeanField, policy_gradient_curve, star_curve
 from chainlift.theory.mode_policy import ModePolicy, Setting
 
-# What the reference has no part for: where a recipe sets one of these to anything else, none is drawn.
+# The reference covers only these values: a recipe with another value has none.
 PLAIN: dict[str, Any] = {
     "ntp_weight": 0.0,
     "advantage": None,
@@ -35,18 +35,18 @@ PLAIN: dict[str, Any] = {
     "restart": False,
 }
 PLAIN_TASK = {"d_min": None, "sparse": None, "leap": 1, "noise": 0, "marker": "none"}
-MOST = 240
-"""Places of the curves that a summary keeps, about."""
-# STaR's fit, taken to its minimum, is the same wherever it begins, and for every constant weight of the tokens.
-STAR_TOO: dict[str, Any] = {"restart": True, "aggregate": "sequence_sum"}
+MAX_POINTS = 240
+"""Approximate number of points of the curves in a summary."""
+# STaR's fit has the same minimum from every start, and for every constant weight of the tokens.
+ALSO_STAR: dict[str, Any] = {"restart": True, "aggregate": "sequence_sum"}
 
 
 def reference(recipe: Recipe, theory: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
-    """The reference as a summary holds it, under `reference` of its theory; None where it describes no stage.
+    """The reference for a summary's theory; None if it describes no stage of the recipe.
 
-    {stage, name, by_round, sequences, sampled_long_share, sampled_accuracy, greedy_accuracy}: the stage of RL, what the
-    curves are, whether they have one value a round and not an update, and their values at the sampled responses in
-    `sequences`, of long runs a few hundred. theory: what prediction.predicted gives. rows: of metrics.jsonl.
+    {stage, name, by_round, sequences, sampled_long_share, sampled_accuracy, greedy_accuracy}: the stage of RL, the name
+    of the curves, whether they have one value a round instead of an update, and their values at the numbers of sampled
+    responses in `sequences`. theory: from prediction.predicted. rows: those of metrics.jsonl.
     """
     stage = next((name for name in theory["stages"] if "algorithm" in type(recipe.stages[name]).model_fields), None)
     updates = [row for row in rows if row["stage"] == stage and row["kind"] == "update"]
@@ -62,7 +62,7 @@ def reference(recipe: Recipe, theory: Mapping[str, Any], rows: Sequence[Mapping[
     start = ModePolicy.after_pretraining(theory["sampled_long_share"], setting)
     ends = {row["round"] if _is_star(settings) else row["step"]: row["sequences"] for row in updates}
     curve, name = _curve(start, setting, settings, updates)
-    every = -(-len(ends) // MOST)
+    every = -(-len(ends) // MAX_POINTS)
     return {"stage": stage, "name": name, "by_round": name == STAR} | {
         key: _thinned(values, every)
         for key, values in {
@@ -75,7 +75,7 @@ def reference(recipe: Recipe, theory: Mapping[str, Any], rows: Sequence[Mapping[
 
 
 def _thinned(values: list[Any], every: int) -> list[Any]:
-    """Every so manieth value, and the last."""
+    """Every n-th value, and the last."""
     return values[::every] if (len(values) - 1) % every == 0 else [*values[::every], values[-1]]
 
 
@@ -85,7 +85,7 @@ STAR = "reference: STaR that fits each round exactly"
 def _curve(
     start: ModePolicy, setting: Setting, settings: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]
 ) -> tuple[MeanField, str]:
-    """(curve over the rounds of STaR, or over the updates of a policy gradient, its name)."""
+    """(curve over the rounds of STaR or the updates of a policy gradient, its name)."""
     if _is_star(settings):
         return star_curve(start, setting, rows[-1]["round"]), STAR
     objective = _objective(settings)
@@ -104,7 +104,7 @@ def _curve(
 
 
 def _is_covered(task: Mapping[str, Any], model: Mapping[str, Any], settings: Mapping[str, Any]) -> bool:
-    """The run is one of a running sum by a learner and an algorithm that theory/mean_field.py describes."""
+    """Whether theory/mean_field.py describes the task, model and algorithm."""
     objective = _objective(settings)
     needed = {"algorithm", "reward", "temperature", "lr", "group_size", "prompts"}
     return (
@@ -121,13 +121,13 @@ def _is_covered(task: Mapping[str, Any], model: Mapping[str, Any], settings: Map
 
 
 def _is_star(settings: Mapping[str, Any]) -> bool:
-    """The algorithm fits what it accepts, so that it has one step a round."""
+    """Whether the algorithm fits accepted samples, so that the reference has one step a round."""
     objective = _objective(settings)
     return objective is not None and objective.advantage == "accept"
 
 
 def _objective(settings: Mapping[str, Any]) -> Objective | None:
-    """The run's algorithm; None for one that is code named by the record, which nothing here imports, or not known."""
+    """The run's algorithm; None if it is unknown, or code that only the record names, which is not imported."""
     name = settings.get("algorithm")
     if not isinstance(name, str) or is_reference(name):
         return None
@@ -138,4 +138,4 @@ def _objective(settings: Mapping[str, Any]) -> Objective | None:
 
 
 def _harmless(settings: Mapping[str, Any], key: str) -> bool:
-    return _is_star(settings) and key in STAR_TOO and settings[key] == STAR_TOO[key]
+    return _is_star(settings) and key in ALSO_STAR and settings[key] == ALSO_STAR[key]

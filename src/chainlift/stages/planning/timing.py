@@ -1,8 +1,8 @@
-"""Seconds of single steps on this machine: a few of a recipe's own, timed.
+"""Seconds of single steps on this machine, from a few timed steps of a recipe.
 
-RL and evaluations are timed as if every response were long, which is what they come to; early on they are faster. What
-is timed has the recipe's sizes, except that RL's prompts are at most MOST_PROMPTS, and the time is scaled to them. What
-was timed is remembered, so that a grid over rates or seeds is timed once.
+RL and evaluations are timed as if every response were long, as they are in the end. Timed steps have the recipe's
+sizes, except that RL has at most MAX_PROMPTS prompts and its time is scaled. Times are remembered, so that a grid over
+rates or seeds is timed once.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ from chainlift.tasks import mixture
 from chainlift.tasks import registry as tasks
 from chainlift.tasks.base import Task, has_chains, output_mask
 
-MOST_PROMPTS = 32
+MAX_PROMPTS = 32
 REPEATS = 3  # after one that is not counted
-CALM = {"lr": 1e-6, "muon_lr": 1e-6}  # rates that take as long as any, and at which nothing diverges
+SAFE_RATES = {"lr": 1e-6, "muon_lr": 1e-6}  # nothing diverges, and the time does not depend on the rate
 
 _TIMES: dict[str, Any] = {}
 
 
 class Stopwatch:
-    """Times steps of a recipe's sizes."""
+    """Times single steps with a recipe's sizes."""
 
     def __init__(self, recipe: Recipe) -> None:
         self.recipe = recipe
@@ -54,18 +54,18 @@ class Stopwatch:
 
     def next_token_update(self, stage: NextTokenPrediction) -> float:
         """Seconds of an update on a batch of demonstrations."""
-        own = stage.mixture or self.recipe.mixture
-        sizes = (stage.batch_size, stage.loss_weighting, stage.optimizer, own.model_dump())
+        demonstrations = stage.mixture or self.recipe.mixture
+        sizes = (stage.batch_size, stage.loss_weighting, stage.optimizer, demonstrations.model_dump())
 
         def measured() -> float:
-            calm = stage.model_copy(update=CALM)
-            optimizer = make_optimizer(self._model, calm)
+            settings = stage.model_copy(update=SAFE_RATES)
+            optimizer = make_optimizer(self._model, settings)
 
             def update(step: int) -> None:
                 share = {"seed": 0, "name": "cost", "step": step, "share": step / (REPEATS + 1)}
-                batch = mixture.draw(self.task, own, stage.batch_size, **share)
+                batch = mixture.draw(self.task, demonstrations, stage.batch_size, **share)
                 next_token.accumulate_gradient(self._model, batch, stage.loss_weighting)
-                apply_gradients(self._model, optimizer, calm, step, REPEATS + 1)
+                apply_gradients(self._model, optimizer, settings, step, REPEATS + 1)
 
             return median_seconds(update)
 
@@ -75,11 +75,11 @@ class Stopwatch:
         """(seconds of a round's samples, seconds of an update on all of them)."""
 
         def measured() -> tuple[float, float]:
-            prompts = min(stage.prompts, MOST_PROMPTS)
+            prompts = min(stage.prompts, MAX_PROMPTS)
             rollout = self._gold_rollout(prompts, stage.group_size)
-            times = stage.prompts / prompts
-            sampled = median_seconds(lambda step: self._decode(rollout)) * times
-            return sampled, median_seconds(lambda step: self._policy_update(rollout, stage)) * times
+            scale = stage.prompts / prompts
+            sampled = median_seconds(lambda step: self._decode(rollout)) * scale
+            return sampled, median_seconds(lambda step: self._policy_update(rollout, stage)) * scale
 
         return self._once("policy round", (stage.prompts, stage.group_size, stage.algorithm), measured)
 
@@ -113,17 +113,17 @@ class Stopwatch:
             yield
 
     def _gold_rollout(self, prompts: int, group_size: int) -> Rollout:
-        """A rollout whose every response is the gold one, long where the task has long ones."""
-        asked = self.task.prompts(prompts, stream(0, "cost/prompts")).to(self._device)
+        """A rollout of gold responses, long if the task has long ones."""
+        prompt_tokens = self.task.prompts(prompts, stream(0, "cost/prompts")).to(self._device)
         rows = torch.arange(prompts, device=self._device).repeat_interleave(group_size)
-        responses = self.task.gold(asked, long=has_chains(self.task))[rows]
+        responses = self.task.gold(prompt_tokens, long=has_chains(self.task))[rows]
         num_actions = output_mask(responses, self.task.vocabulary.eos).sum(dim=1)
         logp = torch.zeros(responses.shape, device=self._device)
-        return Rollout(asked, rows, responses, logp, num_actions, torch.zeros((), device=self._device))
+        return Rollout(prompt_tokens, rows, responses, logp, num_actions, torch.zeros((), device=self._device))
 
     @torch.no_grad()
     def _decode(self, rollout: Rollout) -> None:
-        """Token by token through the rollout's responses."""
+        """Decode the rollout's responses token by token."""
         prefix, last = split_prompts(rollout.prompts)
         decoder = self._model.decoder(self._model.prefill(prefix), rollout.responses.shape[1])
         decoder.spread(len(rollout.rows) // len(rollout.prompts))
@@ -134,7 +134,7 @@ class Stopwatch:
         self.task.verify(rollout.row_prompts, rollout.responses)
 
     def _policy_update(self, rollout: Rollout, stage: ReinforcementLearning) -> None:
-        """The gradient of one update in which every row counts."""
+        """Compute the gradient of one update in which every row counts."""
         advantages = torch.ones(len(rollout.rows), device=rollout.rows.device)
         weights = sequence_weights(
             rollout.num_actions,
@@ -142,7 +142,7 @@ class Stopwatch:
             max_length=self.task.long_length + 1,
             counted=torch.ones_like(advantages, dtype=torch.bool),
         )
-        # A group's gold responses are equal, and would be scored once; those of a run need not be.
+        # A group's gold responses are equal and would be scored once; those of a run differ.
         random = torch.randint(
             self.task.vocabulary.size, rollout.responses.shape, generator=stream(0, "cost/responses")
         )
@@ -155,9 +155,9 @@ class Stopwatch:
 def median_seconds(action: Callable[[int], None]) -> float:
     """Median seconds of an action, after one call that is not counted."""
     action(0)
-    found = []
+    seconds = []
     for step in range(REPEATS):
         started = time.perf_counter()
         action(step + 1)
-        found.append(time.perf_counter() - started)
-    return statistics.median(found)
+        seconds.append(time.perf_counter() - started)
+    return statistics.median(seconds)

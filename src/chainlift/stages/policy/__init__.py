@@ -1,1 +1,1 @@
-"""What the kind `rl` is made of: samples, minibatches, PPO, DPO, the check before it begins."""
+"""Parts of the kind `rl`: samples, minibatches, and the check before training."""

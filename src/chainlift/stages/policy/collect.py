@@ -1,4 +1,4 @@
-"""A round's samples: drawn, rewarded, chosen by dynamic sampling where the recipe says so, and described."""
+"""Samples of a round of RL: sampling, rewards, dynamic sampling and metrics."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Round:
-    """What a round drew, and what of it is learned from: the same, unless groups are chosen (dynamic sampling)."""
+    """All samples of a round, and those that are learned from: the same, except in dynamic sampling."""
 
-    drawn: Answers
-    """All samples: what they say, they say of the policy."""
-    drawn_raw: Tensor
+    sampled: Answers
+    """All samples: they describe the policy."""
+    sampled_raw: Tensor
     """(P', G) their rewards before shaping, which decide what is right and which groups have signal."""
-    drawn_rewards: Tensor
+    sampled_rewards: Tensor
     """(P', G) their rewards."""
     kept: Answers
-    """The samples that are learned from."""
+    """The samples to learn from."""
     raw: Tensor
     """(P, G) their rewards before shaping."""
     rewards: Tensor
@@ -42,16 +42,16 @@ class Round:
 
 
 def collect(context: Context, settings: ReinforcementLearning, model: Model, state: TrainerState) -> Round:
-    """The samples of the round that the state has come to, with their rewards.
+    """Sample and reward the state's current round.
 
-    With dynamic sampling, groups of equal rewards (before shaping) give way to groups of further prompts, for at most
-    `dynamic_sampling_tries` draws; what is still missing then is filled up with groups without signal.
+    With dynamic sampling, groups of equal rewards (before shaping) are replaced by groups of further prompts, for at
+    most `dynamic_sampling_tries` batches; then groups without signal fill up the round.
     """
     task, seed = context.task, context.recipe.seed
     parts: list[Answers] = []
     raws: list[Tensor] = []
     for attempt in range(settings.dynamic_sampling_tries if settings.dynamic_sampling else 1):
-        found = answer(
+        answers = answer(
             model,
             task,
             task.prompts(settings.prompts, stream(seed, f"{state.stage}/prompts", state.round, attempt)),
@@ -59,44 +59,44 @@ def collect(context: Context, settings: ReinforcementLearning, model: Model, sta
             temperature=settings.temperature,
             generator=stream(seed, f"{state.stage}/samples", state.round, attempt),
         )
-        parts.append(found)
-        raws.append(reward.score(found.verdict, settings.reward).view(-1, settings.group_size))
+        parts.append(answers)
+        raws.append(reward.score(answers.verdict, settings.reward).view(-1, settings.group_size))
         if sum(int(advantage.mixed(part).sum()) for part in raws) >= settings.prompts:
             break
-    drawn, raw = Answers.join(parts, task.vocabulary.eos), torch.cat(raws)
+    sampled, raw = Answers.join(parts, task.vocabulary.eos), torch.cat(raws)
     rewards = reward.shaped(
-        raw.flatten(), drawn.verdict, length_penalty=settings.length_penalty, max_length=task.long_length
+        raw.flatten(), sampled.verdict, length_penalty=settings.length_penalty, max_length=task.long_length
     ).view_as(raw)
-    kept, groups = drawn, slice(None)
+    kept, groups = sampled, slice(None)
     # A stable sort puts groups with signal first; without further draws it keeps every group and only the order could
     # change.
     if len(parts) > 1:
         order = (~advantage.mixed(raw)).to(torch.int8).argsort(stable=True)[: settings.prompts]
         groups = order.sort().values
-        kept = drawn.take_groups(groups)
+        kept = sampled.take_groups(groups)
     advantages = advantage.estimate(rewards[groups], settings.objective.advantage).flatten()
     num_tokens = sum(part.rollout.num_tokens for part in parts)
-    return Round(drawn, raw, rewards, kept, raw[groups], rewards[groups], advantages, num_tokens)
+    return Round(sampled, raw, rewards, kept, raw[groups], rewards[groups], advantages, num_tokens)
 
 
-def describe(found: Round) -> dict[str, Any]:
-    """What a round's samples say about the policy, and how much signal there is in what is learned from.
+def describe(samples: Round) -> dict[str, Any]:
+    """Metrics of a round: those of all its samples, and the amount of signal in the samples that are learned from.
 
-    Where groups were chosen, the same of those that were kept, as `kept_...`.
+    With dynamic sampling, also the metrics of the kept samples, as `kept_...`.
     """
-    told = _of_samples(found.drawn, found.drawn_raw, found.drawn_rewards)
-    if found.kept is not found.drawn:
-        kept = _of_samples(found.kept, found.raw, found.rewards)
-        told |= {f"kept_{name}": value for name, value in kept.items()}
-    return told | {
-        "kept_share": float((found.advantages != 0).float().mean()),
-        "advantage_abs_mean": float(found.advantages.abs().mean()),
-        "entropy": float(found.drawn.rollout.entropy),
+    metrics = _means(samples.sampled, samples.sampled_raw, samples.sampled_rewards)
+    if samples.kept is not samples.sampled:
+        kept = _means(samples.kept, samples.raw, samples.rewards)
+        metrics |= {f"kept_{name}": value for name, value in kept.items()}
+    return metrics | {
+        "kept_share": float((samples.advantages != 0).float().mean()),
+        "advantage_abs_mean": float(samples.advantages.abs().mean()),
+        "entropy": float(samples.sampled.rollout.entropy),
     }
 
 
-def _of_samples(answers: Answers, raw: Tensor, rewards: Tensor) -> dict[str, float]:
-    """Means over some groups of samples, with their rewards (P, G) before and after shaping."""
+def _means(answers: Answers, raw: Tensor, rewards: Tensor) -> dict[str, float]:
+    """Means over groups of samples, with their rewards (P, G) before and after shaping."""
     verdict = answers.verdict
     return {
         "reward_mean": float(rewards.mean()),

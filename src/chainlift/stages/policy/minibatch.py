@@ -1,4 +1,4 @@
-"""What one update of RL learns from: which rows of a round's samples, with which weights, and demonstrations beside."""
+"""Data of one RL update: rows of a round's samples, their weights, and additional demonstrations."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def row_weights(
 ) -> tuple[Tensor, Tensor]:
     """Weights (N,) of the rows of one minibatch, 0 elsewhere, in the loss and in its KL term.
 
-    STaR's loss counts accepted rows only; KL is one over all samples, whatever they earned.
+    STaR's loss counts accepted rows only; the KL term counts all samples.
     """
     counted = torch.zeros_like(advantages, dtype=torch.bool)
     counted[rows] = True
@@ -42,14 +42,15 @@ def row_weights(
             counted=counted,
         )
 
-    everyone = weights(counted)
-    return (weights(counted & (advantages > 0)) if settings.objective.advantage == "accept" else everyone), everyone
+    all_weights = weights(counted)
+    accepts = settings.objective.advantage == "accept"
+    return (weights(counted & (advantages > 0)) if accepts else all_weights), all_weights
 
 
 def minibatch_rows(
     context: Context, settings: ReinforcementLearning, state: TrainerState, update: int, size: int
 ) -> Tensor:
-    """Row numbers of update number `update` of a round: one part of the round's shuffled samples, or all of them."""
+    """Row numbers for update `update` of a round: one part of the round's shuffled samples, or all of them."""
     if settings.minibatches == 1:
         return torch.arange(size, device=context.device)
     epoch, part = divmod(update, settings.minibatches)
@@ -58,7 +59,7 @@ def minibatch_rows(
 
 
 def sample_logp(model: Model, rollout: Rollout, temperature: float) -> Tensor:
-    """(N, R) log-probabilities of the samples under a model, without a gradient."""
+    """Log-probabilities (N, R) of the samples under a model, without a gradient."""
     if not len(rollout.rows):
         return rollout.logp
     with torch.no_grad():
@@ -70,7 +71,7 @@ def sample_logp(model: Model, rollout: Rollout, temperature: float) -> Tensor:
 def demonstrations_gradient(
     context: Context, settings: ReinforcementLearning, place: Place, model: Model, state: TrainerState
 ) -> dict[str, float | None]:
-    """{ntp_loss, ...} of fresh demonstrations, whose weighted gradient is added; {} where the weight is 0."""
+    """Add the weighted gradient of fresh demonstrations; returns {ntp_loss, ...}, or {} if the weight is 0."""
     if not settings.ntp_weight:
         return {}
     batch = mixture.draw(
@@ -82,7 +83,7 @@ def demonstrations_gradient(
         step=state.step,
         share=state.step / settings.steps,
     )
-    own = parallel.local_demonstrations(batch)
-    metrics = next_token.accumulate_gradient(model, own, "token_mean", whole=batch, coefficient=settings.ntp_weight)
+    local = parallel.local_demonstrations(batch)
+    metrics = next_token.accumulate_gradient(model, local, "token_mean", whole=batch, coefficient=settings.ntp_weight)
     state.tokens += batch.num_tokens
     return {f"ntp_{name}": value for name, value in parallel.whole_metrics(metrics).items()}

@@ -1,4 +1,4 @@
-"""Before RL: sample a few groups, and say in words when RL cannot start."""
+"""Preflight before RL: sample a few groups and warn if RL cannot learn from them."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from chainlift.stages.kinds.rl import ReinforcementLearning
 
 PROMPTS = 64
-UNFINISHED_LIMIT = 0.5  # more than this share cut off: rewards say little
-DEAD_LIMIT = 0.9  # more than this share of groups without signal: most work is for nothing
+UNFINISHED_LIMIT = 0.5  # with more unfinished responses rewards are unreliable
+DEAD_LIMIT = 0.9  # with more groups without signal most work is wasted
 
 
 def preflight(context: Context, state: TrainerState, model: Model, settings: ReinforcementLearning) -> dict[str, Any]:
-    """The recorded row: what 64 prompts with `group_size` samples each say about RL's chances from here."""
+    """Measure 64 prompts with `group_size` samples each, print warnings and return the recorded row."""
     task, seed = context.task, context.recipe.seed
     with sharding.whole(model), context.precision():
         answers = answer(
@@ -35,7 +35,7 @@ def preflight(context: Context, state: TrainerState, model: Model, settings: Rei
     rewards = reward.score(verdict, settings.reward).view(PROMPTS, -1)
     signal = advantage.signal(rewards)
     rate = float(advantage.is_right(rewards).float().mean())
-    found = {
+    metrics = {
         "prompts": PROMPTS,
         "samples": rewards.numel(),
         "accuracy": float(verdict.answer_correct.float().mean()),
@@ -46,33 +46,33 @@ def preflight(context: Context, state: TrainerState, model: Model, settings: Rei
         "groups_without_signal": signal["groups_all_right"] + signal["groups_all_wrong"],
     }
     compares = settings.objective.advantage in advantage.GROUP_KINDS
-    found["warnings"] = warnings(found, settings.group_size, compares=compares, stage=state.stage)
-    row = context.record(state, "preflight", found)
-    for warning in found["warnings"]:
+    metrics["warnings"] = warnings(metrics, settings.group_size, compares=compares, stage=state.stage)
+    row = context.record(state, "preflight", metrics)
+    for warning in metrics["warnings"]:
         context.reporter.say(f"preflight: {warning}")
     return row
 
 
-def warnings(found: dict[str, Any], group_size: int, *, compares: bool, stage: str) -> list[str]:
-    """What a user should know before RL starts, in words; [] when nothing stands in its way.
+def warnings(metrics: dict[str, Any], group_size: int, *, compares: bool, stage: str) -> list[str]:
+    """Warnings for the user before RL starts.
 
-    compares: the algorithm learns from differences inside a group.
+    compares: whether the algorithm learns from differences within a group.
     """
-    told = []
-    samples = found["samples"]
-    if found["reward_mean"] == 0:
-        told.append(f"no sample out of {samples} earned a reward: RL has nothing to learn from")
-    if found["long_share"] == 0:
-        told.append(f"no long response among {samples} samples: RL cannot make more of what is never sampled")
-    if found["unfinished_share"] > UNFINISHED_LIMIT:
-        told.append(
-            f"{found['unfinished_share']:.0%} of the responses do not end: train longer before RL, "
+    messages = []
+    samples = metrics["samples"]
+    if metrics["reward_mean"] == 0:
+        messages.append(f"no sample out of {samples} earned a reward: RL has nothing to learn from")
+    if metrics["long_share"] == 0:
+        messages.append(f"no long response among {samples} samples: RL cannot make more of what is never sampled")
+    if metrics["unfinished_share"] > UNFINISHED_LIMIT:
+        messages.append(
+            f"{metrics['unfinished_share']:.0%} of the responses do not end: train longer before RL, "
             "so that EOS is learned"
         )
-    dead = found["groups_without_signal_expected"]
-    if compares and dead > DEAD_LIMIT and found["reward_mean"] > 0:
-        told.append(
+    dead = metrics["groups_without_signal_expected"]
+    if compares and dead > DEAD_LIMIT and metrics["reward_mean"] > 0:
+        messages.append(
             f"{dead:.0%} of the groups are expected to have equal rewards and so no signal: raise {stage}.group_size "
             f"(now {group_size})"
         )
-    return told
+    return messages

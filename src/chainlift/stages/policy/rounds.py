@@ -1,4 +1,4 @@
-"""What the stages of RL have in common, of symbols and of text: rounds of samples, and updates from each."""
+"""The base of RL stages, of symbols and of text: rounds of samples, with updates from each."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from chainlift.stages.stage import Stage
 
 
 class Rounds(Stage):
-    """A stage that samples, rewards and updates, round after round."""
+    """A stage with rounds of sampling, rewards and updates."""
 
     reward: str = "end_to_end"
-    """One of learning/reward.py, `end_to_end` (the answer is right) for example, or one's own: `module:name`."""
+    """A reward of learning/reward.py, `end_to_end` (the answer is right) for example, or your own: `module:name`."""
     prompts: int = Field(default=32, ge=1)
     """P: prompts of a round."""
     group_size: int = Field(default=8, ge=1)
@@ -23,11 +23,11 @@ class Rounds(Stage):
     steps: int = Field(default=40, ge=1)
     """Optimizer updates in all."""
     temperature: float = Field(default=1.0, ge=1e-6, le=1e9)
-    """Of sampling and of scoring."""
+    """Temperature of sampling and of scoring."""
     kl: float = Field(default=0.0, ge=0)
     """Coefficient of KL(policy || start model)."""
     restart: bool = False
-    """Fit every round's samples from the start model on, as STaR of Zelikman et al. does; they are the last fit's."""
+    """Fit every round's samples from the start model, as in the STaR of Zelikman et al.; the last fit samples them."""
 
     @field_validator("reward")
     @classmethod
@@ -56,9 +56,9 @@ class Rounds(Stage):
         return self.steps
 
     def can_stop(self, step: int) -> bool:
-        """At the end of a round."""
+        """Whether the step is the end of a round."""
         return step % self.steps_a_round == 0 or step == self.steps
 
     def prompts_drawn(self, state: TrainerState) -> int:
-        """One for each group of samples."""
+        """Number of prompts drawn, one for each group of samples."""
         return state.sequences // self.group_size

@@ -1,1 +1,1 @@
-"""What the stages carried out by TRL share: their settings, trainers, measurements, and what they cost."""
+"""Common parts of the stages by TRL: settings, trainers, measurements, and cost estimates."""

@@ -1,4 +1,4 @@
-"""What a stage on a language model is given: a task of text, its models, and how they are opened and measured."""
+"""The context of stages on language models: a text task, its models, their checkpoints and measurements."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from chainlift.text.grading.grade import Grader
 from chainlift.text.task import TextTask
 from chainlift.text.templates import content
 
-VOCABULARY_PROBLEMS = 4000  # from which the tokenizer of a model from scratch is made
+VOCABULARY_PROBLEMS = 4000  # that train the tokenizer of a model from scratch
 
 
 @dataclass
 class TextContext(RunContext):
-    """A recipe of text about to run: its problems, grader, folder and reporter."""
+    """A text recipe's run: its problems, grader, folder and reporter."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -34,7 +34,7 @@ class TextContext(RunContext):
 
     @cached_property
     def grader(self) -> Grader:
-        """The judge of answers."""
+        """The grader of answers."""
         return self.task.new_grader()
 
     def close(self) -> None:
@@ -49,11 +49,11 @@ class TextContext(RunContext):
         return self.recipe.model
 
     def new_model(self) -> LanguageModel:
-        """The model as the recipe has it before any stage, on the CPU."""
+        """The recipe's model before any stage, on the CPU."""
         return loading.load(self.settings, self._texts(), seed=self.recipe.seed)
 
     def start(self, place: Place) -> LanguageModel:
-        """The model that a stage starts with, on the CPU; ValueError names the stage if it does not open."""
+        """The model that a stage starts from, on the CPU; ValueError names the stage if it cannot be opened."""
         if place.start is None:
             return self.new_model()
         try:
@@ -61,7 +61,7 @@ class TextContext(RunContext):
         except ValueError as error:
             raise ValueError(f"{place.name}.start: {error}") from error
 
-    def opened(self, folder: Path) -> LanguageModel:
+    def load_checkpoint(self, folder: Path) -> LanguageModel:
         """The model of a checkpoint, on the device."""
         model, tokenizer = self._open(folder)
         return LanguageModel(model.to(self.device), tokenizer)
@@ -82,12 +82,12 @@ class TextContext(RunContext):
                 yield content(task.prompt(problem)) + content(task.completion(problem, long=long))
 
     def check_rounding(self, model: Any, lr: float, key: str) -> None:
-        """Say it, or refuse, where bfloat16 weights are too coarse for a rate; adapters are float32 in any case."""
+        """Warn, or raise ValueError, if bfloat16 weights are too coarse for a rate; adapters are always float32."""
         if self.settings.weights == "bfloat16" and self.settings.lora is None:
             rounding.check(model, lr, key, self.reporter.say)
 
     def evaluator(self, model: LanguageModel) -> Evaluator:
-        """A model under the recipe's rules."""
+        """An evaluator of a model by the recipe's settings."""
         return Evaluator(
             model,
             self.task,
@@ -101,7 +101,7 @@ class TextContext(RunContext):
     def measured(
         self, state: TrainerState, model: LanguageModel, *, final: bool, show: bool
     ) -> dict[str, list[dict[str, Any]]]:
-        """A measurement's row for metrics.jsonl, and with `show` responses for rollouts.jsonl; nothing is recorded."""
+        """Measure the model; returns unrecorded rows for metrics.jsonl and, with `show`, for rollouts.jsonl."""
         settings, evaluator = self.recipe.evaluate, self.evaluator(model)
         table = measure(
             evaluator,
@@ -117,7 +117,7 @@ class TextContext(RunContext):
         return {"metrics.jsonl": [row], "rollouts.jsonl": self._shown(state, evaluator) if show else []}
 
     def _shown(self, state: TrainerState, evaluator: Evaluator) -> list[dict[str, Any]]:
-        """Responses to a few problems, greedy and sampled."""
+        """Greedy and sampled responses to a few problems, as rows of rollouts.jsonl."""
         seed = self.recipe.seed
         problems = draw(self.task.problems[1], SHOWN_RESPONSES, seed=seed, name="llm/shown/prompts", step=0)
         records = []
@@ -129,7 +129,7 @@ class TextContext(RunContext):
 
 
 def record(graded: GradedResponse) -> dict[str, Any]:
-    """A response as it is kept in rollouts.jsonl and shown to people, under the names that pages read."""
+    """The row of rollouts.jsonl for a response, under the names that pages read."""
     response = graded.response
     return {
         "prompt": graded.problem.question,

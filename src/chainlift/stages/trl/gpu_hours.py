@@ -1,8 +1,8 @@
-"""What a recipe would cost before it runs, by arithmetic that is shown: tokens, GPU-hours, memory, disk.
+"""Estimated cost of a recipe by arithmetic: tokens, GPU-hours, memory, disk.
 
 Nothing is timed, since the machine that plans is seldom the one that runs. Source of the counts: 6 floating-point
-operations a parameter and trained token, 2 a generated or scored one (Kaplan et al. 2020, arXiv 2001.08361, table 1),
-attention's own part left out, which is small at these lengths. Memory and disk: memory_plan.py.
+operations per parameter for a trained token, 2 for a generated or scored one (Kaplan et al. 2020, arXiv 2001.08361,
+table 1), without attention's own part, which is small at these lengths. Memory and disk: memory_plan.py.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ GPU_NAME = "A100-80GB"
 
 
 def plan(recipe: Recipe, size: ModelSize, lengths: Lengths, *, measured: str) -> list[str]:
-    """Lines of text: sizes, then each stage's tokens, operations and GPU-hours, then memory a device, and the disk.
+    """Lines of the plan: sizes, each stage's tokens, operations and GPU-hours, memory of a device, and the disk.
 
     measured: where the lengths come from.
     """
@@ -31,7 +31,7 @@ def plan(recipe: Recipe, size: ModelSize, lengths: Lengths, *, measured: str) ->
     completion = p * lengths.long + (1 - p) * lengths.short
     counted = {name: stage for name, stage in recipe.stages.items() if isinstance(stage, TrlStage)}
     works = [(name, work) for name, stage in counted.items() for work in stage.work(_num_tokens(recipe, name, lengths))]
-    others = [f"{name}: a kind of stage that nothing is counted of" for name in recipe.stages if name not in counted]
+    others = [f"{name}: no estimate for its kind" for name in recipe.stages if name not in counted]
     hours = sum(work.hours(size.parameters) for _, work in works)
     return [
         f"model: {_amount(size.parameters)} parameters, {_amount(memory.trained)} trained"
@@ -48,19 +48,19 @@ def plan(recipe: Recipe, size: ModelSize, lengths: Lengths, *, measured: str) ->
 
 
 def _num_tokens(recipe: Recipe, name: str, lengths: Lengths) -> NumTokens:
-    """Tokens that a stage processes; one that matches another's as many as that one, the baseline included."""
+    """Tokens that a stage processes; with match_tokens, from those of the matched stage."""
     stage = recipe.stages[name]
     assert isinstance(stage, TrlStage)
     assert is_text(recipe.task)
     matched = getattr(stage, "match_tokens", None)
     if matched is None:
         return stage.num_tokens(lengths, recipe.mixture_of(name), recipe.task.max_tokens)
-    of_other = _num_tokens(recipe, matched, lengths)
-    return NumTokens(trained=of_other.processed * getattr(stage, "token_ratio", 1.0))
+    matched_tokens = _num_tokens(recipe, matched, lengths)
+    return NumTokens(trained=matched_tokens.processed * getattr(stage, "token_ratio", 1.0))
 
 
 def _rounded_away(recipe: Recipe, model: PretrainedSettings) -> list[str]:
-    """How many bfloat16 weights the rates cannot change, if all weights are trained in that form."""
+    """Lines with the share of bfloat16 weights that each rate can change, if all weights are trained in that format."""
     if model.weights != "bfloat16" or model.lora is not None:
         return []
     rates = {f"{name}.lr": float(getattr(stage, "lr", 0.0)) for name, stage in recipe.stages.items()}

@@ -1,4 +1,4 @@
-"""Looking at a language model: a run's checkpoint, or any folder that transformers opens, with a recipe's problems."""
+"""Inspection of a language model, from a run or any folder of transformers, on a recipe's problems."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SPLITS = ("train", "test")
 
 
 def load(where: str, recipe: Recipe) -> LanguageModel:
-    """The model that `where` names, on the best device: a folder, or what `model.path` may be."""
+    """The model of a folder, or of any value of `model.path`, on the best device."""
     settings = recipe.model
     assert isinstance(settings, PretrainedSettings)
     loading.require_llm_extra()
@@ -45,9 +45,9 @@ def evaluate(
     split: str = "test",
     pass_at_k: int | None = None,
 ) -> dict[str, Any]:
-    """{greedy, sampled, grader, ...} of a model on problems drawn by streams of `seed` that no run uses.
+    """Measure a model on problems drawn by streams of `seed` that no run uses: {greedy, sampled, grader, ...}.
 
-    prompts: how many, all if there are fewer; None: as many as the recipe measures. pass_at_k: samples of each.
+    prompts: how many, or all if there are fewer; None: as in the recipe. pass_at_k: samples of each problem.
     """
     if split not in SPLITS:
         raise ValueError(f"--split: {split!r} is neither {' nor '.join(reversed(SPLITS))}")
@@ -55,13 +55,13 @@ def evaluate(
     task = text_tasks.of(recipe.task)
     problems = task.problems[SPLITS.index(split)]
     count = recipe.evaluate.prompts if prompts is None else prompts
-    asked = {"pass_at_k_prompts": count if pass_at_k else 0, "pass_at_k_samples": pass_at_k or 1}
+    pass_at_k_settings = {"pass_at_k_prompts": count if pass_at_k else 0, "pass_at_k_samples": pass_at_k or 1}
     evaluator = _evaluator(where, recipe, task)
     try:
         table = measure(
             evaluator,
             problems,
-            recipe.evaluate.model_copy(update=asked),
+            recipe.evaluate.model_copy(update=pass_at_k_settings),
             num_problems=count,
             seed=seed,
             name=f"llm/inspect/{split}",
@@ -84,7 +84,7 @@ def sample(
     temperature: float,
     seed: int,
 ) -> list[dict[str, Any]]:
-    """`count` responses (1 if greedy) to a question in words, or to a test problem that is drawn, and is graded."""
+    """Sample `count` responses (1 if greedy) to a question, or to a random test problem, for which they are graded."""
     distributed.join(_device(recipe))
     task = text_tasks.of(recipe.task)
     evaluator = _evaluator(where, recipe, task)
@@ -101,7 +101,7 @@ def sample(
     if question is None:
         return records
     ungraded = {"answer": None, "expected": None}
-    return [one | ungraded | {"token_right": [None] * len(one["response"])} for one in records]
+    return [row | ungraded | {"token_right": [None] * len(row["response"])} for row in records]
 
 
 def _problem(task: TextTask, question: str | None, seed: int) -> Problem:

@@ -1,8 +1,8 @@
-"""What a recipe would take of a device's memory and of the disk, by arithmetic that is shown.
+"""Estimated device memory and disk of a recipe, by arithmetic.
 
 Weights, gradients and AdamW's two averages are counted by the bytes of their numbers (Rajbhandari et al. 2020, arXiv
-1910.02054, section 3.1); what a pass forward keeps for the pass backward by KEPT; what sampling holds by
-sampling_memory.py. TRL computes logits a few tokens at a time, so that an update holds next to none.
+1910.02054, section 3.1), activations by ACTIVATION_BYTES, and sampling by sampling_memory.py. TRL computes logits a few
+tokens at a time, so that an update needs almost no memory for them.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from chainlift.text.task import is_text
 
 GPU_GIB = 80
 USABLE = 0.92  # of it; the rest goes to fragments and buffers
-KEPT = {"float32": (16, 16, 24), "autocast": (10, 8, 24), "bfloat16": (12, 8, 12)}
-"""Bytes that a block of transformers' Llama keeps of a token, for each unit of its width, of its MLP's, of its keys'.
+ACTIVATION_BYTES = {"float32": (16, 16, 24), "autocast": (10, 8, 24), "bfloat16": (12, 8, 12)}
+"""Bytes that a block of transformers' Llama keeps of a token, per unit of its width, its MLP's and its keys'.
 
 Counted in transformers 5.24; tests/stages/trl/test_memory_plan.py counts again.
 """
@@ -31,27 +31,27 @@ Counted in transformers 5.24; tests/stages/trl/test_memory_plan.py counts again.
 
 @dataclass(frozen=True)
 class Phase:
-    """What a device holds in one part of a run, in bytes by name."""
+    """Memory of a device in one phase of a run, in bytes by name."""
 
     name: str
     states: dict[str, float]
-    """Of weights and optimizer, which several devices can divide."""
-    own: dict[str, float]
-    """Of the rows that one device works on."""
+    """Memory of weights and optimizer, which can be sharded between devices."""
+    per_device: dict[str, float]
+    """Memory of the rows that one device works on."""
 
     def line(self) -> str:
         """The plan as a line of the dry run."""
-        parts = {key: value for key, value in (self.states | self.own).items() if value}
-        told = " + ".join(f"{key} {value / GIB:.3g}" for key, value in parts.items())
-        return f"memory, {self.name}: {told} = {sum(parts.values()) / GIB:.3g} GiB"
+        parts = {key: value for key, value in (self.states | self.per_device).items() if value}
+        terms = " + ".join(f"{key} {value / GIB:.3g}" for key, value in parts.items())
+        return f"memory, {self.name}: {terms} = {sum(parts.values()) / GIB:.3g} GiB"
 
     def fits(self, devices: int) -> bool:
-        """Whether so many devices of GPU_GIB that divide the states have room."""
-        return sum(self.states.values()) / devices + sum(self.own.values()) <= USABLE * GPU_GIB * GIB
+        """Whether the phase fits this many devices of GPU_GIB with sharded states."""
+        return sum(self.states.values()) / devices + sum(self.per_device.values()) <= USABLE * GPU_GIB * GIB
 
 
 class MemoryPlan:
-    """The parts of a recipe's run, with what a device holds in each; stages say theirs through it."""
+    """Memory of the phases of a recipe's run; stages describe their phases through it."""
 
     def __init__(self, recipe: Recipe, size: ModelSize, lengths: Lengths) -> None:
         assert isinstance(recipe.model, PretrainedSettings)
@@ -61,11 +61,11 @@ class MemoryPlan:
 
     @property
     def trained(self) -> int:
-        """Parameters that are trained."""
+        """Number of trained parameters."""
         return self.size.parameters if self.settings.lora is None else self.size.adapters(self.settings.lora)
 
     def lines(self) -> list[str]:
-        """Memory of each part of a run, on how many devices it fits, and the disk that it takes at most."""
+        """Lines with the memory of each phase, the number of devices that it fits, and the disk space."""
         phases = self.phases()
         devices = 1
         while not all(phase.fits(devices) for phase in phases) and devices < 1024:
@@ -76,7 +76,7 @@ class MemoryPlan:
         return [*(phase.line() for phase in phases), needed if fits else never, self._disk()]
 
     def phases(self) -> list[Phase]:
-        """The parts of a run that may need the most memory: of each stage, and of evaluations."""
+        """Phases of a run that may need the most memory: those of each stage, and evaluations."""
         phases = []
         for name, stage in self.recipe.stages.items():
             if isinstance(stage, TrlStage):
@@ -84,14 +84,14 @@ class MemoryPlan:
         return [*phases, self.sampling("evaluation", self.settings.sampling_rows)]
 
     def update(self, name: str, stage: TrlStage, most: int, tokens: float, *, reference: bool = False) -> Phase:
-        """An update of at most so many rows of `tokens` each; reference: beside a second copy of the model."""
+        """The phase of updates on at most `most` rows of `tokens` each; reference: with a second copy of the model."""
         rows = min(stage.micro_batch_size, most)
         key = f"activations of {rows} x {tokens:.0f} tokens"
         kept = self.activation_bytes(rows * tokens, checkpointing=stage.gradient_checkpointing)
         return Phase(name, self._states(with_gradients=True, reference=reference), {key: kept})
 
     def sampling(self, name: str, rows: int, *, reference: bool = False) -> Phase:
-        """Responses to prompts of mean length, so many at once unless `sampling_gib` holds fewer."""
+        """The phase of sampling `rows` responses at once, or fewer by `sampling_gib`, to prompts of mean length."""
         weights = getattr(torch, self.settings.weights)
         tokens = self.lengths.prompt + self.max_tokens
         row = row_bytes(self.size.config, round(tokens), weights, bfloat16=self.recipe.dtype == "bfloat16")
@@ -100,16 +100,16 @@ class MemoryPlan:
         return Phase(name, states, {f"cache and logits of {rows} x {tokens:.0f} tokens": float(rows * row)})
 
     def activation_bytes(self, tokens: float, *, checkpointing: bool) -> float:
-        """What a pass over so many tokens keeps for the pass backward."""
+        """Bytes that a forward pass over this many tokens keeps for the backward pass."""
         config = self.size.config
         width, layers = config.hidden_size, config.num_hidden_layers
         heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
         head = getattr(config, "head_dim", None) or width // config.num_attention_heads
         autocast = self.recipe.dtype == "bfloat16" and self._weight_bytes == 4
-        of_width, of_mlp, of_keys = KEPT["autocast" if autocast else self.settings.weights]
+        of_width, of_mlp, of_keys = ACTIVATION_BYTES["autocast" if autocast else self.settings.weights]
         block = of_width * width + of_mlp * self.size.mlp + of_keys * heads * head
         if checkpointing:
-            return tokens * (layers * width * self._weight_bytes + block)  # each block's input, and one block whole
+            return tokens * (layers * width * self._weight_bytes + block)  # each block's input, and all of one block
         return tokens * layers * block
 
     @property
@@ -118,17 +118,17 @@ class MemoryPlan:
 
     @property
     def _trained_bytes(self) -> int:
-        """Bytes of a trained number, of its gradient and of its averages: adapters are float32."""
+        """Bytes of a trained number; adapters are float32."""
         return 4 if self.settings.lora is not None else self._weight_bytes
 
     def _states(self, *, with_gradients: bool, reference: bool = False) -> dict[str, float]:
-        """Bytes of the model and its optimizer."""
+        """Bytes of the model and its optimizer, by name."""
         count, each = self.trained, self._trained_bytes
         states = {"weights": float(self.size.parameters * self._weight_bytes)}
         if self.settings.lora is not None:
             states["adapters"] = float(count * each)
         if self.recipe.dtype == "bfloat16" and self._weight_bytes == 4:
-            # Autocast holds on to it while a pass goes on.
+            # Autocast keeps it during a pass.
             states["their bfloat16 copy"] = float(self.size.parameters * 2)
         states["AdamW"] = float(2 * count * each)
         if with_gradients:
@@ -138,7 +138,7 @@ class MemoryPlan:
         return states
 
     def _num_kept(self, name: str) -> int:
-        """Checkpoints inside a stage that stay, beside its last one."""
+        """Number of kept checkpoints of a stage, without its last one."""
         stage = self.recipe.stages[name]
         needed, total = chain.steps_needed(self.recipe.stages, name), stage.total_steps or 0
         every = getattr(stage, "checkpoint_every", 1)
@@ -148,8 +148,8 @@ class MemoryPlan:
         )
 
     def _disk(self) -> str:
-        """What lies on the disk at most: two checkpoints of a trainer while one is written; the run's own copy and the
-        shared one of each finished stage's model, and of each checkpoint that is kept.
+        """A line with the most disk space: two checkpoints of a trainer while one is written, and two copies, the run's
+        and the shared one, of each finished stage's model and of each kept checkpoint.
         """
         model = self.size.parameters * self._weight_bytes
         weights = model if self.settings.lora is None else self.trained * self._trained_bytes

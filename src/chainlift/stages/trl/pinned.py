@@ -1,8 +1,8 @@
-"""Arguments of TRL's configurations that enter what is learned, at the values that a recipe does not change.
+"""Arguments of TRL's configurations that affect training and that recipes do not change.
 
 A new release of TRL may change a default, as 1.x did with GRPO's loss and the clipping of vLLM's ratios. So every
 argument that the objective, the optimizer or the sampling depends on is passed, and a test goes through the fields of
-the installed configurations. Read at TRL 1.16 and transformers 5.24.
+the installed configurations. Checked with TRL 1.16 and transformers 5.24.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ OPTIMIZER: dict[str, Any] = {
     "pad_to_multiple_of": None,
     "model_init_kwargs": None,
 }
-"""Of every trainer; fine-tuning and RL share them."""
+"""Arguments of every trainer."""
 
 SFT: dict[str, Any] = {
     "loss_type": "nll",
     "completion_only_loss": True,
     "assistant_only_loss": False,
-    "max_length": None,  # what is too long has been left out: a cut completion would teach to stop nowhere
+    "max_length": None,  # longer rows have been left out: a truncated completion has no end to learn
     "truncation_mode": "keep_start",
     "packing": False,
     "packing_strategy": "bfd",
@@ -48,7 +48,7 @@ SFT: dict[str, Any] = {
     "eos_token": None,
     "pad_token": None,
 }
-"""Of fine-tuning on rows in their order, the loss on completions only."""
+"""Arguments of fine-tuning on rows in their order, with the loss on completions only."""
 
 POLICY: dict[str, Any] = {
     "num_iterations": 1,
@@ -73,7 +73,7 @@ POLICY: dict[str, Any] = {
     "vllm_model_impl": "vllm",
     "vllm_structured_outputs_regex": None,
 }
-"""Of RLOO and of GRPO and its kin."""
+"""Arguments of RLOO, GRPO and its variants."""
 
 GRPO: dict[str, Any] = {
     "scale_rewards": "group",
@@ -84,19 +84,19 @@ GRPO: dict[str, Any] = {
     "entropy_coef": 0.0,
     "use_adaptive_entropy": False,
     "off_policy_mask_threshold": None,
-    "use_bias_correction_kl": True,  # the gradient of KL(policy || reference), as our own k3 term has it
+    "use_bias_correction_kl": True,  # the gradient of KL(policy || reference), as in our k3 term
     "cast_lm_head_to_fp32": False,
-    # TRL's own choice, sequence_mask, drops a sequence whose product of ratios leaves the bounds, and the longer a
-    # sequence is the more often it does: that would train on short answers.
+    # TRL's default, sequence_mask, drops a sequence whose product of ratios leaves the bounds, which happens more often
+    # to long ones: that would favor short answers.
     "vllm_importance_sampling_correction": True,
     "vllm_importance_sampling_mode": "token_truncate",
     "vllm_importance_sampling_clip_max": 3.0,
     "vllm_importance_sampling_clip_min": None,
 }
-"""Of GRPO and its kin alone."""
+"""Arguments of GRPO and its variants alone."""
 
 RLOO: dict[str, Any] = {"normalize_advantages": False, "reward_clip_range": None}
-"""Of RLOO alone."""
+"""Arguments of RLOO alone."""
 
 ALGORITHMS: dict[str, dict[str, Any]] = {
     "grpo": {**POLICY, **GRPO, "loss_type": "grpo"},
@@ -104,4 +104,4 @@ ALGORITHMS: dict[str, dict[str, Any]] = {
     "dapo": {**POLICY, **GRPO, "loss_type": "dapo", "epsilon_high": 0.28, "mask_truncated_completions": True},
     "rloo": {**POLICY, **RLOO},
 }
-"""What TRL calls the algorithms."""
+"""{algorithm: its arguments of TRL's configuration}."""

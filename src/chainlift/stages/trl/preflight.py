@@ -1,4 +1,4 @@
-"""Before RL: sample a few groups, and say in words when RL cannot start."""
+"""Preflight before RL: sample a few groups and warn if RL cannot learn from them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PROMPTS = 16
 def preflight(
     context: TextContext, state: TrainerState, model: LanguageModel, stage: TextReinforcementLearning
 ) -> dict[str, Any]:
-    """The recorded row: what 16 training problems with `group_size` samples each say about RL's chances from here."""
+    """Measure 16 training problems with `group_size` samples each, print warnings and return the recorded row."""
     seed = context.recipe.seed
     problems = draw(context.task.problems[0], PROMPTS, seed=seed, name="llm/preflight/prompts", step=0)
     responses = context.evaluator(model).answer(

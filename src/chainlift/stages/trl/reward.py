@@ -1,4 +1,4 @@
-"""The reward of a round's responses in TRL's form, and what a round tells, under the names of kind `rl`."""
+"""Rewards of a round's responses in TRL's format, and the metrics of a round under the names of kind `rl`."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from chainlift.stages.kinds.trl_rl import TextReinforcementLearning
 
 SIGNAL = ("long_share", "length_mean", "unfinished_share", "groups_all_right", "groups_all_wrong", "groups_mixed")
-"""What the reward function logs of a round."""
+"""Metrics of a round that the reward function logs."""
 RIGHT = "answer_right"
-"""Under which the reward function logs the share of right answers."""
+"""The name under which the reward function logs the share of right answers."""
 
 
 class Reward:
-    """TRL's reward function: the stage's reward of a verdict on each completion; it logs what the round tells."""
+    """TRL's reward function: grades completions, applies the stage's reward, and logs the round's metrics."""
 
     __name__ = "answer"
 
@@ -37,7 +37,7 @@ class Reward:
         log_metric: Any = None,
         **columns: Any,
     ) -> list[float]:
-        """The rewards of completions."""
+        """Rewards of completions."""
         texts = [content(completion) for completion in completions]
         grades = self.context.grader.grade_all(texts, answer)
         finished = [self.eos in ids for ids in completion_ids]
@@ -57,7 +57,7 @@ class Reward:
 
 
 def metrics(logs: dict[str, float]) -> dict[str, float]:
-    """What is recorded of an update, under the names of kind `rl`; of its samples, so of the policy before it."""
+    """Recorded metrics of an update, under the names of kind `rl`; those of samples describe the policy before it."""
     signal = {key: logs[key] for key in SIGNAL}
     names = {"entropy": "entropy", "clip_fraction": "clip_ratio/region_mean", "kl": "kl"}
     of_trl = {ours: logs[theirs] for ours, theirs in names.items() if theirs in logs}

@@ -1,4 +1,4 @@
-"""What the two kinds of stage that TRL carries out have in common: their optimizer's settings, and what they refuse."""
+"""The base of both kinds of stages by TRL: their optimizer's settings and checks."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class TrlStage(Stage):
-    """A stage that a trainer of TRL carries out, by AdamW."""
+    """A stage by one of TRL's trainers, with AdamW."""
 
     lr: float = Field(default=2e-5, gt=0)
     """Peak learning rate."""
@@ -32,25 +32,25 @@ class TrlStage(Stage):
     warmup: int = Field(default=0, ge=0)
     """Updates of linear warm-up."""
     weight_decay: float = Field(default=0.0, ge=0)
-    """AdamW's, on matrices."""
+    """AdamW's weight decay, on matrices."""
     max_grad_norm: float = Field(default=1.0, gt=0)
     """Largest global gradient norm."""
     micro_batch_size: int = Field(default=16, ge=1)
-    """Sequences of a forward and backward pass on one device: bounds the memory, gradients are summed up."""
+    """Sequences of a forward and backward pass on one device: bounds the memory; gradients are summed."""
     gradient_checkpointing: bool = False
     """Recompute activations in the backward pass: less memory, more time."""
     checkpoint_every: int = Field(default=100, ge=1, json_schema_extra=NOT_HASHED)
-    """Updates between two checkpoints from which an interrupted run goes on."""
+    """Updates between two checkpoints from which an interrupted run resumes."""
 
     IGNORES: ClassVar[Mapping[str, frozenset[str]]] = {}
-    """By part of the recipe, further keys that decide none of the stage's weights."""
+    """{part of the recipe: further keys that do not affect the stage's weights}."""
 
     def check(self, recipe: Recipe, task: Task | TextTask) -> None:
-        """ValueError in one line if the recipe's task is not one of text, or if adapters would have to be kept."""
+        """ValueError in one line if the task is not a text task, or if adapters would have to be kept."""
         if not isinstance(task, TextTask):
-            raise ValueError(f"kind {self.kind!r} learns tasks of text; of symbols it is ntp or rl")
+            raise ValueError(f"kind {self.kind!r} learns tasks of text; for symbols use ntp or rl")
         if recipe.compile:
-            raise ValueError("compile is of our own engine; leave it out")
+            raise ValueError("compile works only in our own engine; leave it out")
         starts_inside = chain.split(self.start, recipe.stages)[1] is not None
         if getattr(recipe.model, "lora", None) is not None and (self.keep != "last" or starts_inside):
             raise ValueError(
@@ -60,18 +60,18 @@ class TrlStage(Stage):
 
     @abstractmethod
     def num_tokens(self, lengths: Lengths, mixture: MixtureSettings, max_tokens: int) -> NumTokens:
-        """How many tokens the stage will process, where it decides that itself."""
+        """Numbers of tokens that the stage processes, if match_tokens does not decide it."""
 
     @abstractmethod
     def work(self, tokens: NumTokens) -> list[Work]:
-        """What the stage computes on so many tokens."""
+        """Operations of the stage on these tokens."""
 
     @abstractmethod
     def memory(self, name: str, plan: MemoryPlan) -> list[Phase]:
-        """What a device holds in the parts of the stage, which is called `name`."""
+        """Memory of a device in the phases of the stage `name`."""
 
     def measuring_keys(self, part: str, settings: Settings) -> frozenset[str]:
-        """Keys of a part of the recipe that decide measurements of the stage and not its weights."""
+        """Keys of a part of the recipe that decide measurements of the stage but not its weights."""
         fields = type(settings).model_fields.items()
         return frozenset(key for key, field in fields if field.json_schema_extra == ONLY_MEASURES) | self.IGNORES.get(
             part, frozenset()

@@ -1,8 +1,8 @@
-"""STaR: sample, keep what is right, fine-tune on it, again; TRL has no trainer of it.
+"""STaR in rounds: sample, keep the right responses, fine-tune on them; TRL has no trainer for it.
 
-Every round is a fresh SFTTrainer with a fresh optimizer. After a round its model is kept, so that a run which was ended
-goes on from the last whole round. Adapters go on from round to round, like the weights of a model without them; with
-`restart` both begin anew.
+Every round has a new SFTTrainer with a new optimizer. After each round the model is saved, so that an interrupted run
+resumes from the last finished round. Adapters continue from round to round, like the weights of a model without them;
+with `restart` both start anew.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ if TYPE_CHECKING:
 
 
 def train(context: TextContext, place: Place, stage: TextReinforcementLearning) -> None:
-    """Rounds up to `updates` updates, from the newest whole round on.
+    """Train from the newest finished round to the end of the stage.
 
-    ValueError where weights are divided between processes, which keep a round's model whole here.
+    ValueError if weights are sharded between processes: every process needs the whole model.
     """
     _needs_whole_weights(place.name)
     star_fit.place_of_fit(place, stage)
-    state, begun = training.begin(context, place)
+    state, newest = training.begin(context, place)
     if state.finished:
         return
     every_rounds = context.recipe.evaluate.every_rounds
-    model, tokenizer = _model_at(context, place, begun)
+    model, tokenizer = _model_at(context, place, newest)
     context.check_rounding(model, stage.lr, f"{place.name}.lr")
     since = time.monotonic()
     with context.reporter.stage(place.title, state.step, stage.steps):
@@ -52,11 +52,11 @@ def train(context: TextContext, place: Place, stage: TextReinforcementLearning) 
             preflight(context, state, LanguageModel(model, tokenizer), stage)
             context.evaluate(state, LanguageModel(model, tokenizer), final=False, show=True)
         while state.step < stage.steps:
-            # Measured before a round, so that the round before it, and its rows, are kept.
+            # Measured before a round, when the rows and the model of the last one are saved.
             if state.step and state.round % every_rounds == 0:
                 context.evaluate(state, LanguageModel(model, tokenizer), final=False, show=False)
             responses = sample_round(context, place, stage, LanguageModel(model, tokenizer), state.round)
-            kept, round_row = _judge(responses, stage)
+            kept, round_metrics_row = _keep_right(responses, stage)
             if stage.restart:
                 del model
                 training.free()
@@ -68,7 +68,7 @@ def train(context: TextContext, place: Place, stage: TextReinforcementLearning) 
             for update in logs:
                 state.step += 1
                 state.tokens += int(update.pop("num_tokens"))
-                row = context.record(state, "update", {"round": state.round, **round_row, **update})
+                row = context.record(state, "update", {"round": state.round, **round_metrics_row, **update})
                 context.reporter.update(row)
             state.seconds += time.monotonic() - since
             since = time.monotonic()
@@ -88,17 +88,17 @@ def _needs_whole_weights(name: str) -> None:
             )
 
 
-def _model_at(context: TextContext, place: Place, begun: Path | None) -> LanguageModel:
-    """The model on the device, of the stage's start or of the round `begun`, which holds adapters alone if any."""
+def _model_at(context: TextContext, place: Place, newest: Path | None) -> LanguageModel:
+    """The model on the device: of the round saved in `newest`, with its adapters if any, or of the stage's start."""
     adapters = training.lora(context)
-    if adapters is None and begun is not None:
-        return context.opened(begun)
+    if adapters is None and newest is not None:
+        return context.load_checkpoint(newest)
     model, tokenizer = context.start(place)
     if adapters is not None:
         from peft import PeftModel, get_peft_model
 
-        if begun is not None:
-            model = PeftModel.from_pretrained(model, str(begun), is_trainable=True)
+        if newest is not None:
+            model = PeftModel.from_pretrained(model, str(newest), is_trainable=True)
         else:
             with torch.random.fork_rng(devices=[]):
                 training.seed_adapters(context, place)
@@ -106,15 +106,15 @@ def _model_at(context: TextContext, place: Place, begun: Path | None) -> Languag
     return LanguageModel(model.to(context.device), tokenizer)
 
 
-def _judge(
+def _keep_right(
     responses: list[GradedResponse], stage: TextReinforcementLearning
 ) -> tuple[list[GradedResponse], dict[str, float]]:
-    """(the responses that earn more than half a reward, what the samples say of the policy before the updates)."""
+    """(the right responses, metrics of all samples, which describe the policy before the updates)."""
     verdict = verdict_of(responses)
     rewards = score(verdict, stage.reward)
     kept = [response for response, right in zip(responses, is_right(rewards).tolist(), strict=True) if right]
     probabilities = [p for graded in responses for p in graded.response.probabilities]
-    # Of a sampled token the entropy's unbiased estimate is minus its logarithm.
+    # Minus the log-probability of a sampled token is an unbiased estimate of the entropy.
     entropy = -sum(math.log(max(p, 1e-12)) for p in probabilities) / max(len(probabilities), 1)
     return kept, {
         "reward_mean": float(rewards.double().mean()),
@@ -129,7 +129,7 @@ def _judge(
 def sample_round(
     context: TextContext, place: Place, stage: TextReinforcementLearning, model: LanguageModel, number: int
 ) -> list[GradedResponse]:
-    """The graded samples of round `number`, `group_size` for each of its problems."""
+    """Sample and grade `group_size` responses to each problem of round `number`."""
     from chainlift.stages.kinds.trl_rl import problems_of_round
 
     seed, problems = context.recipe.seed, context.task.problems[0]
@@ -143,13 +143,13 @@ def sample_round(
 
 
 def _num_tokens(context: TextContext, responses: list[GradedResponse], tokenizer: Any) -> int:
-    """Prompt and output tokens of a round's samples, ends of sequence among them."""
+    """Prompt and output tokens of a round's samples, with ends of sequence."""
     of_prompts = num_tokens([context.task.prompt(graded.problem) for graded in responses], tokenizer)
     return sum(of_prompts) + sum(graded.response.length + graded.is_finished for graded in responses)
 
 
 def _keep_round(context: TextContext, place: Place, state: TrainerState, model: Any, tokenizer: Any) -> None:
-    """Keep a round's model, of one with adapters these alone."""
+    """Save a round's model, or only its adapters if it has any."""
     checkpoints = context.folder.checkpoints
     state.lengths = context.folder.lengths()
 
@@ -164,7 +164,7 @@ def _keep_round(context: TextContext, place: Place, state: TrainerState, model: 
 
 
 def _finish(context: TextContext, place: Place, state: TrainerState, model: Any, tokenizer: Any) -> None:
-    """The stage's last checkpoint, adapters put into its weights."""
+    """Write the stage's last checkpoint, with adapters merged into the weights."""
     checkpoints = context.folder.checkpoints
     temporary = checkpoints / f"{durable.TEMPORARY}{state.stage}-{state.step}"
     durable.clean_up(checkpoints)

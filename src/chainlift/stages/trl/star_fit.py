@@ -1,4 +1,4 @@
-"""A round's fit of STaR: an SFTTrainer on the samples that were kept, with an optimizer of its own."""
+"""The fit of a round of STaR: an SFTTrainer on the kept samples, with a new optimizer."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def updates(
     kept: list[GradedResponse],
     state: TrainerState,
 ) -> tuple[Any, list[dict[str, float]]]:
-    """(the model, what was logged of each update) after a round's fit on what was kept."""
+    """Fit the kept samples of a round; returns (the model, the logs of each update)."""
     count = min(stage.steps_per_round, stage.steps - state.step)
     if not kept:
         return model, [{"loss": 0.0, "grad_norm": 0.0, "lr": 0.0, "num_tokens": 0.0} for _ in range(count)]
     logs = _fit(context, place, stage, model, tokenizer, kept, count, state.round + 1)
     training.free()  # the round's optimizer
-    context.stop_if_asked()  # a fit that was ended early is done again
+    context.stop_if_asked()  # a fit that was interrupted is repeated
     return model, logs
 
 
@@ -49,7 +49,7 @@ def _fit(
     updates: int,
     number: int,
 ) -> list[dict[str, float]]:
-    """What was logged of each update; an update takes its part of a round's size from shuffles of what was kept."""
+    """Logs of each update; an update takes its share of a round's size from shuffles of the kept samples."""
     from datasets import Dataset
     from transformers import PrinterCallback
     from trl.trainer.sft_config import SFTConfig
@@ -86,20 +86,20 @@ def _fit(
 
 def _demonstration(context: TextContext, graded: GradedResponse) -> dict[str, Any]:
     """A kept sample as a demonstration."""
-    asked, text = context.task.prompt(graded.problem), graded.response.text
+    prompt, text = context.task.prompt(graded.problem), graded.response.text
     return {
-        "prompt": asked,
-        "completion": text if isinstance(asked, str) else [{"role": "assistant", "content": text.strip()}],
+        "prompt": prompt,
+        "completion": text if isinstance(prompt, str) else [{"role": "assistant", "content": text.strip()}],
     }
 
 
 def _batch_size(stage: TextReinforcementLearning) -> int:
-    """Demonstrations of an update: its part of a round's size."""
+    """Demonstrations of an update: its share of a round's size."""
     return max(stage.rollouts // stage.steps_per_round, 1)
 
 
 def place_of_fit(place: Place, stage: TextReinforcementLearning) -> Place:
-    """The stage with a micro-batch that divides each process's part of an update; ValueError if it has none."""
+    """The place with a micro-batch that divides each process's share of an update; ValueError if shares are unequal."""
     size, count = _batch_size(stage), distributed.world_size()
     if size % count:
         raise ValueError(

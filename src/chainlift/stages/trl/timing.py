@@ -1,7 +1,7 @@
-"""How long a language model's stages would take on this machine: a few of its own steps, timed, for one sequence.
+"""Estimated time of a language model's steps on this machine, per sequence, from a few timed steps.
 
 Tokens are random, as many as the recipe's problems have on average. RL and evaluations are timed as if every response
-were long, which is what they come to.
+were long, as they are in the end.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from chainlift.stages.trl.stage import TrlStage
 from chainlift.text import task as text_tasks
 from chainlift.text.templates import content
 
-MOST_DECODED = 64  # rows of the timed batch
-SAMPLE = 500  # problems that a new model's tokenizer is made from here
+DECODED_ROWS = 64  # rows of the timed batch
+TOKENIZER_PROBLEMS = 500  # that train a new model's tokenizer here
 
 _SECONDS: dict[str, float] = {}
 
 
 class TextStopwatch:
-    """Times steps of a recipe's sizes; what was timed is remembered for recipes that differ in rates or seeds alone."""
+    """Times single steps with a recipe's sizes; times are remembered for recipes that differ only in rates or seeds."""
 
     def __init__(self, recipe: Recipe) -> None:
-        """ValueError, when a step is timed, where the recipe's model or data are not here."""
+        """Timing a step raises ValueError if the recipe's model or data are missing."""
         assert isinstance(recipe.model, PretrainedSettings)
         self.recipe, self.settings = recipe, recipe.model
         self.task = text_tasks.of(recipe.task)
@@ -57,14 +57,14 @@ class TextStopwatch:
 
         def measured() -> float:
             model, tokenizer = self._model
-            tokens = _tokens(len(tokenizer), MOST_DECODED, round(self.lengths.prompt), model.device)
+            tokens = _tokens(len(tokenizer), DECODED_ROWS, round(self.lengths.prompt), model.device)
 
             def decode(step: int) -> None:
                 model.generate(input_ids=tokens, do_sample=False, min_new_tokens=new, max_new_tokens=new)
 
             model.eval()
             with torch.no_grad():
-                return median_seconds(decode) / MOST_DECODED
+                return median_seconds(decode) / DECODED_ROWS
 
         return self._once(["decoding", new], measured)
 
@@ -99,12 +99,12 @@ class TextStopwatch:
 
     @functools.cached_property
     def _problems(self) -> Any:
-        return self.task.problems[0][:SAMPLE]
+        return self.task.problems[0][:TOKENIZER_PROBLEMS]
 
     @functools.cached_property
     def _model(self) -> LanguageModel:
         task = self.task
-        texts = [content(task.prompt(one)) + content(task.completion(one, long=True)) for one in self._problems]
+        texts = [content(task.prompt(p)) + content(task.completion(p, long=True)) for p in self._problems]
         model, tokenizer = loading.load(self.settings, texts, seed=0)
         return LanguageModel(model.to(environment.pick_device(self.recipe.device)), tokenizer)
 

@@ -1,7 +1,7 @@
-"""What TRL's trainers do differently here: they keep whole checkpoints durably, and sample in parts that fit a memory.
+"""Changes to TRL's trainers: durable checkpoints, and sampling in parts that fit the memory.
 
-Both are mixed into a trainer's class by `made`. They replace methods of one minor release of TRL and transformers,
-which pyproject.toml holds on to.
+`make_trainer` mixes both into a trainer's class. They replace methods of one minor release of TRL and transformers,
+which pyproject.toml pins.
 """
 
 from __future__ import annotations
@@ -16,38 +16,38 @@ from chainlift.runs import checkpoint, durable
 from chainlift.runs.checkpoint import TrainerState
 
 
-def made(kind: Any, state: Callable[[], TrainerState], stays: Callable[[int], bool], **given: Any) -> Any:
+def make_trainer(kind: Any, state: Callable[[], TrainerState], stays: Callable[[int], bool], **options: Any) -> Any:
     """A trainer of TRL's class `kind`.
 
-    state: of the stage at this moment, which goes into its checkpoints; stays: whether one of a step outlives the next.
+    state: gives the stage's current state for its checkpoints; stays: whether to keep the checkpoint of a step.
     """
     from transformers import PrinterCallback
 
-    trainer = type(kind.__name__, (_Keeps, _SamplesInParts, kind), {})(**given)
+    trainer = type(kind.__name__, (_DurableCheckpoints, _SamplesInParts, kind), {})(**options)
     trainer.current_state, trainer.stays = state, stays
     trainer.remove_callback(PrinterCallback)
     return trainer
 
 
-class _Keeps:
-    """Writes checkpoints as `<stage>-<step>` (runs/checkpoint.py): under another name first, durably, then renamed."""
+class _DurableCheckpoints:
+    """Writes checkpoints durably under a temporary name, then renames them to `<stage>-<step>` (runs/checkpoint.py)."""
 
     args: Any
     state: Any
     current_state: Callable[[], TrainerState]
     stays: Callable[[int], bool]
     saved_step = 0
-    """The step of the last checkpoint that this process has written."""
+    """Step of the last checkpoint that this process has written."""
 
     def keep(self) -> None:
-        """Write a checkpoint of this moment."""
+        """Write a checkpoint now."""
         self._save_checkpoint(None, None)
 
     def create_model_card(self, *args: Any, **options: Any) -> None:
-        """TRL would write one beside the checkpoints; `chainlift export` writes ours."""
+        """Write none, as `chainlift export` writes ours; TRL's would be beside the checkpoints."""
 
     def _get_output_dir(self, trial: Any) -> str:
-        """Where transformers writes `checkpoint-N`."""
+        """The folder in which transformers writes `checkpoint-N`."""
         return str(self._workshop)
 
     @property
@@ -75,12 +75,12 @@ class _Keeps:
 
 
 class _SamplesInParts:
-    """Samples a round's responses a part at a time; all processes have equally many rows, and so equally many parts."""
+    """Samples a round's responses in parts; all processes have the same number of rows, and so of parts."""
 
     model: Any
     use_vllm: bool
     sampled_tokens = 0
-    """Most tokens of prompt and response together."""
+    """Most tokens of a prompt and its response."""
     sampling_gib = 8.0
     """Memory that the cache and the logits of a part may take."""
 

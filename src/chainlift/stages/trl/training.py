@@ -1,4 +1,4 @@
-"""TRL's trainers under our record: what is passed to all of them, how they run and how a stage ends."""
+"""Training by TRL's trainers: their common arguments, their run with our records, and the end of a stage."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from chainlift.stages.trl.stage import TrlStage
 
 
 def arguments(context: TextContext, place: Place, *, batch_size: int, steps: int) -> dict[str, Any]:
-    """What TRL's configurations of all trainers are given."""
+    """Arguments of TRL's configurations for all trainers."""
     stage = place.stage
     assert isinstance(stage, TrlStage)
     count = distributed.world_size()
@@ -48,7 +48,7 @@ def arguments(context: TextContext, place: Place, *, batch_size: int, steps: int
         "logging_steps": 1,
         "save_strategy": "steps",
         "save_steps": stage.checkpoint_every,
-        "save_total_limit": None,  # older checkpoints are removed once the newest stands
+        "save_total_limit": None,  # older checkpoints are removed once the newest is written
         "ddp_find_unused_parameters": False,
         "report_to": "none",
         "disable_tqdm": True,
@@ -61,21 +61,21 @@ def arguments(context: TextContext, place: Place, *, batch_size: int, steps: int
 
 
 def begin(context: TextContext, place: Place) -> tuple[TrainerState, Path | None]:
-    """(the state to go on from, the checkpoint that it stands in); ValueError names a damaged file."""
-    free()  # the model of the stage before, before this one opens its own
+    """(the state to resume from, its checkpoint or None); ValueError names a damaged file."""
+    free()  # the model of the last stage, before this stage opens one
     distributed.run_on_rank0(lambda: durable.clean_up(context.folder.checkpoints))
-    state, newest = context.go_on(place)
+    state, newest = context.resume(place)
     if newest is not None and not state.finished:
         distributed.run_on_rank0(lambda: checksums.check(newest))
     return state, newest
 
 
-def run(trainer: Any, recorder: Recorder, begun: Path | None, steps: int) -> None:
-    """Train up to `steps`, from the checkpoint `begun` if there is one; Interrupted, after a checkpoint, when asked."""
+def run(trainer: Any, recorder: Recorder, newest: Path | None, steps: int) -> None:
+    """Train up to `steps`, from the checkpoint `newest` if there is one; on a stop, save and raise Interrupted."""
     try:
-        trainer.train(resume_from_checkpoint=None if begun is None else str(begun))
+        trainer.train(resume_from_checkpoint=None if newest is None else str(newest))
     except Interrupted:  # in a measurement between two updates
-        if trainer.state.global_step > max(trainer.saved_step, recorder.begun):
+        if trainer.state.global_step > max(trainer.saved_step, recorder.first_step):
             trainer.keep()
         raise
     if recorder.stopped and trainer.state.global_step < steps:
@@ -85,13 +85,13 @@ def run(trainer: Any, recorder: Recorder, begun: Path | None, steps: int) -> Non
 def finish(context: TextContext, place: Place, recorder: Recorder, trainer: Any) -> None:
     """Measure the trained model and write the stage's last checkpoint, a folder that transformers opens.
 
-    Adapters are put into the weights of the model that the stage started with.
+    Adapters are merged into the weights of the model that the stage started from.
     """
     context.evaluate(recorder.state, LanguageModel(trainer.model, recorder.tokenizer), final=True, show=True)
     checkpoints, state = context.folder.checkpoints, recorder.state
     temporary = checkpoints / f"{durable.TEMPORARY}{state.stage}-{state.step}"
     distributed.run_on_rank0(lambda: durable.clean_up(checkpoints))
-    trainer.save_model(str(temporary))  # by all processes together, which may hold a part of the weights each
+    trainer.save_model(str(temporary))  # in all processes, each of which may have a shard of the weights
     distributed.barrier()
 
     def put_in_place() -> None:
@@ -104,7 +104,7 @@ def finish(context: TextContext, place: Place, recorder: Recorder, trainer: Any)
 
 
 def end(context: TextContext, place: Place, state: TrainerState, temporary: Path) -> None:
-    """Give a finished stage's folder its state, then its name, and bring its records to the tracker."""
+    """Write the state into a finished stage's folder, rename it, and mirror its records to the tracker."""
     checkpoints = context.folder.checkpoints
     state.finished = True
     state.lengths = context.folder.lengths()
@@ -115,7 +115,7 @@ def end(context: TextContext, place: Place, state: TrainerState, temporary: Path
 
 
 def _merge(folder: Path, base: Any) -> None:
-    """Replace a folder's adapters by the whole model with them in its weights."""
+    """Replace a folder's adapters by the whole model, with the adapters merged into its weights."""
     from peft import PeftModel
 
     merged = PeftModel.from_pretrained(base, str(folder)).merge_and_unload()
@@ -125,13 +125,13 @@ def _merge(folder: Path, base: Any) -> None:
 
 
 def shared_parts(context: TextContext, place: Place, recorder: Recorder) -> dict[str, Any]:
-    """What a new trainer of either kind is given; adapters that it makes are a function of the recipe's seed."""
+    """Common parts of all trainers; seeds the adapters that a trainer makes by the recipe's seed."""
     seed_adapters(context, place)
     return {"processing_class": recorder.tokenizer, "peft_config": lora(context), "callbacks": [recorder]}
 
 
 def lora(context: TextContext) -> Any:
-    """peft's configuration of adapters, None if all weights are trained; ValueError without the package."""
+    """peft's configuration of adapters; None if all weights are trained; ValueError without the package."""
     settings = context.settings.lora
     if settings is None:
         return None
@@ -149,12 +149,12 @@ def lora(context: TextContext) -> Any:
 
 
 def seed_adapters(context: TextContext, place: Place) -> None:
-    """Make the adapters that a trainer is about to create a function of the recipe's seed; TRL seeds what follows."""
+    """Seed the adapters that a trainer is about to create; TRL seeds the rest."""
     torch.manual_seed(derive(context.recipe.seed, f"llm/{place.name}/adapters"))
 
 
 def free() -> None:
-    """Give back the memory of models and optimizers that nothing uses any more: trainers hold theirs in cycles."""
+    """Free the memory of unused models and optimizers: trainers refer to theirs in cycles."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

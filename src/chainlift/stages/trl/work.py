@@ -1,4 +1,4 @@
-"""Floating-point operations of a part of a stage, and the GPU-hours that they come to."""
+"""Floating-point operations of a part of a stage, and their GPU-hours."""
 
 from __future__ import annotations
 
@@ -11,44 +11,44 @@ GPU_FLOPS = 312e12
 
 @dataclass(frozen=True)
 class NumTokens:
-    """How many tokens a stage is expected to process."""
+    """Expected numbers of tokens of a stage."""
 
     trained: float
-    """Prompt and output tokens that go through a pass forward and backward."""
+    """Prompt and output tokens of forward and backward passes."""
     generated: float = 0.0
-    """Output tokens that are sampled."""
+    """Sampled output tokens."""
     prompts: float = 0.0
-    """Prompt tokens of what is sampled."""
+    """Prompt tokens of the samples."""
 
     @property
     def processed(self) -> float:
-        """As a run counts them: sampled with their prompts, and trained."""
+        """Tokens as a run counts them: sampled with their prompts, and trained."""
         return self.trained + self.generated + self.prompts
 
 
 @dataclass(frozen=True)
 class Work:
-    """A part of a stage."""
+    """The work of a part of a stage."""
 
     TRAIN_SHARE: ClassVar[float] = 0.35
-    """Of the GPU's rate: what well-kept trainers reach."""
+    """Share of the GPU's rate that good trainers reach."""
     GENERATE_SHARE: ClassVar[float] = 0.05
-    """Of the same: what batched decoding reaches."""
+    """Share of the GPU's rate that batched decoding reaches."""
 
     part: str
-    """What the stage does there; empty where that is all it does."""
+    """Name of the part; empty if it is the whole stage."""
     tokens: float
     per_token: int
-    """Operations a parameter and token."""
+    """Operations per parameter and token."""
     is_training: bool = True
 
     def hours(self, parameters: int) -> float:
-        """GPU-hours for a model of so many parameters."""
+        """GPU-hours for a model with this many parameters."""
         share = self.TRAIN_SHARE if self.is_training else self.GENERATE_SHARE
         return self.operations(parameters) / (GPU_FLOPS * share) / 3600
 
     def operations(self, parameters: int) -> float:
-        """Floating-point operations."""
+        """Floating-point operations for a model with this many parameters."""
         return self.per_token * parameters * self.tokens
 
     def line(self, stage: str, parameters: int) -> str:
