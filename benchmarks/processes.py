@@ -17,8 +17,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from chainlift.bench.result import told_seconds
-from chainlift.bench.timing import Action, Case, Done, in_turn, median_seconds, ratio
+from chainlift.bench.result import format_seconds
+from chainlift.bench.timing import Action, Case, Repetition, interleaved, median_seconds, ratio
 
 SHORT = ("pretrain.steps=150", "posttrain.steps=10", "continued_pretrain=null")
 ONE, SEVERAL = "one process", "several processes"
@@ -27,14 +27,14 @@ ONE, SEVERAL = "one process", "several processes"
 def case(name: str, launcher: Sequence[str], recipe: Sequence[str], threads: int) -> Case:
     """A run of the recipe that is launched so, with so many threads a process."""
 
-    def act(step: int) -> Done:
+    def act(step: int) -> Repetition:
         with TemporaryDirectory() as folder:
             command = [sys.executable, "-m", *launcher, "run", *recipe, f"threads={threads}", "device=cpu"]
             begun = time.perf_counter()
             done = subprocess.run([*command, "--out", str(Path(folder) / "runs")], stdout=subprocess.DEVNULL)
             if done.returncode != 0:  # it has said why
                 sys.exit(done.returncode)
-            return Done(time.perf_counter() - begun)
+            return Repetition(time.perf_counter() - begun)
 
     def make() -> Action:
         return act
@@ -53,9 +53,9 @@ def main() -> None:
         case(ONE, ["chainlift"], chosen.recipe, chosen.processes),
         case(SEVERAL, torchrun, chosen.recipe, 1),
     ]
-    done = in_turn(cases, chosen.repeats)
+    done = interleaved(cases, chosen.repeats)
     for name, own in done.items():
-        print(f"{name}: {told_seconds(median_seconds(own))}")
+        print(f"{name}: {format_seconds(median_seconds(own))}")
     print(
         f"{chosen.processes} processes take {ratio(done[SEVERAL], done[ONE])} times as long, {chosen.repeats} repeats"
     )

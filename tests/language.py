@@ -72,7 +72,6 @@ SPELLINGS = {
 """{British spelling: American spelling}, as regular expressions of whole words."""
 
 PENDING = (
-    *("bench/",),
     *("learning/rollout.py", "learning/draft.py", "learning/policy_update.py", "learning/next_token.py"),
     *("stages/sharing.py", "stages/kinds/rl.py", "stages/kinds/trl_rl.py"),
 )

@@ -15,9 +15,9 @@ import torch
 
 from benchmarks.gpu_check.record import Finding, Record, compared
 from chainlift.bench.machine import Machine
-from chainlift.bench.ours import Engine, asked
+from chainlift.bench.ours import Engine, draw_prompts
 from chainlift.bench.states import States, rl_stage
-from chainlift.bench.timing import Action, Case, Comparison, Doing, clocked
+from chainlift.bench.timing import Action, Case, Comparison, UntimedAction, clocked
 from chainlift.models.protocol import split_prompts
 from chainlift.models.transformer.cuda_graphs import RECORD_AFTER, replaying
 from chainlift.models.transformer.decoding import TransformerDecoder
@@ -53,7 +53,7 @@ def pieces_of_a_recording(recipe: Recipe, folder: Path, device: str) -> Finding:
     """Seconds of each piece of recording a decoding step, of replaying it, and of a plain step; five times."""
     machine = Machine(device)
     engine = Engine(recipe, folder, machine)
-    prefix, last = split_prompts(asked(engine.task, rl_stage(recipe)[1].prompts, 0).to(device))
+    prefix, last = split_prompts(draw_prompts(engine.task, rl_stage(recipe)[1].prompts, 0).to(device))
     model, tokens = engine.model, last[:, 0]
     assert isinstance(model, Transformer)  # what is taken apart here is its decoder
     each: dict[str, list[float]] = {}
@@ -106,7 +106,7 @@ def ways(record: Record, found: States) -> None:
             record.measure(f"graphs: {comparison.title}", partial(compared, comparison, machine, 5), needs=5)
 
 
-def cases(machine: Machine, doing: Doing) -> list[Case]:
+def cases(machine: Machine, doing: UntimedAction) -> list[Case]:
     """The action in each of the WAYS."""
 
     def made(after: int, is_bare: bool) -> Action:

@@ -19,7 +19,7 @@ from benchmarks.gpu_check.record import Finding, Record
 from benchmarks.gpu_check.sizes import headline
 from chainlift.bench import states
 from chainlift.bench.machine import DTYPES, Machine
-from chainlift.bench.ours import Engine, drawn
+from chainlift.bench.ours import Engine, draw_batch
 from chainlift.bench.states import next_token_stage
 from chainlift.learning import next_token
 from chainlift.learning.likelihood import MAX_TOKENS
@@ -91,9 +91,9 @@ def shapes(engine: Engine, context: Callable[[], AbstractContextManager[Any]], f
     usual = engine.recipe
     long = max(round(LONG_SHARE * next_token_stage(usual)[1].batch_size), 1)
     batches = {
-        "the same batch": [drawn(usual, engine.task, first)] * NEW,
+        "the same batch": [draw_batch(usual, engine.task, first)] * NEW,
         "new batches of equal shapes": [trimmed(usual, engine, first + 1 + step, long) for step in range(NEW)],
-        "new batches": [drawn(usual, engine.task, first + 20 + step) for step in range(NEW)],
+        "new batches": [draw_batch(usual, engine.task, first + 20 + step) for step in range(NEW)],
     }
     found: dict[str, Any] = {}
     with context():
@@ -107,7 +107,7 @@ def shapes(engine: Engine, context: Callable[[], AbstractContextManager[Any]], f
 
 def trimmed(recipe: Recipe, engine: Engine, step: int, long: int) -> MixtureBatch:
     """A batch of the recipe's whose forms have the same numbers of rows at every step."""
-    batch = drawn(recipe, engine.task, step)
+    batch = draw_batch(recipe, engine.task, step)
     numbers = {"long": long, "short": next_token_stage(recipe)[1].batch_size // 2}
 
     def rows(part: Demonstrations, number: int) -> Demonstrations:
@@ -152,10 +152,10 @@ def operators(engine: Engine, context: Callable[[], AbstractContextManager[Any]]
     steps = 2
     on = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if engine.machine.device == "cuda" else [])]
     with context():
-        seconds(engine, drawn(engine.recipe, engine.task, first))
+        seconds(engine, draw_batch(engine.recipe, engine.task, first))
         with profile(activities=on) as profiler:
             for step in range(1, steps + 1):
-                seconds(engine, drawn(engine.recipe, engine.task, first + step))
+                seconds(engine, draw_batch(engine.recipe, engine.task, first + step))
     rows = sorted(profiler.key_averages(), key=lambda one: -one.self_cpu_time_total)
     top = [
         {"name": one.key, "ms": one.self_cpu_time_total / 1e3 / steps, "calls": one.count / steps}
@@ -175,7 +175,7 @@ def parts(engine: Engine) -> Finding:
         for step in range(NEW + 1):
             before = device_allocations(machine.device)
             marks = [machine.clock()]
-            batch = drawn(recipe, engine.task, 1000 + step)
+            batch = draw_batch(recipe, engine.task, 1000 + step)
             batch = joined(batch, engine.task.vocabulary.eos) if is_joined else batch
             marks.append(machine.clock())
             with mock.patch.object(next_token, "MAX_TOKENS", max_tokens), machine.autocast():
@@ -186,7 +186,7 @@ def parts(engine: Engine) -> Finding:
             each.setdefault("allocations", []).append(device_allocations(machine.device) - before)
             for part, start, end in zip(("drawing", "gradient", "step"), marks, marks[1:], strict=False):
                 each[part].append(end - start)
-        batch = drawn(recipe, engine.task, 1000)
+        batch = draw_batch(recipe, engine.task, 1000)
         batch = joined(batch, engine.task.vocabulary.eos) if is_joined else batch
         with mock.patch.object(next_token, "MAX_TOKENS", max_tokens):
             pieces = list(next_token.pieces(batch, weighting, batch, torch.device("cpu")))

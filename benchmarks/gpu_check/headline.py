@@ -19,7 +19,7 @@ from benchmarks.gpu_check.right import agreements
 from benchmarks.gpu_check.sizes import headline
 from chainlift.bench import states
 from chainlift.bench.machine import Machine
-from chainlift.bench.ours import Engine, asked
+from chainlift.bench.ours import Engine, draw_prompts
 from chainlift.bench.states import States, rl_stage
 from chainlift.bench.suite import ACTIONS as ACTIONS_OF_SUITE
 from chainlift.bench.suite import Suite
@@ -152,7 +152,7 @@ def profile(found: States, record: Record, action: str, options: dict[str, Any])
         engine.model.compile_parts()
     settings = rl_stage(found.recipe)[1]
     doings: dict[str, Callable[[], Any]] = {
-        "stage1": engine.stage_1,
+        "stage1": engine.next_token_update,
         "update": lambda: engine.update(settings, algorithm=settings.algorithm),
         "evaluate": lambda: engine.evaluate(found.recipe.evaluate.during),
     }
@@ -172,7 +172,7 @@ def recording(found: States, device: str) -> Finding:
     assert late is not None
     machine = Machine(device)
     engine = Engine(found.recipe, late, machine)
-    prefix, last = split_prompts(asked(engine.task, rl_stage(found.recipe)[1].prompts, 0).to(device))
+    prefix, last = split_prompts(draw_prompts(engine.task, rl_stage(found.recipe)[1].prompts, 0).to(device))
     told: dict[str, float] = {}
     for name, context in (("replayed", replaying(after=0)), ("plain", nullcontext())):
         with torch.no_grad(), context:

@@ -11,7 +11,7 @@ from benchmarks.gpu_check.record import Finding, Record, compared
 from benchmarks.gpu_check.sizes import headline, larger
 from chainlift.bench import states, trl_peer
 from chainlift.bench.machine import DTYPES, Machine, matmul_rate
-from chainlift.bench.ours import Engine, asked, product
+from chainlift.bench.ours import Engine, draw_prompts, product
 from chainlift.bench.states import States, rl_stage
 from chainlift.bench.suite import Suite
 from chainlift.bench.timing import Action, Case, Comparison, clocked
@@ -69,7 +69,7 @@ def against_trl(recipe: Recipe, machine: Machine, work: Path, repeats: int) -> F
                 folder,
                 machine,
                 task,
-                asked(task, settings.prompts, step),
+                draw_prompts(task, settings.prompts, step),
                 group_size=settings.group_size,
                 algorithm="grpo",
             )
