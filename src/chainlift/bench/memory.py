@@ -1,8 +1,8 @@
 """Peak memory of a case, measured in its own process: the memory that two repetitions add.
 
 Libraries, data and weights are loaded before, so a peer does not pay for the size of its package. On a GPU it is the
-memory allocated by torch. On Linux it is the peak resident memory of the process (VmHWM), because ru_maxrss starts at the
-parent's peak there. Elsewhere it is ru_maxrss.
+memory allocated by torch. On Linux it is the peak resident memory of the process (VmHWM), because ru_maxrss starts
+at the parent's peak there. Elsewhere it is ru_maxrss.
 """
 
 from __future__ import annotations
