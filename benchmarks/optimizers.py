@@ -1,8 +1,8 @@
 """Steps of next-token prediction until chains are exact, by optimizer: `python -m benchmarks.optimizers [NAME...]`.
 
-The headline's model and demonstrations, a constant rate after the warm-up, so that no budget is part of the question.
-Chains are exact once 90 % of the sampled long responses to 512 prompts are gold; this is looked at every 10 steps. SOAP
-and schedule-free AdamW are those of other packages: pip install pytorch-optimizer schedulefree.
+It uses the headline's model and demonstrations, with a constant rate after the warm-up, so results do not depend on a
+budget. Chains are exact once 90 % of the sampled long responses to 512 prompts are gold, which is measured every 10
+steps. SOAP and schedule-free AdamW need other packages: pip install pytorch-optimizer schedulefree.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ WAYS: dict[str, tuple[Make, list[str]]] = {
 
 
 def steps_until_exact(recipe: Recipe, make: Make, most: int) -> tuple[int | None, int | None, float]:
-    """(steps until the chains of the weights are exact, the same of their average, seconds a step); None: not by then.
+    """(steps until chains of the weights are exact, the same for their average, seconds per step); None: not reached.
 
     The average is over about 15 of the last weights.
     """
@@ -71,7 +71,7 @@ def steps_until_exact(recipe: Recipe, make: Make, most: int) -> tuple[int | None
     settings = stage.model_copy(update={"schedule": "constant"})
     model = families.build(recipe.model, task).initialize(stream(recipe.seed, "model"))
     optimizer = make(model, recipe)
-    found: dict[str, int] = {}
+    exact_at: dict[str, int] = {}
     seconds, step = 0.0, 0
     for step in range(1, most + 1):
         started = time.perf_counter()
@@ -84,25 +84,25 @@ def steps_until_exact(recipe: Recipe, make: Make, most: int) -> tuple[int | None
         averaging.accumulate(model, optimizer, step, 15)
         seconds += time.perf_counter() - started
         if step % EVERY == 0:
-            if "weights" not in found and _exact(model, recipe, step, optimizer if make is _schedule_free else None):
-                found["weights"] = step
+            if "weights" not in exact_at and _exact(model, recipe, step, optimizer if make is _schedule_free else None):
+                exact_at["weights"] = step
             with averaging.averaged(model, optimizer, step):
-                if "average" not in found and _exact(model, recipe, step, None):
-                    found["average"] = step
-            if len(found) == 2:
+                if "average" not in exact_at and _exact(model, recipe, step, None):
+                    exact_at["average"] = step
+            if len(exact_at) == 2:
                 break
-    return found.get("weights"), found.get("average"), seconds / max(step, 1)
+    return exact_at.get("weights"), exact_at.get("average"), seconds / max(step, 1)
 
 
 def _exact(model: Model, recipe: Recipe, step: int, free: Optimizer | None) -> bool:
-    """Whether chains are exact; `free`: a schedule-free optimizer, whose own average is measured."""
-    own: Any = None if free is None else free.parts[0]
-    if own is not None:
-        own.eval()
+    """Whether chains are exact. free: a schedule-free optimizer, whose average is measured instead."""
+    free_optimizer: Any = None if free is None else free.parts[0]
+    if free_optimizer is not None:
+        free_optimizer.eval()
     task = registry.build(recipe.task)
     share = measure(model, task, PROMPTS, seed=recipe.seed, name="optimizers", step=step)["sampled"]["chain_exactness"]
-    if own is not None:
-        own.train()
+    if free_optimizer is not None:
+        free_optimizer.train()
     return (share or 0.0) >= EXACT
 
 

@@ -2,10 +2,10 @@
 
     python -m benchmarks.tasks [--seconds 1] [--json FILE]
 
-A batch is what training draws: 256 prompts, as many of them long as short. Counted are the tokens of prompts and of
-responses up to EOS, once each. The rate is the median over batches of all the work: drawing prompts, writing
-demonstrations of either form, and judging every one of them. They must not be what a run waits for: the aim is a
-million tokens a second.
+A batch is drawn as in training: 256 prompts, half of them with long demonstrations. Tokens of prompts, and of responses
+up to EOS, count once. The rate is the median over batches and includes all work: drawing prompts, writing
+demonstrations of both forms, and verifying each of them. Runs must not wait for it: the aim is a million tokens a
+second.
 """
 
 from __future__ import annotations
@@ -44,36 +44,35 @@ CASES: list[tuple[str, dict[str, Any]]] = [
 
 
 def rate(task: Task, seconds: float) -> float:
-    """Tokens a second, the median over batches."""
-    found, ends, step = [], time.perf_counter() + seconds, 0
-    while len(found) < 5 or time.perf_counter() < ends:
+    """Median tokens per second over batches."""
+    rates, ends, step = [], time.perf_counter() + seconds, 0
+    while len(rates) < 5 or time.perf_counter() < ends:
         started = time.perf_counter()
         batch = mixture.draw(task, MixtureSettings(p_cot=0.5), BATCH, seed=0, name="benchmark", step=step)
         for part in batch.parts:
             assert task.verify(part.prompts, part.responses).finished.all()
-        found.append(batch.num_tokens / (time.perf_counter() - started))
+        rates.append(batch.num_tokens / (time.perf_counter() - started))
         step += 1
-    return statistics.median(found[1:])
+    return statistics.median(rates[1:])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=1.0, help="for each task")
     parser.add_argument("--json", type=Path, help="also write the rates here")
-    chosen = parser.parse_args()
+    options = parser.parse_args()
     torch.set_num_threads(1)
-    told = {}
+    rates = {}
     for name, keys in CASES:
         task = registry.build(registry.settings_class(name)(**keys))
         assert task.prompts(1, stream(0, "warm-up")).shape[1] == task.prompt_length
-        options = ", ".join(f"{key} {value}" for key, value in keys.items())
-        found = rate(task, chosen.seconds)
-        told[f"{name} {options}".strip()] = found
-        print(
-            f"{name:15s} {options:30s} {found / AIM:6.2f} million tokens/s{'' if found >= AIM else '  below the aim'}"
-        )
-    if chosen.json is not None:
-        chosen.json.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+        description = ", ".join(f"{key} {value}" for key, value in keys.items())
+        task_rate = rate(task, options.seconds)
+        rates[f"{name} {description}".strip()] = task_rate
+        remark = "" if task_rate >= AIM else "  below the aim"
+        print(f"{name:15s} {description:30s} {task_rate / AIM:6.2f} million tokens/s{remark}")
+    if options.json is not None:
+        options.json.write_text(json.dumps(rates, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

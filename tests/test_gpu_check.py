@@ -75,7 +75,9 @@ def _diagnosis(found: dict[str, Any]) -> None:
     assert set(parts) >= set(diagnosis.FORMS)
     assert parts["one padded batch"]["pieces"] == 1
     recipe = headline(tiny=True)
-    forms = diagnosis.drawn(recipe, tasks.build(recipe.task), 1000).parts  # so small a batch may have one form only
+    forms = diagnosis.draw_batch(
+        recipe, tasks.build(recipe.task), 1000
+    ).parts  # so small a batch may have one form only
     assert parts["as it is"]["pieces"] == len(forms)
     assert len(parts["as it is"]["gradient"]) == diagnosis.NEW
 
@@ -114,7 +116,7 @@ def test_the_joined_batch_has_the_same_loss() -> None:
     recipe = headline(tiny=True)
     task = tasks.build(recipe.task)
     model = families.build(recipe.model, task).initialize(stream(0, "model"))
-    batch = diagnosis.drawn(recipe, task, 1)
+    batch = diagnosis.draw_batch(recipe, task, 1)
     whole = diagnosis.joined(batch, task.vocabulary.eos)
     assert whole.num_tokens == batch.num_tokens
     assert not len(whole.short.prompts)

@@ -1,1 +1,1 @@
-"""What only a machine with a GPU can tell, in a few minutes: `python -m benchmarks.gpu_check OUT`."""
+"""Checks and measurements that need a GPU, in a few minutes: `python -m benchmarks.gpu_check OUT`."""

@@ -1,12 +1,12 @@
-"""The check on a GPU: diagnosis, right, the headline, peers, text and memory, in a fixed time whatever happens.
+"""The check on a GPU: diagnosis, right, the headline, peers, text and memory, within a fixed time.
 
     python -m benchmarks.gpu_check OUT [--minutes 7] [--tiny] [--only right,headline,...] [--missing EARLIER]
 
---missing makes only what an earlier check, whose folder it is given, has not: what is new, was skipped or failed.
+--missing takes the folder of an earlier check, and makes only measurements that are new, were skipped or failed there.
 
-Each part is a process of its own, so that one that crashes or hangs ends no other; its findings stand in OUT/PART.json
-from the moment they are there, and OUT/memory.json has the peak of each. What parts say on standard error goes to
-OUT/log.txt. Without a GPU, or with --tiny, sizes are tiny: that tries the check itself.
+Each part is a separate process, so one that crashes or hangs ends no other. Its findings are in OUT/PART.json as soon
+as they are made, and its peak memory in OUT/memory.json. Standard error of the parts goes to OUT/log.txt. Without a
+GPU, or with --tiny, sizes are tiny, which tests the check itself.
 """
 
 from __future__ import annotations
@@ -30,36 +30,38 @@ from benchmarks.gpu_check.record import Record, write
 from chainlift.runs import environment
 
 PARTS = {"diagnosis": 40.0, "right": 75.0, "headline": 145.0, "peers": 100.0, "text": 100.0}
-"""The parts in order, and what each weighs when the time that is left is divided."""
+"""{part: weight} in order; the remaining time is divided by weight."""
 MISSING = {"diagnosis": 45.0, "text": 70.0, "right": 55.0, "headline": 85.0, "peers": 25.0}
-"""The same with --missing: the rest that a check of 6.5 minutes on an H100 has left, what is least known first."""
-GRACE = 10.0  # seconds after its time until a part is ended: what it measures then may still finish
+"""The same with --missing, for what a check of 6.5 minutes on an H100 left undone, the least known first."""
+GRACE = 10.0  # seconds after a part's time until it is killed, so that its current measurement may finish
 QUIET = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "PYTHONUNBUFFERED": "1"}
 SHOWN = ("torch", "triton", "numpy", "pydantic", "transformers", "trl", "accelerate", "datasets", "peft", "pytest")
 
 
 def machine() -> dict[str, Any]:
-    """The card, its driver and memory, and every version that matters."""
-    found: dict[str, Any] = environment.describe()
-    packages = {one.metadata["Name"].lower(): one.version for one in distributions()}
-    found["versions"] = {name: packages.get(name) for name in SHOWN}
-    found["cuda"], found["capability"], found["gpu"] = torch.version.cuda, None, None
+    """Description of the GPU, its driver and memory, and relevant versions."""
+    description: dict[str, Any] = environment.describe()
+    packages = {distribution.metadata["Name"].lower(): distribution.version for distribution in distributions()}
+    description["versions"] = {name: packages.get(name) for name in SHOWN}
+    description["cuda"], description["capability"], description["gpu"] = torch.version.cuda, None, None
     if torch.cuda.is_available():
         card = torch.cuda.get_device_properties(0)
-        found |= {"gpu": card.name, "gpu_bytes": card.total_memory, "multiprocessors": card.multi_processor_count}
-        found["capability"] = torch.cuda.get_device_capability(0)
+        description |= {"gpu": card.name, "gpu_bytes": card.total_memory, "multiprocessors": card.multi_processor_count}
+        description["capability"] = torch.cuda.get_device_capability(0)
     fields = "name,driver_version,memory.total,clocks.sm,clocks.mem,power.limit"
     try:
         command = ["nvidia-smi", f"--query-gpu={fields}", "--format=csv,noheader"]
-        done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", errors="replace", timeout=20)
-        found["nvidia_smi"] = done.stdout.strip()
+        process = subprocess.run(
+            command, capture_output=True, text=True, encoding="utf-8", errors="replace", timeout=20
+        )
+        description["nvidia_smi"] = process.stdout.strip()
     except (OSError, subprocess.SubprocessError) as error:
-        found["nvidia_smi"] = f"not there: {error}"
-    return found
+        description["nvidia_smi"] = f"not available: {error}"
+    return description
 
 
 def start(part: str, out: Path, work: Path, seconds: float, *, tiny: bool, missing: Path | None = None) -> str:
-    """How a part's process ended: done, or what was wrong; after `seconds` and GRACE it is ended."""
+    """Run a part in a process, for at most `seconds` and GRACE; `done`, or why it failed."""
     command = [sys.executable, "-m", "benchmarks.gpu_check", str(out), "--part", part, "--work", str(work)]
     command += ["--seconds", f"{seconds:.1f}", *(["--tiny"] if tiny else [])]
     command += [] if missing is None else ["--missing", str(missing)]
@@ -75,25 +77,27 @@ def start(part: str, out: Path, work: Path, seconds: float, *, tiny: bool, missi
             if child.poll() is None:
                 os.killpg(child.pid, signal.SIGKILL)
                 child.wait()
-    return "done" if status == 0 else f"exit status {status}: the end of log.txt tells why"
+    return "done" if status == 0 else f"exit status {status}: see the end of log.txt"
 
 
 def run_part(part: str, out: Path, work: Path, seconds: float, *, tiny: bool, missing: Path | None) -> None:
-    """One part, in this process."""
+    """Run one part in this process."""
     torch.set_float32_matmul_precision("highest")  # no TF32
     record = Record(out, part, seconds, tiny=tiny, earlier=missing)
     importlib.import_module(f"benchmarks.gpu_check.{part}").run(record, work)
 
 
 def memory(out: Path) -> dict[str, Any]:
-    """Peak bytes on the GPU of each measurement of each part, and of the part."""
-    found: dict[str, Any] = {}
+    """Peak bytes on the GPU for each part and each of its measurements."""
+    peaks_of_parts: dict[str, Any] = {}
     for part in PARTS:
         file = out / f"{part}.json"
         findings = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-        peaks = {key: one["peak_bytes"] for key, one in findings.items() if one.get("peak_bytes") is not None}
-        found[part] = {"peak_bytes": max(peaks.values(), default=None), "measurements": peaks}
-    return found
+        peaks = {
+            key: finding["peak_bytes"] for key, finding in findings.items() if finding.get("peak_bytes") is not None
+        }
+        peaks_of_parts[part] = {"peak_bytes": max(peaks.values(), default=None), "measurements": peaks}
+    return peaks_of_parts
 
 
 def main() -> None:
@@ -106,33 +110,36 @@ def main() -> None:
     parser.add_argument("--part", choices=PARTS, help=argparse.SUPPRESS)
     parser.add_argument("--work", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--seconds", type=float, help=argparse.SUPPRESS)
-    chosen = parser.parse_args()
-    tiny = chosen.tiny or not torch.cuda.is_available()
-    if chosen.part is not None:
-        run_part(chosen.part, chosen.out, chosen.work, chosen.seconds, tiny=tiny, missing=chosen.missing)
+    options = parser.parse_args()
+    tiny = options.tiny or not torch.cuda.is_available()
+    if options.part is not None:
+        run_part(options.part, options.out, options.work, options.seconds, tiny=tiny, missing=options.missing)
         return
-    ends = time.monotonic() + 60 * chosen.minutes
-    chosen.out.mkdir(parents=True, exist_ok=True)
-    here = machine()
-    write(chosen.out / "environment.json", here)
-    print(f"[machine] {here['gpu'] or 'no GPU'}; {here['nvidia_smi']}; {here['versions']}", flush=True)
-    if chosen.missing is not None and not chosen.missing.is_dir():
-        parser.error(f"--missing: there is no folder {chosen.missing}")
-    weights = PARTS if chosen.missing is None else MISSING
-    todo = [part for part in weights if part in chosen.only.split(",")]
+    ends = time.monotonic() + 60 * options.minutes
+    options.out.mkdir(parents=True, exist_ok=True)
+    description = machine()
+    write(options.out / "environment.json", description)
+    print(
+        f"[machine] {description['gpu'] or 'no GPU'}; {description['nvidia_smi']}; {description['versions']}",
+        flush=True,
+    )
+    if options.missing is not None and not options.missing.is_dir():
+        parser.error(f"--missing: there is no folder {options.missing}")
+    weights = PARTS if options.missing is None else MISSING
+    todo = [part for part in weights if part in options.only.split(",")]
     with TemporaryDirectory(ignore_cleanup_errors=True) as work:
         for number, part in enumerate(todo):
             left = ends - time.monotonic() - GRACE
             seconds = left * weights[part] / sum(weights[later] for later in todo[number:])
             status = "no time left"
             if left > GRACE:
-                status = start(part, chosen.out, Path(work), seconds, tiny=tiny, missing=chosen.missing)
-            here[f"part_{part}"] = status
-            write(chosen.out / "environment.json", here)
+                status = start(part, options.out, Path(work), seconds, tiny=tiny, missing=options.missing)
+            description[f"part_{part}"] = status
+            write(options.out / "environment.json", description)
             print(f"[{part}] {status}", flush=True)
-            write(chosen.out / "memory.json", memory(chosen.out))
-    for part, one in memory(chosen.out).items():
-        peak = "not measured" if one["peak_bytes"] is None else f"{one['peak_bytes'] / 2**30:.2f} GiB at the peak"
+            write(options.out / "memory.json", memory(options.out))
+    for part, peaks in memory(options.out).items():
+        peak = "not measured" if peaks["peak_bytes"] is None else f"{peaks['peak_bytes'] / 2**30:.2f} GiB at the peak"
         print(f"[memory] {part}: {peak}", flush=True)
 
 

@@ -1,4 +1,4 @@
-"""Part 0: where the time of a stage-1 update goes on a GPU, in float32 and in bfloat16, and what recording costs."""
+"""Part 0: profile of a next-token update on a GPU, in float32 and bfloat16, and the cost of recording graphs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from benchmarks.gpu_check.record import Finding, Record
 from benchmarks.gpu_check.sizes import headline
 from chainlift.bench import states
 from chainlift.bench.machine import DTYPES, Machine
-from chainlift.bench.ours import Engine, drawn
+from chainlift.bench.ours import Engine, draw_batch
 from chainlift.bench.states import next_token_stage
 from chainlift.learning import next_token
 from chainlift.learning.likelihood import MAX_TOKENS
@@ -30,19 +30,19 @@ from chainlift.tasks.mixture import MixtureBatch
 
 NEW = 5  # batches whose shapes are new
 SHOWN = 15  # operators
-LONG_SHARE = 0.15  # of equal shapes: below the recipe's share by three standard deviations, so that rows suffice
+LONG_SHARE = 0.15  # for equal shapes: three standard deviations below the recipe's share, so that there are enough rows
 FORMS: dict[str, tuple[bool, int]] = {
     "as it is": (False, MAX_TOKENS),
     "each form in one piece": (False, 10**9),
     "both forms padded": (True, MAX_TOKENS),
     "one padded batch": (True, 10**9),
 }
-"""Whether a batch's two forms are padded and joined, and the tokens of a pass: the last is what a peer is given."""
+"""{name: (whether the two forms are padded and joined, tokens per pass)}; the last is a peer's batch."""
 
 
 @contextmanager
 def plain_cublas() -> Any:
-    """Matrix products by cuBLAS, not by cuBLASLt and its search for an algorithm."""
+    """Matrix products by cuBLAS instead of cuBLASLt, which searches for an algorithm."""
     before = torch.backends.cuda.preferred_blas_library()
     torch.backends.cuda.preferred_blas_library("cublas")
     try:
@@ -61,11 +61,11 @@ VARIANTS: dict[str, tuple[tuple[str, ...], Callable[[], AbstractContextManager[A
     "plain cuBLAS": (tuple(DTYPES), plain_cublas),
     "cuDNN's attention": (("bfloat16",), with_plans),
 }
-"""What is suspected, in which precisions, and how it is switched on or off."""
+"""{suspected cause: (precisions, context manager that switches it on or off)}."""
 
 
 def run(record: Record, work: Path) -> None:
-    """All of it; what is asked for most comes first."""
+    """Make all measurements, the most important first."""
     recipe = headline(tiny=record.tiny)
     folder = work / "diagnosis"
     folder.mkdir(parents=True, exist_ok=True)
@@ -84,30 +84,31 @@ def run(record: Record, work: Path) -> None:
 
 
 def shapes(engine: Engine, context: Callable[[], AbstractContextManager[Any]], first: int) -> Finding:
-    """Seconds of an update on one batch again and again, on new ones of its shapes, and on new ones of new shapes.
+    """Seconds of an update on the same batch repeatedly, on new batches of equal shapes, and on batches of new shapes.
 
-    first: number of the first batch, so that no variant meets a batch that another has met.
+    first: number of the first batch, so that variants share no batches.
     """
-    usual = engine.recipe
-    long = max(round(LONG_SHARE * next_token_stage(usual)[1].batch_size), 1)
+    recipe = engine.recipe
+    long = max(round(LONG_SHARE * next_token_stage(recipe)[1].batch_size), 1)
     batches = {
-        "the same batch": [drawn(usual, engine.task, first)] * NEW,
-        "new batches of equal shapes": [trimmed(usual, engine, first + 1 + step, long) for step in range(NEW)],
-        "new batches": [drawn(usual, engine.task, first + 20 + step) for step in range(NEW)],
+        "the same batch": [draw_batch(recipe, engine.task, first)] * NEW,
+        "new batches of equal shapes": [trimmed(recipe, engine, first + 1 + step, long) for step in range(NEW)],
+        "new batches": [draw_batch(recipe, engine.task, first + 20 + step) for step in range(NEW)],
     }
-    found: dict[str, Any] = {}
+    timings: dict[str, Any] = {}
     with context():
-        for name, own in batches.items():
-            found[name] = [seconds(engine, batch) for batch in own]
+        for name, batch_list in batches.items():
+            timings[name] = [seconds(engine, batch) for batch in batch_list]
             if name != "new batches":  # the first one pays for the shapes
-                found[f"{name}, the first"] = found[name].pop(0)
-    told = "; ".join(f"{name} {in_ms(found[name])}" for name in batches)
-    return found, f"{told}; the first of equal shapes {found['new batches of equal shapes, the first'] * 1e3:.1f} ms"
+                timings[f"{name}, the first"] = timings[name].pop(0)
+    line = "; ".join(f"{name} {in_ms(timings[name])}" for name in batches)
+    first_new = timings["new batches of equal shapes, the first"]
+    return timings, f"{line}; the first of equal shapes {first_new * 1e3:.1f} ms"
 
 
 def trimmed(recipe: Recipe, engine: Engine, step: int, long: int) -> MixtureBatch:
-    """A batch of the recipe's whose forms have the same numbers of rows at every step."""
-    batch = drawn(recipe, engine.task, step)
+    """A batch of the recipe with the same number of rows of each form at every step."""
+    batch = draw_batch(recipe, engine.task, step)
     numbers = {"long": long, "short": next_token_stage(recipe)[1].batch_size // 2}
 
     def rows(part: Demonstrations, number: int) -> Demonstrations:
@@ -122,18 +123,18 @@ def joined(batch: MixtureBatch, eos: int) -> MixtureBatch:
     longest = max(part.responses.shape[1] for part in parts)
 
     def column(name: str, value: int) -> torch.Tensor:
-        found = [getattr(part, name) for part in parts]
-        return torch.cat([F.pad(one, (0, longest - one.shape[1]), value=value) for one in found])
+        tensors = [getattr(part, name) for part in parts]
+        return torch.cat([F.pad(tensor, (0, longest - tensor.shape[1]), value=value) for tensor in tensors])
 
     whole = Demonstrations(
         torch.cat([part.prompts for part in parts]), column("responses", eos), column("mask", 0).bool()
     )
-    none = Demonstrations(whole.prompts[:0], whole.responses[:0], whole.mask[:0])
-    return MixtureBatch(short=none, long=whole)
+    empty = Demonstrations(whole.prompts[:0], whole.responses[:0], whole.mask[:0])
+    return MixtureBatch(short=empty, long=whole)
 
 
 def seconds(engine: Engine, batch: MixtureBatch) -> float:
-    """Of gradient and step, the drawing left out."""
+    """Seconds of gradient and step, without drawing the batch."""
     began = engine.machine.clock()
     with engine.machine.autocast():
         next_token.accumulate_gradient(engine.model, batch, next_token_stage(engine.recipe)[1].loss_weighting)
@@ -142,40 +143,40 @@ def seconds(engine: Engine, batch: MixtureBatch) -> float:
 
 
 def in_ms(values: list[float]) -> str:
-    """Median and range."""
+    """Median and range in ms, as text."""
     low, middle, high = (f"{1e3 * value:.1f}" for value in (min(values), statistics.median(values), max(values)))
     return f"{middle} [{low}, {high}] ms"
 
 
 def operators(engine: Engine, context: Callable[[], AbstractContextManager[Any]], first: int) -> Finding:
-    """What the CPU spends its time in during two updates on new batches: operators by their own time."""
+    """CPU operators by self time during two updates on new batches."""
     steps = 2
-    on = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if engine.machine.device == "cuda" else [])]
+    activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if engine.machine.device == "cuda" else [])]
     with context():
-        seconds(engine, drawn(engine.recipe, engine.task, first))
-        with profile(activities=on) as profiler:
+        seconds(engine, draw_batch(engine.recipe, engine.task, first))
+        with profile(activities=activities) as profiler:
             for step in range(1, steps + 1):
-                seconds(engine, drawn(engine.recipe, engine.task, first + step))
-    rows = sorted(profiler.key_averages(), key=lambda one: -one.self_cpu_time_total)
+                seconds(engine, draw_batch(engine.recipe, engine.task, first + step))
+    rows = sorted(profiler.key_averages(), key=lambda event: -event.self_cpu_time_total)
     top = [
-        {"name": one.key, "ms": one.self_cpu_time_total / 1e3 / steps, "calls": one.count / steps}
-        for one in rows[:SHOWN]
+        {"name": event.key, "ms": event.self_cpu_time_total / 1e3 / steps, "calls": event.count / steps}
+        for event in rows[:SHOWN]
     ]
-    told = ", ".join(f"{one['name']} {one['ms']:.1f} ms in {one['calls']:g}" for one in top[:5])
-    return {"operators": top}, f"of the CPU's time in an update: {told}"
+    line = ", ".join(f"{event['name']} {event['ms']:.1f} ms in {event['calls']:g}" for event in top[:5])
+    return {"operators": top}, f"of the CPU's time in an update: {line}"
 
 
 def parts(engine: Engine) -> Finding:
-    """Seconds of the parts of an update for each form of its batch: drawing, gradient, step; calls for GPU memory."""
-    found: dict[str, Any] = {}
+    """Seconds of drawing, gradient and step for each form of the batch, and the number of GPU allocations."""
+    timings: dict[str, Any] = {}
     recipe, machine = engine.recipe, engine.machine
     weighting = next_token_stage(recipe)[1].loss_weighting
     for name, (is_joined, max_tokens) in FORMS.items():
-        each: dict[str, list[float]] = {"drawing": [], "gradient": [], "step": []}
+        form_timings: dict[str, list[float]] = {"drawing": [], "gradient": [], "step": []}
         for step in range(NEW + 1):
             before = device_allocations(machine.device)
             marks = [machine.clock()]
-            batch = drawn(recipe, engine.task, 1000 + step)
+            batch = draw_batch(recipe, engine.task, 1000 + step)
             batch = joined(batch, engine.task.vocabulary.eos) if is_joined else batch
             marks.append(machine.clock())
             with mock.patch.object(next_token, "MAX_TOKENS", max_tokens), machine.autocast():
@@ -183,22 +184,23 @@ def parts(engine: Engine) -> Finding:
             marks.append(machine.clock())
             engine.apply(step)
             marks.append(machine.clock())
-            each.setdefault("allocations", []).append(device_allocations(machine.device) - before)
+            form_timings.setdefault("allocations", []).append(device_allocations(machine.device) - before)
             for part, start, end in zip(("drawing", "gradient", "step"), marks, marks[1:], strict=False):
-                each[part].append(end - start)
-        batch = drawn(recipe, engine.task, 1000)
+                form_timings[part].append(end - start)
+        batch = draw_batch(recipe, engine.task, 1000)
         batch = joined(batch, engine.task.vocabulary.eos) if is_joined else batch
         with mock.patch.object(next_token, "MAX_TOKENS", max_tokens):
             pieces = list(next_token.pieces(batch, weighting, batch, torch.device("cpu")))
-        found[name] = {part: values[1:] for part, values in each.items()} | {"pieces": len(pieces)}
-    told = "; ".join(
-        f"{name}: drawing {in_ms(one['drawing'])}, gradient of {one['pieces']} pieces {in_ms(one['gradient'])}, "
-        f"step {in_ms(one['step'])}, {sum(one['allocations']):g} allocations"
-        for name, one in found.items()
+        timings[name] = {part: values[1:] for part, values in form_timings.items()} | {"pieces": len(pieces)}
+    line = "; ".join(
+        f"{name}: drawing {in_ms(timing['drawing'])}, "
+        f"gradient of {timing['pieces']} pieces {in_ms(timing['gradient'])}, "
+        f"step {in_ms(timing['step'])}, {sum(timing['allocations']):g} allocations"
+        for name, timing in timings.items()
     )
-    return found, told
+    return timings, line
 
 
 def device_allocations(device: str) -> int:
-    """Times that PyTorch has asked the driver for memory."""
+    """Number of PyTorch's allocations from the driver."""
     return torch.cuda.memory_stats().get("num_device_alloc", 0) if device == "cuda" else 0

@@ -11,7 +11,7 @@ from benchmarks.gpu_check.record import Finding, Record, compared
 from benchmarks.gpu_check.sizes import headline, larger
 from chainlift.bench import states, trl_peer
 from chainlift.bench.machine import DTYPES, Machine, matmul_rate
-from chainlift.bench.ours import Engine, asked, product
+from chainlift.bench.ours import Engine, draw_prompts, product
 from chainlift.bench.states import States, rl_stage
 from chainlift.bench.suite import Suite
 from chainlift.bench.timing import Action, Case, Comparison, clocked
@@ -20,7 +20,7 @@ from chainlift.tasks import registry
 
 
 def run(record: Record, work: Path) -> None:
-    """All of it; what takes longest comes last."""
+    """Make all measurements, the slowest last."""
     recipes = {"headline": headline(tiny=record.tiny)} | ({} if record.tiny else {"25 M": larger()})
     machines = [Machine(record.device, dtype) for dtype in DTYPES]
     for name, recipe in recipes.items():
@@ -28,37 +28,37 @@ def run(record: Record, work: Path) -> None:
     repeats = 1 if record.tiny else 3
     for name, recipe in recipes.items():
         for machine in machines:
-            doing = partial(against_transformers, recipe, machine, work, repeats)
-            record.measure(f"stage1, {name}, {machine.dtype}", doing, needs=8)
+            measurement = partial(against_transformers, recipe, machine, work, repeats)
+            record.measure(f"stage1, {name}, {machine.dtype}", measurement, needs=8)
     for name, recipe in recipes.items():
         for machine in machines:
-            doing = partial(against_trl, recipe, machine, work, 1 if record.tiny or name != "headline" else 2)
-            record.measure(f"TRL update, {name}, {machine.dtype}", doing, needs=12)
+            measurement = partial(against_trl, recipe, machine, work, 1 if record.tiny or name != "headline" else 2)
+            record.measure(f"TRL update, {name}, {machine.dtype}", measurement, needs=12)
 
 
 def rates(recipe: Recipe, machines: list[Machine]) -> Finding:
-    """The machine's limit: plain matrix products of the recipe's size."""
-    found = {machine.dtype: matmul_rate(machine, *product(recipe)) for machine in machines}
-    told = ", ".join(f"{dtype} {rate / 1e12:.3g}" for dtype, rate in found.items())
+    """The machine's peak rate: plain matrix products of the recipe's size."""
+    rate_of_dtype = {machine.dtype: matmul_rate(machine, *product(recipe)) for machine in machines}
+    line = ", ".join(f"{dtype} {rate / 1e12:.3g}" for dtype, rate in rate_of_dtype.items())
     width, hidden = product(recipe)
-    return found, f"TFLOP/s of products of width {width} x {hidden}: {told}"
+    return rate_of_dtype, f"TFLOP/s of products of width {width} x {hidden}: {line}"
 
 
 def against_transformers(recipe: Recipe, machine: Machine, work: Path, repeats: int) -> Finding:
-    """An update of stage 1: ours and transformers'."""
+    """Compare an update of next-token prediction with that of transformers."""
 
-    def doing(folder: Path, state: str) -> Finding:
-        (one,) = Suite(States(recipe, folder, None), machine, True, ("stage1",)).comparisons()
-        return compared(replace(one, state=state), machine, repeats)
+    def compare(folder: Path, state: str) -> Finding:
+        (comparison,) = Suite(States(recipe, folder, None), machine, True, ("stage1",)).comparisons()
+        return compared(replace(comparison, state=state), machine, repeats)
 
-    return with_state(recipe, work, doing)
+    return with_state(recipe, work, compare)
 
 
 def against_trl(recipe: Recipe, machine: Machine, work: Path, repeats: int) -> Finding:
-    """An RL update with its sampling: ours and TRL's, after the headline's stage 1 if part 2 has left it."""
+    """Compare an RL update, sampling included, with TRL's, after the headline's next-token prediction if part 2 ran."""
     settings = rl_stage(recipe)[1]
     task = registry.build(recipe.task)
-    import trl  # noqa: F401  # before the work, so that its lack is told
+    import trl  # noqa: F401  # before the work, so that a missing package is reported
 
     def cases(folder: Path) -> list[Case]:
         def ours() -> Action:
@@ -69,7 +69,7 @@ def against_trl(recipe: Recipe, machine: Machine, work: Path, repeats: int) -> F
                 folder,
                 machine,
                 task,
-                asked(task, settings.prompts, step),
+                draw_prompts(task, settings.prompts, step),
                 group_size=settings.group_size,
                 algorithm="grpo",
             )
@@ -85,14 +85,14 @@ def against_trl(recipe: Recipe, machine: Machine, work: Path, repeats: int) -> F
     )
 
 
-def with_state(recipe: Recipe, work: Path, doing: Callable[[Path, str], Finding]) -> Finding:
-    """What is found with the checkpoint after stage 1 of a finished run of the recipe, or with a new model's."""
+def with_state(recipe: Recipe, work: Path, compare: Callable[[Path, str], Finding]) -> Finding:
+    """`compare` with the checkpoint after next-token prediction of a finished run, or with a new model."""
     for run in sorted((work / "headline").glob("headline-*/DONE")):
-        found = states.of_run(run.parent)
-        if found.recipe.model == recipe.model and found.recipe.task == recipe.task:
-            return doing(found.early, "after stage 1")
+        run_states = states.of_run(run.parent)
+        if run_states.recipe.model == recipe.model and run_states.recipe.task == recipe.task:
+            return compare(run_states.early, "after stage 1")
     folder = work / "new" / f"{recipe.digest}"
     if not folder.exists():
         folder.mkdir(parents=True)
         states.save_new(recipe, folder)
-    return doing(folder, "new model")
+    return compare(folder, "new model")

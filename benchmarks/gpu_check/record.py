@@ -1,4 +1,4 @@
-"""What a part of the check has found: a JSON file that is whole after every measurement, and a line for each."""
+"""Findings of a part of the check: a JSON file, complete after every measurement, and a line for each."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from chainlift.bench.result import measure
 from chainlift.bench.timing import Comparison
 
 Finding = tuple[dict[str, Any], str]
-"""What was measured, and the same in one line for people."""
+"""(measurements, the same in one readable line)."""
 LAST_LINES = 6  # of a traceback
 
 
@@ -39,11 +39,11 @@ class Record:
         """Seconds that this part may still take."""
         return self._ends - time.monotonic()
 
-    def measure(self, key: str, doing: Callable[[], Finding], *, needs: float = 3.0) -> dict[str, Any] | None:
-        """What `doing` finds, kept under `key` with its seconds and peak memory; None where it fails or is skipped.
+    def measure(self, key: str, measurement: Callable[[], Finding], *, needs: float = 3.0) -> dict[str, Any] | None:
+        """Make a measurement and record it under `key` with seconds and peak memory; None if it fails or is skipped.
 
-        needs: about how many seconds it takes; where fewer are left it is skipped. What an earlier check has found is
-        given back as it stands there.
+        needs: about how many seconds it takes; it is skipped if fewer are left. A finding of an earlier check is
+        returned unchanged.
         """
         if key in self.earlier:
             return self.earlier[key]
@@ -53,47 +53,47 @@ class Record:
             return None
         if self.device == "cuda":
             torch.cuda.reset_peak_memory_stats()
-        began, line = time.monotonic(), ""
-        found: dict[str, Any] | None = None
+        started, line = time.monotonic(), ""
+        content: dict[str, Any] | None = None
         try:
-            found, line = doing()
-            told = found
+            content, line = measurement()
+            finding = content
         except ImportError as error:
-            told, line = {"skipped": f"no {error.name}"}, f"skipped: no {error.name}"
+            finding, line = {"skipped": f"no {error.name}"}, f"skipped: no {error.name}"
         except Exception as error:
             lines = traceback.format_exc().strip().splitlines()[-LAST_LINES:]
-            told, line = {"error": lines}, f"FAILED: {type(error).__name__}: {str(error).strip()[:300]}"
-        told = told | {"seconds": round(time.monotonic() - began, 2), "peak_bytes": self._peak()}
-        self._keep(key, told, line)
-        return found
+            finding, line = {"error": lines}, f"FAILED: {type(error).__name__}: {str(error).strip()[:300]}"
+        finding = finding | {"seconds": round(time.monotonic() - started, 2), "peak_bytes": self._peak()}
+        self._keep(key, finding, line)
+        return content
 
     def _peak(self) -> int | None:
-        """Bytes that were allocated on the GPU at most since the measurement began."""
+        """Peak bytes allocated on the GPU since the measurement started."""
         try:
             return torch.cuda.max_memory_allocated() if self.device == "cuda" else None
         except RuntimeError:  # after a fault of the device every call fails
             return None
 
-    def _keep(self, key: str, found: dict[str, Any], line: str) -> None:
-        self.findings[key] = found | {"line": line}
+    def _keep(self, key: str, finding: dict[str, Any], line: str) -> None:
+        self.findings[key] = finding | {"line": line}
         write(self.file, self.findings)
         print(f"[{self.part}] {key}: {line}", flush=True)
 
 
 def made_already(file: Path) -> dict[str, Any]:
-    """The findings of an earlier check, without what it skipped or failed at."""
-    found = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-    return {key: one for key, one in found.items() if "skipped" not in one and "error" not in one}
+    """Findings of an earlier check, without skipped and failed ones."""
+    findings = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    return {key: finding for key, finding in findings.items() if "skipped" not in finding and "error" not in finding}
 
 
 def write(file: Path, content: dict[str, Any]) -> None:
-    """Write JSON so that a reader sees the old or the new file, never a part."""
+    """Write JSON atomically."""
     temporary = file.with_name(f".{file.name}")
     temporary.write_text(json.dumps(content, indent=1, default=str) + "\n", encoding="utf-8")
     os.replace(temporary, file)
 
 
 def compared(comparison: Comparison, machine: Machine, repeats: int) -> Finding:
-    """A comparison's cases in turn, and their shares of the rate of plain matrix products."""
+    """Interleaved measurement of a comparison's cases, with utilization relative to plain matrix products."""
     result = measure(comparison, machine, repeats)
     return result.as_dict(), "; ".join(line.strip() for line in list(result.lines())[1:])

@@ -64,50 +64,54 @@ ORDER = ("llm-tiny", "Llama of 57 M, bfloat16", "llm-tiny, bfloat16")
 
 
 def run(record: Record, work: Path) -> None:
-    """All of it."""
+    """Make all measurements."""
     for name in ORDER:
         sizes, changes, needs = CASES[name]
-        own = [*SHORTER, *sizes, *(TINY if record.tiny else []), *changes, f"device={record.device}"]
-        record.measure(name, partial(trained, own, work / "text"), needs=needs)
+        overrides = [*SHORTER, *sizes, *(TINY if record.tiny else []), *changes, f"device={record.device}"]
+        record.measure(name, partial(trained, overrides, work / "text"), needs=needs)
         if record.tiny:
             break
 
 
 def trained(changes: list[str], out: Path) -> Finding:
-    """Fine-tuning and RL: seconds, sequences a second without measurements, accuracy before and after."""
-    import trl  # noqa: F401  # its lack is told as such
+    """Fine-tuning and RL: seconds, sequences per second without evaluations, accuracy before and after."""
+    import trl  # noqa: F401  # so that a missing package is reported as such
 
     recipe = recipes.load("llm-tiny", changes)
-    began = time.perf_counter()
-    found, measuring = clocked(recipe, out)
-    told: dict[str, Any] = {"wall_seconds": time.perf_counter() - began, "summary": found, "measuring": measuring}
+    started = time.perf_counter()
+    summary, measuring = clocked(recipe, out)
+    finding: dict[str, Any] = {
+        "wall_seconds": time.perf_counter() - started,
+        "summary": summary,
+        "measuring": measuring,
+    }
     scratch = recipe.setting("model.scratch")
-    told["parameters"] = None if scratch is None else scratch.parameters
-    counts = {"pretrain": found["pretrain"]["sequences"], "posttrain": found["posttrain"]["rollouts"]}
+    finding["parameters"] = None if scratch is None else scratch.parameters
+    counts = {"pretrain": summary["pretrain"]["sequences"], "posttrain": summary["posttrain"]["rollouts"]}
     parts = []
     for stage, count in counts.items():
-        seconds = found[stage]["seconds"] - measuring.get(stage, 0.0)
-        told[f"{stage}_sequences_per_second"] = count / max(seconds, 1e-9)
+        seconds = summary[stage]["seconds"] - measuring.get(stage, 0.0)
+        finding[f"{stage}_sequences_per_second"] = count / max(seconds, 1e-9)
         parts.append(
-            f"{stage} {count} sequences in {seconds:.1f} s ({told[f'{stage}_sequences_per_second']:.0f} a second), "
-            f"then greedy accuracy {found[stage]['greedy_accuracy']:.3f}, long "
-            f"{found[stage]['greedy_long_share']:.2f}, sampled {found[stage]['sampled_accuracy']:.3f}"
+            f"{stage} {count} sequences in {seconds:.1f} s ({finding[f'{stage}_sequences_per_second']:.0f} a second), "
+            f"then greedy accuracy {summary[stage]['greedy_accuracy']:.3f}, long "
+            f"{summary[stage]['greedy_long_share']:.2f}, sampled {summary[stage]['sampled_accuracy']:.3f}"
         )
-    return told, f"{(told['parameters'] or 0) / 1e6:.1f} M parameters, {recipe.dtype}: {'; '.join(parts)}"
+    return finding, f"{(finding['parameters'] or 0) / 1e6:.1f} M parameters, {recipe.dtype}: {'; '.join(parts)}"
 
 
 def clocked(recipe: Recipe, out: Path) -> tuple[dict[str, Any], dict[str, float]]:
-    """(summary of the run, seconds that each stage spent in measurements)."""
+    """(summary of the run, {stage: seconds spent in evaluations})."""
     spent: dict[str, float] = {}
-    usual = TextContext.evaluate
+    original = TextContext.evaluate
 
     def timed(context: TextContext, state: Any, *arguments: Any, **options: Any) -> None:
-        began = time.perf_counter()
-        usual(context, state, *arguments, **options)
-        spent[state.stage] = spent.get(state.stage, 0.0) + time.perf_counter() - began
+        started = time.perf_counter()
+        original(context, state, *arguments, **options)
+        spent[state.stage] = spent.get(state.stage, 0.0) + time.perf_counter() - started
 
     setattr(TextContext, "evaluate", timed)  # noqa: B010
     try:
         return pipeline.run(recipe, out, Reporter(quiet=True)).summary, spent
     finally:
-        setattr(TextContext, "evaluate", usual)  # noqa: B010
+        setattr(TextContext, "evaluate", original)  # noqa: B010

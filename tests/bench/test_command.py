@@ -13,7 +13,7 @@ from rich.console import Console
 
 from chainlift.bench import command, suite
 from chainlift.bench import result as results
-from chainlift.bench.command import Options, Report, _Turns
+from chainlift.bench.command import Options, Report, _Session
 from chainlift.bench.machine import Machine
 from chainlift.bench.progress import Steps
 from chainlift.bench.states import States
@@ -87,10 +87,10 @@ def test_the_engine_alone_with_its_memory(finished: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["--only", "sleep"], "--only: 'sleep' is no action; allowed: stage1, rollout, update, evaluate"),
+        (["--only", "sleep"], "--only: 'sleep' is not an action; allowed: stage1, rollout, update, evaluate"),
         (["--dtype", "float64"], "--dtype: 'float64' is not known; allowed: float32, bfloat16, both"),
         (["--device", "mps"], "device: mps is not timed; allowed: auto, cpu, cuda"),
-        (["--run", "nowhere"], "--run: nowhere is no run folder"),
+        (["--run", "nowhere"], "--run: nowhere is not a run folder"),
         (["tiny", "--run", "nowhere"], "--run has a recipe of its own: leave RECIPE and KEY=VALUE out"),
         (["tiny", "--whole", "--only", "stage1"], "--whole runs everything; leave --run and --only out"),
         (["linear-ntp"], "model.family: linear is not timed; allowed: gpt2, mistral"),
@@ -137,7 +137,7 @@ def test_a_slow_moment_does_not_lower_the_limit(small: Recipe, folder: Path, mon
     monkeypatch.setattr(results, "matmul_rate", lambda machine, width, hidden: next(rates))
     told: list[str] = []
     report = Report({}, "small", 2, None)
-    turns = _Turns(2, Steps(Console(file=io.StringIO())), told.append)
+    turns = _Session(2, Steps(Console(file=io.StringIO())), told.append)
     turns.of_suites([Suite(States(small, folder, None), Machine(), peers=False)], report, with_memory=False)
     assert [one.rate for one in report.results] == [4e9]
     assert len(told) == 1

@@ -76,7 +76,7 @@ def test_the_engine_multiplies_weights_as_often_as_is_needed_and_no_oftener(
     recipe = recipes.override(small, changes)
     states.save_new(recipe, tmp_path)
     engine = Engine(recipe, tmp_path, Machine())
-    update = engine.stage_1()
+    update = engine.next_token_update()
     with FlopCounterMode(display=False) as counter:
         update(0)
     counted = {str(kind): number for kind, number in counter.get_flop_counts()["Global"].items()}
@@ -94,7 +94,7 @@ def test_what_every_action_needs_is_below_what_torch_counts(small: Recipe, folde
     assert found is not None
     _, rl = found
     actions = {
-        "stage1": engine.stage_1(),
+        "stage1": engine.next_token_update(),
         "rollout": engine.rollout(rl),
         "update": engine.update(rl, algorithm="grpo", coins=True),
         "evaluate": engine.evaluate(16),

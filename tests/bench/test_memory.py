@@ -50,7 +50,7 @@ from chainlift.bench.ours import Engine
 from chainlift.learning import next_token
 from chainlift.stages import recipe as recipes
 next_token.MAX_TOKENS = 10**9
-act = Engine(recipes.build({{recipe}}), Path({str(tmp_path)!r}), Machine()).stage_1()
+act = Engine(recipes.build({{recipe}}), Path({str(tmp_path)!r}), Machine()).next_token_update()
 before = memory.used("cpu")
 for step in range(2):
     act(step)

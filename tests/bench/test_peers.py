@@ -9,7 +9,7 @@ import torch
 
 from chainlift.bench import peers, trl_peer
 from chainlift.bench.machine import Machine
-from chainlift.bench.ours import Engine, asked, drawn
+from chainlift.bench.ours import Engine, draw_batch, draw_prompts
 from chainlift.learning import next_token
 from chainlift.stages.recipe import Recipe
 from chainlift.tasks import registry
@@ -17,7 +17,7 @@ from chainlift.tasks import registry
 
 def test_the_padded_step_has_our_gradient(small: Recipe, folder: Path) -> None:
     engine = Engine(small, folder, Machine())
-    batch = drawn(small, engine.task, 1)
+    batch = draw_batch(small, engine.task, 1)
     told = next_token.accumulate_gradient(engine.model, batch, "token_mean")
     step = peers.TrainingStep(folder, Machine(), engine.task.vocabulary.eos)
     tokens, labels = peers.pad(batch, step.eos)
@@ -33,7 +33,7 @@ def test_the_padded_step_has_our_gradient(small: Recipe, folder: Path) -> None:
 def test_a_training_step_changes_the_weights(small: Recipe, folder: Path, dtype: str) -> None:
     step = peers.TrainingStep(folder, Machine("cpu", dtype), registry.build(small.task).vocabulary.eos)
     before = step.model.lm_head.weight.clone()
-    batch = drawn(small, registry.build(small.task), 1)
+    batch = draw_batch(small, registry.build(small.task), 1)
     done = step(batch)
     assert not torch.equal(step.model.lm_head.weight, before)
     assert (done.work.sequences, done.work.tokens) == (12, batch.num_tokens)
@@ -42,7 +42,7 @@ def test_a_training_step_changes_the_weights(small: Recipe, folder: Path, dtype:
 def test_generate_counts_what_it_samples(small: Recipe, folder: Path) -> None:
     task = registry.build(small.task)
     generate = peers.Generate(peers.load(folder, Machine(), training=False), Machine(), task)
-    prompts = asked(task, 3, 1)
+    prompts = draw_prompts(task, 3, 1)
     done = generate(prompts, group_size=2)
     assert done.work.sequences == 6
     assert 6 <= done.work.tokens <= 6 * (task.long_length + 1)
@@ -52,7 +52,7 @@ def test_generate_counts_what_it_samples(small: Recipe, folder: Path) -> None:
 def test_trl_rewards_right_answers_that_have_ended(small: Recipe) -> None:
     """The long gold response is right, cut off before its end it is not, nor with another answer."""
     task = registry.build(small.task)
-    prompts = asked(task, 1, 1)
+    prompts = draw_prompts(task, 1, 1)
     gold = task.gold(prompts, long=True)[0].tolist()
     short = task.gold(prompts, long=False)[0].tolist()
     wrong = [1 - short[0], *short[1:]]
@@ -85,7 +85,7 @@ def test_trl_performs_an_update(small: Recipe, folder: Path, algorithm: Any, mon
 
     monkeypatch.setattr(trl_peer, "rewards", counted)
     monkeypatch.setattr(peers, "load", remembered)
-    done = trl_peer.update(folder, Machine(), task, asked(task, 6, 1), group_size=4, algorithm=algorithm)
+    done = trl_peer.update(folder, Machine(), task, draw_prompts(task, 6, 1), group_size=4, algorithm=algorithm)
     assert done.seconds > 0
     assert done.work.sequences == 24
     assert sum(rows) == 48

@@ -1,4 +1,4 @@
-"""Repetitions in turn, their medians and ratios, and what is shown of them."""
+"""Interleaved repetitions, their medians and ratios, and what is shown of them."""
 
 import itertools
 import json
@@ -8,17 +8,17 @@ import torch
 from rich.console import Console
 
 from chainlift.bench.machine import Machine, pick_device
-from chainlift.bench.result import Result, told_seconds
+from chainlift.bench.result import Result, format_seconds
 from chainlift.bench.tables import WIDTH, result_table
 from chainlift.bench.timing import (
     Action,
     Case,
     Comparison,
-    Done,
     Kind,
+    Repetition,
     Work,
     clocked,
-    in_turn,
+    interleaved,
     median_seconds,
     per_second,
     ratio,
@@ -27,9 +27,9 @@ from chainlift.bench.timing import (
 
 def case(name: str, seconds: list[float], log: list[tuple[str, int]], kind: Kind = "ours", flops: float = 0) -> Case:
     def make() -> Action:
-        def act(step: int) -> Done:
+        def act(step: int) -> Repetition:
             log.append((name, step))
-            return Done(seconds[step], Work(2, 10, flops))
+            return Repetition(seconds[step], Work(2, 10, flops))
 
         return act
 
@@ -41,7 +41,7 @@ def test_cases_take_turns_and_the_first_repetition_is_left_out() -> None:
     ticks: list[int] = []
     looks: list[int] = []
     cases = [case("a", [9, 1, 2], log), case("b", [9, 3, 4], log)]
-    done = in_turn(cases, 2, lambda: ticks.append(1), lambda: looks.append(len(log)))
+    done = interleaved(cases, 2, lambda: ticks.append(1), lambda: looks.append(len(log)))
     assert [sorted(log[at : at + 2]) for at in (0, 2, 4)] == [[("a", step), ("b", step)] for step in range(3)]
     assert len(ticks) == 6
     assert looks == [0, 2, 4]
@@ -51,23 +51,28 @@ def test_cases_take_turns_and_the_first_repetition_is_left_out() -> None:
 def test_every_case_follows_every_other_one() -> None:
     """A peer leaves caches and memory in a state that costs whoever comes next; it must not always be the same case."""
     log: list[tuple[str, int]] = []
-    in_turn([case(name, [1] * 10, log) for name in "abc"], 9)
+    interleaved([case(name, [1] * 10, log) for name in "abc"], 9)
     followers = {(before[0], after[0]) for before, after in itertools.pairwise(log)}
     assert followers >= {(one, other) for one in "abc" for other in "abc" if one != other}
 
 
 def test_ratios_are_of_pairs_of_the_same_repetition() -> None:
     """A machine that is ten times as slow in one repetition slows both sides."""
-    own = [Done(1), Done(10), Done(1)]
-    peer = [Done(2), Done(30), Done(4)]
+    own = [Repetition(1), Repetition(10), Repetition(1)]
+    peer = [Repetition(2), Repetition(30), Repetition(4)]
     assert ratio(peer, own) == (3, 2, 4)
     assert str(ratio(peer, own)) == "3.00 [2.00, 4.00]"
     assert median_seconds(own) == 1
 
 
 def test_rates_need_a_count_in_every_repetition() -> None:
-    assert per_second([Done(1, Work(tokens=8)), Done(2, Work(tokens=8)), Done(4, Work(tokens=8))], "tokens") == 4
-    assert per_second([Done(1, Work(tokens=8)), Done(2)], "tokens") is None
+    assert (
+        per_second(
+            [Repetition(1, Work(tokens=8)), Repetition(2, Work(tokens=8)), Repetition(4, Work(tokens=8))], "tokens"
+        )
+        == 4
+    )
+    assert per_second([Repetition(1, Work(tokens=8)), Repetition(2)], "tokens") is None
 
 
 def test_the_work_is_counted_after_the_clock_has_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,7 +87,7 @@ def test_the_work_is_counted_after_the_clock_has_stopped(monkeypatch: pytest.Mon
         return lambda: order.append("count") or Work(step)
 
     monkeypatch.setattr(Machine, "clock", look)
-    assert clocked(Machine(), doing)(7) == Done(2, Work(7))
+    assert clocked(Machine(), doing)(7) == Repetition(2, Work(7))
     assert order == ["clock", "work", "clock", "count"]
 
 
@@ -110,14 +115,14 @@ def result() -> Result:
         case("ours", [0, 1, 2], log, flops=8),
         case("transformers", [0, 3, 8], log, "peer"),
     ]
-    return Result(Comparison("update", "late", "float32", cases, (8, 32)), in_turn(cases, 2), {"ours": 2**20}, 16.0)
+    return Result(Comparison("update", "late", "float32", cases, (8, 32)), interleaved(cases, 2), {"ours": 2**20}, 16.0)
 
 
 def test_utilisation_is_the_share_of_the_limit() -> None:
     found = result()
     ours, peer = found.comparison.cases
-    assert found.utilisation(ours) == pytest.approx((8 / 1 + 8 / 2) / 2 / 16)
-    assert found.utilisation(peer) is None
+    assert found.utilization(ours) == pytest.approx((8 / 1 + 8 / 2) / 2 / 16)
+    assert found.utilization(peer) is None
     assert list(found.lines()) == [
         "update, late, float32:",
         "  ours: 1.5 s, 38% of the machine's limit",
@@ -152,4 +157,4 @@ def test_the_table_has_a_line_a_case_and_no_cell_is_cut() -> None:
 
 @pytest.mark.parametrize(("seconds", "told"), [(0.01234, "12.3 ms"), (1.234, "1.23 s"), (75.0, "75.00 s")])
 def test_seconds_for_people(seconds: float, told: str) -> None:
-    assert told_seconds(seconds) == told
+    assert format_seconds(seconds) == told

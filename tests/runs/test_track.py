@@ -227,7 +227,7 @@ def test_a_tracker_that_breaks_is_off_and_the_run_goes_on(tmp_path: Path, monkey
     monkeypatch.setattr(Reporter, "say", lambda self, text: said.append(text))
     folder = run(tmp_path, "track=wandb")
     assert (folder / "DONE").exists()
-    assert said.count("wandb is off from here on, the run is not: ConnectionError: the server is gone") == 1
+    assert said.count("wandb has failed and is off; the run continues: ConnectionError: the server is gone") == 1
 
 
 def test_unknown_and_missing_trackers_are_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -93,7 +93,7 @@ def test_rl_of_a_checkpoint_from_elsewhere(tmp_path: Path) -> None:
     assert "RL can lift" not in ended.err
     summary = json.loads(ended.out.splitlines()[-1])
     page = (tmp_path / "b" / summary["run_id"] / "report.html").read_text(encoding="utf-8")
-    assert "From a start outside of this run, 2 RL updates" in page
+    assert "From a start outside this run, 2 RL updates" in page
 
 
 def test_the_page_names_the_step_that_rl_began_with(tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ def test_torchrun_starts_them_anew(recipe: Path, tmp_path: Path) -> None:
     os.kill(int(workers.stdout.split()[1]), signal.SIGKILL)
     told = launcher.communicate(timeout=100)[1]
     assert launcher.returncode == 0, told
-    assert "goes on at update" in told
+    assert "continues at update" in told
     run_all(recipe, tmp_path / "one", ["continued_pretrain=null"])
     assert_equal(rows(tmp_path / "one" / "0"), rows(out))
 

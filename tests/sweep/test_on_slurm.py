@@ -120,7 +120,7 @@ def test_what_slurm_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_without_slurm_or_where_it_refuses_there_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(ValueError, match="--launcher slurm: there is no sbatch here") as found:
+    with pytest.raises(ValueError, match="--launcher slurm: the command sbatch is missing") as found:
         on_slurm.run_jobs(grid(tmp_path), lambda *told: None)
     assert "\n" not in str(found.value)
     for name in ("sbatch", "srun"):

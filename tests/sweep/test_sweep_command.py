@@ -145,7 +145,7 @@ def wait_for(out: Path, pattern: str, count: int, driver: "subprocess.Popen[str]
         (["task.d=6,8", "pretrain.steps=1,2,3", "--zip"], "--zip needs axes of one length"),
         (["--launcher", "rai"], "--launcher: 'rai' is not one of local, ray, slurm, did you mean 'ray'?"),
         (["--launcher", "ray", "--address", "127.0.0.1:1"], "--address: no Ray cluster answers at 127.0.0.1:1"),
-        (["--launcher", "slurm"], "there is no sbatch here"),
+        (["--launcher", "slurm"], "the command sbatch is missing"),
         (["--address", "127.0.0.1:1"], "--address goes with --launcher ray only"),
         (["--workers", "0"], "Invalid value for '--workers'"),
         (["--seeds", "x"], "--seeds"),

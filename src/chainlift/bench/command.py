@@ -1,4 +1,4 @@
-"""Everything that `chainlift bench` measures in one run, from its options to what it prints."""
+"""The command `chainlift bench`: its options, its measurements and its report."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from chainlift.bench import memory, peers, states, whole
 from chainlift.bench.machine import DTYPES, Machine, pick_device
 from chainlift.bench.progress import Steps
 from chainlift.bench.result import Result
-from chainlift.bench.result import measure as measure_in_turn
+from chainlift.bench.result import measure as measure_comparison
 from chainlift.bench.states import States
 from chainlift.bench.suite import ACTIONS, Suite
 from chainlift.bench.timing import Comparison
@@ -30,27 +30,27 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Options:
-    """What is asked for."""
+    """Options of the command."""
 
     source: str = "headline"
     overrides: list[str] = field(default_factory=list)
     run: Path | None = None
-    """A finished run to take the states from, in place of the recipe's own under `out`."""
+    """A finished run with the states, instead of the recipe's run under `out`."""
     out: Path = Path("runs")
     only: tuple[str, ...] = ACTIONS
     device: str = "auto"
-    """auto: the recipe's, and where that is auto too, cuda if there is one."""
+    """auto: the recipe's device; if that is auto too, cuda if available."""
     dtypes: tuple[str, ...] = ("float32",)
     threads: int | None = None
     repeats: int | None = None
-    """null: 9, or 3 whole runs."""
+    """None: 9 repetitions, or 3 whole runs."""
     memory: bool = True
     whole: bool = False
     trust: bool = False
-    """Import the code that the recipe's file, or the run's, names."""
+    """Whether to import code named by the recipe's file or the run's."""
 
     def recipe(self) -> Recipe:
-        """The recipe whose sizes are measured; ValueError in one line if it, or what is asked of it, does not do."""
+        """The recipe to measure; ValueError in one line if the recipe or the options do not allow it."""
         recipe = self._recipe()
         states.check_family(recipe)
         if self.whole:
@@ -65,11 +65,11 @@ class Options:
 
     @property
     def num_repeats(self) -> int:
-        """How often everything is repeated, default filled in."""
+        """Number of repetitions, with the default filled in."""
         return self.repeats or (3 if self.whole else 9)
 
     def machines(self, recipe: Recipe) -> list[Machine]:
-        """What is computed on; ValueError for a device that is not there."""
+        """Devices and precisions to measure on; ValueError for an unavailable device."""
         device = pick_device(recipe.device if self.device == "auto" else self.device)
         return [Machine(device, dtype) for dtype in self.dtypes]
 
@@ -83,39 +83,39 @@ class Options:
 
 @dataclass
 class Report:
-    """What has been measured."""
+    """All measurements of one command."""
 
     environment: dict[str, Any]
     recipe: str
     repeats: int
     missing: str | None
-    """Why there are no peers."""
+    """Why the peers cannot be timed; None if they can."""
     results: list[Result] = field(default_factory=list)
     whole: Whole | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """The report for JSON."""
         return {
             "environment": self.environment,
             "recipe": self.recipe,
             "repeats": self.repeats,
             "peers": self.missing is None,
-            "comparisons": [one.as_dict() for one in self.results],
+            "comparisons": [result.as_dict() for result in self.results],
             "whole": None if self.whole is None else self.whole.as_dict(),
         }
 
 
 def parse_only(text: str) -> tuple[str, ...]:
-    """The actions of a list with commas; ValueError names the first that is none."""
-    chosen = tuple(part.strip() for part in text.split(","))
-    unknown = [part for part in chosen if part not in ACTIONS]
+    """Actions of a comma-separated list; ValueError for an unknown one."""
+    actions = tuple(part.strip() for part in text.split(","))
+    unknown = [part for part in actions if part not in ACTIONS]
     if unknown:
-        raise ValueError(f"--only: {unknown[0]!r} is no action; allowed: {', '.join(ACTIONS)}")
-    return chosen
+        raise ValueError(f"--only: {unknown[0]!r} is not an action; allowed: {', '.join(ACTIONS)}")
+    return actions
 
 
 def parse_dtype(text: str) -> tuple[str, ...]:
-    """The precisions that --dtype names; ValueError with the known ones."""
+    """Precisions named by --dtype; ValueError lists the known ones."""
     if text == "both":
         return tuple(DTYPES)
     if text not in DTYPES:
@@ -124,9 +124,9 @@ def parse_dtype(text: str) -> tuple[str, ...]:
 
 
 def measure(options: Options, reporter: Reporter, tell: Tell) -> Report:
-    """The measurements that are asked for; `tell` gets each as lines as soon as it is there.
+    """Make all requested measurements; `tell` receives the lines of each as soon as it is complete.
 
-    Raises ValueError for what the user can mend, and what a run raises where one is needed for the states.
+    ValueError for options that the user can correct; errors of a run, if the states need one, pass through.
     """
     recipe = options.recipe()
     machines = options.machines(recipe)
@@ -146,15 +146,15 @@ def measure(options: Options, reporter: Reporter, tell: Tell) -> Report:
                 after=lambda run: tell(run.line),
             )
             return report
-        turns = _Turns(options.num_repeats, Steps(reporter.console), tell)
-        found = _states(options, recipe, reporter, Path(scratch))
-        suites = [Suite(found, machine, missing is None, options.only) for machine in machines]
-        turns.of_suites(suites, report, with_memory=options.memory)
+        session = _Session(options.num_repeats, Steps(reporter.console), tell)
+        measured_states = _states(options, recipe, reporter, Path(scratch))
+        suites = [Suite(measured_states, machine, missing is None, options.only) for machine in machines]
+        session.of_suites(suites, report, with_memory=options.memory)
         return report
 
 
 def _states(options: Options, recipe: Recipe, reporter: Reporter, scratch: Path) -> States:
-    """The states to measure."""
+    """The model states to measure."""
     if options.run is not None:
         return states.of_run(options.run, trust=options.trust)
     if set(options.only) == {"stage1"}:
@@ -163,37 +163,39 @@ def _states(options: Options, recipe: Recipe, reporter: Reporter, scratch: Path)
 
 
 @dataclass
-class _Turns:
-    """How everything is repeated, shown and told."""
+class _Session:
+    """Repeats measurements, shows progress and reports results."""
 
     repeats: int
     steps: Steps
     tell: Tell
 
     def of_suites(self, suites: list[Suite], report: Report, *, with_memory: bool) -> None:
-        """Every comparison in every precision."""
+        """Measure every comparison of every suite."""
         todo = [(suite, comparison) for suite in suites for comparison in suite.comparisons()]
-        with self._shown((comparison for _, comparison in todo), more=with_memory):
+        with self._shown((comparison for _, comparison in todo), with_memory=with_memory):
             for suite, comparison in todo:
                 self.steps.title = comparison.title
-                result = measure_in_turn(comparison, suite.machine, self.repeats, self.steps.tick)
+                result = measure_comparison(comparison, suite.machine, self.repeats, self.steps.tick)
                 for case in comparison.cases if with_memory else ():
                     result.memory[case.name] = memory.added(suite, comparison, case, torch.get_num_threads())
                     self.steps.tick()
                 report.results.append(result)
                 self.tell("\n".join(result.lines()))
 
-    def _shown(self, comparisons: Iterable[Comparison], *, more: bool = False) -> AbstractContextManager[None]:
-        """Progress through some comparisons; a process for the memory is taken for one step `more`."""
-        return self.steps.of(sum(len(one.cases) for one in comparisons) * (self.repeats + 1 + more))
+    def _shown(self, comparisons: Iterable[Comparison], *, with_memory: bool = False) -> AbstractContextManager[None]:
+        """Show progress through comparisons; measuring the memory of a case counts as one more step."""
+        return self.steps.of(
+            sum(len(comparison.cases) for comparison in comparisons) * (self.repeats + 1 + with_memory)
+        )
 
 
 @contextmanager
 def _threads(number: int | None) -> Iterator[None]:
-    """PyTorch's threads inside the block."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(number or before)
+    """Set PyTorch's number of threads inside the block."""
+    previous = torch.get_num_threads()
+    torch.set_num_threads(number or previous)
     try:
         yield
     finally:
-        torch.set_num_threads(before)
+        torch.set_num_threads(previous)

@@ -1,18 +1,17 @@
-"""The floating-point operations that an update, a sample or an evaluation cannot do without.
+"""The minimum floating-point operations of an update, of sampling or of an evaluation.
 
-Only matrix products count, a product of (n, k) and (k, m) as 2 n k m.
+Only matrix products count; a product of (n, k) and (k, m) counts as 2 n k m.
 
-- What predicts a token depends on the tokens before it alone, so each *context* counts once, however many rows have it:
-  a group's samples share their prompt, and as much of their responses as is equal.
-
-- A prompt predicts nothing, so of the last block a prompt's positions but its last one (the *prefix*, P x T) need keys
-  and values only, and neither norm nor head. The positions that predict (the *suffix*: the prompt's last token and the
-  response but its last) need everything.
-- The first block's queries, keys and values are a look-up: they depend on the token and, where positions are learned,
-  on the position. Its table, one row a token or one a token and position, is what counts.
-- A position attends to itself and what is before it: 2 x 2 x D operations a pair of query and key (scores and values).
-- The backward pass costs twice the forward pass: the gradient of each product's two factors.
-- Learning from samples costs their sampling as well, as no gradient can be taken before the reward is known.
+- A prediction depends only on the tokens before it, so each *context* counts once, even if many rows contain it: the
+  samples of a group share their prompt and equal beginnings of responses.
+- Prompts predict nothing. So a prompt's positions except the last (the *prefix*, P x T) need only keys and values in
+  the last block, and neither norm nor head. The predicting positions (the *suffix*: the prompt's last token and the
+  response except its last token) need everything.
+- The first block's queries, keys and values are a look-up: they depend on the token and, with learned positions, on the
+  position. Only the table counts, with one row per token, or per token and position.
+- A position attends to itself and all earlier ones: 2 x 2 x D operations per pair of query and key (scores and values).
+- The backward pass costs twice the forward pass: gradients of both factors of each product.
+- Learning from samples includes their sampling, because no gradient can be computed before the reward is known.
 """
 
 from __future__ import annotations
@@ -23,49 +22,52 @@ from torch import Tensor
 from chainlift.models.transformer.products import ProductSizes
 
 LEARNING = 3
-"""Forward and backward pass, in forward passes."""
+"""Cost of a forward and a backward pass, in forward passes."""
 
 
 def contexts(rows: Tensor, responses: Tensor, num_actions: Tensor) -> Tensor:
-    """(R,) how many different contexts there are for each of R tokens, of responses (N, R) of which `num_actions` (N,)
-    tokens count, to the prompts numbered `rows` (N,).
+    """Numbers (R,) of different contexts of each token position in responses (N, R).
+
+    rows (N,): index of each response's prompt. num_actions (N,): how many of a response's tokens count.
     """
-    found = []
+    num_contexts = []
     same = rows  # equal numbers: equal contexts
     for t in range(responses.shape[1]):
         counts = num_actions > t
         same, responses, num_actions = same[counts], responses[counts], num_actions[counts]
         if not len(same):
             break
-        found.append(len(same.unique()))
+        num_contexts.append(len(same.unique()))
         same = torch.stack([same, responses[:, t]]).unique(dim=1, return_inverse=True)[1]
-    return torch.tensor(found)
+    return torch.tensor(num_contexts)
 
 
 def all_different(lengths: Tensor) -> Tensor:
-    """(R,) the contexts of rows that share none and have `lengths` (N,) tokens."""
+    """Numbers (R,) of contexts at each position of rows with `lengths` (N,) tokens that share no context."""
     return (lengths[:, None] > torch.arange(int(lengths.max()))).sum(dim=0)
 
 
 def products(sizes: ProductSizes, in_prefix: int, per_place: Tensor) -> float:
-    """Operations of a forward pass in weight matrices, over `in_prefix` prefix positions and suffix positions of which
-    `per_place` (R,) stand at each place after the prefix.
+    """Operations of a forward pass in weight matrices.
+
+    in_prefix: number of prefix positions. per_place (R,): number of suffix positions at each place after the prefix.
     """
     positions = float(per_place.sum())
     if not positions:
         return 0.0
-    deep = sizes.layers - 1  # blocks but the first, and also: but the last
-    found = positions * (sizes.layers * sizes.after_projection + deep * sizes.projection)
-    found += positions * sizes.width * sizes.vocabulary
+    deep = sizes.layers - 1  # blocks except the first; also: except the last
+    multiplications = positions * (sizes.layers * sizes.after_projection + deep * sizes.projection)
+    multiplications += positions * sizes.width * sizes.vocabulary
     if deep:
-        found += in_prefix * (deep * sizes.after_projection + (deep - 1) * sizes.projection)
-        found += in_prefix * 2 * sizes.width * sizes.kv_width
-    return 2 * found
+        multiplications += in_prefix * (deep * sizes.after_projection + (deep - 1) * sizes.projection)
+        multiplications += in_prefix * 2 * sizes.width * sizes.kv_width
+    return 2 * multiplications
 
 
 def forward(sizes: ProductSizes, prefixes: int, prefix_length: int, per_place: Tensor) -> float:
-    """Operations of a forward pass over P prefixes of T tokens, and `per_place` (R,) contexts that end at each place
-    behind them.
+    """Operations of a forward pass over P prefixes of T tokens and the contexts that follow them.
+
+    per_place (R,): number of contexts that end at each place after the prefix.
     """
     per_place = per_place.double()
     positions = float(per_place.sum())

@@ -1,4 +1,4 @@
-"""What is computed on, in what precision, and at what rate at best; ours and the peers alike."""
+"""Device and precision of a measurement, the same for chainlift and its peers, and the peak rate of the machine."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DEVICES = ("cpu", "cuda")
 ROWS = 8192
 SECONDS = 0.2  # spent on a rate, unless it takes longer to multiply LEAST_TRIES times
 LEAST_TRIES = 5
-PRODUCTS = {"cpu": 1, "cuda": 50}  # between two looks at the clock: on a GPU a look takes longer than a product
+PRODUCTS = {"cpu": 1, "cuda": 50}  # between two readings of the clock, which take longer than a product on a GPU
 
 
 @dataclass(frozen=True)
@@ -27,21 +27,21 @@ class Machine:
     device: str = "cpu"
     """cpu or cuda."""
     dtype: str = "float32"
-    """bfloat16: autocast of the matrix products."""
+    """float32, or bfloat16 by autocast of the matrix products."""
 
     def autocast(self) -> AbstractContextManager[Any]:
-        """The precision inside the block."""
+        """Context manager that sets the precision."""
         return torch.autocast(self.device, torch.bfloat16, enabled=self.dtype == "bfloat16")
 
     def clock(self) -> float:
-        """Seconds of a clock, read when all that was given to the device is done."""
+        """Seconds of a clock, read after all work on the device has finished."""
         if self.device == "cuda":
             torch.cuda.synchronize()
         return time.perf_counter()
 
 
 def pick_device(name: str) -> str:
-    """The device that `name` stands for; auto: cuda where it is there. ValueError for one that is not timed."""
+    """Resolve a device name; auto: cuda if available. ValueError for a device that cannot be timed."""
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if name not in DEVICES:
@@ -50,19 +50,20 @@ def pick_device(name: str) -> str:
 
 
 def matmul_rate(machine: Machine, width: int, hidden: int) -> float:
-    """Operations a second on the product that the MLP goes up by, (ROWS, width) and (width, hidden): the best of as
-    many tries as SECONDS allow, the first half of which only wakes the machine.
+    """Peak operations per second of the product (ROWS, width) by (width, hidden), the MLP's first.
+
+    It is the best of as many tries as SECONDS allow, without the first half, which warms the machine up.
     """
     options = {"dtype": DTYPES[machine.dtype], "device": machine.device}
     left, right = (torch.randn(shape, **options) for shape in ((ROWS, width), (width, hidden)))
     out = torch.empty(ROWS, hidden, **options)
-    found: list[float] = []
+    times: list[float] = []
     with torch.inference_mode():
-        begun = machine.clock()
-        while len(found) < 2 * LEAST_TRIES or found[-1] - begun < SECONDS:
+        started = machine.clock()
+        while len(times) < 2 * LEAST_TRIES or times[-1] - started < SECONDS:
             for _ in range(PRODUCTS[machine.device]):
                 torch.mm(left, right, out=out)
-            found.append(machine.clock())
-    awake = found[len(found) // 2 - 1 :]
+            times.append(machine.clock())
+    awake = times[len(times) // 2 - 1 :]
     best = min(after - before for before, after in itertools.pairwise(awake))
     return 2 * ROWS * width * hidden * PRODUCTS[machine.device] / best

@@ -1,8 +1,8 @@
-"""Peak memory of a case, in a process of its own: what two repetitions add to what stood there before them.
+"""Peak memory of a case, measured in its own process: the memory that two repetitions add.
 
-Before them stand libraries, data and weights, so a peer does not pay for the size of its package. On a GPU it is what
-torch has allocated there. Else, where the system tells of resident memory (Linux), the peak is that of this process
-alone (VmHWM); ru_maxrss, which is asked elsewhere, begins there with the parent's peak.
+Libraries, data and weights are loaded before, so a peer does not pay for the size of its package. On a GPU it is the
+memory allocated by torch. On Linux it is the peak resident memory of the process (VmHWM), because ru_maxrss starts
+at the parent's peak there. Elsewhere it is ru_maxrss.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ REPETITIONS = 2
 
 
 def added(suite: Suite, comparison: Comparison, case: Case, threads: int) -> int:
-    """Bytes that the case adds at its peak; RuntimeError with its last line where its process fails."""
+    """Bytes that a case adds at its peak; RuntimeError with the last line of the error if its process fails."""
     states = suite.states
     question = {
         "recipe": states.recipe.model_dump(mode="json"),
@@ -42,7 +42,7 @@ def added(suite: Suite, comparison: Comparison, case: Case, threads: int) -> int
         "threads": threads,
     }
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-m", "chainlift.bench.memory"],
         input=json.dumps(question),
         capture_output=True,
@@ -51,33 +51,33 @@ def added(suite: Suite, comparison: Comparison, case: Case, threads: int) -> int
         errors="replace",
         env=environment,
     )
-    if done.returncode:
-        told = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
-        raise RuntimeError(f"the memory of {comparison.title}, {case.name}, cannot be measured: {told[-1]}")
-    return int(done.stdout.splitlines()[-1])
+    if process.returncode:
+        error_lines = process.stderr.strip().splitlines() or [f"exit status {process.returncode}"]
+        raise RuntimeError(f"the memory of {comparison.title}, {case.name}, cannot be measured: {error_lines[-1]}")
+    return int(process.stdout.splitlines()[-1])
 
 
 def used(device: str) -> int:
-    """Bytes of this process in the device's memory now, or its peak where the system tells no more."""
+    """Bytes that this process uses on the device now; its peak if the system reports only that."""
     if device == "cuda":
         return torch.cuda.memory_allocated()
     return _status("VmRSS") or _peak_of_usage()
 
 
 def peak(device: str) -> int:
-    """Bytes of this process in the device's memory at its peak."""
+    """Bytes that this process used on the device at its peak."""
     if device == "cuda":
         return torch.cuda.max_memory_allocated()
     return _status("VmHWM") or _peak_of_usage()
 
 
 def peak_of(pid: int) -> int | None:
-    """Bytes of resident memory at the peak of another process so far; None where the system does not show it."""
+    """Peak resident bytes of another process so far; None if the system does not report it."""
     return _status("VmHWM", str(pid))
 
 
 def _status(key: str, process: str = "self") -> int | None:
-    """A number of a process's status in bytes; None where there is none, as of a process that has ended."""
+    """An entry of a process's status in bytes; None if missing, as for a process that has ended."""
     try:
         text = (PROC / process / "status").read_text(encoding="utf-8")
     except OSError:
@@ -94,7 +94,7 @@ def _peak_of_usage() -> int:
 
 
 def _answer(question: dict[str, Any]) -> int:
-    """Bytes that the case in question adds, in this process."""
+    """Bytes that the case described by `question` adds, measured in this process."""
     torch.set_num_threads(question["threads"])
     late = None if question["late"] is None else Path(question["late"])
     states = States(recipes.build(question["recipe"]), Path(question["early"]), late)
@@ -109,7 +109,7 @@ def _answer(question: dict[str, Any]) -> int:
     if case.kind == "peer":
         from chainlift.bench import peers
 
-        peers.missing()  # loads them
+        peers.missing()  # imports them
     action = case.make()
     before = used(suite.machine.device)
     for step in range(REPETITIONS):

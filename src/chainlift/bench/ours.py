@@ -1,4 +1,4 @@
-"""What the engine does in a run, one action each: an update of stage 1, a rollout, an RL update, an evaluation."""
+"""The engine's actions in a run: an update of next-token prediction, a rollout, an RL update, an evaluation."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 from chainlift.bench.flops import LEARNING, all_different, contexts, forward
 from chainlift.bench.machine import Machine
 from chainlift.bench.states import next_token_stage
-from chainlift.bench.timing import Doing, Work
+from chainlift.bench.timing import UntimedAction, Work
 from chainlift.learning import advantage, next_token
 from chainlift.learning.objective import sequence_weights
 from chainlift.learning.optimizer import OptimizerSettings, apply_gradients, make_optimizer
@@ -33,7 +33,7 @@ from chainlift.tasks import mixture
 from chainlift.tasks.base import Task, held_out
 from chainlift.tasks.mixture import MixtureBatch
 
-OPTIMIZER = OptimizerSettings(lr=1e-6, warmup=0, schedule="constant")  # the models stay in the states they came in
+OPTIMIZER = OptimizerSettings(lr=1e-6, warmup=0, schedule="constant")  # so low a rate keeps the models in their states
 
 
 def product(recipe: Recipe) -> tuple[int, int]:
@@ -43,24 +43,24 @@ def product(recipe: Recipe) -> tuple[int, int]:
 
 
 def _sizes(settings: Settings, vocabulary_size: int) -> ProductSizes:
-    found = families.family_of(settings).product_sizes(settings, vocabulary_size)
-    assert found is not None
-    return found
+    sizes = families.family_of(settings).product_sizes(settings, vocabulary_size)
+    assert sizes is not None
+    return sizes
 
 
-def drawn(recipe: Recipe, task: Task, step: int) -> MixtureBatch:
-    """Batch number `step` of the recipe's stage 1."""
+def draw_batch(recipe: Recipe, task: Task, step: int) -> MixtureBatch:
+    """Batch number `step` of the recipe's next-token prediction."""
     name, stage = next_token_stage(recipe)
     return mixture.draw(task, recipe.mixture_of(name), stage.batch_size, seed=0, name="bench", step=step)
 
 
-def asked(task: Task, number: int, step: int) -> Tensor:
-    """Prompts (number, T) of repetition `step`."""
-    return task.prompts(number, stream(0, "bench/prompts", step))
+def draw_prompts(task: Task, count: int, step: int) -> Tensor:
+    """Prompts (count, T) of repetition `step`."""
+    return task.prompts(count, stream(0, "bench/prompts", step))
 
 
 class Engine:
-    """A checkpoint of ours, ready to be timed; each method gives one repetition of an action."""
+    """A checkpoint of chainlift's, ready to be timed; its methods return actions."""
 
     def __init__(self, recipe: Recipe, folder: Path, machine: Machine) -> None:
         model, self.task = model_folder.load(folder, typed=texts(recipe.model_dump()))
@@ -71,61 +71,63 @@ class Engine:
         self.optimizer = make_optimizer(model, OPTIMIZER)
 
     def apply(self, step: int) -> None:
-        """The optimizer's step."""
+        """Take the optimizer's step."""
         apply_gradients(self.model, self.optimizer, OPTIMIZER, step, 10**6)
 
-    def stage_1(self) -> Doing:
-        """An update of stage 1 on fresh demonstrations, the drawing included."""
+    def next_token_update(self) -> UntimedAction:
+        """An update of next-token prediction on fresh demonstrations; drawing them is included."""
 
         def update(step: int) -> Callable[[], Work]:
-            batch = drawn(self.recipe, self.task, step)
+            batch = draw_batch(self.recipe, self.task, step)
             with self.machine.autocast():
                 next_token.accumulate_gradient(self.model, batch, next_token_stage(self.recipe)[1].loss_weighting)
             self.apply(step)
-            return lambda: self.learned(batch)
+            return lambda: self.learning_work(batch)
 
         return update
 
-    def rollout(self, settings: ReinforcementLearning) -> Doing:
-        """A round's samples, verified."""
+    def rollout(self, settings: ReinforcementLearning) -> UntimedAction:
+        """The samples of a round, verified."""
 
         def sample(step: int) -> Callable[[], Work]:
-            found = self._sampled(settings, step).rollout
-            return lambda: self.sampled(found)
+            sampled_rollout = self._sampled(settings, step).rollout
+            return lambda: self.sampling_work(sampled_rollout)
 
         return sample
 
-    def update(self, settings: ReinforcementLearning, *, algorithm: str, coins: bool = False) -> Doing:
-        """An RL update: a round's samples, their rewards (`coins`: coin flips) and advantages, the step."""
+    def update(self, settings: ReinforcementLearning, *, algorithm: str, coins: bool = False) -> UntimedAction:
+        """An RL update: samples of a round, rewards, advantages, and the step. coins: rewards are coin flips."""
         preset = PRESETS[algorithm]
 
         def update(step: int) -> Callable[[], Work]:
-            found = self._sampled(settings, step)
-            rewards = found.verdict.answer_correct.float()
+            answers = self._sampled(settings, step)
+            rewards = answers.verdict.answer_correct.float()
             if coins:
                 flips = torch.randint(2, rewards.shape, generator=stream(0, "bench/coins", step))
                 rewards = flips.to(rewards)
             advantages = advantage.estimate(rewards.view(-1, settings.group_size), preset.advantage).flatten()
-            rollout = found.rollout
+            rollout = answers.rollout
             weights = sequence_weights(rollout.num_actions, preset.aggregate, max_length=self.task.long_length + 1)
             batch = PolicyBatch(rollout, advantages, weights, on_policy=True)
             with self.machine.autocast():
                 accumulate_gradient(self.model, batch, preset, temperature=1.0)
             self.apply(step)
-            return lambda: self.sampled(rollout, learned=advantages != 0)
+            return lambda: self.sampling_work(rollout, learned=advantages != 0)
 
         return update
 
-    def evaluate(self, num_prompts: int) -> Doing:
-        """An evaluation inside a stage: greedy, sampled and the decisions' odds on fresh prompts.
+    def evaluate(self, num_prompts: int) -> UntimedAction:
+        """An evaluation during a stage: greedy and sampled responses to fresh prompts, and the odds of decisions.
 
-        Of the operations that it needs the odds are left out, and greedy and sampled responses count apart.
+        The counted operations exclude the odds; greedy and sampled responses count separately.
         """
 
         def measure(step: int) -> Callable[[], Work]:
             with self.machine.autocast():
-                told = evaluate.measure(self.model, self.task, num_prompts, seed=0, name="bench/evaluate", step=step)
-            actions = torch.cat([_actions(told[mode]["length_histogram"]) for mode in ("greedy", "sampled")])
+                measured = evaluate.measure(
+                    self.model, self.task, num_prompts, seed=0, name="bench/evaluate", step=step
+                )
+            actions = torch.cat([_actions(measured[mode]["length_histogram"]) for mode in ("greedy", "sampled")])
             needed = all_different(actions)
             return lambda: Work(
                 len(actions), int(actions.sum()), forward(self.sizes, num_prompts, self.prefix_length, needed)
@@ -134,37 +136,37 @@ class Engine:
         return measure
 
     def evaluation_prompts(self, num_prompts: int, step: int) -> Tensor:
-        """The prompts (num_prompts, T) that `evaluate` takes at a step."""
+        """The prompts (num_prompts, T) of `evaluate` at a step."""
         return held_out(self.task).prompts(num_prompts, stream(0, "bench/evaluate/prompts", step))
 
     def _sampled(self, settings: ReinforcementLearning, step: int) -> Answers:
-        prompts, generator = asked(self.task, settings.prompts, step), stream(0, "bench/samples", step)
+        prompts, generator = draw_prompts(self.task, settings.prompts, step), stream(0, "bench/samples", step)
         with self.machine.autocast():
             return answer(self.model, self.task, prompts, group_size=settings.group_size, generator=generator)
 
-    def learned(self, batch: MixtureBatch) -> Work:
-        """What stage 1 does with a batch, whose prompts are taken to be different."""
+    def learning_work(self, batch: MixtureBatch) -> Work:
+        """The work of next-token prediction on a batch, assuming that its prompts differ."""
         lengths = torch.cat([part.mask.sum(dim=1) for part in batch.parts])
         needed = forward(self.sizes, len(lengths), self.prefix_length, all_different(lengths))
         return Work(len(lengths), batch.num_tokens, LEARNING * needed)
 
-    def sampled(self, rollout: Rollout, learned: Tensor | None = None) -> Work:
-        """What sampling a rollout takes and, where some rows are `learned` (N,) from, their gradient."""
-        needed = self.through(rollout, torch.ones_like(rollout.rows, dtype=torch.bool))
+    def sampling_work(self, rollout: Rollout, learned: Tensor | None = None) -> Work:
+        """The work of sampling a rollout and, if given, of the gradient of the rows `learned` (N,)."""
+        needed = self.forward_flops(rollout, torch.ones_like(rollout.rows, dtype=torch.bool))
         if learned is not None:
-            needed += LEARNING * self.through(rollout, learned)
+            needed += LEARNING * self.forward_flops(rollout, learned)
         return Work(len(rollout.rows), int(rollout.num_actions.sum()), needed)
 
-    def through(self, rollout: Rollout, kept: Tensor) -> float:
-        """Operations of a forward pass over the rows that are `kept` (N,)."""
+    def forward_flops(self, rollout: Rollout, kept: Tensor) -> float:
+        """Operations of a forward pass over the rows `kept` (N,) of a rollout."""
         rows, actions = rollout.rows[kept].cpu(), rollout.num_actions[kept].cpu()
         per_place = contexts(rows, rollout.responses[kept].cpu(), actions)
         return forward(self.sizes, len(rows.unique()), self.prefix_length, per_place)
 
 
 def _actions(lengths: dict[str, int]) -> Tensor:
-    """(N,) tokens sampled in each response, from how many have which length.
+    """Numbers (N,) of sampled tokens of each response, from {length: count}.
 
-    Each is taken to end with EOS, so one that is cut off counts for a token more than it has.
+    Each response is assumed to end with EOS, so a truncated one counts one token too many.
     """
     return torch.cat([torch.full((count,), int(length) + 1) for length, count in lengths.items()])

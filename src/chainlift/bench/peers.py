@@ -1,8 +1,8 @@
-"""transformers as a peer: a training step on the padded batch, and `generate`; set up as a careful user would.
+"""transformers as a peer: a training step on a padded batch, and `generate`, set up as a careful user would.
 
-Choices made by measurement, in the peer's favour: attention by torch's fused kernel without a mask in float32, by
-plain products in bfloat16 on CPUs, where its backward pass is slow; the static cache; and padding before the clock
-starts. No dropout, and no cache while training. On a GPU transformers compiles the decoding, as it does by itself.
+Measurements led to these choices in the peer's favor: attention by torch's fused kernel without a mask, except in
+bfloat16 on CPUs, where its backward pass is slow and plain products are used; the static cache; padding before the
+clock starts; no dropout; no cache during training. On a GPU transformers compiles decoding by default.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from chainlift.bench.machine import Machine
 from chainlift.bench.ours import OPTIMIZER
-from chainlift.bench.timing import Done, Work
+from chainlift.bench.timing import Repetition, Work
 from chainlift.tasks.base import Task, output_mask
 from chainlift.tasks.mixture import MixtureBatch
 
@@ -25,7 +25,7 @@ IGNORED = -100  # transformers: no loss where the label is this
 
 
 def missing() -> str | None:
-    """Why the peers cannot be timed here, in one line; None if they can."""
+    """Why the peers cannot be timed, in one line; None if they can."""
     os.environ["HF_HUB_OFFLINE"] = "1"
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     try:
@@ -39,7 +39,7 @@ def missing() -> str | None:
 
 
 def load(folder: Path, machine: Machine, *, training: bool) -> Any:
-    """The checkpoint as transformers has it, on the machine's device."""
+    """Load a checkpoint by transformers, on the machine's device."""
     import transformers
 
     quiet()
@@ -51,7 +51,7 @@ def load(folder: Path, machine: Machine, *, training: bool) -> Any:
 
 
 def quiet() -> None:
-    """No warnings and no progress bars of transformers."""
+    """Switch off warnings and progress bars of transformers."""
     import transformers
 
     transformers.logging.set_verbosity_error()
@@ -59,32 +59,32 @@ def quiet() -> None:
 
 
 def pad(batch: MixtureBatch, eos: int) -> tuple[Tensor, Tensor]:
-    """(tokens, labels), both (B, L): responses right-padded; labels -100 on prompts and padding.
+    """(tokens, labels), both (B, L): responses padded on the right; labels are -100 on prompts and padding.
 
-    No attention mask goes with it: padding on the right is behind every token that has a loss, so causality
-    hides it, and attention without a mask is the faster one.
+    It needs no attention mask: padding follows every token with a loss, so causality hides it, and attention without a
+    mask is faster.
     """
     length = max(part.prompts.shape[1] + part.responses.shape[1] for part in batch.parts)
     tokens, labels = [], []
     for part in batch.parts:
         row = torch.cat([part.prompts, part.responses], dim=1)
-        hidden = torch.cat([torch.zeros_like(part.prompts, dtype=torch.bool), part.mask], dim=1)
+        has_loss = torch.cat([torch.zeros_like(part.prompts, dtype=torch.bool), part.mask], dim=1)
         missing = length - row.shape[1]
         tokens.append(F.pad(row, (0, missing), value=eos))
-        labels.append(F.pad(row.masked_fill(~hidden, IGNORED), (0, missing), value=IGNORED))
+        labels.append(F.pad(row.masked_fill(~has_loss, IGNORED), (0, missing), value=IGNORED))
     return torch.cat(tokens), torch.cat(labels)
 
 
 class TrainingStep:
-    """Forward, loss, backward, clipping, fused AdamW on a padded batch."""
+    """An update on a padded batch: forward, loss, backward, clipping, fused AdamW."""
 
     def __init__(self, folder: Path, machine: Machine, eos: int) -> None:
         self.model, self.machine, self.eos = load(folder, machine, training=True), machine, eos
         self.model.config.use_cache = False
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=OPTIMIZER.lr, fused=True)
 
-    def __call__(self, batch: MixtureBatch) -> Done:
-        """One update; the batch is padded, and on the device, before the clock starts."""
+    def __call__(self, batch: MixtureBatch) -> Repetition:
+        """One update; the batch is padded and moved to the device before the clock starts."""
         tokens, labels = (t.to(self.machine.device) for t in pad(batch, self.eos))
         started = self.machine.clock()
         with self.machine.autocast():
@@ -93,35 +93,35 @@ class TrainingStep:
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), OPTIMIZER.max_grad_norm)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        return Done(self.machine.clock() - started, Work(len(tokens), batch.num_tokens))
+        return Repetition(self.machine.clock() - started, Work(len(tokens), batch.num_tokens))
 
 
 class Generate:
-    """`transformers.generate` with the static key-value cache; it stops when all rows have ended."""
+    """`transformers.generate` with a static key-value cache; it stops when all rows have ended."""
 
     def __init__(self, model: Any, machine: Machine, task: Task) -> None:
         self.model, self.machine = model, machine
         self.eos, self.max_tokens = task.vocabulary.eos, task.long_length + 1
 
-    def __call__(self, prompts: Tensor, *, group_size: int = 1, greedy: bool = False) -> Done:
-        """`group_size` responses to each of prompts (P, T), at temperature 1 over the whole vocabulary or greedy."""
+    def __call__(self, prompts: Tensor, *, group_size: int = 1, greedy: bool = False) -> Repetition:
+        """Time `group_size` responses to each prompt (P, T), greedy or at temperature 1 without top-k."""
         rows = prompts.repeat_interleave(group_size, dim=0).to(self.machine.device)
         started = self.machine.clock()
         responses = self.responses(rows, greedy=greedy)
         seconds = self.machine.clock() - started
-        return Done(seconds, Work(len(rows), int(output_mask(responses, self.eos).sum())))
+        return Repetition(seconds, Work(len(rows), int(output_mask(responses, self.eos).sum())))
 
     @torch.inference_mode()
     def responses(self, rows: Tensor, *, greedy: bool = False) -> Tensor:
-        """Responses (B, R) to rows (B, T), one each; what follows an end is filled up."""
-        how = {"do_sample": False} if greedy else {"do_sample": True, "temperature": 1.0, "top_k": 0}
+        """Responses (B, R) to rows (B, T), one each, padded after their end."""
+        decoding = {"do_sample": False} if greedy else {"do_sample": True, "temperature": 1.0, "top_k": 0}
         with self.machine.autocast():
-            found = self.model.generate(
+            sequences = self.model.generate(
                 rows,
                 attention_mask=torch.ones_like(rows),
                 max_new_tokens=self.max_tokens,
                 cache_implementation="static",
                 disable_compile=self.machine.device == "cpu",
-                **how,
+                **decoding,
             )
-        return found[:, rows.shape[1] :]
+        return sequences[:, rows.shape[1] :]

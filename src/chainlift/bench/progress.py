@@ -1,4 +1,4 @@
-"""How far the measurements are, and how long they will take: a bar, or now and then a line where there is none."""
+"""Progress of the measurements and their remaining time: a bar in a terminal, occasional lines elsewhere."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PLAIN_SECONDS = 15.0  # between two plain lines
 
 
 class Steps:
-    """Counts steps of roughly equal length."""
+    """Counts and shows steps of roughly equal length."""
 
     def __init__(self, console: Console) -> None:
         self.console, self.done, self.total = console, 0, 0
@@ -23,7 +23,7 @@ class Steps:
 
     @contextmanager
     def of(self, total: int) -> Iterator[None]:
-        """Show the steps inside the block."""
+        """Show `total` steps inside the block."""
         self.total, self.done = total, 0
         self._started = self._last = time.monotonic()
         if not self.console.is_terminal:
@@ -36,7 +36,7 @@ class Steps:
         self._bar = None
 
     def tick(self) -> None:
-        """One step more is done."""
+        """Count one more step as done."""
         self.done += 1
         now = time.monotonic()
         if self._bar is not None:

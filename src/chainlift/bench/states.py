@@ -1,4 +1,4 @@
-"""Which stages of a recipe are measured, and the model states: `early`, after the first, and `late`, after RL."""
+"""The stages of a recipe that are measured, and the model states: `early`, before RL, and `late`, after RL."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ from chainlift.tasks.base import has_chains
 
 @dataclass(frozen=True)
 class States:
-    """A recipe and checkpoint folders of its model."""
+    """A recipe and checkpoints of its model."""
 
     recipe: Recipe
     early: Path
-    """Most responses are short."""
+    """Checkpoint after next-token prediction: most responses are short."""
     late: Path | None
-    """Nearly all are long; None where only sizes are of interest."""
+    """Checkpoint after RL: nearly all responses are long. None if only sizes matter."""
 
 
 def of_run(run: Path, *, trust: bool = False) -> States:
-    """The states that a finished run holds; ValueError if it lacks one. trust: import the code that the run names."""
+    """Read the states of a finished run; ValueError if it lacks one. trust: import code named by the run."""
     if not (run / "recipe.yaml").is_file():
-        raise ValueError(f"--run: {run} is no run folder")
+        raise ValueError(f"--run: {run} is not a run folder")
     content = RunFolder(run).recipe()
     if course.is_text(content):
         raise ValueError(f"--run: {run} is a language model's run")
@@ -45,20 +45,20 @@ def of_run(run: Path, *, trust: bool = False) -> States:
 
 
 def _of_finished(run: Path, recipe: Recipe) -> States:
-    """The states that the finished run of a recipe holds; ValueError if it lacks one."""
+    """Read the states of a recipe's finished run; ValueError if it lacks one."""
     if not RunFolder(run).done:
-        raise ValueError(f"--run: {run} is not finished; the command that began it goes on with it")
+        raise ValueError(f"--run: {run} is not finished; the command that started it continues it")
     names = next_token_stage(recipe)[0], rl_stage(recipe)[0]
     early, late = (checkpoint.latest(run / "checkpoints", name) for name in names)
     if early is None or late is None:
         raise ValueError(
-            f"--run: {run} has not both checkpoints, of stage 1 and of RL; another run has, or leave --run out"
+            f"--run: {run} lacks a checkpoint of next-token prediction or of RL; choose another run, or leave --run out"
         )
     return States(recipe, early, late)
 
 
 def trained(recipe: Recipe, out: Path, reporter: Reporter) -> States:
-    """The states of the recipe's run under `out`, which is run, or gone on with, if it is not finished."""
+    """The states of the recipe's run under `out`, which is started or continued if it is not finished."""
     check(recipe)
     folder = RunFolder(out / recipe.run_id)
     if not folder.done:
@@ -68,7 +68,7 @@ def trained(recipe: Recipe, out: Path, reporter: Reporter) -> States:
 
 
 def save_new(recipe: Recipe, folder: Path) -> States:
-    """A new model of the recipe, written into an empty folder, for what does not depend on behaviour."""
+    """Write a new model of the recipe into an empty folder, for measurements that do not depend on its behavior."""
     task = registry.build(recipe.task)
     check_family(recipe)
     model_folder.save(families.build(recipe.model, task).initialize(stream(0, "model")), task, folder)
@@ -77,22 +77,22 @@ def save_new(recipe: Recipe, folder: Path) -> States:
 
 def next_token_stage(recipe: Recipe) -> tuple[str, NextTokenPrediction]:
     """(name, settings) of the recipe's first next-token prediction; ValueError if it has none."""
-    found = recipe.first(NextTokenPrediction)
-    if found is None or found[1].total_steps is None:
+    stage = recipe.first(NextTokenPrediction)
+    if stage is None or stage[1].total_steps is None:
         raise ValueError(f"stages: {recipe.name} has no next-token prediction to measure")
-    return found
+    return stage
 
 
 def rl_stage(recipe: Recipe) -> tuple[str, ReinforcementLearning]:
     """(name, settings) of the recipe's first RL; ValueError if it has none."""
-    found = recipe.first(ReinforcementLearning)
-    if found is None:
+    stage = recipe.first(ReinforcementLearning)
+    if stage is None:
         raise ValueError(f"stages: {recipe.name} has no RL; --only stage1 measures it without")
-    return found
+    return stage
 
 
 def check(recipe: Recipe) -> None:
-    """ValueError if the recipe lacks what the benchmark measures."""
+    """Raise ValueError if the recipe lacks what the benchmark measures."""
     check_family(recipe)
     name, rl = rl_stage(recipe)
     if rl.start != next_token_stage(recipe)[0]:
@@ -102,6 +102,6 @@ def check(recipe: Recipe) -> None:
 
 
 def check_family(recipe: Recipe) -> None:
-    """ValueError if the family says nothing of its matrix products."""
+    """Raise ValueError if the family does not report the sizes of its matrix products."""
     if families.family_of(recipe.model).product_sizes(recipe.model, 1) is None:
         raise ValueError(f"model.family: {families.name_of(recipe.model)} is not timed; allowed: gpt2, mistral")

@@ -1,7 +1,7 @@
-"""The comparisons: each action in each state, ours first, then the peers.
+"""The comparisons: each action in each state, chainlift's case first, then the peers'.
 
-Late, a trained policy earns nearly every reward, and our update skips rows without advantage. So the late update is
-timed twice: as it is, and with rewards that are coin flips, where nearly every group has signal and no row is skipped.
+In the late state the policy earns nearly every reward, and chainlift's update skips rows without advantage. So the late
+update is timed twice: as it is, and with coin flips as rewards, where nearly every group has signal.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import Literal
 
 from chainlift.bench import peers, trl_peer
 from chainlift.bench.machine import Machine
-from chainlift.bench.ours import Engine, asked, drawn, product
+from chainlift.bench.ours import Engine, draw_batch, draw_prompts, product
 from chainlift.bench.peers import Generate, TrainingStep
 from chainlift.bench.states import States, rl_stage
-from chainlift.bench.timing import Action, Case, Comparison, Doing, Done, Work, clocked
+from chainlift.bench.timing import Action, Case, Comparison, Repetition, UntimedAction, Work, clocked
 from chainlift.stages.kinds.rl import ReinforcementLearning
 from chainlift.tasks import registry
 
@@ -27,7 +27,7 @@ Algorithm = Literal["grpo", "rloo"]
 
 @dataclass(frozen=True)
 class Suite:
-    """Everything that is compared on one device in one precision."""
+    """All comparisons on one device in one precision."""
 
     states: States
     machine: Machine
@@ -35,9 +35,9 @@ class Suite:
     only: tuple[str, ...] = ACTIONS
 
     def comparisons(self) -> Iterator[Comparison]:
-        """In order; nothing is loaded before a case is made."""
+        """The comparisons in order; models are loaded only when a case is made."""
         if "stage1" in self.only:
-            yield self._comparison("stage1", "", self._stage_1())
+            yield self._comparison("stage1", "", self._next_token_update())
         if self.states.late is None:
             return
         folders = {"early": self.states.early, "late": self.states.late}
@@ -68,20 +68,20 @@ class Suite:
     def _rl(self) -> ReinforcementLearning:
         return rl_stage(self.states.recipe)[1]
 
-    def _ours(self, folder: Path, doing: Callable[[Engine], Doing]) -> Case:
-        return Case("ours", "ours", lambda: clocked(self.machine, doing(self._engine(folder))))
+    def _ours(self, folder: Path, action_of: Callable[[Engine], UntimedAction]) -> Case:
+        return Case("ours", "ours", lambda: clocked(self.machine, action_of(self._engine(folder))))
 
-    def _stage_1(self) -> Iterator[Case]:
-        yield self._ours(self.states.early, Engine.stage_1)
+    def _next_token_update(self) -> Iterator[Case]:
+        yield self._ours(self.states.early, Engine.next_token_update)
         if self.peers:
             yield Case("transformers training step, padded", "peer", self._padded)
 
     def _padded(self) -> Action:
-        """transformers' update on the same batches."""
+        """The update of transformers on the same batches."""
         recipe = self.states.recipe
         task = registry.build(recipe.task)
         step_on = TrainingStep(self.states.early, self.machine, task.vocabulary.eos)
-        return lambda step: step_on(drawn(recipe, task, step))
+        return lambda step: step_on(draw_batch(recipe, task, step))
 
     def _rollout(self, folder: Path) -> Iterator[Case]:
         settings = self._rl
@@ -90,7 +90,7 @@ class Suite:
         def make() -> Action:
             task = registry.build(self.states.recipe.task)
             generate = Generate(peers.load(folder, self.machine, training=False), self.machine, task)
-            return lambda step: generate(asked(task, settings.prompts, step), group_size=settings.group_size)
+            return lambda step: generate(draw_prompts(task, settings.prompts, step), group_size=settings.group_size)
 
         if self.peers:
             yield Case("transformers generate", "peer", make)
@@ -105,7 +105,7 @@ class Suite:
                 folder,
                 self.machine,
                 task,
-                asked(task, settings.prompts, step),
+                draw_prompts(task, settings.prompts, step),
                 group_size=settings.group_size,
                 algorithm=algorithm,
             )
@@ -114,20 +114,22 @@ class Suite:
             yield Case(f"TRL {algorithm.upper()}Trainer", "peer", make)
 
     def _evaluate(self, folder: Path) -> Iterator[Case]:
-        number = self.states.recipe.evaluate.during
-        yield self._ours(folder, lambda engine: engine.evaluate(number))
+        num_prompts = self.states.recipe.evaluate.during
+        yield self._ours(folder, lambda engine: engine.evaluate(num_prompts))
 
         def make() -> Action:
             engine = self._engine(folder)
             generate = Generate(peers.load(folder, self.machine, training=False), self.machine, engine.task)
 
-            def both(step: int) -> Done:
-                prompts = engine.evaluation_prompts(number, step)
-                found = [generate(prompts, greedy=True), generate(prompts)]
-                sequences, tokens = (sum(getattr(one.work, key) for one in found) for key in ("sequences", "tokens"))
-                return Done(sum(one.seconds for one in found), Work(sequences, tokens))
+            def generate_both(step: int) -> Repetition:
+                prompts = engine.evaluation_prompts(num_prompts, step)
+                repetitions = [generate(prompts, greedy=True), generate(prompts)]
+                sequences, tokens = (
+                    sum(getattr(repetition.work, key) for repetition in repetitions) for key in ("sequences", "tokens")
+                )
+                return Repetition(sum(repetition.seconds for repetition in repetitions), Work(sequences, tokens))
 
-            return both
+            return generate_both
 
         if self.peers:
             yield Case("transformers generate, both", "peer", make)

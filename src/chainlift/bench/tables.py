@@ -1,4 +1,4 @@
-"""The results as rich tables."""
+"""Rich tables of the results."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from rich.table import Table
 
-from chainlift.bench.result import Result, told_seconds
+from chainlift.bench.result import Result, format_seconds
 from chainlift.bench.timing import Case, median_seconds, per_second
 from chainlift.bench.whole import OURS, WELD, Whole
 
@@ -16,44 +16,44 @@ WIDTH = 144
 
 
 def result_table(results: Sequence[Result], repeats: int) -> Table:
-    """Every case of every comparison."""
+    """Table of every case of every comparison."""
     table = Table(
-        title=f"repetitions in turn: {repeats}; medians \\[least, most]; limit: the machine's plain matrix products, "
-        "the best of those measured before each repetition"
+        title=f"interleaved repetitions: {repeats}; medians \\[least, most]; limit: the machine's plain matrix "
+        "products, the best of those measured before each repetition"
     )
     table.add_column("comparison, case", no_wrap=True)
     for heading in ("time", "times the first", "tokens/s", "sequences/s", "memory added", "GFLOP/s of limit"):
         table.add_column(heading, justify="right", no_wrap=heading == "times the first")
-    for one in results:
-        table.add_row(f"[bold]{one.comparison.title}[/bold]")
-        for case in one.comparison.cases:
-            table.add_row(*_cells(one, case))
+    for result in results:
+        table.add_row(f"[bold]{result.comparison.title}[/bold]")
+        for case in result.comparison.cases:
+            table.add_row(*_cells(result, case))
         table.add_section()
     return table
 
 
 def _cells(result: Result, case: Case) -> Iterator[str]:
-    """The row of a case."""
-    done, found = result.done[case.name], result.ratio(case)
-    memory, used = result.memory.get(case.name), result.utilisation(case)
+    """Cells of a case's row."""
+    repetitions, case_ratio = result.repetitions[case.name], result.ratio(case)
+    memory, utilization = result.memory.get(case.name), result.utilization(case)
     yield f"  {case.name}"
-    yield told_seconds(median_seconds(done))
-    yield "" if found is None else str(found)
+    yield format_seconds(median_seconds(repetitions))
+    yield "" if case_ratio is None else str(case_ratio)
     for quantity in ("tokens", "sequences"):
-        speed = per_second(done, quantity)
+        speed = per_second(repetitions, quantity)
         yield "" if speed is None else f"{speed:,.0f}"
     yield "" if memory is None else f"{memory / 2**20:,.0f} MiB"
-    rate = per_second(done, "flops")
+    rate = per_second(repetitions, "flops")
     yield (
         ""
-        if used is None or rate is None or not result.rate
-        else (f"{rate / 1e9:,.0f} of {result.rate / 1e9:,.0f}, {used:.0%}")
+        if utilization is None or rate is None or not result.rate
+        else (f"{rate / 1e9:,.0f} of {result.rate / 1e9:,.0f}, {utilization:.0%}")
     )
 
 
 def whole_table(whole: Whole) -> Table:
-    """Whole runs: what each side took at the median, the ratios, and what came out."""
-    table = Table(title="whole runs in turn: medians \\[least, most] over seeds")
+    """Table of whole runs: time and memory of each side, their ratios, and accuracies."""
+    table = Table(title="interleaved whole runs: medians \\[least, most] over seeds")
     table.add_column("", no_wrap=True)
     sides = [side for side in (OURS, WELD) if whole.of(side)]
     for heading in (*sides, "ratio"):

@@ -1,5 +1,8 @@
-"""What is timed, in turn: each repetition runs every case once, so that a machine whose speed drifts misleads none, in
-an order of its own, so that no case always comes after the same other and the state in which that leaves the caches."""
+"""Interleaved timing of cases: each repetition runs every case once, in an order of its own.
+
+Interleaving spreads a drift of the machine's speed over all cases. The random order prevents that a case always runs
+after the same other one, with the caches that it leaves.
+"""
 
 from __future__ import annotations
 
@@ -18,60 +21,60 @@ Kind = Literal["ours", "peer"]
 
 @dataclass(frozen=True)
 class Work:
-    """What an action did."""
+    """The work done by an action."""
 
     sequences: int = 0
-    """Sequences sampled or learned from; 0 where nobody counts them."""
+    """Sequences sampled or learned from; 0 if not counted."""
     tokens: int = 0
-    """Tokens sampled or, where nothing is sampled, read; 0 where nobody counts them."""
+    """Tokens sampled or, without sampling, read; 0 if not counted."""
     flops: float = 0.0
-    """Floating-point operations that it could not do without; 0 where nobody counts them."""
+    """Minimum floating-point operations; 0 if not counted."""
 
 
 @dataclass(frozen=True)
-class Done:
-    """One repetition: its seconds, and what was done in them."""
+class Repetition:
+    """One timed repetition of a case."""
 
     seconds: float
     work: Work = Work()
 
 
-Action = Callable[[int], Done]
-"""Repetition number `step`, which names the data that it takes."""
-Doing = Callable[[int], Callable[[], Work]]
-"""The same without a clock; what it gives counts the work, after the clock has stopped."""
+Action = Callable[[int], Repetition]
+"""(step) -> Repetition; `step` determines the data."""
+UntimedAction = Callable[[int], Callable[[], Work]]
+"""(step) -> function that counts the work; the clock stops before it is called."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """One way to do what a comparison is about; the first of its cases is what others are compared with."""
+    """One implementation of a comparison's action; the first case is the baseline of the others."""
 
     name: str
     kind: Kind
     make: Callable[[], Action]
-    """Loads what the action needs."""
+    """Loads what the action needs, and returns the action."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Cases that are timed in turn."""
+    """Cases whose repetitions are interleaved."""
 
     action: str
     state: str
-    """Of the model: early, late; or its size; empty where there is nothing to tell apart."""
+    """State of the model, `early` or `late`, or its size; empty if there is only one."""
     dtype: str
     cases: list[Case]
     product: tuple[int, int] = (0, 0)
-    """Width and hidden width: the matrix product whose rate is the limit; (0, 0) where no limit is of interest."""
+    """(width, hidden width) of the matrix product whose rate is the limit; (0, 0): no limit."""
 
     @property
     def title(self) -> str:
-        """For people."""
+        """Action, state and precision as text."""
         return ", ".join(part for part in (self.action, self.state, self.dtype) if part)
 
 
 class Ratio(NamedTuple):
-    """Of pairs of repetitions."""
+    """Ratio of times over pairs of repetitions."""
 
     median: float
     least: float
@@ -81,51 +84,54 @@ class Ratio(NamedTuple):
         return f"{self.median:.2f} [{self.least:.2f}, {self.most:.2f}]"
 
 
-def clocked(machine: Machine, doing: Doing) -> Action:
-    """The action with a clock around it."""
+def clocked(machine: Machine, action: UntimedAction) -> Action:
+    """The action with a clock around it, and its work counted afterwards."""
 
-    def run(step: int) -> Done:
+    def run(step: int) -> Repetition:
         started = machine.clock()
-        count = doing(step)
-        return Done(machine.clock() - started, count())
+        count = action(step)
+        return Repetition(machine.clock() - started, count())
 
     return run
 
 
-def in_turn(
+def interleaved(
     cases: Sequence[Case],
     repeats: int,
     tick: Callable[[], None] = lambda: None,
     before_each: Callable[[], object] = lambda: None,
-) -> dict[str, list[Done]]:
-    """Repetitions 1 to `repeats` of every case by its name; repetition 0 pays for allocation and is left out.
+) -> dict[str, list[Repetition]]:
+    """Run every case `repeats` times, interleaved; {case: repetitions}, without a first one that pays for allocation.
 
-    The order within a repetition is drawn from a fixed stream. `tick` is called after each run of a case, `before_each`
-    before each repetition.
+    The order within a repetition comes from a fixed random stream. `tick` is called after each run of a case,
+    `before_each` before each repetition.
     """
     actions = {case.name: case.make() for case in cases}
-    found: dict[str, list[Done]] = {name: [] for name in actions}
+    repetitions: dict[str, list[Repetition]] = {name: [] for name in actions}
     names = list(actions)
     for step in range(repeats + 1):
         before_each()
         for number in torch.randperm(len(names), generator=stream(0, "turns", step)).tolist():
-            found[names[number]].append(actions[names[number]](step))
+            repetitions[names[number]].append(actions[names[number]](step))
             tick()
-    return {name: done[1:] for name, done in found.items()}
+    return {name: case_repetitions[1:] for name, case_repetitions in repetitions.items()}
 
 
-def median_seconds(done: Sequence[Done]) -> float:
-    """Median seconds of some repetitions."""
-    return statistics.median(one.seconds for one in done)
+def median_seconds(repetitions: Sequence[Repetition]) -> float:
+    """Median seconds of the repetitions."""
+    return statistics.median(repetition.seconds for repetition in repetitions)
 
 
-def ratio(done: Sequence[Done], own: Sequence[Done]) -> Ratio:
-    """How many times as long some repetitions took as our own of the same numbers."""
-    ratios = [one.seconds / ours.seconds for one, ours in zip(done, own, strict=True)]
+def ratio(repetitions: Sequence[Repetition], ours: Sequence[Repetition]) -> Ratio:
+    """Time of repetitions relative to ours, pair by pair."""
+    ratios = [
+        repetition.seconds / own_repetition.seconds
+        for repetition, own_repetition in zip(repetitions, ours, strict=True)
+    ]
     return Ratio(statistics.median(ratios), min(ratios), max(ratios))
 
 
-def per_second(done: Sequence[Done], quantity: Literal["tokens", "sequences", "flops"]) -> float | None:
-    """Median rate of a part of the work; None where it was not counted."""
-    rates = [getattr(one.work, quantity) / one.seconds for one in done]
+def per_second(repetitions: Sequence[Repetition], quantity: Literal["tokens", "sequences", "flops"]) -> float | None:
+    """Median rate of one quantity of the work; None if it was not counted."""
+    rates = [getattr(repetition.work, quantity) / repetition.seconds for repetition in repetitions]
     return statistics.median(rates) if all(rates) else None

@@ -1,4 +1,4 @@
-"""PyTorch's own optimizers, schedules and averaged weights with a recipe's settings: parts of the weld."""
+"""PyTorch's optimizers, schedules and averaged weights with a recipe's settings: parts of the weld (weld.py)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from chainlift.stages.kinds.ntp import NextTokenPrediction
 
 
 class Average:
-    """The average of the recipe's last weights, by torch.optim.swa_utils."""
+    """Average of the last weights by torch.optim.swa_utils."""
 
     def __init__(self, model: Any, settings: NextTokenPrediction, steps: int) -> None:
         window = settings.average_window or steps
@@ -22,17 +22,17 @@ class Average:
         )
 
     def update(self, model: Any, step: int) -> None:
-        """Take in the weights after update number `step` (from 1)."""
+        """Add the weights after update number `step`, counted from 1."""
         if step >= self._first:
             self._averaged.update_parameters(model)
 
     def model(self, model: Any) -> Any:
-        """The averaged model, or the model itself where nothing is averaged yet."""
+        """The averaged model, or the model itself before anything is averaged."""
         return self._averaged.module if int(self._averaged.n_averaged) else model
 
 
 def optimizers(model: Any, settings: OptimizerSettings) -> list[torch.optim.Optimizer]:
-    """PyTorch's optimizers with the recipe's settings: fused AdamW, and Muon for the blocks' matrices if it asks."""
+    """PyTorch's optimizers with the recipe's settings: fused AdamW, and Muon for the blocks' matrices if requested."""
     embeddings = {id(model.get_input_embeddings().weight), id(model.get_output_embeddings().weight)}
     matrices = [
         p
@@ -40,13 +40,13 @@ def optimizers(model: Any, settings: OptimizerSettings) -> list[torch.optim.Opti
         if settings.optimizer == "muon" and p.dim() == 2 and id(p) not in embeddings and "wpe" not in name
     ]
     by_muon = {id(p) for p in matrices}
-    rest = [p for p in model.parameters() if id(p) not in by_muon]
+    by_adamw = [p for p in model.parameters() if id(p) not in by_muon]
     groups = [
-        {"params": [p for p in rest if p.dim() >= 2], "weight_decay": settings.weight_decay},
-        {"params": [p for p in rest if p.dim() < 2], "weight_decay": 0.0},
+        {"params": [p for p in by_adamw if p.dim() >= 2], "weight_decay": settings.weight_decay},
+        {"params": [p for p in by_adamw if p.dim() < 2], "weight_decay": 0.0},
     ]
     adamw = torch.optim.AdamW(groups, lr=settings.lr, betas=(settings.beta1, settings.beta2), fused=True)
-    found: list[torch.optim.Optimizer] = [adamw]
+    all_optimizers: list[torch.optim.Optimizer] = [adamw]
     if matrices:
         muon = torch.optim.Muon(
             matrices,
@@ -55,8 +55,8 @@ def optimizers(model: Any, settings: OptimizerSettings) -> list[torch.optim.Opti
             weight_decay=settings.weight_decay,
             adjust_lr_fn="match_rms_adamw",
         )
-        found.append(muon)
-    return found
+        all_optimizers.append(muon)
+    return all_optimizers
 
 
 def schedule_of(optimizer: torch.optim.Optimizer, settings: OptimizerSettings, total: int) -> Any:

@@ -1,7 +1,7 @@
 """TRL as a peer: one update of GRPOTrainer or RLOOTrainer, with sampling and rewards, set up for speed.
 
-No logging, saving, progress bar, gradient checkpointing or reference model is on. All rows are sampled in one batch
-and learned from MICRO_BATCH at a time.
+Logging, saving, progress bar, gradient checkpointing and reference model are off. All rows are sampled in one batch and
+learned from in batches of MICRO_BATCH.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from torch import Tensor
 from chainlift.bench import peers
 from chainlift.bench.machine import Machine
 from chainlift.bench.ours import OPTIMIZER
-from chainlift.bench.timing import Done, Work
+from chainlift.bench.timing import Repetition, Work
 from chainlift.tasks.base import Task
 
-MICRO_BATCH = 64  # rows that TRL learns from at a time: 64 was as fast as 32, faster than 256
+MICRO_BATCH = 64  # rows per gradient: 64 was as fast as 32 and faster than 256
 
 
 def update(
@@ -33,16 +33,16 @@ def update(
     *,
     group_size: int,
     algorithm: Literal["grpo", "rloo"],
-) -> Done:
-    """The second of two updates of a new trainer on prompts (P, T), P * group_size samples each.
+) -> Repetition:
+    """Time the second of two updates of a new trainer on prompts (P, T), with P * group_size samples each.
 
-    The first one pays for allocation. The learning rate is so low that the model stays in the state it was given in.
+    The first one pays for allocation. The learning rate is so low that the model stays in its state.
     """
     from datasets import Dataset
     from transformers import AutoTokenizer, PrinterCallback
 
     rows_an_update = len(prompts) * group_size
-    asked = torch.cat([prompts, prompts])
+    prompts_of_both = torch.cat([prompts, prompts])
     clock = _clock(machine)
     with TemporaryDirectory() as scratch, warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # of transformers and TRL, about each other
@@ -53,7 +53,7 @@ def update(
             "processing_class": AutoTokenizer.from_pretrained(folder, trust_remote_code=False),
             "reward_funcs": rewards(task),
             "train_dataset": Dataset.from_dict(
-                {"prompt": [task.vocabulary.decode(row) for row in asked], "digits": asked.tolist()}
+                {"prompt": [task.vocabulary.decode(row) for row in prompts_of_both], "digits": prompts_of_both.tolist()}
             ),
             "callbacks": [clock],
         }
@@ -61,11 +61,11 @@ def update(
         trainer.remove_callback(PrinterCallback)
         with machine.autocast():
             trainer.train()
-    return Done(clock.seconds[-1], Work(rows_an_update))
+    return Repetition(clock.seconds[-1], Work(rows_an_update))
 
 
 def settings(scratch: str, machine: Machine, task: Task, group_size: int, rows: int) -> dict[str, Any]:
-    """What makes TRL fast, as arguments of its trainers, for `rows` samples an update."""
+    """Arguments of TRL's trainers that make them fast, for `rows` samples per update."""
     micro_batch = math.gcd(rows, MICRO_BATCH)
     return {
         "output_dir": scratch,
@@ -85,13 +85,13 @@ def settings(scratch: str, machine: Machine, task: Task, group_size: int, rows: 
 
 
 def rewards(task: Task) -> Callable[..., list[float]]:
-    """A reward function of TRL's form: 1.0 for each response that the task's verifier takes, else 0.0."""
+    """A reward function for TRL: 1.0 for each response that the task's verifier accepts, otherwise 0.0."""
 
     def answer_is_right(completion_ids: list[list[int]], digits: list[list[int]], **_: Any) -> list[float]:
         longest = max(map(len, completion_ids))
         eos = task.vocabulary.eos
         responses = torch.tensor([ids + [eos] * (longest - len(ids)) for ids in completion_ids])
-        # A row that was cut off has no end, though what it is filled up with looks like one.
+        # A truncated row has no end, though its padding looks like one.
         ended = torch.tensor([eos in ids for ids in completion_ids])
         return (task.verify(torch.tensor(digits), responses).answer_correct & ended).float().tolist()
 
@@ -112,11 +112,11 @@ def _trainer(algorithm: str, settings: dict[str, Any], parts: dict[str, Any]) ->
 
 
 def _clock(machine: Machine) -> Any:
-    """A callback with the seconds of each optimizer step, sampling and rewards included."""
+    """A callback that records the seconds of each optimizer step, sampling and rewards included."""
     from transformers import TrainerCallback
 
     class StepClock(TrainerCallback):
-        """Reads the clock at both ends of a step."""
+        """Reads the clock before and after each step."""
 
         def __init__(self) -> None:
             self.seconds: list[float] = []

@@ -1,12 +1,12 @@
-"""A recipe's whole experiment welded together from transformers and TRL, as a careful user would do without chainlift.
+"""The weld: a recipe's whole experiment made of transformers and TRL, as a careful user would do without chainlift.
 
-Next-token prediction is a loop over padded batches with PyTorch's optimizers and averaged weights, RL is TRL's
-GRPOTrainer with the same loss, and evaluations are `generate`, as often and on as many prompts as the recipe's. The
-first weights, the demonstrations and the verifier are chainlift's, so that both sides do the same. The weld writes no
-checkpoints, records or page, and measures no probabilities of decisions and no pass@k.
+Next-token prediction is a loop over padded batches with PyTorch's optimizers and averaged weights. RL is TRL's
+GRPOTrainer with the same loss. Evaluations use `generate`, as often and on as many prompts as in the recipe. Both sides
+share chainlift's initial weights, demonstrations and verifier. The weld writes no checkpoints, records or page, and
+measures neither probabilities of decisions nor pass@k.
 
-`python -m chainlift.bench.weld RECIPE.json` prints, as JSON, the accuracies after each stage. It runs in a process of
-its own, which whole.py measures.
+`python -m chainlift.bench.weld RECIPE.json` prints the accuracies after each stage as JSON. whole.py runs and measures
+it as a separate process.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ from chainlift.tasks import mixture, registry
 from chainlift.tasks.base import Task
 
 LOSSES = {"grpo": "grpo", "dr_grpo": "dr_grpo"}
-"""Presets whose objective TRL's GRPOTrainer computes, with its name for them."""
+"""{preset: TRL's name of its loss} of the objectives that TRL's GRPOTrainer has."""
 
 
 def check(recipe: Recipe) -> None:
-    """ValueError if the recipe is none that can be welded."""
+    """Raise ValueError if the recipe cannot be welded."""
     states.check(recipe)
     (first_name, first), (rl_name, rl) = next_token_stage(recipe), rl_stage(recipe)
     if rl.algorithm not in LOSSES:
@@ -56,24 +56,24 @@ def check(recipe: Recipe) -> None:
 
 
 def weld(recipe: Recipe, folder: Path) -> dict[str, Any]:
-    """{stage: {greedy, sampled, length}} of the whole experiment; `folder` is empty."""
+    """Run the whole experiment in an empty folder; {stage: {greedy, sampled, length}}."""
     check(recipe)
     environment.use_threads(recipe.threads)
     states.save_new(recipe, folder)
-    side = Weld(recipe, registry.build(recipe.task))
-    model = peers.load(folder, side.machine, training=True)
+    stages = Weld(recipe, registry.build(recipe.task))
+    model = peers.load(folder, stages.machine, training=True)
     (first_name, first), (rl_name, _) = next_token_stage(recipe), rl_stage(recipe)
-    found = {first_name: side.next_tokens(model, first, first_name, first.total_steps or 0)}
+    evaluations = {first_name: stages.next_tokens(model, first, first_name, first.total_steps or 0)}
     trained = {name: value.clone() for name, value in model.state_dict().items()}
-    tokens = side.reinforce(model, folder)
-    found[rl_name] = side.measured(model, recipe.evaluate.prompts, 0)
+    tokens = stages.reinforce(model, folder)
+    evaluations[rl_name] = stages.evaluate(model, recipe.evaluate.prompts, 0)
     for name, stage in recipe.stages.items():
         if isinstance(stage, NextTokenPrediction) and stage.match_tokens is not None:
             needed = int(tokens * stage.token_ratio)
-            steps = enough_steps(side.task, recipe.mixture_of(name), stage.batch_size, needed)
+            steps = enough_steps(stages.task, recipe.mixture_of(name), stage.batch_size, needed)
             model.load_state_dict(trained)
-            found[name] = side.next_tokens(model, stage, name, steps)
-    return found
+            evaluations[name] = stages.next_tokens(model, stage, name, steps)
+    return evaluations
 
 
 def _follows(stage: Stage) -> bool:
@@ -89,13 +89,13 @@ class Weld:
         self.eos = task.vocabulary.eos
 
     def next_tokens(self, model: Any, settings: NextTokenPrediction, stage: str, steps: int) -> dict[str, float]:
-        """Train on padded batches, with the recipe's evaluations on the way; what comes out."""
+        """Train on padded batches with the recipe's intermediate evaluations; return the final evaluation."""
         model.train()
-        chosen, average = optimizers(model, settings), Average(model, settings, steps)
-        schedules = [schedule_of(each, settings, steps) for each in chosen]
+        chosen_optimizers, average = optimizers(model, settings), Average(model, settings, steps)
+        schedules = [schedule_of(each, settings, steps) for each in chosen_optimizers]
         for step in range(steps):
             if step % self.recipe.evaluate.every == 0:
-                self.measured(average.model(model), self.recipe.evaluate.during, step)
+                self.evaluate(average.model(model), self.recipe.evaluate.during, step)
             batch = mixture.draw(
                 self.task,
                 self.recipe.mixture_of(stage),
@@ -110,16 +110,16 @@ class Weld:
                 loss = model(input_ids=tokens, labels=labels, use_cache=False).loss
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), settings.max_grad_norm)
-            for optimizer, schedule in zip(chosen, schedules, strict=True):
+            for optimizer, schedule in zip(chosen_optimizers, schedules, strict=True):
                 optimizer.step()
                 schedule.step()
                 optimizer.zero_grad(set_to_none=True)
             average.update(model, step + 1)
         model.load_state_dict(average.model(model).state_dict())
-        return self.measured(model, self.recipe.evaluate.prompts, steps)
+        return self.evaluate(model, self.recipe.evaluate.prompts, steps)
 
     def reinforce(self, model: Any, folder: Path) -> int:
-        """Train by TRL, with the recipe's evaluations on the way; prompt and output tokens sampled and learned from."""
+        """Train by TRL with intermediate evaluations; number of tokens sampled and learned from, prompts included."""
         from datasets import Dataset
         from transformers import AutoTokenizer, PrinterCallback
         from trl.trainer.grpo_config import GRPOConfig
@@ -159,55 +159,55 @@ class Weld:
                 trainer.train()
         return counted.tokens
 
-    def measured(self, model: Any, count: int, step: int) -> dict[str, float]:
-        """{greedy, sampled: accuracies, length: greedy's median} by `generate` on so many fresh prompts."""
+    def evaluate(self, model: Any, count: int, step: int) -> dict[str, float]:
+        """{greedy, sampled: accuracies, length: greedy's median} by `generate` on `count` fresh prompts."""
         prompts = self.task.prompts(count, stream(self.recipe.seed, "weld/evaluation", step))
         training, model.generation_config.eos_token_id = model.training, self.eos
         generate = peers.Generate(model.eval(), self.machine, self.task)
-        found: dict[str, float] = {}
+        results: dict[str, float] = {}
         for mode in ("greedy", "sampled"):
             responses = generate.responses(prompts.to(self.machine.device), greedy=mode == "greedy")
             verdict = self.task.verify(prompts, responses.cpu())
-            found[mode] = float(verdict.answer_correct.float().mean())
+            results[mode] = float(verdict.answer_correct.float().mean())
             if mode == "greedy":
-                found["length"] = float(verdict.length.median())
+                results["length"] = float(verdict.length.median())
         model.train(training)
-        return found
+        return results
 
     def _evaluations(self, updates: int) -> Any:
         """A callback that evaluates as often as the recipe does."""
         from transformers import TrainerCallback
 
-        side, every, count = self, self.recipe.evaluate.every_rounds, self.recipe.evaluate.during
+        weld_stages, every, count = self, self.recipe.evaluate.every_rounds, self.recipe.evaluate.during
 
         class Evaluations(TrainerCallback):
-            """Before the first update and after every so many."""
+            """Evaluates before the first update and after every `every` updates."""
 
             def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
-                side.measured(model, count, 0)
+                weld_stages.evaluate(model, count, 0)
 
             def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
                 if state.global_step % every == 0 and state.global_step < updates:
-                    side.measured(model, count, state.global_step)
+                    weld_stages.evaluate(model, count, state.global_step)
 
         return Evaluations()
 
 
 class _Counted:
-    """A reward function that counts the prompt and output tokens it sees, twice: sampled, and learned from."""
+    """A reward function that counts prompt and output tokens twice: once sampled, once learned from."""
 
     __name__ = "answer_is_right"
 
     def __init__(self, reward: Callable[..., list[float]], prompt_length: int) -> None:
         self._reward, self._prompt_length, self.tokens = reward, prompt_length, 0
 
-    def __call__(self, completion_ids: list[list[int]], **given: Any) -> list[float]:
+    def __call__(self, completion_ids: list[list[int]], **columns: Any) -> list[float]:
         self.tokens += 2 * sum(self._prompt_length + len(ids) for ids in completion_ids)
-        return self._reward(completion_ids=completion_ids, **given)
+        return self._reward(completion_ids=completion_ids, **columns)
 
 
 def main() -> None:
-    """Weld the recipe of the JSON file that is named, and print what came out."""
+    """Weld the recipe in the JSON file of the first argument, and print the results."""
     peers.quiet()
     recipe = recipes.build(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))
     with TemporaryDirectory() as folder:

@@ -1,8 +1,8 @@
-"""Whole runs: `chainlift run RECIPE` from nothing to its page, and the same recipe welded from transformers and TRL.
+"""Whole runs: `chainlift run RECIPE` from start to page, and the same recipe welded from transformers and TRL.
 
-Both sides run in processes of their own, one after the other in turn, so that imports and start-up count and a machine
-that slows down for a while slows both. From the system's account of each process: wall time, core seconds (user and
-system, of all threads) and peak resident memory. Each repetition has a seed of its own, the same on both sides.
+Each side runs in its own process, so imports and start-up count. Runs of the two sides are interleaved, so a machine
+that slows down for a while slows both. The operating system reports each process's core seconds (user and system, all
+threads) and peak resident memory; wall time is measured here. Each repetition has its own seed, the same on both sides.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from chainlift.bench.timing import Ratio
 from chainlift.stages.recipe import Recipe
 
 OURS, WELD = "chainlift run", "transformers and TRL"
-LOOK = 0.05  # seconds between two looks at a process
+LOOK = 0.05  # seconds between two checks of a process
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,8 @@ class WholeRun:
 
     @property
     def line(self) -> str:
-        """For people, as soon as it is there."""
-        greedy = ", ".join(f"{stage} {found['greedy']:.3f}" for stage, found in self.accuracies.items())
+        """The run in one readable line."""
+        greedy = ", ".join(f"{stage} {accuracies['greedy']:.3f}" for stage, accuracies in self.accuracies.items())
         return (
             f"{self.side}, seed {self.seed}: {self.wall_seconds:.1f} s, {self.core_seconds:.1f} core seconds, "
             f"{self.peak_bytes / 2**20:,.0f} MiB; greedy accuracy: {greedy}"
@@ -60,13 +60,13 @@ class Whole:
         return [run for run in self.runs if run.side == side]
 
     def ratio(self, quantity: str) -> Ratio | None:
-        """The weld's over ours, within repetitions; None where there is no weld."""
+        """The weld's value relative to ours, within repetitions; None without a weld."""
         pairs = list(zip(self.of(OURS), self.of(WELD), strict=False))
         ratios = [getattr(theirs, quantity) / getattr(ours, quantity) for ours, theirs in pairs]
         return Ratio(statistics.median(ratios), min(ratios), max(ratios)) if ratios else None
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """The runs and their ratios for JSON."""
         quantities = ("wall_seconds", "core_seconds", "peak_bytes")
         ratios = {quantity: self.ratio(quantity) for quantity in quantities}
         return {
@@ -76,9 +76,9 @@ class Whole:
 
 
 def check(recipe: Recipe) -> None:
-    """ValueError if the recipe cannot be welded, or this system does not tell what a process took."""
+    """Raise ValueError if the recipe cannot be welded, or this system does not report a process's resources."""
     if not hasattr(os, "wait4"):
-        raise ValueError("--whole: this system does not tell what a process took; Linux and macOS do")
+        raise ValueError("--whole: this system does not report what a process used; Linux and macOS do")
     weld.check(recipe)
 
 
@@ -90,10 +90,10 @@ def compare(
     before: Callable[[str], None],
     after: Callable[[WholeRun], None],
 ) -> Whole:
-    """`repeats` runs of each side in turn, on the seeds from the recipe's own on; `before` gets a line for progress,
-    `after` each run.
+    """Run each side `repeats` times, interleaved, on seeds that start at the recipe's.
 
-    RuntimeError with its last line where a side fails.
+    before: receives a progress line before each run. after: receives each run. RuntimeError with the last line of the
+    error if a side fails.
     """
     runs = []
     for seed in range(recipe.seed, recipe.seed + repeats):
@@ -108,7 +108,7 @@ def compare(
 
 
 def _left(runs: list[WholeRun], repeats: int, num_sides: int) -> str:
-    """About how long all of it still takes, by the mean of the runs so far; nothing before both sides have run."""
+    """Estimated remaining time as text, from the mean of the runs so far; empty before both sides have run."""
     if len(runs) < num_sides:
         return ""
     seconds = statistics.mean(run.wall_seconds for run in runs) * (repeats * num_sides - len(runs))
@@ -116,7 +116,7 @@ def _left(runs: list[WholeRun], repeats: int, num_sides: int) -> str:
 
 
 def _ours(recipe: Recipe, folder: Path) -> tuple[list[str], Callable[[str], dict[str, Any]]]:
-    """(command, from its output to accuracies) of `chainlift run`."""
+    """(command, function from its output to accuracies) of `chainlift run`."""
     file = _recipe_file(recipe, folder)
     command = [sys.executable, "-m", "chainlift", "run", str(file), "--out", str(folder / "runs"), "--trust", "--json"]
 
@@ -129,20 +129,20 @@ def _ours(recipe: Recipe, folder: Path) -> tuple[list[str], Callable[[str], dict
 
 
 def _welded(recipe: Recipe, folder: Path) -> tuple[list[str], Callable[[str], dict[str, Any]]]:
-    """The same of the weld."""
+    """(command, function from its output to accuracies) of the weld."""
     command = [sys.executable, "-m", "chainlift.bench.weld", str(_recipe_file(recipe, folder))]
     return command, lambda output: json.loads(output.splitlines()[-1])
 
 
 def _recipe_file(recipe: Recipe, folder: Path) -> Path:
-    """The recipe as JSON, which is YAML as well."""
+    """Write the recipe as JSON, which is valid YAML."""
     file = folder / f"{recipe.name}.yaml"
     file.write_text(json.dumps(recipe.model_dump(mode="json")), encoding="utf-8")
     return file
 
 
 def _measured(side: str, seed: int, command: list[str], accuracies: Callable[[str], dict[str, Any]]) -> WholeRun:
-    """Run a command to its end; what it took by the system's account of it."""
+    """Run a command to its end, and measure its resources."""
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path), "HF_HUB_OFFLINE": "1"}
     with TemporaryDirectory() as scratch:
         output, errors = Path(scratch, "out"), Path(scratch, "err")
@@ -151,7 +151,7 @@ def _measured(side: str, seed: int, command: list[str], accuracies: Callable[[st
             process = subprocess.Popen(command, stdout=out, stderr=err, env=environment)
             try:
                 status, usage, peak = _waited(process.pid)
-            except BaseException:  # Ctrl-C: the run is not left behind
+            except BaseException:  # Ctrl-C: do not leave the run behind
                 process.kill()
                 raise
             wall = time.perf_counter() - started
@@ -159,19 +159,19 @@ def _measured(side: str, seed: int, command: list[str], accuracies: Callable[[st
         if process.returncode:
             lines = errors.read_text(encoding="utf-8", errors="replace").strip().splitlines()
             raise RuntimeError(f"{side} failed: {lines[-1] if lines else f'exit status {process.returncode}'}")
-        found = accuracies(output.read_text(encoding="utf-8"))
-    return WholeRun(side, seed, wall, usage.ru_utime + usage.ru_stime, peak, found)
+        stage_accuracies = accuracies(output.read_text(encoding="utf-8"))
+    return WholeRun(side, seed, wall, usage.ru_utime + usage.ru_stime, peak, stage_accuracies)
 
 
 def _waited(pid: int) -> tuple[int, Any, int]:
-    """(status, usage, peak resident bytes) of a process when it has ended.
+    """Wait for a process; (status, usage, peak resident bytes).
 
-    The peak is read as it runs, where the system shows it (Linux): the account at the end begins with this process's.
+    On Linux the peak is read while the process runs, because ru_maxrss starts at the peak of this process.
     """
     peak = 0
     while True:
         peak = memory.peak_of(pid) or peak
-        found, status, usage = os.wait4(pid, os.WNOHANG)
-        if found:
+        ended_pid, status, usage = os.wait4(pid, os.WNOHANG)
+        if ended_pid:
             return status, usage, peak or usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
         time.sleep(LOOK)

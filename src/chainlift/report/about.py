@@ -1,4 +1,4 @@
-"""What a run's task asks, in words, from the recipe on record; nothing of the task itself is imported."""
+"""Descriptions of a run's task and model in words, from the recorded recipe; the task's code is not imported."""
 
 from __future__ import annotations
 
@@ -22,29 +22,29 @@ LEARNERS = {"gpt2": "A small transformer", "mistral": "A small transformer", "li
 
 
 def about(recipe: dict[str, Any]) -> str:
-    """Sentences on what is asked and what a long response shows."""
+    """Sentences that describe the task: its prompts, its answers, and what a long response contains."""
     task = recipe["task"]
     if course.is_text(recipe):
         return _problems(task)
-    told = {
+    task_sentences = {
         "running_sum": _running_sum,
         "permutation": _permutation,
         "multiplication": _multiplication,
         "graph_path": _graph_path,
     }.get(task["name"], _other)(task)
-    return " ".join(filter(None, (told, _options(task))))
+    return " ".join(filter(None, (task_sentences, _options(task))))
 
 
 def chance(recipe: dict[str, Any], summary: dict[str, Any] | None) -> float:
-    """Accuracy of a blind guess: what the summary holds, or 1 / modulus for runs older than that entry."""
+    """Accuracy of a blind guess: from the summary, or 1 / modulus for runs without that entry."""
     if course.is_text(recipe):
         return 0.0
-    found = None if summary is None else summary["theory"].get("chance")
-    return 1 / recipe["task"].get("modulus", 2) if found is None else found
+    recorded = None if summary is None else summary["theory"].get("chance")
+    return 1 / recipe["task"].get("modulus", 2) if recorded is None else recorded
 
 
 def learner(recipe: dict[str, Any]) -> str:
-    """Who learns, as the subject of a sentence."""
+    """The model, as the subject of a sentence."""
     model = recipe["model"]
     if not course.is_text(recipe):
         family = model.get("family", "gpt2")
@@ -56,14 +56,14 @@ def learner(recipe: dict[str, Any]) -> str:
 
 
 def _problems(task: dict[str, Any]) -> str:
-    named = {"gsm8k": "a word problem of GSM8K", "math": "a problem of MATH"}
-    asked = named.get(task["name"])
-    if asked is None:
+    descriptions = {"gsm8k": "a word problem of GSM8K", "math": "a problem of MATH"}
+    problem = descriptions.get(task["name"])
+    if problem is None:
         low, high = task.get("min_steps"), task.get("max_steps")
         steps = f"{low} to {high} steps" if low != high else f"{low} step{'s' if low != 1 else ''}"
-        asked = f"a generated word problem of {steps}"
+        problem = f"a generated word problem of {steps}"
     return (
-        f"A prompt is {asked}. A long response works out the solution before the answer, a short one gives only the "
+        f"A prompt is {problem}. A long response works out the solution before the answer, a short one gives only the "
         "answer. Test problems are no training problems."
     )
 
@@ -96,10 +96,10 @@ def _multiplication(task: dict[str, Any]) -> str:
 
 
 def _graph_path(task: dict[str, Any]) -> str:
-    asked = {"end": "where its paths end", "reach": "whether a second node can be reached from it"}
+    questions = {"end": "where its paths end", "reach": "whether a second node can be reached from it"}
     return (
         "A prompt is the edges of a directed graph and a node; the answer is "
-        f"{asked[task.get('question', 'end')]}. A long response first walks there, by any path; a "
+        f"{questions[task.get('question', 'end')]}. A long response first walks there, by any path; a "
         "short one only answers."
     )
 
@@ -109,12 +109,12 @@ def _other(task: dict[str, Any]) -> str:
 
 
 def _options(task: dict[str, Any]) -> str:
-    """The options of a chain of running products that are set."""
-    found = [
+    """Sentences about the options of a prefix chain that differ from their defaults."""
+    texts = [
         text.format(**task, builds="builds on it" if task.get("noise_follows", True) else "does not build on it")
         for key, text in OPTIONS.items()
         if task.get(key) not in (None, 1, 0.0, "left_to_right")
     ]
-    found.append(MARKERS.get(task.get("marker", "none"), "") if task["name"] != "multiplication" else "")
-    sentences = [text[0].upper() + text[1:] for text in found if text]
+    texts.append(MARKERS.get(task.get("marker", "none"), "") if task["name"] != "multiplication" else "")
+    sentences = [text[0].upper() + text[1:] for text in texts if text]
     return " ".join(f"{text}." for text in sentences)

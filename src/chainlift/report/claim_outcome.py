@@ -1,4 +1,4 @@
-"""What became of a claim: the shape of claims/NAME.json, written and read here alone."""
+"""The outcome of a claim, and its file claims/NAME.json; only this module writes and reads it."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from chainlift.runs.durable import write_file
 
 @dataclass(frozen=True)
 class Seconds:
-    """How long runs trained."""
+    """Training times of a claim's runs, in seconds."""
 
     median: float
-    """A run, all of its stages together, a shared one included."""
+    """Median time of a run: all of its stages, shared ones included."""
     most: float
-    """The longest run."""
+    """Time of the longest run."""
     all: float
-    """All runs, with a shared stage counted once."""
+    """Total of all runs; a shared stage counts once."""
 
 
 @dataclass(frozen=True)
@@ -35,36 +35,36 @@ class Outcome:
     seeds: list[int]
     runs: int
     quick: bool
-    """The runs were smaller ones of the same shape."""
+    """Whether the runs were smaller ones of the same shape."""
     findings: list[Finding]
     pictures: list[Picture]
     date: str
-    """When it was judged, YYYY-MM-DD."""
+    """Date of the evaluation, YYYY-MM-DD."""
     seconds: Seconds
     made_on: list[dict[str, Any]]
-    """What the runs ran on (environment.json), the most frequent first, with `runs`, how many they were."""
+    """Environments of the runs (environment.json), the most frequent first; `runs` is the number of runs in each."""
     judged_on: dict[str, Any]
-    """What the claim was judged on."""
+    """The environment in which the claim was evaluated."""
 
     @property
     def verdict(self) -> str:
-        """holds, fails in .. lines, or measured."""
+        """`holds`, `fails in .. lines`, or `measured`."""
         return verdict(self.findings)
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain numbers that JSON can hold, with what follows from them; null for what is infinite or undefined."""
+        """The outcome for JSON, with derived values; None for numbers that are not finite."""
         content = asdict(self)
         for line, finding in zip(content["findings"], self.findings, strict=True):
             line |= {"mean": finding.mean, "ci95": finding.ci95, "worst": finding.worst, "holds": finding.holds}
         return plain({**content, "verdict": self.verdict})
 
     def write(self, file: Path) -> None:
-        """Write the file whole or not at all."""
+        """Write the file atomically."""
         write_file(file, json.dumps(self.as_dict(), indent=2, allow_nan=False) + "\n")
 
 
 def read(file: Path) -> Outcome:
-    """The outcome that a file holds; ValueError in one line if it is damaged or of another version."""
+    """Read an outcome from a file; ValueError in one line if it is damaged or from another version."""
     again = f"`chainlift reproduce {file.stem}` writes it again"
     try:
         content = reading.json_mapping(file)
@@ -80,14 +80,14 @@ def read(file: Path) -> Outcome:
 
 
 def _keys(value: Any) -> Any:
-    """JSON without its values: what another version wrote may lack a key that has a default here."""
+    """The nested keys of JSON content, to recognize another version's file that lacks a key with a default here."""
     if isinstance(value, dict):
         return {key: _keys(content) for key, content in value.items()}
     return [_keys(content) for content in value] if isinstance(value, list) else None
 
 
 def _measured(value: Any, key: str = "") -> Any:
-    """JSON with not a number for null where `values` stand: there null is what was not measured."""
+    """JSON content with NaN for null inside `values`, where null stands for a missing measurement."""
     if isinstance(value, dict):
         return {name: _measured(content, name) for name, content in value.items()}
     if isinstance(value, list):

@@ -1,11 +1,11 @@
-"""What quantities are called, in the terminal and on the page."""
+"""Names of measured quantities in the terminal and on pages."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
 
-# Key in a stage's summary, name for people, key among the theory's predictions.
+# (key in a stage's summary, displayed name, key among theory's predictions)
 QUANTITIES = (
     ("greedy_accuracy", "greedy accuracy", "greedy_accuracy"),
     ("greedy_length_median", "greedy length (median)", "greedy_length_median"),
@@ -24,7 +24,9 @@ QUANTITIES = (
 
 
 def measured_in(stages: Iterable[dict[str, Any]]) -> list[tuple[str, str, str]]:
-    """The QUANTITIES that every one of some stages' summaries has; exact ones are of linear models only, those of
-    single forms of language models."""
-    held = list(stages)
-    return [quantity for quantity in QUANTITIES if all(quantity[0] in stage for stage in held)]
+    """The QUANTITIES that all of these stage summaries have.
+
+    Only linear models have exact quantities, and only language models have accuracies of a single form.
+    """
+    summaries = list(stages)
+    return [quantity for quantity in QUANTITIES if all(quantity[0] in stage for stage in summaries)]

@@ -1,4 +1,4 @@
-"""Means over seeds, with Student's t intervals: what a recipe does, where a summary says what a run did."""
+"""Means over seeds of a recipe's runs, with Student's t intervals."""
 
 from __future__ import annotations
 
@@ -13,22 +13,24 @@ from chainlift.runs import course
 
 
 def over_seeds(summaries: list[dict[str, Any]]) -> dict[str, Any]:
-    """Per stage and quantity the `mean` over two or more seeds' summaries, its `ci95` and the `values`, seed by seed.
+    """For each stage and quantity: `mean` over two or more summaries, its `ci95`, and `values` by seed.
 
-    A stage that one of them lacks is left out. Shares are cut to [0, 1]. Where all seeds agree the interval has no
-    width: the seeds say no more than that.
+    Only stages that all summaries have are included. Intervals of shares are cut to [0, 1]. If all seeds agree, the
+    interval has width zero, which is a property of the sample and not a certainty.
     """
     first = summaries[0]
-    found: dict[str, Any] = {"recipe": first["recipe"], "seeds": [summary["seed"] for summary in summaries]}
-    found["stages"] = {
+    means: dict[str, Any] = {"recipe": first["recipe"], "seeds": [summary["seed"] for summary in summaries]}
+    means["stages"] = {
         stage: about
         for stage, about in first["stages"].items()
         if all(stage in summary["stages"] for summary in summaries)
     }
-    for stage in found["stages"]:
-        own = [summary[stage] for summary in summaries]
-        found[stage] = {key: _mean([one[key] for one in own], key) for key, *_ in measured_in(own)}
-    return found
+    for stage in means["stages"]:
+        stage_summaries = [summary[stage] for summary in summaries]
+        means[stage] = {
+            key: _mean([row[key] for row in stage_summaries], key) for key, *_ in measured_in(stage_summaries)
+        }
+    return means
 
 
 def _mean(values: list[float], key: str) -> dict[str, Any]:
@@ -36,14 +38,14 @@ def _mean(values: list[float], key: str) -> dict[str, Any]:
     return {"mean": float(np.mean(values)), "ci95": mean_interval(values, bounds=bounds), "values": values}
 
 
-def seeds_table(found: dict[str, Any]) -> Table:
-    """The means over seeds as a table for the terminal."""
-    shown = course.of_summary(found)
-    stages = [stage.name for stage in shown]
-    table = Table(title=f"{found['recipe']}: means over {len(found['seeds'])} seeds, 95 % t-intervals over seeds")
-    for title in ("", *(stage.column for stage in shown)):
+def seeds_table(means: dict[str, Any]) -> Table:
+    """Terminal table of the means over seeds."""
+    stage_views = course.of_summary(means)
+    stages = [stage.name for stage in stage_views]
+    table = Table(title=f"{means['recipe']}: means over {len(means['seeds'])} seeds, 95 % t-intervals over seeds")
+    for title in ("", *(stage.column for stage in stage_views)):
         table.add_column(title)
-    for key, name, _ in measured_in(found[stage] for stage in stages):
-        cells = [found[stage][key] for stage in stages]
+    for key, name, _ in measured_in(means[stage] for stage in stages):
+        cells = [means[stage][key] for stage in stages]
         table.add_row(name, *(f"{c['mean']:.4g} [{c['ci95'][0]:.4g}, {c['ci95'][1]:.4g}]" for c in cells))
     return table

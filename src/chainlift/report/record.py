@@ -1,4 +1,4 @@
-"""A run folder read back: what figures and pages are made from."""
+"""The record of a run, read from its folder: the source of figures and pages."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Record:
 
     @property
     def is_text(self) -> bool:
-        """Whether responses are texts, of a language model, and no rows of symbols."""
+        """Whether responses are texts of a language model instead of rows of symbols."""
         return course.is_text(self.recipe)
 
     @property
@@ -38,30 +38,34 @@ class Record:
 
     @property
     def measured_stages(self) -> list[StageView]:
-        """Those with an evaluation on record, without baselines."""
+        """The stages with a recorded evaluation, without baselines."""
         return [stage for stage in self.stages if not stage.is_baseline and self.of(stage.name, "evaluation")]
 
     def of(self, stage: str, kind: str) -> list[dict[str, Any]]:
-        """The metrics rows of one stage and kind, in order."""
+        """The rows of metrics.jsonl of one stage and kind, in order."""
         return [row for row in self.rows if row["stage"] == stage and row["kind"] == kind]
 
     def last_evaluation(self, stage: str) -> dict[str, Any] | None:
-        """The newest evaluation row of a stage, or None."""
-        found = self.of(stage, "evaluation")
-        return found[-1] if found else None
+        """The latest evaluation row of a stage, or None."""
+        evaluations = self.of(stage, "evaluation")
+        return evaluations[-1] if evaluations else None
 
     def shown(self, stage: str, mode: str, *, last: bool) -> list[dict[str, Any]]:
-        """The responses kept at the first or last evaluation of a stage in one mode."""
-        found = [r for r in self.responses if r["stage"] == stage and r["kind"] == "evaluation" and r["mode"] == mode]
-        steps = [r["step"] for r in found]
+        """Recorded responses of a stage's first or last evaluation in one mode."""
+        responses = [
+            row
+            for row in self.responses
+            if row["stage"] == stage and row["kind"] == "evaluation" and row["mode"] == mode
+        ]
+        steps = [row["step"] for row in responses]
         if not steps:
             return []
         step = max(steps) if last else min(steps)
-        return [r for r in found if r["step"] == step]
+        return [row for row in responses if row["step"] == step]
 
 
 def read(folder: Path) -> Record:
-    """The record in a run folder; ValueError in one line if it is none, or names the file that is damaged."""
+    """Read the record of a run folder; ValueError in one line if it is not one, or a file is damaged."""
     recipe_file, recipe = visible(str(folder / "recipe.yaml")), RunFolder(folder).recipe()
     parts = ("task", "mixture", "model", "stages")
     _need(recipe, ("name", *parts), recipe_file)
@@ -83,7 +87,7 @@ def read(folder: Path) -> Record:
 
 @contextmanager
 def fitting(folder: Path) -> Iterator[None]:
-    """ValueError in one line where the files of a folder, each whole, do not fit together in what is made of them."""
+    """Raise errors of the block as one-line ValueErrors: the folder's files are valid but inconsistent."""
     try:
         yield
     except (LookupError, TypeError, AttributeError, ArithmeticError, RuntimeError) as error:
@@ -101,14 +105,14 @@ def _rows(path: Path, check: Callable[[dict[str, Any], str], None]) -> list[dict
 
 
 def _checked(file: Path, kind: type[shapes.Shape]) -> dict[str, Any]:
-    """A JSON file's content, of a kind."""
-    found = reading.json_mapping(file)
-    shapes.check(found, kind, visible(str(file)))
-    return found
+    """Content of a JSON file, checked against a shape."""
+    content = reading.json_mapping(file)
+    shapes.check(content, kind, visible(str(file)))
+    return content
 
 
-def _need(found: dict[str, Any], keys: tuple[str, ...], where: str) -> None:
-    """ValueError unless `found` has all of `keys`."""
-    missing = [key for key in keys if key not in found]
+def _need(content: dict[str, Any], keys: tuple[str, ...], where: str) -> None:
+    """Raise ValueError unless `content` has all of `keys`."""
+    missing = [key for key in keys if key not in content]
     if missing:
         raise ValueError(f"{where} is damaged: it lacks {', '.join(missing)}")

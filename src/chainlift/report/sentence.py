@@ -1,4 +1,4 @@
-"""The headline of a run in words, made from what was measured; a failure is reported as one."""
+"""The headline of a run in words, made from its measurements; failures are reported as failures."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from chainlift.runs.course import StageView
 
 
 def headline(summary: dict[str, Any] | None, chance: float) -> str:
-    """One or two sentences on a finished run, or what an unfinished one is; `chance`: accuracy of a blind guess."""
+    """One or two sentences about a run's summary; for None, that the run is unfinished. chance: accuracy of a guess."""
     if summary is None:
-        return "This run is not finished: the page shows what is on record so far."
-    told = ""
+        return "This run is not finished: the page shows what has been recorded so far."
+    text = ""
     stages = {stage.name: stage for stage in course.of_summary(summary)}
     for stage in stages.values():
         measured = summary[stage.name]
@@ -24,48 +24,48 @@ def headline(summary: dict[str, Any] | None, chance: float) -> str:
             matched = stages[stage.baseline_of]
             is_same = (matched.start, matched.start_step) == (stage.start, stage.start_step)
             start = "The same checkpoint" if is_same else _place(stage, stages)
-            told += (
+            text += (
                 f" {start} after {measured['sequences']:,} further "
                 f"{stage.unit} (at least as many tokens as RL processed): {_percent(measured)}, {_tokens(measured)}."
             )
         elif "rollouts" not in measured:
-            after = "After" if not told else "Then, after"
+            after = "After" if not text else "Then, after"
             seen = measured.get("sequences", measured.get("rollouts"))
             number = "" if seen is None else f"{seen:,} "
-            told += (
+            text += (
                 f" {after} {number}{stage.unit} of {stage.title}, greedy decoding is right on "
                 f"{_percent(measured)}{_level(measured, chance)} of {prompt_words(summary)}, with {_tokens(measured)}."
             )
         else:
             rl = f"{measured['steps']} RL updates ({measured['rollouts']:,} {stage.unit}, {measured['algorithm']})"
             if before is None:
-                told += f" {_place(stage, stages)}, {rl} come to {_percent(measured)}, with {_tokens(measured)}."
+                text += f" {_place(stage, stages)}, {rl} come to {_percent(measured)}, with {_tokens(measured)}."
             else:
-                told += f" {rl} {_change(before, measured)} {_percent(measured)}, with {_tokens(measured)}."
-    return told.strip()
+                text += f" {rl} {_change(before, measured)} {_percent(measured)}, with {_tokens(measured)}."
+    return text.strip()
 
 
 def _place(stage: StageView, stages: Mapping[str, StageView]) -> str:
     """Where a stage starts, as the beginning of a sentence."""
     if stage.start is None:
-        return "From a start outside of this run"
+        return "From a start outside this run"
     step = "the end" if stage.start_step is None else f"step {stage.start_step:,}"
     return f"From {step} of {stages[stage.start].title}"
 
 
 def so_far(record: Record) -> str:
-    """What an unfinished run has measured: its newest evaluation, or that there is none yet."""
-    told = "This run is not finished: the page shows what is on record so far."
+    """Sentences about an unfinished run: its latest evaluation, or that there is none yet."""
+    text = "This run is not finished: the page shows what has been recorded so far."
     for stage in reversed(record.stages):
         row = record.last_evaluation(stage.name)
         if row is not None:
             measured = {f"greedy_{key}": row["greedy"][key] for key in ("accuracy", "length_median")}
             steps = f"{row['step']:,} update{'' if row['step'] == 1 else 's'}"
             return (
-                f"{told} Newest evaluation, after {steps} of the stage \u201c{stage.title}\u201d: "
+                f"{text} Latest evaluation, after {steps} of the stage \u201c{stage.title}\u201d: "
                 f"greedy decoding is right on {_percent(measured)}, with {_tokens(measured)}."
             )
-    return f"{told} There is no evaluation yet."
+    return f"{text} There is no evaluation yet."
 
 
 def _percent(measured: dict[str, Any]) -> str:
@@ -78,7 +78,7 @@ def _tokens(measured: dict[str, Any]) -> str:
 
 
 def _level(measured: dict[str, Any], chance: float) -> str:
-    """Where an accuracy stands, judged by its 95 % interval, in brackets; nothing where no answer can be guessed."""
+    """How an accuracy's 95 % interval compares with chance, in brackets; empty if no answer can be guessed."""
     low, high = measured["greedy_accuracy_ci95"]
     if measured["greedy_accuracy"] >= 0.99:
         return " (as good as perfect)"
@@ -90,7 +90,7 @@ def _level(measured: dict[str, Any], chance: float) -> str:
 
 
 def _change(before: dict[str, Any], after: dict[str, Any]) -> str:
-    """What RL did, judged by whether the two 95 % intervals overlap."""
+    """The effect of RL as a verb, by whether the two 95 % intervals overlap."""
     (low, high), (new_low, new_high) = before["greedy_accuracy_ci95"], after["greedy_accuracy_ci95"]
     if new_low > high:
         return "lift this to" if after["greedy_accuracy"] >= 0.99 else "raise this only to"

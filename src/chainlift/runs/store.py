@@ -1,10 +1,10 @@
-"""The run folder: its files, its lock, and the only code that writes into it (figures and pages of report excepted).
+"""The run folder: its files and its lock. Only this module writes into it, except for figures and pages (report).
 
-Rows are appended and flushed one by one; a checkpoint remembers how long the files were, and going on from it cuts them
-back to that length. So what a killed process wrote after its last checkpoint is written again, the same, and never
-twice.
+Rows are appended and flushed one by one. A checkpoint records the lengths of the files, and continuing from it cuts
+them back to these lengths. So rows that a killed process wrote after its last checkpoint are written again, equal and
+never twice.
 
-Only the holder of the lock (lock.py) works in a folder. It first removes what kills have left there.
+Only the holder of the lock (lock.py) works in a folder. It first removes leftovers of killed processes.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ OPENING_SECONDS = 60.0  # for another process that opens the same folder at the 
 
 
 class _NamedMeanwhile(Exception):
-    """Another process has given the folder its name."""
+    """Another process has given the folder its identity."""
 
 
 class RunFolder:
@@ -42,9 +42,10 @@ class RunFolder:
 
     @classmethod
     def open(cls, path: Path, recipe: dict[str, Any], identity: str, *, fresh: bool = False) -> RunFolder:
-        """The folder at `path`, made if need be; fresh: emptied first, unless another process is at work in it.
+        """Open the folder at `path`, created if necessary. fresh: empty it first.
 
-        ValueError if it cannot be written, holds another recipe's run or, to be emptied, is in use or not a run folder.
+        ValueError if it cannot be written or holds another recipe's run; with `fresh`, if it is in use or is not a run
+        folder.
         """
         folder = cls(path)
         try:
@@ -64,15 +65,15 @@ class RunFolder:
         return folder
 
     def must_be(self, identity: str) -> None:
-        """ValueError if the folder is the run of another recipe."""
+        """Raise ValueError if the folder is the run of another recipe."""
         if reading.text(self.path / MARKER) != identity:
             raise ValueError(f"{self.path} is the run of another recipe; choose another --out or use --fresh")
 
     @contextmanager
     def lock(self, *, wait: bool, meanwhile: Callable[[], None] | None = None) -> Iterator[None]:
-        """Hold the folder for this process, until it ends; InUse, a ValueError, if another does and `wait` is off.
+        """Lock the folder for this process inside the block; InUse, a ValueError, if it is locked and `wait` is off.
 
-        meanwhile: called again and again while waiting; what it raises ends the waiting.
+        meanwhile: called repeatedly while waiting; an error that it raises ends the waiting.
         """
         with lock.hold(self.path, wait=wait, meanwhile=meanwhile):
             durable.clean_up(self.path)
@@ -80,9 +81,9 @@ class RunFolder:
             yield
 
     def begin_again(self, recipe: dict[str, Any], identity: str) -> None:
-        """Empty the folder, which this process must hold: wherever a kill comes, what is left is a run to go on with.
+        """Empty the folder, which this process must have locked; after a kill at any point the run can be continued.
 
-        The lock's file stays: another process would not meet this one at a new file.
+        The lock file stays, because two processes with different lock files would not exclude each other.
         """
         self._empty()
         for name in (RECIPE, MARKER):
@@ -91,13 +92,13 @@ class RunFolder:
         self._name(recipe, identity)
 
     def clear(self, recipe: dict[str, Any]) -> None:
-        """Empty the folder as `begin_again` does; its name stays, so that others can open it meanwhile."""
+        """Empty the folder as `begin_again` does, but keep its identity, so that others can open it meanwhile."""
         self._empty()
         write_file(self.path / RECIPE, yaml_text.dump(recipe))
         durable.make_folder(self.checkpoints)
 
     def _empty(self) -> None:
-        # The page goes before the marker, the marker before the rest: none of the old run is taken for the new one's.
+        # First the page, then the marker, then the rest: no part of the old run can pass for the new one's.
         for name in ("report.html", "DONE", "summary.json"):
             (self.path / name).unlink(missing_ok=True)
             durable.sync(self.path)
@@ -108,7 +109,7 @@ class RunFolder:
                 durable.delete(path)
 
     def _name(self, recipe: dict[str, Any], identity: str) -> None:
-        """Write the marker, then the recipe, where they are missing; ValueError if another run's files are there."""
+        """Write the marker, then the recipe, if missing; ValueError if the folder holds another run's files."""
         if not (self.path / MARKER).exists():
             if (self.path / RECIPE).exists():
                 raise ValueError(f"{self.path} holds files of another run; choose another --out or use --fresh")
@@ -121,11 +122,11 @@ class RunFolder:
         return all(path.exists() for path in (self.path / MARKER, self.path / RECIPE, self.checkpoints))
 
     def _patience(self) -> Callable[[], None]:
-        """What ends the waiting for another process that opens the folder."""
+        """A check that ends the waiting for another process that opens the folder."""
         end = time.monotonic() + OPENING_SECONDS
 
         def check() -> None:
-            if self._is_named():  # by another process, which may hold it for long
+            if self._is_named():  # by another process, which may keep the lock for long
                 raise _NamedMeanwhile
             if time.monotonic() > end:
                 raise lock.InUse(f"another process is at work in {self.path}")
@@ -133,19 +134,19 @@ class RunFolder:
         return check
 
     def _must_be_a_run(self) -> None:
-        """ValueError if the folder holds something, and is not a run's: it must not be emptied."""
-        found = {path.name for path in self.path.iterdir() if not path.name.startswith(durable.TEMPORARY)} - {lock.FILE}
-        if found and not found & {MARKER, RECIPE}:
-            raise ValueError(f"{self.path} is not a run folder; it is left alone")
+        """Raise ValueError if the folder is neither empty nor a run's, so it must not be emptied."""
+        names = {path.name for path in self.path.iterdir() if not path.name.startswith(durable.TEMPORARY)} - {lock.FILE}
+        if names and not names & {MARKER, RECIPE}:
+            raise ValueError(f"{self.path} is not a run folder, so it is not emptied")
 
     @property
     def done(self) -> bool:
-        """Whether the run has come to its end."""
+        """Whether the run is complete."""
         return (self.path / "DONE").exists()
 
     @property
     def failure(self) -> str | None:
-        """The last lines of what ended the run, None if nothing did; where they are damaged, that they are."""
+        """Last lines of the error that ended the run; None without one. A damaged file is reported instead."""
         file = self.path / "FAILED"
         try:
             return reading.text(file, largest=LARGEST_FAILURE).strip() if file.exists() else None
@@ -154,25 +155,25 @@ class RunFolder:
 
     @property
     def failure_line(self) -> str:
-        """The last of those lines, which names what went wrong."""
+        """The last line of `failure`, which names the error."""
         return next(reversed((self.failure or "").splitlines()), "no reason on record")
 
     def fail(self, lines: str) -> None:
-        """Keep the last lines of what ended the run; a later success takes them away."""
+        """Record the last lines of the error that ended the run; a later success removes them."""
         durable.make_folder(self.path)
         write_file(self.path / "FAILED", lines + "\n")
 
     def forget_failure(self) -> None:
-        """Take a kept failure away, before another try."""
+        """Remove a recorded failure before another try."""
         file = self.path / "FAILED"
         if file.exists():  # a run of a sweep has no folder yet
             file.unlink(missing_ok=True)
             durable.sync(self.path)
 
     def finish(self, summary: dict[str, Any]) -> None:
-        """Write summary.json, then the marker DONE; anything else beside the checkpoints is removed before.
+        """Write summary.json, then the marker DONE; first remove other folders beside the checkpoints.
 
-        A kill right after a stage's last checkpoint leaves its trainer's own ones, which nobody needs any more.
+        A kill right after a stage's last checkpoint leaves checkpoints of its trainer, which are no longer needed.
         """
         for path in sorted(self.checkpoints.iterdir()):
             if path.is_dir() and not durable.is_whole(path):
@@ -181,28 +182,28 @@ class RunFolder:
         write_file(self.path / "DONE", "")
 
     def recipe(self) -> dict[str, Any]:
-        """Keys and values of recipe.yaml; ValueError if it is missing or damaged."""
+        """Read recipe.yaml; ValueError if it is missing or damaged."""
         file = self.path / "recipe.yaml"
         if not file.exists():
             raise ValueError(f"{self.path} is not a run folder: it has no recipe.yaml")
         return reading.yaml_mapping(file)
 
     def summary(self) -> dict[str, Any]:
-        """summary.json; ValueError if it is missing or damaged."""
+        """Read summary.json; ValueError if it is missing or damaged."""
         file = self.path / "summary.json"
         try:
-            found = reading.json_mapping(file)
-            shapes.check(found, shapes.Summary, visible(str(file)))
+            content = reading.json_mapping(file)
+            shapes.check(content, shapes.Summary, visible(str(file)))
         except ValueError as error:
             raise ValueError(f"{error}; use --fresh to begin again") from error
-        return found
+        return content
 
     def write_environment(self, environment: dict[str, Any]) -> None:
         """Write environment.json."""
         write_file(self.path / "environment.json", json.dumps(environment, indent=2) + "\n")
 
     def append(self, file: str, rows: Iterable[dict[str, Any]]) -> None:
-        """Append rows to metrics.jsonl or rollouts.jsonl; NaN and infinity are refused."""
+        """Append rows to metrics.jsonl or rollouts.jsonl; ValueError for NaN and infinity."""
         assert file in APPENDED
         text = "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows)
         path = self.path / file
@@ -210,15 +211,15 @@ class RunFolder:
             handle.write(text)
 
     def lengths(self) -> dict[str, int]:
-        """Bytes of each appended file, made durable first: what a checkpoint remembers."""
-        found = {}
+        """{file: bytes} of the appended files, synced to disk first; a checkpoint records it."""
+        lengths = {}
         for file in APPENDED:
             path = self.path / file
             with durable.naming(path), path.open("ab") as handle:
                 os.fsync(handle.fileno())
-                found[file] = handle.tell()
+                lengths[file] = handle.tell()
         durable.sync(self.path)
-        return found
+        return lengths
 
     def rewind(self, lengths: dict[str, int]) -> None:
         """Cut the appended files back to `lengths`; ValueError if one is shorter than that."""
@@ -229,7 +230,7 @@ class RunFolder:
                 handle.truncate(lengths.get(file, 0))
 
     def must_have(self, lengths: dict[str, int]) -> None:
-        """ValueError if one of the appended files is shorter than its checkpoint says."""
+        """Raise ValueError if an appended file is shorter than its checkpoint records."""
         for file in APPENDED:
             path = self.path / file
             size = path.stat().st_size if path.exists() else 0
@@ -237,10 +238,10 @@ class RunFolder:
                 raise ValueError(f"{path} is shorter than its checkpoint says; use --fresh to begin again")
 
     def rows(self, file: str = "metrics.jsonl") -> list[dict[str, Any]]:
-        """All rows of an appended file; ValueError names the line that is damaged."""
+        """All rows of an appended file; ValueError names a damaged line."""
         return read_rows(self.path / file)
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
-    """The rows of a jsonl file, [] if there is none; ValueError names the line that is damaged."""
+    """The rows of a jsonl file, [] if it does not exist; ValueError names a damaged line."""
     return list(reading.rows(path)) if path.exists() else []

@@ -1,9 +1,9 @@
 """Trackers that mirror a run's metrics: trackio, wandb or tensorboard.
 
-The run folder's own record comes first. Rows are mirrored once a checkpoint covers them, from where the last
-mirroring ended, so that a run which goes on shows no step twice and none that was taken back. Trackers send in the
-background, so after a kill nobody knows what arrived: then the mirror is made anew, from the first row, under a new
-name. What goes wrong in a tracker ends the mirroring, not the run.
+The run folder holds the primary record. Rows are mirrored once a checkpoint covers them, starting where the last
+mirroring ended, so a continued run shows no step twice and no step that was rewound. Trackers send in the background,
+so after a kill it is unknown what arrived: the mirror is then made anew from the first row, under a new name. An error
+in a tracker ends the mirroring, not the run.
 """
 
 from __future__ import annotations
@@ -28,52 +28,52 @@ from chainlift.visible import one_line
 TrackerName = Literal["trackio", "wandb", "tensorboard"]
 PROJECT = "chainlift"
 MARK = ".mirrored"
-"""File of a run folder: {tracker: its _Mark}."""
+"""File in the run folder with {tracker: _Mark}."""
 
 
 class Tracker(Protocol):
-    """Where numbers are sent."""
+    """A service that receives numbers."""
 
     def __init__(self, folder: Path, name: str, config: dict[str, Any]) -> None:
-        """Begin the tracker's run `name`, or go on with it."""
+        """Start the tracker's run `name`, or continue it."""
         ...
 
     def log(self, values: dict[str, float], *, row: int, step: int) -> None:
-        """Send a row's numbers; `row` counts the rows of a run, `step` the updates of its stage."""
+        """Send the numbers of a row. row: index of the row in the run. step: updates of its stage."""
         ...
 
     def close(self) -> None:
-        """Send what is left, and end."""
+        """Send remaining numbers, and end."""
         ...
 
     @staticmethod
     def forget(folder: Path, name: str) -> None:
-        """Remove what this machine holds of a run that was cut off."""
+        """Remove local files of an interrupted run."""
         ...
 
 
 def check(name: str) -> None:
-    """ValueError in one line for a tracker that is not known or not installed."""
-    known = get_args(TrackerName)
-    if name not in known:
-        raise ValueError(f"track: no tracker {name!r}{suggest(name, known)}; known: {', '.join(known)}")
+    """Raise ValueError in one line for an unknown tracker or one that is not installed."""
+    names = get_args(TrackerName)
+    if name not in names:
+        raise ValueError(f"track: no tracker {name!r}{suggest(name, names)}; known: {', '.join(names)}")
     if importlib.util.find_spec(name) is None:
         raise ValueError(f"track={name} needs the extra track: pip install 'chainlift[track]'")
 
 
 class _Mark(TypedDict):
-    """How far a mirror is."""
+    """Progress of a mirror."""
 
     name: str
-    """Of the tracker's run: the folder's, with an ending of its own, as folders elsewhere have the same name."""
+    """Name of the tracker's run: the folder's with a unique ending, because other folders may share the name."""
     sent: int
-    """Bytes of metrics.jsonl."""
+    """Bytes of metrics.jsonl that were sent."""
     open: bool
-    """Whether a process was sending, or still is: what it sent need not have arrived."""
+    """Whether a process is sending, or was killed while sending: some rows may not have arrived."""
 
 
 class Mirror:
-    """Sends a folder's metrics to a tracker, from where it ended before."""
+    """Sends a folder's metrics to a tracker, continuing an earlier mirror."""
 
     def __init__(self, folder: RunFolder, name: str, config: dict[str, Any], warn: Callable[[str], None]) -> None:
         self.folder, self.name, self.config, self.warn = folder, name, config, warn
@@ -83,30 +83,30 @@ class Mirror:
         self.is_off = False
 
     def update(self) -> None:
-        """Send the rows that came since the last time, and remember how far that was."""
+        """Send the rows added since the last call, and record the progress."""
         if not self.is_off:
             self._try(self._send)
 
     def close(self) -> None:
-        """End the tracker's run, when all has arrived."""
+        """End the tracker's run after everything has arrived."""
         if self.tracker is not None:
             self._try(self._end)
             self.tracker = None
 
     def _send(self) -> None:
-        if self.tracker is None:  # not before there is something to send: a shared stage 1 has a run of its own first
+        if self.tracker is None:  # only now, because a shared stage has its own run first
             self._begin()
             self.tracker = self.backend(self.folder.path, self.mark["name"], self.config)
         with (self.folder.path / "metrics.jsonl").open("rb") as handle:
-            before = handle.read(self.mark["sent"]).count(b"\n")
-            for number, line in enumerate(handle.readlines(), start=before):
+            first = handle.read(self.mark["sent"]).count(b"\n")
+            for number, line in enumerate(handle.readlines(), start=first):
                 row = reading.row(line, "metrics.jsonl")
                 self.tracker.log(numbers(row), row=number, step=row["step"])
             self.mark["sent"] = handle.tell()
         self._keep_mark()
 
     def _begin(self) -> None:
-        """Find the mark of an earlier process, or begin anew if it was cut off or there was none."""
+        """Continue the mark of an earlier process, or make a new one if there is none or the process was killed."""
         earlier = _marks(self.folder).get(self.name)
         if earlier is not None and earlier["open"]:
             self.backend.forget(self.folder.path, earlier["name"])
@@ -128,45 +128,45 @@ class Mirror:
     def _try(self, action: Callable[[], None]) -> None:
         try:
             action()
-        except Exception as error:  # a tracker may fail in any way; the run goes on
-            told = one_line(str(error), longest=200)
-            self.warn(f"{self.name} is off from here on, the run is not: {type(error).__name__}: {told}")
+        except Exception as error:  # a tracker may fail in any way; the run continues
+            message = one_line(str(error), longest=200)
+            self.warn(f"{self.name} has failed and is off; the run continues: {type(error).__name__}: {message}")
             self.tracker, self.is_off = None, True
 
 
 def is_whole(folder: RunFolder, name: str) -> bool:
-    """Whether all rows of a folder have arrived at the tracker `name`."""
+    """Whether all rows of a folder have arrived at tracker `name`."""
     mark = _marks(folder).get(name)
     rows = folder.path / "metrics.jsonl"
     return mark is not None and not mark["open"] and rows.exists() and mark["sent"] == rows.stat().st_size
 
 
 def _marks(folder: RunFolder) -> dict[str, _Mark]:
-    """The marks of all trackers."""
+    """{tracker: mark} of a folder; ValueError if the file is damaged."""
     file = folder.path / MARK
-    found: dict[str, Any] = reading.json_mapping(file) if file.exists() else {}
-    for name, mark in found.items():
+    marks: dict[str, Any] = reading.json_mapping(file) if file.exists() else {}
+    for name, mark in marks.items():
         shapes.check(mark, shapes.Mark, f"{file}, key {name},")
-    return found
+    return marks
 
 
 def numbers(row: dict[str, Any]) -> dict[str, float]:
-    """The numbers of a metrics row as `stage/name`, or `stage/greedy/name`; other values are left out."""
-    found: dict[str, float] = {}
+    """Numbers of a metrics row, named `stage/name` or `stage/greedy/name`; other values are left out."""
+    values: dict[str, float] = {}
 
-    def take(above: str, content: dict[str, Any]) -> None:
+    def collect(prefix: str, content: dict[str, Any]) -> None:
         for key, value in content.items():
             if isinstance(value, dict) and key != "length_histogram":
-                take(f"{above}/{key}", value)
+                collect(f"{prefix}/{key}", value)
             elif isinstance(value, int | float) and not isinstance(value, bool):
-                found[f"{above}/{key}"] = float(value)
+                values[f"{prefix}/{key}"] = float(value)
 
-    take(row["stage"], {key: value for key, value in row.items() if key not in ("stage", "kind", "final")})
-    return found
+    collect(row["stage"], {key: value for key, value in row.items() if key not in ("stage", "kind", "final")})
+    return values
 
 
 class _Tensorboard:
-    """Event files in the run folder; steps are a stage's updates."""
+    """TensorBoard event files in the run folder; steps are a stage's updates."""
 
     def __init__(self, folder: Path, name: str, config: dict[str, Any]) -> None:
         from torch.utils.tensorboard import SummaryWriter
@@ -187,9 +187,9 @@ class _Tensorboard:
 
 
 class _Wandb:
-    """One run of the project, continued by its id; WANDB_MODE=offline keeps it in the run folder.
+    """One wandb run, continued by its id; WANDB_MODE=offline keeps it in the run folder.
 
-    A run that was cut off stays on the server, where it is shown as crashed.
+    An interrupted run stays on the server, marked as crashed.
     """
 
     def __init__(self, folder: Path, name: str, config: dict[str, Any]) -> None:
@@ -218,13 +218,13 @@ class _Wandb:
 
 
 class _Trackio:
-    """One run of the project in trackio's own folder (TRACKIO_DIR), continued by its name."""
+    """One run in trackio's folder (TRACKIO_DIR), continued by its name."""
 
     def __init__(self, folder: Path, name: str, config: dict[str, Any]) -> None:
         import trackio
 
         self.trackio = trackio
-        with contextlib.redirect_stdout(sys.stderr):  # it prints, and standard output is for results
+        with contextlib.redirect_stdout(sys.stderr):  # it prints, but standard output is for results
             trackio.init(project=PROJECT, name=name, config=config, resume="allow", embed=False)
 
     def log(self, values: dict[str, float], *, row: int, step: int) -> None:
@@ -238,7 +238,7 @@ class _Trackio:
     def forget(folder: Path, name: str) -> None:
         import trackio
 
-        with contextlib.suppress(ValueError):  # there is no such project: nothing had arrived
+        with contextlib.suppress(ValueError):  # the project does not exist: nothing had arrived
             for run in trackio.Api().runs(PROJECT):
                 if run.name == name:
                     run.delete()

@@ -26,20 +26,20 @@ Written by `chainlift report RUN --document`: one seed each, which is no claim; 
 
 @dataclass
 class Parts:
-    """What a document holds, as text."""
+    """The parts of a document, as text."""
 
     rows: dict[str, str] = field(default_factory=dict)
-    """Of each claim, its line of the table at the top."""
+    """{claim: its row of the table at the top}."""
     sections: dict[str, str] = field(default_factory=dict)
-    """Of each claim, everything from its heading on."""
+    """{claim: its section, with the heading}."""
     quick: str = ""
-    """Claims at quick sizes, without the heading."""
+    """The section of claims at quick sizes, without the heading."""
     single: dict[str, str] = field(default_factory=dict)
-    """Of each recipe that was run alone, everything from its heading on."""
+    """{recipe: the section of its single run, with the heading}."""
 
 
 def read(document: Path) -> Parts:
-    """The parts of a document that `write` wrote, none if it is not there; ValueError for any other document."""
+    """Read the parts of a document made by `write`; empty if it does not exist. ValueError for other documents."""
     parts = Parts()
     if not document.exists():
         return parts
@@ -54,15 +54,15 @@ def read(document: Path) -> Parts:
         if text.startswith(QUICK):
             parts.quick = text.removeprefix(QUICK).strip("\n") + "\n"
         elif text.startswith(SINGLE):
-            for one in text.split("\n### ")[1:]:
-                parts.single[one.partition(":")[0]] = "### " + one.strip("\n") + "\n"
+            for run_section in text.split("\n### ")[1:]:
+                parts.single[run_section.partition(":")[0]] = "### " + run_section.strip("\n") + "\n"
         else:
             parts.sections[section.partition(":")[0]] = text
     return parts
 
 
 def write(document: Path, parts: Parts, order: Sequence[str]) -> None:
-    """Write the document whole or not at all; `order`: of claims, those that it does not name come last."""
+    """Write the document atomically. order: names of claims; claims that it lacks come last."""
     names = [*(name for name in order if name in parts.sections), *(set(parts.sections) - set(order))]
     text = HEAD
     if names:

@@ -38,10 +38,10 @@ class _Files:
 
 
 def write(document: Path, results: Path, names: Sequence[str]) -> list[str]:
-    """The names of the claims put into `document`: those of `names` whose results are in `results` or `results`/quick.
+    """Put the results of claims into `document`; return those of `names` found in `results` or `results`/quick.
 
-    What else it holds stays. Figures of full results are copied into the document's own folder of images beside it.
-    ValueError in one line if it cannot be written.
+    Other parts of the document stay. Figures of full results are copied into the document's image folder. ValueError
+    in one line if the document cannot be written.
     """
     whole, quick = (_read(folder, names) for folder in (results, results / "quick"))
     with _written(document), record.fitting(results):
@@ -51,40 +51,40 @@ def write(document: Path, results: Path, names: Sequence[str]) -> list[str]:
             name = files.outcome.claim
             parts.rows[name] = _row(files.outcome, linked=True)
             parts.sections[name] = _section(files, images(document))
-            for drawn in files.pictures:
-                shutil.copyfile(drawn, folder / drawn.name)
+            for image in files.pictures:
+                shutil.copyfile(image, folder / image.name)
         if quick:
             parts.quick = _quick(quick)
         document_parts.write(document, parts, names)
-    there = {files.outcome.claim for files in (*whole, *quick)}
-    return [name for name in names if name in there]
+    written = {files.outcome.claim for files in (*whole, *quick)}
+    return [name for name in names if name in written]
 
 
 def write_run(document: Path, run: Path) -> str:
-    """The name of the recipe whose run was put into `document`, under the single runs; ValueError if it is not done."""
-    found = record.read(run)
-    recipe, summary = found.recipe, found.summary
+    """Put a run into `document`, under the single runs, and return its recipe's name; ValueError if unfinished."""
+    run_record = record.read(run)
+    recipe, summary = run_record.recipe, run_record.summary
     if summary is None:
-        raise ValueError(f"{run} is not finished; the command that began it goes on with it")
+        raise ValueError(f"{run} is not finished; the command that started it continues it")
     with _written(document), record.fitting(run):
         parts = document_parts.read(document)
         picture = f"run-{recipe['name']}.png"
-        drawn = run / "figures" / "lift.png"
-        if not drawn.is_file():
+        figure = run / "figures" / "lift.png"
+        if not figure.is_file():
             run_page.write(run)
-        shutil.copyfile(drawn, _image_folder(document) / picture)
-        parts.single[recipe["name"]] = _single(recipe, summary, found.environment, images(document) / picture)
+        shutil.copyfile(figure, _image_folder(document) / picture)
+        parts.single[recipe["name"]] = _single(recipe, summary, run_record.environment, images(document) / picture)
         document_parts.write(document, parts, list(parts.sections))
     return recipe["name"]
 
 
 def images(document: Path) -> Path:
-    """The folder of a document's images, seen from the document: its own, so that it overwrites no other picture."""
+    """Folder of a document's images, relative to the document; each document has its own."""
     return Path("img") / document.stem
 
 
 def _image_folder(document: Path) -> Path:
-    """That folder, made if need be."""
+    """Create the folder of a document's images if necessary, and return its path."""
     folder = document.parent / images(document)
     folder.mkdir(parents=True, exist_ok=True)
     return folder
@@ -92,7 +92,7 @@ def _image_folder(document: Path) -> Path:
 
 @contextmanager
 def _written(document: Path) -> Iterator[None]:
-    """ValueError in one line where a document cannot be written."""
+    """Raise an OSError of the block as a one-line ValueError: the document cannot be written."""
     try:
         yield
     except OSError as error:
@@ -100,7 +100,7 @@ def _written(document: Path) -> Iterator[None]:
 
 
 def _read(folder: Path, names: Sequence[str]) -> list[_Files]:
-    """The claims that a folder holds; ValueError in one line names a file that is damaged or of another version."""
+    """Read the claims in a folder; ValueError in one line for a damaged file or one from another version."""
     return [_claim(folder, name) for name in names if (folder / f"{name}.json").exists()]
 
 
@@ -111,7 +111,7 @@ def _claim(folder: Path, name: str) -> _Files:
 
 
 def _quick(quick: list[_Files]) -> str:
-    """All claims at quick sizes."""
+    """The section of claims at quick sizes."""
     outcomes = [files.outcome for files in quick]
     rows = "".join(_row(outcome, linked=False) + "\n" for outcome in outcomes)
     text = f"{QUICK}{_circumstances(outcomes)}\n\n{document_parts.COLUMNS}{rows}\n"
@@ -119,7 +119,7 @@ def _quick(quick: list[_Files]) -> str:
 
 
 def _row(outcome: Outcome, *, linked: bool) -> str:
-    """A claim's line in the table at the top."""
+    """A claim's row of the table at the top."""
     name = f"[{outcome.claim}](#{_anchor(_title(outcome))})" if linked else outcome.claim
     minutes = f"{outcome.seconds.all / 60:.0f}"
     cells = (name, outcome.statement, outcome.verdict, seed_range(outcome.seeds), outcome.runs, minutes)
@@ -127,21 +127,21 @@ def _row(outcome: Outcome, *, linked: bool) -> str:
 
 
 def _command(recipe: dict[str, Any]) -> str:
-    """The command that made a run of a shipped recipe, as far as the run's stages tell."""
+    """The command that made a run of a shipped recipe, inferred from the run's stages."""
     file = shipped().get(recipe["name"])
     stages = {} if file is None else reading.yaml_mapping(file).get("stages", {})
     left_out = [f"{name}=null" for name in stages if name not in recipe["stages"]]
     return " ".join(["chainlift run", recipe["name"], *left_out])
 
 
-def _single(recipe: dict[str, Any], summary: dict[str, Any], where: dict[str, Any], picture: Path) -> str:
-    """One run's part of the document."""
+def _single(recipe: dict[str, Any], summary: dict[str, Any], environment: dict[str, Any], picture: Path) -> str:
+    """The section of one run."""
     seconds = sum(summary[stage]["seconds"] for stage in summary["stages"])
     parts = [
         f"### {recipe['name']}: seed {recipe['seed']}",
         recipe["title"],
         f"    {_command(recipe)}",
-        f"Run `{summary['run_id']}`, made with {_machine(where)}. It trained for {seconds / 60:.0f} minutes. "
+        f"Run `{summary['run_id']}`, made with {_machine(environment)}. It trained for {seconds / 60:.0f} minutes. "
         f"At each point {prompt_words(summary, summary[next(iter(summary['stages']))]['prompts'])}.",
         headline(summary, chance(recipe, summary)),
         f"![{recipe['title']}]({picture.as_posix()})",
@@ -151,7 +151,7 @@ def _single(recipe: dict[str, Any], summary: dict[str, Any], where: dict[str, An
 
 
 def _section(files: _Files, folder: Path) -> str:
-    """A claim's part of the document."""
+    """The section of one claim."""
     outcome = files.outcome
     parts = [
         f"## {_title(outcome)}",
@@ -164,39 +164,41 @@ def _section(files: _Files, folder: Path) -> str:
 
 
 def _lines(files: _Files, title: str) -> str:
-    """Every finding, folded."""
+    """All findings, in a collapsed block."""
     summary = f"{title} {len(files.outcome.findings)} lines"
     return f"<details><summary>{summary}</summary>\n\n{files.table.strip()}\n\n</details>\n"
 
 
 def _circumstances(outcomes: list[Outcome]) -> str:
-    """When, where and with what claims were measured, and how long their runs took."""
+    """Sentences about the machines, versions, date and training times of claims."""
     last = outcomes[-1]
     counts = Counter[str]()
     for outcome in outcomes:
-        for where in outcome.made_on:
-            counts[_machine(where)] += where["runs"]
-    made = "; ".join(f"{text} ({count})" if len(counts) > 1 else text for text, count in counts.most_common())
+        for environment in outcome.made_on:
+            counts[_machine(environment)] += environment["runs"]
+    machines = "; ".join(f"{text} ({count})" if len(counts) > 1 else text for text, count in counts.most_common())
     num_runs = sum(outcome.runs for outcome in outcomes)
-    text = f"{num_runs} runs, made with {made}. Judged {last.date} with {_commit(last.judged_on)}."
+    text = f"{num_runs} runs, made with {machines}. Judged {last.date} with {_commit(last.judged_on)}."
     if len(outcomes) == 1:
         return f"{text} A run trained for {last.seconds.median:.0f} s (median), at most {last.seconds.most:.0f} s."
     return f"{text} The longest run trained for {max(outcome.seconds.most for outcome in outcomes):.0f} s."
 
 
-def _machine(where: dict[str, Any]) -> str:
+def _machine(environment: dict[str, Any]) -> str:
     """A run's environment in words."""
-    threads = f"{where['threads']} thread{'s' if where['threads'] > 1 else ''} a run"
-    versions = f"chainlift {_commit(where)}, torch {where['packages']['torch']}, Python {where['python']}"
-    return f"{versions}, {threads} on {where['device']}: {where['processor']}, {where['cpus']} cores"
+    threads = f"{environment['threads']} thread{'s' if environment['threads'] > 1 else ''} a run"
+    versions = (
+        f"chainlift {_commit(environment)}, torch {environment['packages']['torch']}, Python {environment['python']}"
+    )
+    return f"{versions}, {threads} on {environment['device']}: {environment['processor']}, {environment['cpus']} cores"
 
 
-def _commit(where: dict[str, Any]) -> str:
-    """Version and commit of chainlift, as an environment tells them."""
-    if not where["commit"]:
-        return f"{where['chainlift']} (commit not on record)"
-    changed = " and changes" if where["uncommitted_changes"] else ""
-    return f"{where['chainlift']} (commit {where['commit'][:7]}{changed})"
+def _commit(environment: dict[str, Any]) -> str:
+    """Version and commit of chainlift, from an environment."""
+    if not environment["commit"]:
+        return f"{environment['chainlift']} (commit not on record)"
+    changed = " and changes" if environment["uncommitted_changes"] else ""
+    return f"{environment['chainlift']} (commit {environment['commit'][:7]}{changed})"
 
 
 def _title(outcome: Outcome) -> str:
@@ -209,6 +211,6 @@ def _anchor(title: str) -> str:
 
 
 def seed_range(seeds: Sequence[int]) -> str:
-    """0-4 for a range, else 0,2,5."""
+    """Seeds as text: 0-4 for a range, otherwise 0,2,5."""
     is_range = list(seeds) == list(range(seeds[0], seeds[-1] + 1)) and len(seeds) > 1
     return f"{seeds[0]}-{seeds[-1]}" if is_range else ",".join(map(str, seeds))

@@ -10,10 +10,10 @@ from chainlift.runs import course
 
 
 def summary_markdown(summary: dict[str, Any], this: str = "") -> str:
-    """What was measured after each stage, with its intervals; `this`: the stage that is marked as this model's."""
-    shown = course.of_summary(summary)
-    stages = [stage.name for stage in shown]
-    titles = [stage.column + (" (this model)" if stage.name == this else "") for stage in shown]
+    """Markdown table of the measurements after each stage, with intervals. this: the stage marked as this model's."""
+    stage_views = course.of_summary(summary)
+    stages = [stage.name for stage in stage_views]
+    titles = [stage.column + (" (this model)" if stage.name == this else "") for stage in stage_views]
     lines = ["| | " + " | ".join(titles) + " |", "|---" * (len(stages) + 1) + "|"]
     for key, title, _ in measured_in(summary[stage] for stage in stages):
         lines.append(f"| {title} | " + " | ".join(cell(summary[stage], key) for stage in stages) + " |")

@@ -1,4 +1,4 @@
-"""A claim's findings as a picture: a panel for each quantity that was measured at several places."""
+"""The picture of a claim's findings: a panel for each quantity measured at several places."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from chainlift.report.figures.picture import Line, Lines, Picture
 ALL_SEEDS = "measured"
 PREDICTED = "predicted"
 FEW = 12
-"""Places that are drawn as points; more are a course, drawn as a curve."""
+"""Largest number of places drawn as points; more are drawn as a curve."""
 
 
 def findings_picture(
@@ -19,28 +19,34 @@ def findings_picture(
     seeds: Sequence[int],
     findings: Sequence[Finding],
 ) -> Picture | None:
-    """The picture of findings, with one value a seed each; None where no quantity is measured at two places."""
+    """The picture of findings with one value per seed; None if no quantity is measured at two places."""
     panels: dict[str, list[Finding]] = {}
     for finding in findings:
         if finding.x is not None and len(finding.values) == len(seeds):
             panels.setdefault(finding.quantity, []).append(finding)
-    drawn = [_panel(quantity, lines) for quantity, lines in panels.items()]
-    curves = tuple(panel for panel in drawn if any(len(line.x) > 1 for line in panel.lines))
+    drawn_panels = [_panel(quantity, lines) for quantity, lines in panels.items()]
+    curves = tuple(panel for panel in drawn_panels if any(len(line.x) > 1 for line in panel.lines))
     return Picture(name, title, tuple(seeds), curves) if curves else None
 
 
 def _panel(quantity: str, findings: list[Finding]) -> Lines:
-    """One quantity: a measured line for each series, and one of its prediction."""
+    """The panel of one quantity: for each series a measured line and its prediction."""
     lines = []
     for series in dict.fromkeys(finding.series for finding in findings):
-        own = sorted((finding for finding in findings if finding.series == series), key=_place)
-        x = tuple(_place(finding) for finding in own)
-        known = [(at, finding.predicted) for at, finding in zip(x, own, strict=True) if finding.predicted is not None]
-        if known:
-            at, values = zip(*known, strict=True)
-            lines.append(Line(f"{series}, {PREDICTED}" if series else PREDICTED, at, (values,), "predicted"))
-        lines.append(Line(series or ALL_SEEDS, x, tuple(zip(*(finding.values for finding in own), strict=True))))
-    x = sorted({at for line in lines for at in line.x})
+        series_findings = sorted((finding for finding in findings if finding.series == series), key=_place)
+        x = tuple(_place(finding) for finding in series_findings)
+        predictions = [
+            (place, finding.predicted)
+            for place, finding in zip(x, series_findings, strict=True)
+            if finding.predicted is not None
+        ]
+        if predictions:
+            places, values = zip(*predictions, strict=True)
+            lines.append(Line(f"{series}, {PREDICTED}" if series else PREDICTED, places, (values,), "predicted"))
+        lines.append(
+            Line(series or ALL_SEEDS, x, tuple(zip(*(finding.values for finding in series_findings), strict=True)))
+        )
+    x = sorted({place for line in lines for place in line.x})
     is_course = len(x) > FEW
     return Lines(
         title=quantity,

@@ -1,7 +1,7 @@
-"""A picture on a page: its traces as plotly has them, and a layout of them for wide pages and one for narrow ones.
+"""Interactive pictures: plotly traces, with one layout for wide pages and one for narrow pages.
 
-Plain dictionaries, without plotly itself. Colours of text and grid follow the page (pages/drawing.js). A click on the
-legend hides what it names in all panels; what each seed measured is hidden until that.
+They are plain dictionaries; plotly is not imported. Colors of text and grid follow the page (pages/drawing.js). A click
+on a name in the legend hides or shows it in all panels; the values of each seed are hidden at first.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from chainlift.report.figures.palette import EACH_SEED, LEGEND, Look, look_of, l
 from chainlift.report.figures.picture import Line, Lines, Map, Picture, plain
 
 MOST_LISTED = 10
-"""Seeds whose values are listed where a mean is pointed at."""
+"""Largest number of seeds whose values are listed in a mean's hover text."""
 MOST_DOTS = 60
-"""Places of a curve that are marked."""
-BAR = 0.8  # of the distance between two whole numbers, all bars there together
+"""Largest number of points of a curve with markers."""
+BAR = 0.8  # total width of the bars at a whole number
 
 
 def draw(picture: Picture) -> dict[str, Any]:
-    """{data, wide, narrow}: traces, and a layout of plotly's for each width, in numbers that JSON can hold.
+    """{data, wide, narrow}: traces and the plotly layout for each width, ready for JSON.
 
-    Their template, which all figures share, is layout.TEMPLATE.
+    All figures share the template layout.TEMPLATE.
     """
     traces = [trace for number, panel in enumerate(picture.panels, 1) for trace in _traces(picture, panel, number)]
     named: set[Any] = set()
@@ -38,7 +38,7 @@ def draw(picture: Picture) -> dict[str, Any]:
 
 
 def caption(picture: Picture) -> str:
-    """What means and intervals are, in words."""
+    """A sentence about the picture's means and intervals."""
     if len(picture.seeds) < 2:
         return "One seed: no interval." if picture.seeds else ""
     return (
@@ -48,7 +48,7 @@ def caption(picture: Picture) -> str:
 
 
 def _traces(picture: Picture, panel: Lines | Map, number: int) -> list[dict[str, Any]]:
-    """The traces of the panel with a number, from 1."""
+    """The traces of panel `number`, counted from 1."""
     axes = {"xaxis": axis_of("x", number), "yaxis": axis_of("y", number)}
     if isinstance(panel, Map):
         traces = [_cells(picture, panel, number), *map(_over_cells, panel.lines)]
@@ -61,7 +61,7 @@ def _traces(picture: Picture, panel: Lines | Map, number: int) -> list[dict[str,
 
 
 def _other(line: Line, look: Look, panel: Lines) -> dict[str, Any]:
-    """A line that is not measured; one place is a short stroke."""
+    """The trace of a line that is not measured; a single point is drawn as a short stroke."""
     return {
         "x": line.x,
         "y": line.values[0],
@@ -75,33 +75,33 @@ def _other(line: Line, look: Look, panel: Lines) -> dict[str, Any]:
 
 
 def _main(picture: Picture, panel: Lines, line: Line, look: Look) -> list[dict[str, Any]]:
-    """A line's means, before them the band of their intervals, and the values of each seed."""
+    """The traces of a measured line: the band of its intervals, the values of each seed, and its means."""
     means, x = line_means(line, panel), positions(line, panel)
     of_seeds = list(zip(*line.values, strict=True))
-    known = [at for at, mean in enumerate(means) if mean.mean is not None]
+    measured = [index for index, mean in enumerate(means) if mean.mean is not None]
     group = {"name": safe(line.name), "legendgroup": safe(line.name)}
     trace = group | {
-        "x": [x[at] for at in known],
-        "y": [means[at].mean for at in known],
-        "hovertext": [_hover(picture, shown(line.x[at]), means[at], of_seeds[at]) for at in known],
+        "x": [x[index] for index in measured],
+        "y": [means[index].mean for index in measured],
+        "hovertext": [_hover(picture, shown(line.x[index]), means[index], of_seeds[index]) for index in measured],
         "hovertemplate": f"{_bold(line.name)}{safe(panel.x_label)} %{{hovertext}}<extra></extra>",
     }
     if panel.form == "bars":
-        width, place = BAR / len(panel.main()), panel.main().index(line)
-        bars = {"type": "bar", "width": width, "offset": place * width - BAR / 2}
+        width, position = BAR / len(panel.main()), panel.main().index(line)
+        bars = {"type": "bar", "width": width, "offset": position * width - BAR / 2}
         return [trace | bars | {"marker": {"color": look.color}}]
     if panel.form == "areas":
         return [trace | {"mode": "lines", "line": {"color": look.color, "width": 0.5}, "stackgroup": "groups"}]
     is_curve = panel.form == "curves"
     trace |= {
-        "mode": "markers" if not is_curve else "lines+markers" if len(known) <= MOST_DOTS else "lines",
+        "mode": "markers" if not is_curve else "lines+markers" if len(measured) <= MOST_DOTS else "lines",
         "line": _stroke(look, line),
         "marker": {"color": look.color, "symbol": look.marker, "size": 4 if is_curve else 8},
     }
-    bounded = [at for at in known if means[at].low is not None]
+    bounded = [index for index in measured if means[index].low is not None]
     traces = [_band(line, look, x, means, bounded)] if is_curve and len(bounded) > 1 else []
     if bounded and not is_curve:
-        trace["error_y"] = _bars(look, [means[at] for at in known])
+        trace["error_y"] = _bars(look, [means[index] for index in measured])
     return [*traces, *([_each_seed(panel, line, look, x)] if len(line.values) > 1 else []), trace]
 
 
@@ -109,12 +109,12 @@ def _stroke(look: Look, line: Line) -> dict[str, Any]:
     return {"width": look.width, "dash": look.dash} | ({"shape": "hv"} if line.steps else {})
 
 
-def _band(line: Line, look: Look, x: list[float], means: list[SeedMean], places: list[int]) -> dict[str, Any]:
-    """The area between the intervals' ends."""
+def _band(line: Line, look: Look, x: list[float], means: list[SeedMean], indices: list[int]) -> dict[str, Any]:
+    """The trace of the area between the ends of the intervals."""
     return {
         "legendgroup": safe(line.name),
-        "x": [x[at] for at in [*places, *reversed(places)]],
-        "y": [*(means[at].low for at in places), *(means[at].high for at in reversed(places))],
+        "x": [x[index] for index in [*indices, *reversed(indices)]],
+        "y": [*(means[index].low for index in indices), *(means[index].high for index in reversed(indices))],
         "fill": "toself",
         "mode": "lines",
         "line": {"width": 0},
@@ -125,7 +125,7 @@ def _band(line: Line, look: Look, x: list[float], means: list[SeedMean], places:
 
 
 def _bars(look: Look, means: list[SeedMean]) -> dict[str, Any]:
-    """The intervals as bars at each mean."""
+    """Error bars of the intervals at each mean."""
     ends = [(mean.mean or 0.0, mean.low, mean.high) for mean in means]
     return {
         "type": "data",
@@ -139,13 +139,13 @@ def _bars(look: Look, means: list[SeedMean]) -> dict[str, Any]:
 
 
 def _each_seed(panel: Lines, line: Line, look: Look, x: list[float]) -> dict[str, Any]:
-    """What every seed measured, each a curve or points of its own in one trace; hidden until the reader asks."""
+    """The values of every seed as curves or points in one trace, hidden until the legend is clicked."""
     return {
         "name": EACH_SEED,
         "legendgroup": EACH_SEED,
         "legendrank": 1001,  # after the others
         "visible": "legendonly",
-        "x": [place for _ in line.values for place in (*x, None)],
+        "x": [position for _ in line.values for position in (*x, None)],
         "y": [value for row in line.values for value in (*row, None)],
         "mode": "lines" if panel.form == "curves" else "markers",
         "opacity": 0.45,
@@ -156,7 +156,7 @@ def _each_seed(panel: Lines, line: Line, look: Look, x: list[float]) -> dict[str
 
 
 def _cells(picture: Picture, panel: Map, number: int) -> dict[str, Any]:
-    """The means of a map."""
+    """The heatmap trace of a map's means."""
     means = map_means(panel)
     trace = {
         "type": "heatmap",
@@ -182,7 +182,7 @@ def _cells(picture: Picture, panel: Map, number: int) -> dict[str, Any]:
 
 
 def _over_cells(line: Line) -> dict[str, Any]:
-    """A line or a point over a map."""
+    """The trace of a line or a point over a map."""
     is_predicted = line.kind == "predicted"
     return {
         "x": line.x,
@@ -198,10 +198,10 @@ def _bold(name: str) -> str:
     return f"<b>{safe(name)}</b><br>" if name else ""
 
 
-def _hover(picture: Picture, at: str, mean: SeedMean, values: Sequence[float]) -> str:
-    """What is told where the reader points: the place, the mean, its interval, and the seeds that it is of."""
+def _hover(picture: Picture, place: str, mean: SeedMean, values: Sequence[float]) -> str:
+    """Hover text of a mean: its place, value, interval and seeds."""
     count, is_mean = len(picture.seeds), len(picture.seeds) > 1
-    lines = [safe(at), f"mean {shown(mean.mean)}" if is_mean else shown(mean.mean)]
+    lines = [safe(place), f"mean {shown(mean.mean)}" if is_mean else shown(mean.mean)]
     if mean.low is not None:
         lines.append(f"95 %: {shown(mean.low)} to {shown(mean.high)}")
     elif is_mean:

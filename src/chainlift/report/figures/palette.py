@@ -1,6 +1,6 @@
-"""Colours, markers and dashes, the same in every figure: those of Okabe and Ito, which colour-blind readers tell apart.
+"""Colors, markers and dashes of all figures, with the palette of Okabe and Ito for color-blind readers.
 
-Lines differ in marker and dash, too, and cells in lightness, so that a grey copy can be read.
+Lines also differ in marker and dash, and cells in lightness, so that a gray copy is readable.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ EACH_SEED = "each seed"
 
 @dataclass(frozen=True)
 class Look:
-    """How a line is drawn, in plotly's words."""
+    """The style of a line, in plotly's names."""
 
     color: str
     marker: str = "circle"
@@ -38,22 +38,22 @@ NAMED = {
     "mixed": Look("#E69F00"),
     "all wrong": Look(SAMPLED),
 }
-"""Lines that look the same in every figure; others have their looks by the order of their first coming."""
+"""Lines with the same style in every figure; others get styles in order of appearance."""
 LEGEND: dict[Kind, str] = {"predicted": "predicted", "fitted": "fitted", "reference": "reference without noise"}
-"""What lines that are not what the figure is about are called, all of a kind together."""
+"""Legend entries of lines of other kinds than `main`, one for each kind."""
 MARKS = {"predicted": Look(THEORY, dash="dot"), "fitted": Look(FITTED, dash="dashdot"), "event": Look("", dash="dot")}
-"""Vertical lines; those of events have the colour of text."""
+"""Styles of vertical lines; events have the color of text."""
 
 
 def looks(picture: Picture) -> dict[str, Look]:
-    """{name: look} of the picture's main lines."""
+    """{name: style} of the picture's main lines."""
     lines = [line for panel in picture.panels if isinstance(panel, Lines) for line in panel.main()]
     names = [name for name in dict.fromkeys(line.name for line in lines) if name not in NAMED]
     return NAMED | {name: _numbered(number) for number, name in enumerate(names)}
 
 
 def look_of(line: Line, of_main: dict[str, Look]) -> Look:
-    """The look of any line, from those of the main ones; a reference has the dash of the line that it is beside."""
+    """The style of any line, from those of the main lines; a reference has the dash of its main line."""
     if line.kind == "main":
         return of_main[line.name]
     if line.kind == "reference":
@@ -63,7 +63,7 @@ def look_of(line: Line, of_main: dict[str, Look]) -> Look:
 
 
 def _numbered(number: int) -> Look:
-    """The look of a line without one of its own; where colours come again, markers and dashes differ."""
+    """Style number `number` for lines outside NAMED; repeated colors get other markers and dashes."""
     shift = number // len(COLORS)
     marker, dash = MARKERS[(number + shift) % len(MARKERS)], DASHES[(number + shift) % len(DASHES)]
     return Look(COLORS[number % len(COLORS)], marker, dash)

@@ -1,7 +1,7 @@
-"""A figure, defined once as plain numbers: static.py draws it on paper, interactive.py on pages.
+"""Figures as plain data: static.py draws them for print, interactive.py for pages.
 
-A picture keeps every seed's own values; both drawings take means and intervals from means.py, and colours from
-palette.py. Its table, a row a number, is the csv beside the figure.
+A picture keeps the values of every seed; both drawings take means and intervals from means.py, and colors from
+palette.py. Its table, with a row for each number, is the csv beside the figure.
 """
 
 from __future__ import annotations
@@ -11,26 +11,26 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 Kind = Literal["main", "predicted", "fitted", "reference"]
-"""What the figure is about, in a look of its own; theory's; fitted to what was measured; or what theory has without
-noise, whose horizontal scale is a convention."""
+"""The figure's subject, with its own style; theory's prediction; a fit to measurements; or theory without noise, whose
+horizontal scale is a convention."""
 Form = Literal["points", "curves", "areas", "bars"]
-"""Measurements of separate runs, which stand alone; or joined, as x is a time; or stacked; or side by side."""
+"""Separate points, curves over time, stacked areas, or bars side by side."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """A curve: one value a seed at each x, or the one that is predicted."""
+    """A curve with one value per seed at each x, or a single predicted value."""
 
     name: str
-    """`star` for example, or of another kind `star, predicted`; empty where the panel's title says it."""
+    """For example `star`, or `star, predicted` for another kind; empty if the panel's title suffices."""
     x: tuple[float, ...]
     values: tuple[tuple[float, ...], ...]
-    """(seeds, len(x)); a single row where the kind is not main. Not a number: not measured there."""
+    """(seeds, len(x)); a single row if the kind is not main. NaN: not measured."""
     kind: Kind = "main"
     limits: tuple[tuple[float, float], ...] = ()
-    """95 % limits of a single row at each x, as a run measures them; where there are none, intervals are over seeds."""
+    """95 % limits at each x of a single row, as measured by a run; if empty, intervals are over seeds."""
     steps: bool = False
-    """A value holds until the next x."""
+    """Whether a value holds until the next x."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Mark:
     x: float
     label: str
     kind: Literal["predicted", "fitted", "event"] = "predicted"
-    """Theory's, fitted to what was measured, or something that happened there; drawn in different ways."""
+    """Theory's prediction, a fit to measurements, or an event; each has its own style."""
 
 
 @dataclass(frozen=True)
@@ -57,36 +57,36 @@ class Lines:
     y_range: tuple[float, float] | None = None
     form: Form = "points"
     share: bool = False
-    """Values are shares: intervals are cut to [0, 1]."""
+    """Whether values are shares, whose intervals are cut to [0, 1]."""
 
     def main(self) -> tuple[Line, ...]:
-        """The lines that the figure is about."""
+        """The lines of kind `main`, in order."""
         return tuple(line for line in self.lines if line.kind == "main")
 
 
 @dataclass(frozen=True)
 class Map:
-    """A panel of coloured cells: one value a seed in each row and column."""
+    """A panel of colored cells with one value per seed in each row and column."""
 
     title: str
     row_label: str
     column_label: str
     rows: tuple[str, ...] | tuple[float, ...]
-    """Names, from the top; or numbers, from the bottom."""
+    """Names from top to bottom, or numbers from bottom to top."""
     columns: tuple[str, ...] | tuple[float, ...]
     values: tuple[tuple[tuple[float, ...], ...], ...]
     """(seeds, rows, columns)."""
     unit: str
-    """What a cell's value is."""
+    """The quantity of the cells' values."""
     range: tuple[float, float]
-    """Of the colours."""
+    """Values at the two ends of the color map."""
     written: bool = False
-    """Each cell's mean stands in it."""
+    """Whether cells show their means as numbers."""
     log_rows: bool = False
     row_ticks: tuple[float, ...] = ()
-    """Of the numbers in rows, those that stand at the axis."""
+    """Numbers labeled on the axis of rows."""
     lines: tuple[Line, ...] = ()
-    """Over a map of numbers: white, or black where predicted; a line of one place is a point."""
+    """Lines over a map of numbers: white, or black if predicted; a line with one place is a point."""
 
 
 @dataclass(frozen=True)
@@ -94,20 +94,20 @@ class Picture:
     """A figure of one or more panels."""
 
     name: str
-    """Of its files."""
+    """Name of its files, without an ending."""
     title: str
     seeds: tuple[int, ...]
-    """In the order of every panel's values; empty where nothing was measured."""
+    """Seeds in the order of every panel's values; empty if nothing was measured."""
     panels: tuple[Lines | Map, ...]
-    """Row by row."""
+    """The panels, row by row."""
     columns: int = 0
-    """Of a grid, whose rows share their y axis and whose columns share their x axis and title; 0: it is no grid."""
+    """Columns of a grid whose rows share the y axis and whose columns share x axis and title; 0: not a grid."""
 
     def table(self) -> list[dict[str, Any]]:
-        """Rows of {panel, quantity, line, kind, seed, x, y, low, high} that hold every number drawn.
+        """Rows of {panel, quantity, line, kind, seed, x, y, low, high} with every number drawn.
 
-        Of a map, line is the row and x the column. The seed of what was not measured is empty, and so are the 95 %
-        limits of what has none of its own: those that are drawn follow from the seeds' values.
+        For a map, line is the row and x the column. Values that were not measured have an empty seed. The 95 % limits
+        are empty if a line has none of its own: the drawn ones follow from the seeds' values.
         """
         return [row for panel in self.panels for row in _rows(panel, self.seeds)]
 
@@ -136,11 +136,11 @@ def _line_rows(panel: str, quantity: str, line: Line, seeds: tuple[int, ...]) ->
 
 
 def plain(value: Any, digits: int = 17) -> Any:
-    """The value for JSON: lists for tuples, numbers with so many digits, None for those that are not finite."""
+    """The value for JSON: lists for tuples, numbers rounded to `digits`, None for numbers that are not finite."""
     if isinstance(value, dict):
-        return {key: plain(one, digits) for key, one in value.items()}
+        return {key: plain(item, digits) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(one, digits) for one in value]
+        return [plain(item, digits) for item in value]
     if not isinstance(value, float):
         return value
     return float(f"{value:.{digits}g}") if math.isfinite(value) else None

@@ -1,4 +1,4 @@
-"""The figures of a run, made from its record: what was measured, and what its summary holds of theory."""
+"""The figures of a run, made from its record: measurements, and theory from its summary."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ SIGNAL: dict[str, tuple[Form, dict[str, str]]] = {
     "entropy (nats a token)": ("curves", {"entropy": ""}),
     "share of tokens clipped": ("curves", {"clip_fraction": ""}),
 }
-"""Panels of the signal of RL: the form, and {key of an update's row: name of its line}."""
+"""{panel of the signal of RL: (form, {key of an update's row: name of its line})}."""
 SIGNAL_KEYS = tuple(key for _, keys in SIGNAL.values() for key in keys)
 
 
 def pictures(record: Record) -> list[Picture]:
-    """The figures that there is data for."""
-    found = [lift(record), lengths(record)] if record.measured_stages else []
-    return found + [signal(record, stage.name) for stage in signal_stages(record)]
+    """All figures of a run for which data is recorded."""
+    whole_run = [lift(record), lengths(record)] if record.measured_stages else []
+    return whole_run + [signal(record, stage.name) for stage in signal_stages(record)]
 
 
 def lift(record: Record) -> Picture:
-    """Accuracy, length and long share over sequences, the stages side by side, a baseline where its start ended."""
+    """Accuracy, length and long share over sequences, stages side by side; a baseline continues its start's panel."""
     stages = [stage for stage in record.stages if record.of(stage.name, "evaluation")]
     lines: dict[str, dict[str, list[Line]]] = {}
     for stage in stages:
@@ -43,18 +43,18 @@ def lift(record: Record) -> Picture:
             stage.title[:1].upper() + stage.title[1:],
             stage.unit,
             y_label,
-            (*_predicted(record, stage.name, quantity, own[quantity]), *own[quantity]),
+            (*_predicted(record, stage.name, quantity, panel_lines[quantity]), *panel_lines[quantity]),
             form="curves",
         )
         for quantity, y_label in QUANTITIES.items()
         for stage in record.stages
-        if (own := lines.get(stage.name)) is not None
+        if (panel_lines := lines.get(stage.name)) is not None
     ]
     return Picture("lift", "The course of learning", _seeds(record), tuple(panels), columns=len(lines))
 
 
 def _measured(record: Record, stage: StageView, quantity: str) -> list[Line]:
-    """A quantity in both modes over a stage's sequences; those of a baseline go on from where its start ended."""
+    """A quantity in both modes over a stage's sequences; a baseline's sequences count on from the end of its start."""
     rows, offset, prefix = record.of(stage.name, "evaluation"), 0, ""
     if stage.is_baseline and stage.start is not None:
         start, prefix = record.last_evaluation(stage.start), "baseline, "
@@ -69,7 +69,7 @@ def _measured(record: Record, stage: StageView, quantity: str) -> list[Line]:
 
 
 def _predicted(record: Record, stage: str, quantity: str, measured: list[Line]) -> list[Line]:
-    """The levels that theory predicts in a panel, and its reference; none where the run is unfinished."""
+    """Predicted levels and reference curves of a panel; none while the run is unfinished."""
     theory = record.summary["theory"] if record.summary else {}
     x = (measured[0].x[0], max(line.x[-1] for line in measured))
     levels = {mode: theory.get("stages", {}).get(stage, {}).get(f"{mode}_{quantity}") for mode in MODES}
@@ -82,16 +82,16 @@ def _predicted(record: Record, stage: str, quantity: str, measured: list[Line]) 
     if reference is None or reference["stage"] != stage:
         return lines
     curves = {mode: reference.get(f"{mode}_{quantity}") for mode in MODES}
-    places, steps = tuple(map(float, reference["sequences"])), reference["by_round"]
+    x_reference, steps = tuple(map(float, reference["sequences"])), reference["by_round"]
     return lines + [
-        Line(f"{mode}, reference", places, (tuple(values),), "reference", steps=steps)
+        Line(f"{mode}, reference", x_reference, (tuple(values),), "reference", steps=steps)
         for mode, values in curves.items()
         if values is not None
     ]
 
 
 def lengths(record: Record) -> Picture:
-    """Shares of response lengths at the end of each stage that is no baseline."""
+    """Shares of response lengths at the end of each stage, baselines excluded."""
     panels = []
     for stage in record.measured_stages:
         row = record.last_evaluation(stage.name)
@@ -107,7 +107,7 @@ def _histogram(mode: str, counts: dict[str, int]) -> Line:
 
 
 def signal(record: Record, stage: str) -> Picture:
-    """How much signal the groups of a stage of RL carried at each update, and what its updates were like."""
+    """Signal in the groups of a stage of RL at each update, and statistics of its updates."""
     rows = [row for row in record.of(stage, "update") if "groups_mixed" in row]
     x, panels = tuple(float(row["step"]) for row in rows), []
     for title, (form, names) in SIGNAL.items():
@@ -122,7 +122,7 @@ def signal(record: Record, stage: str) -> Picture:
 
 
 def signal_stages(record: Record) -> list[StageView]:
-    """The stages whose updates tell how much signal their groups of samples carried."""
+    """The stages whose updates record the signal in their groups of samples."""
     return [stage for stage in record.stages if any("groups_mixed" in row for row in record.of(stage.name, "update"))]
 
 

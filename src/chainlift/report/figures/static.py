@@ -1,4 +1,4 @@
-"""A picture on paper: means with 95 % intervals, every seed's own value, and what is predicted, as matplotlib draws."""
+"""Figures for print, drawn by matplotlib: means with 95 % intervals, every seed's values, and predictions."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ CELL = (0.62, 0.42)
 LETTERS = 28  # below a map
 MARKERS = {"circle": "o", "square": "s", "triangle-up": "^", "diamond": "D", "triangle-down": "v", "cross": "P"}
 DASHES = {"solid": "-", "dash": "--", "dot": ":", "dashdot": "-."}
-BAR = 0.8  # of the distance between two whole numbers, all bars there together
+BAR = 0.8  # total width of the bars at a whole number
 
 
 def write(picture: Picture, folder: Path) -> list[Path]:
-    """The picture's files in a folder: pdf, png, and csv with every number that was drawn."""
+    """Write a picture into a folder as pdf, png, and csv with every number drawn; return the paths."""
     paths = [folder / f"{picture.name}.{ending}" for ending in ("pdf", "png", "csv")]
     figure, table = draw(picture), picture.table()
     figure.savefig(paths[0])
-    figure.set_layout_engine("none")  # what was found for the first file is kept: it takes half of the time
+    figure.set_layout_engine("none")  # keep the first file's layout, which takes half of the time
     figure.savefig(paths[1], dpi=160)
     with paths[2].open("w", newline="", encoding="utf-8") as handle:
         writer = csv.DictWriter(handle, fieldnames=list(table[0]))
@@ -40,17 +40,17 @@ def write(picture: Picture, folder: Path) -> list[Path]:
 
 
 def draw(picture: Picture) -> Figure:
-    """The picture as a matplotlib figure: its panels in rows, one legend below."""
+    """The picture as a matplotlib figure: panels in rows, one legend below."""
     count = len(picture.panels)
     columns = picture.columns or (2 if count == 4 else min(count, 3))
     rows = -(-count // columns)
     panel_sizes = [_size(panel, is_flat=picture.columns > 0 and rows > 1) for panel in picture.panels]
     width, height = (max(sizes) for sizes in zip(*panel_sizes, strict=True))
     figure = Figure(figsize=(width * columns, height * rows + 0.3), layout="constrained")
-    share: Any = {"sharex": "col", "sharey": "row"} if picture.columns else {}
-    axes, of_main = figure.subplots(rows, columns, squeeze=False, **share), looks(picture)
+    shared_axes: Any = {"sharex": "col", "sharey": "row"} if picture.columns else {}
+    axes, of_main = figure.subplots(rows, columns, squeeze=False, **shared_axes), looks(picture)
     for number, (ax, panel) in enumerate(zip(axes.flat, picture.panels, strict=False)):
-        is_inner = picture.columns > 0  # of a grid, of which only the edges are written at
+        is_inner = picture.columns > 0  # of a grid, which has labels at its edges only
         if isinstance(panel, Lines):
             _draw_lines(ax, panel, of_main)
         else:
@@ -65,15 +65,15 @@ def draw(picture: Picture) -> Figure:
         ax.set_axis_off()
     handles = {label: line for ax in axes.flat for line, label in zip(*ax.get_legend_handles_labels(), strict=True)}
     if handles:
-        letters = int(13 * width * columns)  # that fit beside each other, a line's sample among them as 6
-        fits = sum(len(name) + 6 for name in handles) < letters
-        most = len(handles) if fits else max(1, letters // (max(map(len, handles)) + 6))
-        figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=most, frameon=False)
+        num_letters = int(13 * width * columns)  # that fit side by side; a line's sample counts as 6
+        fits = sum(len(name) + 6 for name in handles) < num_letters
+        num_columns = len(handles) if fits else max(1, num_letters // (max(map(len, handles)) + 6))
+        figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=num_columns, frameon=False)
     return figure
 
 
 def _draw_lines(ax: Axes, panel: Lines, of_main: dict[str, Look]) -> None:
-    """What is predicted behind, then what was measured."""
+    """Draw a panel of lines: predictions first, measurements above them."""
     for line in panel.lines:
         if line.kind != "main":
             look, style = look_of(line, of_main), "steps-post" if line.steps else "default"
@@ -87,17 +87,17 @@ def _draw_lines(ax: Axes, panel: Lines, of_main: dict[str, Look]) -> None:
     for number, line in enumerate(panel.main()):
         if panel.form == "bars":
             width = BAR / len(panel.main())
-            places = [x + (number + 0.5) * width - BAR / 2 for x in line.x]
-            ax.bar(places, line.values[0], width=width, color=of_main[line.name].color, label=line.name)
+            positions = [x + (number + 0.5) * width - BAR / 2 for x in line.x]
+            ax.bar(positions, line.values[0], width=width, color=of_main[line.name].color, label=line.name)
         elif panel.form != "areas":
             _draw_measured(ax, line, of_main[line.name], panel)
     for mark in panel.marks:
         look = MARKS[mark.kind]
         ax.axvline(mark.x, color=look.color or INK, linestyle=DASHES[look.dash], label=mark.label, zorder=0)
     if panel.log_x:
-        places = sorted({x for line in panel.lines for x in line.x})
+        tick_places = sorted({x for line in panel.lines for x in line.x})
         ax.set_xscale("log")
-        ax.set_xticks(places, [f"{one:.4g}" for one in places])
+        ax.set_xticks(tick_places, [f"{x:.4g}" for x in tick_places])
         ax.set_xticks([], minor=True)
     elif all(x == int(x) for line in panel.lines for x in line.x):
         ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
@@ -114,7 +114,7 @@ def _draw_lines(ax: Axes, panel: Lines, of_main: dict[str, Look]) -> None:
 
 
 def _draw_measured(ax: Axes, line: Line, look: Look, panel: Lines) -> None:
-    """Mean and interval of each place, and the seeds' own values, faint."""
+    """Draw the mean and interval at each place, and the seeds' values, faint."""
     color, marker, is_many = look.color, MARKERS.get(look.marker, "X"), len(line.values) > 1
     means, low, high = _ends(line, panel)
     if panel.form == "curves":
@@ -134,15 +134,17 @@ def _draw_measured(ax: Axes, line: Line, look: Look, panel: Lines) -> None:
 
 
 def _ends(line: Line, panel: Lines) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(means, lower ends, upper ends) of the intervals at each place; the mean itself where there is none."""
-    places = line_means(line, panel)
-    means = np.array([one.mean for one in places], dtype=float)
-    low, high = (np.array(ends, dtype=float) for ends in zip(*((one.low, one.high) for one in places), strict=True))
+    """(means, lower ends, upper ends) of the intervals at each place; without an interval both ends are the mean."""
+    seed_means = line_means(line, panel)
+    means = np.array([mean.mean for mean in seed_means], dtype=float)
+    low, high = (
+        np.array(ends, dtype=float) for ends in zip(*((mean.low, mean.high) for mean in seed_means), strict=True)
+    )
     return means, np.where(np.isnan(low), means, low), np.where(np.isnan(high), means, high)
 
 
 def _draw_map(figure: Figure, ax: Axes, panel: Map) -> None:
-    """Means over seeds as colours, and as numbers where that is asked for."""
+    """Draw a map of means over seeds as colors, and as numbers if `panel.written`."""
     means = np.array([[cell.mean for cell in row] for row in map_means(panel)], dtype=float)
     low, high = panel.range
     colors: Any = {"cmap": COLOR_MAP, "vmin": low, "vmax": high}
@@ -162,8 +164,8 @@ def _draw_map(figure: Figure, ax: Axes, panel: Map) -> None:
         width = 1.6 if line.kind == "predicted" else 0.8
         ax.plot(line.x, line.values[0], color=color, linewidth=width, zorder=3 + is_point, **edge)
         if line.kind == "reference":
-            at = 3 * len(line.x) // 8
-            ax.text(line.x[at], line.values[0][at], f" {line.name}", color="white", fontsize=8)
+            index = 3 * len(line.x) // 8
+            ax.text(line.x[index], line.values[0][index], f" {line.name}", color="white", fontsize=8)
     ax.set_xlabel(panel.column_label)
     ax.set_ylabel(panel.row_label)
     for (row, column), mean in np.ndenumerate(means) if panel.written else ():
@@ -174,7 +176,7 @@ def _draw_map(figure: Figure, ax: Axes, panel: Map) -> None:
 
 
 def _ticks(names: list[str], letters: int) -> tuple[list[int], list[str]]:
-    """(places, names) of at most a dozen ticks, with about so many letters altogether."""
+    """(places, names) of at most 12 ticks with about `letters` letters in total."""
     step = max(-(-len(names) // 12), -(-sum(len(name) + 1 for name in names) // letters))
     return list(range(0, len(names), step)), names[::step]
 

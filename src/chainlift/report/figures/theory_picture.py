@@ -1,4 +1,4 @@
-"""What theory predicts, as a figure: where greedy answers are long, what is sampled, and how RL moves it."""
+"""The figure of theory's predictions: when greedy answers are long, samples, and the effect of RL."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ THIS = "this setting"
 
 
 def write(path: Path, setting: Setting, forecast: dict[str, Any]) -> Path:
-    """`path`, where `overview` now stands; ValueError in one line if it ends otherwise or cannot be written."""
+    """Write `overview` to `path`, and return it; ValueError in one line for an unknown ending or a failed write."""
     ending = path.suffix.lower()
     if ending not in ENDINGS:
         raise ValueError(f"cannot draw into {path}: its name must end in {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}")
@@ -39,8 +39,8 @@ def write(path: Path, setting: Setting, forecast: dict[str, Any]) -> Path:
         if ending == ".html":
             from plotly.graph_objects import Figure
 
-            drawn = interactive.draw(picture)
-            Figure(drawn["data"], drawn["wide"] | {"template": TEMPLATE}).write_html(path)
+            figure = interactive.draw(picture)
+            Figure(figure["data"], figure["wide"] | {"template": TEMPLATE}).write_html(path)
         else:
             draw(picture).savefig(path, dpi=160)
     except OSError as error:
@@ -61,7 +61,7 @@ def overview(setting: Setting, forecast: dict[str, Any]) -> Picture:
 
 
 def _moduli(setting: Setting, p_cot: float) -> Map:
-    """The probability on which greedy decides, over p_cot and K, and the threshold."""
+    """Map of the probability that decides greedy answers, over p_cot and K, with the threshold."""
     marker, largest = setting.marker, max(12, setting.modulus)
     moduli = sorted({round(K) for K in np.geomspace(2, largest, 60).tolist()} | {setting.modulus})
     decisive = tuple(tuple(p if marker else go_on_probability(p, K) for p in SHARES) for K in moduli)
@@ -83,9 +83,9 @@ def _moduli(setting: Setting, p_cot: float) -> Map:
 
 
 def _temperatures(setting: Setting, p_cot: float) -> Map:
-    """The long share of samples over p_cot and temperature; greedy's threshold does not depend on it."""
-    K, marker, own = setting.modulus, setting.marker, setting.temperature  # the axis reaches as far as the setting's
-    rows = tuple(np.geomspace(min(COLD, own), max(HOT, own), 120).tolist())
+    """Map of the samples' long share over p_cot and temperature, with greedy's threshold, a constant in temperature."""
+    K, marker, temperature = setting.modulus, setting.marker, setting.temperature  # which the axis includes
+    rows = tuple(np.geomspace(min(COLD, temperature), max(HOT, temperature), 120).tolist())
     share = tuple(tuple(sampled_long_share(p, K, t, marker=marker) for p in SHARES) for t in rows)
     levels = [tuple(float(np.interp(level, row, SHARES)) for row in share) for level in LEVELS]
     edge = threshold(K, marker=marker)
@@ -99,17 +99,17 @@ def _temperatures(setting: Setting, p_cot: float) -> Map:
         unit="long share of samples",
         range=(0.0, 1.0),
         log_rows=True,
-        row_ticks=tuple(sorted({0.25, 0.5, 1.0, 2.0, 4.0, own})),
+        row_ticks=tuple(sorted({0.25, 0.5, 1.0, 2.0, 4.0, temperature})),
         lines=(
             *(Line(f"{level:g}", x, (rows,), "reference") for level, x in zip(LEVELS, levels, strict=True)),
             Line("greedy turns long", (edge, edge), ((rows[0], rows[-1]),), "predicted"),
-            _point(p_cot, own),
+            _point(p_cot, temperature),
         ),
     )
 
 
 def _over_shares(setting: Setting, p_cot: float) -> tuple[Lines, Lines]:
-    """Lengths and accuracies over p_cot, greedy and sampled."""
+    """Panels of lengths and accuracies over p_cot, greedy and sampled."""
     K, d, marker = setting.modulus, setting.d, setting.marker
     marks = (Mark(p_cot, THIS, "event"),)
     share = [sampled_long_share(p, K, setting.temperature, marker=marker) for p in SHARES]
@@ -128,7 +128,7 @@ def _over_shares(setting: Setting, p_cot: float) -> tuple[Lines, Lines]:
 
 
 def _learning(forecast: dict[str, Any]) -> list[Lines]:
-    """Long share and accuracies under RL: STaR by rounds, or the reference of a policy gradient by updates."""
+    """Panel of long share and accuracies under RL: STaR by rounds, or a policy gradient's reference by updates."""
     reference = forecast["reference"]
     if reference is None:
         curves = {"sampled, long share": forecast["star_long_shares"]}
@@ -152,7 +152,7 @@ def _learning(forecast: dict[str, Any]) -> list[Lines]:
 
 
 def _lines(curves: dict[str, list[float]]) -> tuple[Line, ...]:
-    """Curves over p_cot, by their names."""
+    """Lines over p_cot from {name: values}."""
     return tuple(Line(name, SHARES, (tuple(values),)) for name, values in curves.items())
 
 

@@ -17,7 +17,7 @@ function showFigure(place, figure) {
   return {redraw, purge: () => { resized.disconnect(); Plotly.purge(place); }};
 }
 
-// A layout whose text, grid and axes have the colours of the page, which is light or dark.
+// A layout whose text, grid and axes have the colors of the page, which is light or dark.
 function themed(layout) {
   const style = getComputedStyle(document.documentElement), template = structuredClone(TEMPLATE), look = template.layout;
   const ink = style.getPropertyValue("--ink").trim(), line = style.getPropertyValue("--line").trim();

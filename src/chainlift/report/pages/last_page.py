@@ -1,4 +1,4 @@
-"""The page at the end of a run: a run is finished whether or not its page can be written."""
+"""The page at the end of a run; a failure to write it does not fail the run."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from pathlib import Path
 
 
 def written(folder: Path, say: Callable[[str], None]) -> Path | None:
-    """The page of a finished run, made unless it is there; None if it cannot be, which `say` hears of with the reason.
+    """Write the page of a finished run unless it exists, and return its path; None if it cannot be written.
 
-    Whatever goes wrong, the run and its record stand: a full disk, a folder that may not be written, a font.
+    `say` receives the reason. No error (a full disk, a read-only folder, a missing font) fails the run or its record.
     """
     report = folder / "report.html"
     if report.exists():

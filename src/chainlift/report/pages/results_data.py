@@ -1,4 +1,4 @@
-"""What the page of results holds: claims and runs of a folder, read one by one; damaged ones are listed, not raised."""
+"""Content of the results page: the claims and runs of a folder; damaged ones are listed as such."""
 
 from __future__ import annotations
 
@@ -23,75 +23,75 @@ from chainlift.runs.course import SHARED
 from chainlift.runs.store import RunFolder
 from chainlift.visible import name_of, one_line
 
-SHOWN = 2  # sampled responses of a run on either side of RL
-DIGITS = 5  # of a measured number on the page: more than any interval asks for
+SHOWN = 2  # sampled responses of a run after each stage
+DIGITS = 5  # of a measured number on the page, more than any interval resolves
 MEASURED = ("greedy_accuracy", "greedy_length_median", "sampled_accuracy", "sampled_long_share")
-# What a folder with parsable files that do not fit together raises somewhere on the way.
+# Errors that a folder with parsable but inconsistent files may raise.
 UNREADABLE = (ValueError, OSError, LookupError, TypeError, AttributeError, ArithmeticError, RuntimeError)
 
 
 @dataclass(frozen=True)
 class ClaimView:
-    """A claim as the page shows it."""
+    """A claim as shown on the page."""
 
     name: str
     statement: str
     verdict: str
-    """holds, fails in .. lines, measured; or why the claim's file cannot be read."""
+    """`holds`, `fails in .. lines`, `measured`, or why the claim's file cannot be read."""
     state: str
-    """holds, fails, measured or damaged."""
+    """`holds`, `fails`, `measured` or `damaged`."""
     seeds: str = ""
     num_runs: int = 0
     quick: bool = False
     quantities: list[dict[str, Any]] = field(default_factory=list)
-    """{name, rows}; a row is a finding: {setting, note, cells, holds}."""
+    """{name, rows} of each quantity; a row is a finding: {setting, note, cells, holds}."""
     pictures: list[dict[str, Any]] = field(default_factory=list)
-    """{title, note, figure: what interactive.draw makes, numbers: rows of cells} of each figure."""
+    """{title, note, figure: from interactive.draw, numbers: rows of cells} of each figure."""
 
 
 @dataclass(frozen=True)
 class RunView:
-    """A run as the page shows it: a row of the table, and what opens behind it."""
+    """A run as shown on the page: a row of the table, and the run's view."""
 
     run_id: str
     status: str
-    """done, failed, unfinished or damaged."""
+    """`done`, `failed`, `unfinished` or `damaged`."""
     reason: str = ""
-    """Why it is failed or damaged."""
+    """Why it failed or is damaged."""
     row: dict[str, Any] = field(default_factory=dict)
-    """recipe, seed, p_cot, d, modulus, algorithm, reward, seconds, and of each stage the MEASURED ones."""
+    """recipe, seed, p_cot, d, modulus, algorithm, reward, seconds, and MEASURED of the first and the last stage."""
     title: str = ""
     about: str = ""
     headline: str = ""
     table: list[dict[str, Any]] = field(default_factory=list)
     recipe_text: str = ""
     figures: list[dict[str, Any]] = field(default_factory=list)
-    """What interactive.draw makes of the lift, with fewer digits; empty before the first evaluation."""
+    """The figure `lift` from interactive.draw, with fewer digits; empty before the first evaluation."""
     samples: list[dict[str, Any]] = field(default_factory=list)
-    """Those of the run's own page, fewer of them."""
+    """Some of the responses on the run's own page."""
     is_text: bool = False
     report: str | None = None
-    """The run's own page, seen from the folder of runs."""
+    """Path of the run's own page, relative to the folder of runs."""
 
     @property
     def is_shared(self) -> bool:
-        """A stage 1 by itself, which runs begin with."""
+        """Whether the folder holds only first stages that several runs share."""
         return self.run_id.startswith(SHARED)
 
 
 def run_folders(folder: Path) -> list[Path]:
-    """The run folders that a folder holds, by name."""
+    """The run folders inside a folder, sorted by name."""
     return sorted(file.parent for file in folder.glob("*/recipe.yaml"))
 
 
 def claims(folder: Path) -> list[ClaimView]:
-    """The claims that `chainlift reproduce` left in folder/claims, by name, then those at their quick sizes."""
+    """The claims in folder/claims, written by `chainlift reproduce`, sorted by name; then those at quick sizes."""
     files = [*sorted((folder / "claims").glob("*.json")), *sorted((folder / "claims" / "quick").glob("*.json"))]
     return [claim(file) for file in files]
 
 
 def claim(file: Path) -> ClaimView:
-    """One claim; a damaged file gives one that says so."""
+    """Read one claim; a damaged file gives a view with the state `damaged`."""
     try:
         outcome = claim_outcome.read(file)
         quantities = groupby(outcome.findings, key=lambda line: line.quantity)
@@ -107,14 +107,21 @@ def claim(file: Path) -> ClaimView:
             pictures=[_picture(picture) for picture in outcome.pictures],
         )
     except UNREADABLE as error:
-        return ClaimView(file.stem, "", f"cannot be read: {_told(error)}", "damaged")
+        return ClaimView(file.stem, "", f"cannot be read: {_message(error)}", "damaged")
 
 
 def _picture(picture: Picture) -> dict[str, Any]:
-    """A figure, and the numbers drawn as a table, for those who cannot see or point."""
+    """A figure, and its numbers as an accessible table."""
     rows = [
-        (panel, line, at, shown(m.mean), "" if m.low is None else f"{shown(m.low)} to {shown(m.high)}", m.n)
-        for panel, line, at, m in numbers(picture)
+        (
+            panel,
+            line,
+            place,
+            shown(mean.mean),
+            "" if mean.low is None else f"{shown(mean.low)} to {shown(mean.high)}",
+            mean.n,
+        )
+        for panel, line, place, mean in numbers(picture)
     ]
     figure, note = plain(interactive.draw(picture), DIGITS), interactive.caption(picture)
     return {"title": picture.title, "note": note, "figure": figure, "numbers": rows}
@@ -125,7 +132,7 @@ def _row(line: Finding) -> dict[str, Any]:
 
 
 def run(folder: Path) -> RunView:
-    """One run; a damaged folder gives one that says so."""
+    """Read one run; a damaged folder gives a view with the status `damaged`."""
     own_page = f"{name_of(folder)}/report.html" if (folder / "report.html").exists() else None
     try:
         record = read(folder)
@@ -148,18 +155,18 @@ def run(folder: Path) -> RunView:
             report=own_page,
         )
     except UNREADABLE as error:
-        return RunView(name_of(folder), "damaged", _told(error, folder), report=own_page)
+        return RunView(name_of(folder), "damaged", _message(error, folder), report=own_page)
 
 
 def _status(folder: RunFolder) -> tuple[str, str]:
-    """(done, failed or unfinished; the last line of what made it fail)."""
+    """(`done`, `failed` or `unfinished`; the last line of the failure)."""
     if folder.done:
         return "done", ""
     return ("unfinished", "") if folder.failure is None else ("failed", folder.failure_line)
 
 
 def _columns(record: Record) -> dict[str, Any]:
-    """The row of the table; None where a run has no such thing."""
+    """A run's row of the table; None for values that it lacks."""
     recipe, summary = record.recipe, record.summary or {}
     task, stages = recipe.get("task", {}), record.stages
     rl = next((stage.settings for stage in stages if "algorithm" in stage.settings), {})
@@ -180,18 +187,18 @@ def _columns(record: Record) -> dict[str, Any]:
 
 
 def _table(summary: dict[str, Any]) -> list[dict[str, Any]]:
-    """The before/after table; ValueError where it holds anything but numbers, which the page could not show."""
-    found = table(summary)
-    for row in found:
+    """The before/after table; ValueError if a value is not a number, which the page could not show."""
+    rows = table(summary)
+    for row in rows:
         for cell in row["cells"]:
             for number in (cell["value"], cell["theory"], *(cell["interval"] or ())):
                 if not isinstance(number, int | float | None):
                     raise ValueError(f"summary.json is damaged: {row['name']} is {number!r}")
-    return found
+    return rows
 
 
-def _told(error: Exception, folder: Path | None = None) -> str:
-    """An error in one line, without the path that the reader knows."""
+def _message(error: Exception, folder: Path | None = None) -> str:
+    """An error in one line, without the path of the run folder."""
     if isinstance(error, ValueError):
         text = str(error).replace(f"{folder}/", "") if folder else str(error)
         return one_line(text)

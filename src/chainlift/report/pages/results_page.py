@@ -1,4 +1,4 @@
-"""One offline page for all runs of a folder: claims with interactive figures, a table of runs, each run behind it."""
+"""The offline results page of a folder: claims with interactive figures, a table of runs, a view of each run."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ SCRIPTS = ("drawing.js", "results.js")
 
 
 def write_any(path: StrPath) -> Path:
-    """The page of a path: report.html of a run folder, index.html of a folder that holds run folders or claims."""
+    """Write the page of a path: report.html of a run folder, index.html of a folder with run folders or claims."""
     path = Path(path)
     return run_page.write(path) if (path / "recipe.yaml").is_file() else write(path)
 
 
 def write(folder: StrPath) -> Path:
-    """index.html of a folder of runs; ValueError if it holds none, or cannot be written into."""
+    """Write index.html of a folder of runs; ValueError if it holds none or cannot be written."""
     folder = Path(folder)
-    runs = [results_data.run(one) for one in results_data.run_folders(folder)]
+    runs = [results_data.run(run_folder) for run_folder in results_data.run_folders(folder)]
     claims = results_data.claims(folder)
     if not runs and not claims:
         raise ValueError(
@@ -44,7 +44,7 @@ def write(folder: StrPath) -> Path:
 
 
 def render(folder: Path, claims: list[ClaimView], runs: list[RunView]) -> str:
-    """The page as text."""
+    """The page as HTML."""
     shown = [run for run in runs if not run.is_shared]
     return template("results.html.jinja").render(
         folder=name_of(folder.resolve()),

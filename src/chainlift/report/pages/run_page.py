@@ -1,4 +1,4 @@
-"""One offline, interactive HTML page a run, written beside its figures."""
+"""The offline, interactive HTML page of a run, written beside its figures."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from chainlift.report.sentence import headline, so_far
 from chainlift.runs.durable import is_full, write_file
 from chainlift.visible import name_of
 
-SHOWN = 4  # responses of each mode on either side
+SHOWN = 4  # responses of each mode after each stage
 
 
 def write(folder: StrPath) -> Path:
-    """report.html of a run folder, after its figures; ValueError if it is no run folder or a file is damaged."""
+    """Write figures and report.html of a run folder; ValueError if it is not one or a file is damaged."""
     folder = Path(folder)
     record = read(folder)
     page = folder / "report.html"
@@ -46,7 +46,7 @@ def write(folder: StrPath) -> Path:
 
 
 def render(record: Record) -> str:
-    """The page as text."""
+    """The page as HTML."""
     recipe = record.recipe
     preflight = [row for row in record.rows if row["kind"] == "preflight"]
     first = record.summary[record.stages[0].name] if record.summary else None
@@ -80,14 +80,14 @@ def render(record: Record) -> str:
 
 
 def table(summary: dict[str, Any]) -> list[dict[str, Any]]:
-    """Rows of the before/after table: a name, and for each stage the measured value, its interval and the theory's."""
-    found = []
-    stages, of_theory = list(summary["stages"]), summary["theory"]["stages"]
+    """Rows of the before/after table: a name, and for each stage its measured value, interval and theory value."""
+    rows = []
+    stages, theory_by_stage = list(summary["stages"]), summary["theory"]["stages"]
     for key, name, predicted in measured_in(summary[stage] for stage in stages):
         cells = []
         for stage in stages:
             measured = summary[stage]
-            theory = of_theory.get(stage)
+            theory = theory_by_stage.get(stage)
             cells.append(
                 {
                     "stage": summary["stages"][stage]["title"],
@@ -97,8 +97,8 @@ def table(summary: dict[str, Any]) -> list[dict[str, Any]]:
                     "theory": None if theory is None else theory.get(predicted),
                 }
             )
-        found.append({"name": name, "cells": cells})
-    return found
+        rows.append({"name": name, "cells": cells})
+    return rows
 
 
 def _share_words(p_cot: Any) -> str:
@@ -110,15 +110,15 @@ def _share_words(p_cot: Any) -> str:
 
 
 def samples(record: Record, modes: tuple[str, ...] = ("greedy", "sampled"), shown: int = SHOWN) -> list[dict[str, Any]]:
-    """Responses at the end of each stage, a few of each, as tokens with their probabilities."""
-    found = []
+    """A few responses at the end of each stage, as tokens with their probabilities."""
+    blocks = []
     for stage in record.stages:
         for mode in () if stage.is_baseline else modes:
             responses = record.shown(stage.name, mode, last=True)[:shown]
             if responses:
                 title = f"After {stage.title}"
-                found.append({"title": title, "mode": mode, "responses": [_tokens(r) for r in responses]})
-    return found
+                blocks.append({"title": title, "mode": mode, "responses": [_tokens(r) for r in responses]})
+    return blocks
 
 
 def _tokens(response: dict[str, Any]) -> dict[str, Any]:
@@ -129,13 +129,13 @@ def _tokens(response: dict[str, Any]) -> dict[str, Any]:
 
 
 def embed(value: Any) -> str:
-    """JSON that may stand inside a script element, whatever text it holds."""
+    """JSON that is safe inside a script element."""
     return json.dumps(value, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
 
 
 @cache
 def template(name: str) -> Any:
-    """A page's template; every value is escaped unless the template says otherwise."""
+    """Load a page's template; values are escaped unless the template marks them safe."""
     environment = Environment(
         loader=PackageLoader("chainlift.report.pages", "."),
         autoescape=select_autoescape(default=True),
@@ -147,5 +147,5 @@ def template(name: str) -> Any:
 
 
 def script(name: str) -> str:
-    """The text of a script beside this file, for a page to hold."""
+    """Text of a script beside this file, to embed in a page."""
     return (resources.files("chainlift.report.pages") / name).read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""A claim's findings as a table: for the terminal, and as Markdown for documents."""
+"""Tables of a claim's findings, for the terminal and in Markdown."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ FORMAT = "{:21s}{:>8s}  {:23s} {:>7s}{:>9s} {}"
 
 
 def claim_lines(findings: Sequence[Finding]) -> list[str]:
-    """The findings for the terminal, 80 columns wide: a heading for each quantity, a line for each setting."""
-    told = [FORMAT.format(*COLUMNS).rstrip()]
+    """Terminal lines, 80 columns wide: a heading for each quantity and a line for each setting."""
+    text_lines = [FORMAT.format(*COLUMNS).rstrip()]
     for quantity, lines in groupby(findings, key=lambda finding: finding.quantity):
-        told.append(quantity)
+        text_lines.append(quantity)
         for finding in lines:
-            told.append(FORMAT.format(f"  {finding.setting}", *cells(finding)).rstrip())
+            text_lines.append(FORMAT.format(f"  {finding.setting}", *cells(finding)).rstrip())
             if finding.note:
-                told.append(f"    {finding.note}")
-    return told
+                text_lines.append(f"    {finding.note}")
+    return text_lines
 
 
 def markdown(findings: Sequence[Finding]) -> str:
@@ -32,17 +32,17 @@ def markdown(findings: Sequence[Finding]) -> str:
 
 
 def cells(finding: Finding) -> tuple[str, ...]:
-    """Everything but the names: predicted, mean and interval, distance of the worst seed, tolerance, verdict."""
-    told = {True: "holds", False: "FAILS", None: "measured"}[finding.holds]
+    """Cells of a finding: prediction, mean and interval, distance of the worst seed, tolerance, verdict."""
+    verdict = {True: "holds", False: "FAILS", None: "measured"}[finding.holds]
     low, high = finding.ci95
     interval = f" [{_number(low)}, {_number(high)}]" if math.isfinite(low) else ""
     measured = f"{_number(finding.mean)}{interval}"
     if finding.predicted is None:
-        return "", measured, "", "", told
+        return "", measured, "", "", verdict
     worst = f"{finding.worst:.2g}" if len(finding.values) > 1 else ""
-    near = f"{finding.tolerance:.3g}"
-    allowed = {"each": near, "mean": f"{near} mean", "interval": "inside", "at_least": "at least"}
-    return f"{finding.predicted:.4g}", measured, worst, allowed[finding.check], told
+    tolerance = f"{finding.tolerance:.3g}"
+    allowed = {"each": tolerance, "mean": f"{tolerance} mean", "interval": "inside", "at_least": "at least"}
+    return f"{finding.predicted:.4g}", measured, worst, allowed[finding.check], verdict
 
 
 def _number(value: float) -> str:

@@ -1,4 +1,4 @@
-"""What a person sees while a run goes on: a live bar and table, or plain lines where the output is not a terminal."""
+"""Progress of a run: a live bar and table in a terminal, plain lines elsewhere; and tables of results."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ PLAIN_SECONDS = 10.0  # between two plain lines
 
 
 class Reporter:
-    """Tells of stages, updates and evaluations.
+    """Shows stages, updates and evaluations.
 
-    `quiet`: nothing at all. `brief`, for one run of many: only how far a stage is, and nothing of it stays.
+    quiet: show nothing. brief, for one run of many: show only the progress of a stage, and remove it afterwards.
     """
 
     def __init__(self, *, quiet: bool = False, brief: bool = False, file: TextIO | None = None) -> None:
@@ -43,7 +43,7 @@ class Reporter:
         self._total = 0
 
     def say(self, text: str) -> None:
-        """One line, whatever is going on."""
+        """Print one line, also during a stage."""
         if not self.brief:
             self._print(text)
 
@@ -52,10 +52,10 @@ class Reporter:
 
     @contextmanager
     def stage(self, title: str, step: int, total: int) -> Iterator[None]:
-        """Show a stage that begins, or goes on, at `step` of `total` updates."""
+        """Show a stage that starts or continues at `step` of `total` updates."""
         self._started, self._first_step, self._last_line = time.monotonic(), step, time.monotonic()
         self._total, self._evaluations = total, []
-        where = f", goes on at update {step}" if step else ""
+        where = f", continues at update {step}" if step else ""
         if not self.console.is_terminal:
             self.say(f"{title}: {total} updates{where}")
             yield
@@ -83,8 +83,8 @@ class Reporter:
         elif now - self._last_line >= PLAIN_SECONDS or (step == self._total and not self.brief):
             self._last_line = now
             remaining = (self._total - step) / rate
-            told = f"reward {row['reward_mean']:.3f}" if "reward_mean" in row else f"loss {row['loss']:.4f}"
-            self._print(f"  update {step}/{self._total}  {told}  {_pace(rate)}  {remaining:.0f} s left")
+            progress = f"reward {row['reward_mean']:.3f}" if "reward_mean" in row else f"loss {row['loss']:.4f}"
+            self._print(f"  update {step}/{self._total}  {progress}  {_pace(rate)}  {remaining:.0f} s left")
 
     def evaluation(self, row: dict[str, Any]) -> None:
         """Show one metrics row of kind `evaluation`."""
@@ -103,7 +103,7 @@ class Reporter:
 
 
 def _pace(rate: float) -> str:
-    """Updates a second, or seconds an update where that is more than one."""
+    """Updates per second, or seconds per update if an update takes longer than a second."""
     return f"{rate:.1f} updates/s" if rate >= 1 else f"{1 / rate:.1f} s/update"
 
 
@@ -123,19 +123,19 @@ def _evaluation_table(rows: list[dict[str, Any]]) -> Table:
 
 
 def summary_table(summary: dict[str, Any]) -> Table:
-    """What was measured after each stage beside the theory, with 95 % intervals over the evaluation prompts."""
-    shown = course.of_summary(summary)
-    prompts = prompt_words(summary, summary[shown[0].name]["prompts"])
+    """Table of measurements after each stage beside theory, with 95 % intervals over the evaluation prompts."""
+    stage_views = course.of_summary(summary)
+    prompts = prompt_words(summary, summary[stage_views[0].name]["prompts"])
     table = Table(title=f"{summary['run_id']}: {prompts}; 95 % intervals over prompts")
     table.add_column("")
     theory = summary["theory"]["stages"]
-    for stage in shown:
+    for stage in stage_views:
         table.add_column(stage.column)
         if stage.name in theory:
             table.add_column("theory" if stage.start is None else "theory: limit", style="dim")
-    for key, name, predicted in measured_in(summary[stage.name] for stage in shown):
+    for key, name, predicted in measured_in(summary[stage.name] for stage in stage_views):
         cells = [name]
-        for stage in shown:
+        for stage in stage_views:
             cells.append(cell(summary[stage.name], key))
             if stage.name in theory:
                 value = theory[stage.name].get(predicted)
@@ -145,7 +145,7 @@ def summary_table(summary: dict[str, Any]) -> Table:
 
 
 def cell(measured: dict[str, Any], key: str) -> str:
-    """A quantity of a stage's summary or of an evaluation, with its interval where it has one."""
+    """A quantity of a stage's summary or of an evaluation as text, with its interval if it has one."""
     if measured[key] is None:
         return "—"
     interval = measured.get(f"{key}_ci95")
@@ -155,7 +155,7 @@ def cell(measured: dict[str, Any], key: str) -> str:
 
 
 def evaluation_table(measured: dict[str, Any]) -> Table:
-    """An evaluation, greedy beside sampled, with 95 % intervals."""
+    """Table of an evaluation: greedy beside sampled, with 95 % intervals."""
     prompts = prompt_words(measured, measured["greedy"]["n"])
     table = Table("", "greedy", "sampled", title=f"{prompts}; 95 % intervals over prompts")
     names = (
@@ -167,7 +167,7 @@ def evaluation_table(measured: dict[str, Any]) -> Table:
         "step_accuracy",
         "unfinished_share",
     )
-    if "long_accuracy" in measured["greedy"]:  # a language model, whose chains have no tokens to be judged one by one
+    if "long_accuracy" in measured["greedy"]:  # a language model, whose chains are not graded token by token
         names = (*names[:-2], "unfinished_share", *FORM_METRICS)
     for name in names:
         table.add_row(name.replace("_", " "), *(_quantity(measured[mode], name) for mode in MODES))
@@ -177,11 +177,16 @@ def evaluation_table(measured: dict[str, Any]) -> Table:
         table.add_row("probability of the long opening", "", f"{measured['long_prefix']['probability']:.3f}")
     for k, value in measured["sampled"].get("pass_at_k", {}).items():
         table.add_row(f"pass@{k}", "", f"{value:.3f}")
-    for place, pair in enumerate(zip(*(measured[mode].get("digit_accuracy", []) for mode in MODES), strict=True)):
-        table.add_row(f"answer's token {place + 1}", *(f"{value:.3f}" for value in pair))
+    for position, accuracies in enumerate(
+        zip(*(measured[mode].get("digit_accuracy", []) for mode in MODES), strict=True)
+    ):
+        table.add_row(f"answer's token {position + 1}", *(f"{value:.3f}" for value in accuracies))
     for length in measured["greedy"].get("by_prompt_length", {}):
-        own = [measured[mode]["by_prompt_length"][length] for mode in MODES]
-        table.add_row(f"accuracy at length {length} (n {own[0]['n']})", *(cell(one, "accuracy") for one in own))
+        by_mode = [measured[mode]["by_prompt_length"][length] for mode in MODES]
+        table.add_row(
+            f"accuracy at length {length} (n {by_mode[0]['n']})",
+            *(cell(row, "accuracy") for row in by_mode),
+        )
     return table
 
 
@@ -192,16 +197,16 @@ def _quantity(measured: dict[str, Any], name: str) -> str:
 
 
 def _verdict(response: dict[str, Any]) -> str:
-    """What is said of a response, which is ungraded where nobody knows the answer."""
+    """The verdict on a response; `ungraded` if the right answer is unknown."""
     if not response["finished"]:
         return "unfinished"
     return {True: "right", False: "wrong", None: "ungraded"}[response["answer"]]
 
 
-def response_lines(found: list[dict[str, Any]]) -> list[Text]:
-    """Sampled responses as colored tokens (right green, wrong red, EOS dim) with their probabilities underneath."""
+def response_lines(responses: list[dict[str, Any]]) -> list[Text]:
+    """Responses as colored tokens (right green, wrong red, EOS dim) above their probabilities."""
     lines = []
-    for response in found:
+    for response in responses:
         lines.append(plain(f"{response['prompt']}  ->  {_verdict(response)}, length {response['length']}", "bold"))
         if "text" in response:
             lines += [plain(f"  {line}") for line in response["text"].strip().splitlines()]

@@ -1,4 +1,4 @@
-"""The terminal's table of predictions, for a reader who has not seen the paper."""
+"""Terminal table of theory's predictions, readable without the paper."""
 
 from __future__ import annotations
 
@@ -6,14 +6,19 @@ from typing import Any
 
 from rich.table import Table
 
+_CAPTION = (
+    "Long: every running sum is written out, and the answer comes last. Short: the answer at once, which a learner "
+    "that cannot see the whole sum can only guess. Greedy: the likeliest token each time. Sampled: drawn."
+)
 
-def theory_table(told: dict[str, Any]) -> Table:
-    """A forecast (theory/forecast.py) as a table: quantity, value, what it means."""
-    setting = told["setting"]
-    table = Table(title=_title(setting), title_justify="left", caption=_caption(told), caption_justify="left")
+
+def theory_table(forecast: dict[str, Any]) -> Table:
+    """A forecast (theory/forecast.py) as a table: quantity, prediction, meaning."""
+    setting = forecast["setting"]
+    table = Table(title=_title(setting), title_justify="left", caption=_CAPTION, caption_justify="left")
     for name, style in (("", ""), ("prediction", "bold"), ("what it means", "dim")):
         table.add_column(name, style=style, overflow="fold")
-    for section in (_after_pretraining(told), _before_rl(told), _star(told), _reference(told)):
+    for section in (_after_pretraining(forecast), _before_rl(forecast), _star(forecast), _reference(forecast)):
         for row in section:
             table.add_row(*row)
         table.add_section()
@@ -30,50 +35,43 @@ def _title(setting: dict[str, Any]) -> str:
     )
 
 
-def _caption(told: dict[str, Any]) -> str:
-    return (
-        "Long: every running sum is written out, and the answer comes last. Short: the answer at once, which a learner "
-        "that cannot see the whole sum can only guess. Greedy: the likeliest token each time. Sampled: drawn."
-    )
-
-
-def _after_pretraining(told: dict[str, Any]) -> list[tuple[str, str, str]]:
-    setting, K = told["setting"], told["setting"]["modulus"]
-    side = "above" if told["greedy"] == "long" else "at or below"
+def _after_pretraining(forecast: dict[str, Any]) -> list[tuple[str, str, str]]:
+    setting, K = forecast["setting"], forecast["setting"]["modulus"]
+    side = "above" if forecast["greedy"] == "long" else "at or below"
     formula = "1/2" if setting["marker"] else f"1/(K + 1), K = {K}"
     return [
-        ("threshold", f"{told['threshold']:.4g}", f"{formula}: greedy answers go long for larger shares only"),
-        ("greedy answers", told["greedy"], f"{setting['p_cot']:.4g} is {side} the threshold"),
-        ("greedy accuracy", f"{told['greedy_accuracy']:.4g}", f"a blind guess is {1 / K:.4g}"),
-        ("greedy length", str(told["greedy_length_median"]), "tokens, without the end token"),
+        ("threshold", f"{forecast['threshold']:.4g}", f"{formula}: greedy answers go long for larger shares only"),
+        ("greedy answers", forecast["greedy"], f"{setting['p_cot']:.4g} is {side} the threshold"),
+        ("greedy accuracy", f"{forecast['greedy_accuracy']:.4g}", f"a blind guess is {1 / K:.4g}"),
+        ("greedy length", str(forecast["greedy_length_median"]), "tokens, without the end token"),
         (
             "sampled long share",
-            f"{told['sampled_long_share']:.4g}",
+            f"{forecast['sampled_long_share']:.4g}",
             "the demonstrations' own share where the temperature is 1",
         ),
-        ("sampled accuracy", f"{told['sampled_accuracy']:.4g}", "of all samples, the short ones' guesses included"),
-        ("least loss", f"{told['loss_per_token']:.4g}", "nats a token: training cannot get below it blindly"),
+        ("sampled accuracy", f"{forecast['sampled_accuracy']:.4g}", "of all samples, the short ones' guesses included"),
+        ("least loss", f"{forecast['loss_per_token']:.4g}", "nats a token: training cannot get below it blindly"),
     ]
 
 
-def _before_rl(told: dict[str, Any]) -> list[tuple[str, str, str]]:
-    size, found = told["setting"]["group_size"], told["preflight"]
-    solved = ", ".join(f"{value:.3f} ({k})" for k, value in told["pass_at_k"].items())
+def _before_rl(forecast: dict[str, Any]) -> list[tuple[str, str, str]]:
+    size, preflight = forecast["setting"]["group_size"], forecast["preflight"]
+    solved = ", ".join(f"{value:.3f} ({k})" for k, value in forecast["pass_at_k"].items())
     return [
         ("pass@k", solved, "probability that one of k samples is right"),
-        ("mean reward", f"{found['reward_mean']:.4g}", "of samples before RL"),
+        ("mean reward", f"{preflight['reward_mean']:.4g}", "of samples before RL"),
         (
             "groups without signal",
-            f"{found['groups_without_signal']:.4g}",
-            f"all {size} samples of a prompt earn the same, so that GRPO and its kin learn nothing from them",
+            f"{preflight['groups_without_signal']:.4g}",
+            f"all {size} samples of a prompt earn the same reward: group-relative algorithms learn nothing from them",
         ),
     ]
 
 
-def _star(told: dict[str, Any]) -> list[tuple[str, str, str]]:
-    rounds, to_share = told["star_rounds_to_flip"], told["star_rounds_to_99"]
-    following = told["star_next_share"]
-    shares = " ".join(f"{share:.3f}" for share in told["star_long_shares"])
+def _star(forecast: dict[str, Any]) -> list[tuple[str, str, str]]:
+    rounds, to_share = forecast["star_rounds_to_flip"], forecast["star_rounds_to_99"]
+    following = forecast["star_next_share"]
+    shares = " ".join(f"{share:.3f}" for share in forecast["star_long_shares"])
     return [
         (
             "STaR: next share",
@@ -86,23 +84,23 @@ def _star(told: dict[str, Any]) -> list[tuple[str, str, str]]:
     ]
 
 
-def _reference(told: dict[str, Any]) -> list[tuple[str, str, str]]:
-    found = told["reference"]
-    if found is None:
+def _reference(forecast: dict[str, Any]) -> list[tuple[str, str, str]]:
+    reference = forecast["reference"]
+    if reference is None:
         return []
-    shares = found["long_share"]
+    shares = reference["long_share"]
     shown = " ".join(f"{shares[round(i * (len(shares) - 1) / 8)]:.3f}" for i in range(9))
-    name, num_updates = found["algorithm"], len(shares) - 1
+    name, num_updates = reference["algorithm"], len(shares) - 1
     return [
         (
             f"{name}: flips at update",
-            _count(found["updates_to_flip"], f"not within {num_updates}"),
-            f"noise-free reference, {found['step']:g} log-odds an update: a stated convention, see docs/theory.md",
+            _count(reference["updates_to_flip"], f"not within {num_updates}"),
+            f"noise-free reference, {reference['step']:g} log-odds an update: a stated convention, see docs/theory.md",
         ),
         (f"{name}: long share", shown, f"at 9 moments from update 0 to {num_updates} of the reference"),
         (
             f"{name}: direction",
-            f"{found['drift'][0]:+.3g}, {found['drift'][1]:+.3g}",
+            f"{reference['drift'][0]:+.3g}, {reference['drift'][1]:+.3g}",
             "mean first update of the two log-odds (starting with x_1; going on after it)",
         ),
     ]

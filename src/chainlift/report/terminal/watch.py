@@ -1,4 +1,4 @@
-"""Running sweeps in the terminal: a line a run, those at work first, with totals below."""
+"""Live table of a sweep's runs in the terminal: active runs first, totals below."""
 
 from __future__ import annotations
 
@@ -15,36 +15,36 @@ from rich.text import Text
 from chainlift.report.terminal.console import plain
 from chainlift.runs.progress import Progress, Watcher
 
-COLOURS = {"running": "bold", "done": "green", "failed": "red", "stopped": "yellow", "damaged": "red"}
+COLORS = {"running": "bold", "done": "green", "failed": "red", "stopped": "yellow", "damaged": "red"}
 BAR = 5
-STAGE = 9  # characters of a stage's name: with them all of a run fits into 80
-AROUND = 6  # lines of the screen that are not runs
+STAGE = 9  # characters of a stage's name, so that a row fits into 80
+AROUND = 6  # lines of the screen besides runs
 
 
 class Pace:
-    """How fast runs go, from what was seen of them."""
+    """Estimates the speed of runs from the progress seen so far."""
 
     def __init__(self) -> None:
         self._first: dict[tuple[str, str], tuple[float, int]] = {}
 
-    def seconds_left(self, one: Progress, now: float) -> float | None:
-        """Until the end of the run's stage; None until it has been seen to move, or where its end is not known."""
-        where = one.run_id, one.stage
-        if one.state != "running":
-            self._first.pop(where, None)  # if it goes on, its pace is that from then on
+    def seconds_left(self, progress: Progress, now: float) -> float | None:
+        """Seconds until the run's stage ends; None before any observed progress, or if its total is unknown."""
+        key = progress.run_id, progress.stage
+        if progress.state != "running":
+            self._first.pop(key, None)  # if it continues, its pace is measured anew
             return None
-        since, step = self._first.setdefault(where, (now, one.step))
-        if one.total is None or one.step <= step or now <= since:
+        since, step = self._first.setdefault(key, (now, progress.step))
+        if progress.total is None or progress.step <= step or now <= since:
             return None
-        return (one.total - one.step) * (now - since) / (one.step - step)
+        return (progress.total - progress.step) * (now - since) / (progress.step - step)
 
 
-def table(found: Sequence[Progress], pace: Pace, now: float, *, rows: int | None = None) -> Group:
-    """The runs as a table of at most `rows` lines, and a line of totals."""
-    shown = found if rows is None else found[: max(rows, 1)]
+def table(runs: Sequence[Progress], pace: Pace, now: float, *, rows: int | None = None) -> Group:
+    """Table of at most `rows` runs, and a line of totals."""
+    shown = runs if rows is None else runs[: max(rows, 1)]
     lines = Table(box=None, pad_edge=False, header_style="dim")
     lines.add_column("run", no_wrap=True, overflow="ellipsis")
-    for name, width, most in (
+    for name, min_width, max_width in (
         ("state", 7, None),
         ("stage", 5, STAGE),
         ("updates", 9, None),
@@ -53,27 +53,27 @@ def table(found: Sequence[Progress], pace: Pace, now: float, *, rows: int | None
         ("length", 6, None),
         ("left", 5, None),
     ):
-        lines.add_column(name, no_wrap=True, overflow="ellipsis", min_width=width, max_width=most)
-    for one in shown:
-        left = pace.seconds_left(one, now)
+        lines.add_column(name, no_wrap=True, overflow="ellipsis", min_width=min_width, max_width=max_width)
+    for run in shown:
+        left = pace.seconds_left(run, now)
         lines.add_row(
-            plain(one.run_id),
-            Text(one.state, COLOURS[one.state]),
-            one.stage or ("waits" if one.state == "running" else ""),
-            f"{one.step}/{one.total}" if one.total else str(one.step or ""),
-            ProgressBar(one.total, one.step, width=BAR) if one.total and one.state == "running" else plain(one.note),
-            "" if one.greedy_accuracy is None else f"{one.greedy_accuracy:.3f}",
-            "" if one.greedy_length is None else f"{one.greedy_length:g}",
+            plain(run.run_id),
+            Text(run.state, COLORS[run.state]),
+            run.stage or ("waits" if run.state == "running" else ""),
+            f"{run.step}/{run.total}" if run.total else str(run.step or ""),
+            ProgressBar(run.total, run.step, width=BAR) if run.total and run.state == "running" else plain(run.note),
+            "" if run.greedy_accuracy is None else f"{run.greedy_accuracy:.3f}",
+            "" if run.greedy_length is None else f"{run.greedy_length:g}",
             "" if left is None else _clock(left),
         )
-    counts = Counter(one.state for one in found)
-    totals = ", ".join(f"{counts[state]} {state}" for state in COLOURS if counts[state]) or "no runs yet"
-    more = f"   and {len(found) - len(shown)} more" if len(shown) < len(found) else ""
+    counts = Counter(run.state for run in runs)
+    totals = ", ".join(f"{counts[state]} {state}" for state in COLORS if counts[state]) or "no runs yet"
+    more = f"   and {len(runs) - len(shown)} more" if len(shown) < len(runs) else ""
     return Group(lines, Text(totals + more, "dim"))
 
 
 def watch(watcher: Watcher, console: Console, every: float) -> None:
-    """Show the runs, again every so many seconds, until Ctrl-C."""
+    """Show the runs, refreshed every `every` seconds, until Ctrl-C."""
     pace = Pace()
     try:
         with Live(console=console, auto_refresh=False, screen=console.is_terminal) as live:
@@ -86,7 +86,7 @@ def watch(watcher: Watcher, console: Console, every: float) -> None:
 
 
 def _clock(seconds: float) -> str:
-    """h:mm:ss, or m:ss."""
+    """Seconds as h:mm:ss, or m:ss below an hour."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
