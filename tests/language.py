@@ -71,6 +71,9 @@ SPELLINGS = {
 }
 """{British spelling: American spelling}, as regular expressions of whole words."""
 
+EMPTY_NAMES = {"told", "found", "one", "drawn", "own", "given"}
+"""Names of variables, parameters and functions that say nothing."""
+
 CODE = re.compile(r"```.*?```|``.*?``|`[^`]*`|\]\([^)]*\)|https?://\S+", re.DOTALL)
 
 
@@ -127,14 +130,32 @@ def docstrings(source: str) -> Iterator[tuple[int, str]]:
                 yield node.lineno, str(node.value.value)
 
 
+def names(source: str) -> Iterator[tuple[int, str]]:
+    """(line, name) of every variable, parameter and function of a module that says nothing of what it is."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.arg):
+            name = node.arg
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            name = node.id
+        elif isinstance(node, ast.FunctionDef | ast.ClassDef):
+            name = node.name
+        else:
+            continue
+        if name.strip("_") in EMPTY_NAMES:
+            yield node.lineno, name
+
+
 def check() -> list[Use]:
-    """Every use, in documents first."""
+    """Every use: names, then documents, then docstrings."""
     documents = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
     documents += [file for file in sorted((ROOT / "docs").glob("*.md")) if file.name not in RECORDS]
     texts = [(file, 1, file.read_text(encoding="utf-8")) for file in documents]
+    empty: list[Use] = []
     for file in sorted((ROOT / "src").rglob("*.py")):
-        texts += [(file, line, text) for line, text in docstrings(file.read_text(encoding="utf-8"))]
-    return [Use(file, first + line, *rest) for file, first, text in texts for line, *rest in uses(text)]
+        source = file.read_text(encoding="utf-8")
+        texts += [(file, line, text) for line, text in docstrings(source)]
+        empty += [Use(file, line, name, "what it is: a noun") for line, name in names(source)]
+    return empty + [Use(file, first + line, *rest) for file, first, text in texts for line, *rest in uses(text)]
 
 
 def main() -> int:

@@ -59,3 +59,9 @@ def test_uses(text: str, expected: list[tuple[int, str, str] | str]) -> None:
 def test_docstrings_are_those_of_modules_classes_functions_and_attributes() -> None:
     source = '"""a"""\nx = 1\n"""b"""\nclass C:\n    """c"""\n    def f(self):\n        """d"""\n        return "e"\n'
     assert sorted(language.docstrings(source)) == [(1, "a"), (3, "b"), (5, "c"), (7, "d")]
+
+
+def test_names_that_say_nothing_are_found_where_they_are_given() -> None:
+    source = "def f(told, x):\n    one = x\n    for _own in told:\n        x.found = one\n"
+    source += "class Given: pass\ndef given(): pass\n"
+    assert list(language.names(source)) == [(6, "given"), (1, "told"), (2, "one"), (3, "_own")]

@@ -10,7 +10,7 @@ from chainlift import references, yaml_text
 from chainlift.models.hub import model_folder
 from chainlift.references import Trust
 from chainlift.runs.store import RunFolder
-from chainlift.runs.track import Mirror
+from chainlift.runs.trackers import Mirror
 from chainlift.stages.failures import explain
 from chainlift.tasks import contract
 from chainlift.tasks import registry as tasks

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from chainlift.claims.finished import Finished
-from chainlift.runs import course
+from chainlift.runs import stage_views
 from chainlift.stages.planning.prediction import predicted
 from chainlift.stages.recipe import Recipe
 from chainlift.theory import closed_forms, noisy_chain
@@ -64,7 +64,7 @@ def _summary(recipe: Recipe) -> dict[str, Any]:
     before |= {"sequences": sequences, "seconds": 1.0}
     after |= {"rollouts": 1024, "seconds": 1.0}
     measured = {"pretrain": before, "posttrain": after, "continued_pretrain": before}
-    stages = course.for_summary(recipe.model_dump())
+    stages = stage_views.for_summary(recipe.model_dump())
     return {"stages": stages, "theory": told, **measured}
 
 

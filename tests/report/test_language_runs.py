@@ -13,7 +13,7 @@ from chainlift.report.about import about, chance, learner
 from chainlift.report.pages import results_data, results_page, run_page
 from chainlift.report.record import read
 from chainlift.report.terminal.reporter import evaluation_table, summary_table
-from chainlift.runs import course
+from chainlift.runs import stage_views
 from chainlift.runs.progress import Watcher
 from chainlift.stages import recipe as recipes
 
@@ -77,7 +77,7 @@ def folder(tmp_path: Path) -> Path:
     }
     summary = {
         "recipe": "llm-tiny", "run_id": path.name, "seed": 0,
-        "stages": course.for_summary(chosen.model_dump(mode="json")), "pretrain": stage(*ends["pretrain"]),
+        "stages": stage_views.for_summary(chosen.model_dump(mode="json")), "pretrain": stage(*ends["pretrain"]),
         "posttrain": stage(*ends["posttrain"]) | {"algorithm": "grpo", "steps": 3, "rollouts": 48},
         "theory": theory | {
             "chance": 0.0, "rl": dict.fromkeys(theory),

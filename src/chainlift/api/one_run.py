@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from chainlift.reading import StrPath
 from chainlift.references import Trust
-from chainlift.runs import course
+from chainlift.runs import stage_views
 from chainlift.runs.store import RunFolder
 from chainlift.settings import suggest
 
@@ -36,7 +36,7 @@ class Run:
         """Open a folder; trust: import the code (module:name) that its recipe and checkpoints name."""
         self.folder, self.trust = Path(folder), trust
         self._files = RunFolder(self.folder)
-        self._stages = [stage.name for stage in course.of_recipe(self._files.recipe())]
+        self._stages = [stage.name for stage in stage_views.of_recipe(self._files.recipe())]
 
     def __repr__(self) -> str:
         return f"<Run {self.folder}: {'done' if self.is_done else 'not finished'}>"

@@ -71,8 +71,8 @@ def runs(out: StrPath = "runs") -> DataFrame:
     Columns are such as `posttrain.lr` and `posttrain.greedy_accuracy` (report/frame.py).
     """
     from chainlift.report import frame
-    from chainlift.runs.course import SHARED
     from chainlift.runs.progress import Watcher
+    from chainlift.runs.stage_views import SHARED
 
     progress = [run for run in Watcher(Path(out)).poll() if not run.run_id.startswith(SHARED)]
     return frame.of_runs(sorted(progress, key=lambda run: run.run_id), Path(out))

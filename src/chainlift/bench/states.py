@@ -9,7 +9,7 @@ from chainlift.models import families
 from chainlift.models.hub import model_folder
 from chainlift.references import Trust
 from chainlift.report.terminal.reporter import Reporter
-from chainlift.runs import checkpoint, course
+from chainlift.runs import checkpoint, stage_views
 from chainlift.runs.store import RunFolder
 from chainlift.seeding import stream
 from chainlift.stages import pipeline
@@ -37,7 +37,7 @@ def of_run(run: Path, *, trust: bool = False) -> States:
     if not (run / "recipe.yaml").is_file():
         raise ValueError(f"--run: {run} is not a run folder")
     content = RunFolder(run).recipe()
-    if course.is_text(content):
+    if stage_views.is_text(content):
         raise ValueError(f"--run: {run} is a language model's run")
     recipe = recipes.build(content, Trust.of(run / "recipe.yaml", None, trust))
     check(recipe)

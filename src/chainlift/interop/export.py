@@ -17,7 +17,7 @@ from chainlift.interop.new_folder import new_folder
 from chainlift.models import checksums
 from chainlift.models.hub import model_folder, weight_files
 from chainlift.reading import StrPath
-from chainlift.runs import course
+from chainlift.runs import stage_views
 from chainlift.runs.store import RunFolder
 from chainlift.stages import inspect
 from chainlift.visible import name_of
@@ -53,7 +53,7 @@ def export(target: StrPath, folder: StrPath, *, trust: bool = False) -> None:
     run = next((folder for folder in candidates if (folder / "recipe.yaml").is_file()), None)
     content = {} if run is None else RunFolder(run).recipe()
     summary = RunFolder(run).summary() if run is not None and (run / "summary.json").is_file() else None
-    if course.is_text(content):
+    if stage_views.is_text(content):
         files = _language_files(source)
         text = model_card.card(name_of(folder), name_of(source), content, summary, None)
         with new_folder(folder):

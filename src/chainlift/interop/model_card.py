@@ -13,7 +13,7 @@ import yaml
 from chainlift.references import is_reference, texts
 from chainlift.report.documents.summary_markdown import summary_markdown
 from chainlift.report.prompt_words import prompt_words
-from chainlift.runs import course
+from chainlift.runs import stage_views
 from chainlift.seeding import stream
 from chainlift.tasks.base import Task, held_out
 from chainlift.visible import one_line
@@ -57,7 +57,7 @@ def _base_model(recipe: dict[str, Any]) -> str | None:
 def _origin(checkpoint: str, recipe: dict[str, Any]) -> str:
     """A paragraph on the model's training: stage, updates, recipe, base model and problems."""
     stage, _, step = checkpoint.partition("-")
-    titles = {view.name: view.title for view in course.of_recipe(recipe)} if recipe else {}
+    titles = {view.name: view.title for view in stage_views.of_recipe(recipe)} if recipe else {}
     title = titles.get(stage, "training elsewhere")
     origin = f"Trained by chainlift: {title}" + (f", {step} updates." if step.isdigit() else ".")
     base = _base_model(recipe)
@@ -66,7 +66,7 @@ def _origin(checkpoint: str, recipe: dict[str, Any]) -> str:
         origin += f"p_cot {recipe['mixture']['p_cot']}."
     if base is not None:
         origin += f" It began as {_code(base)}, whose license holds."
-    if course.is_text(recipe):
+    if stage_views.is_text(recipe):
         origin += f" Problems: {_code(recipe['task']['name'])}."
     return origin
 

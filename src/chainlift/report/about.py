@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from chainlift.runs import course
+from chainlift.runs import stage_views
 
 OPTIONS = {
     "sparse": "only {sparse} of the {d} positions count, always the same ones, which the learner must find",
@@ -24,7 +24,7 @@ LEARNERS = {"gpt2": "A small transformer", "mistral": "A small transformer", "li
 def about(recipe: dict[str, Any]) -> str:
     """Sentences that describe the task: its prompts, its answers, and what a long response contains."""
     task = recipe["task"]
-    if course.is_text(recipe):
+    if stage_views.is_text(recipe):
         return _problems(task)
     task_sentences = {
         "running_sum": _running_sum,
@@ -37,7 +37,7 @@ def about(recipe: dict[str, Any]) -> str:
 
 def chance(recipe: dict[str, Any], summary: dict[str, Any] | None) -> float:
     """Accuracy of a blind guess: from the summary, or 1 / modulus for runs without that entry."""
-    if course.is_text(recipe):
+    if stage_views.is_text(recipe):
         return 0.0
     recorded = None if summary is None else summary["theory"].get("chance")
     return 1 / recipe["task"].get("modulus", 2) if recorded is None else recorded
@@ -46,7 +46,7 @@ def chance(recipe: dict[str, Any], summary: dict[str, Any] | None) -> float:
 def learner(recipe: dict[str, Any]) -> str:
     """The model, as the subject of a sentence."""
     model = recipe["model"]
-    if not course.is_text(recipe):
+    if not stage_views.is_text(recipe):
         family = model.get("family", "gpt2")
         return LEARNERS.get(family, f"A small model of the family {family}")
     scratch = model.get("scratch")

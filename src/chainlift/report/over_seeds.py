@@ -9,7 +9,7 @@ from rich.table import Table
 
 from chainlift.measure.statistics import mean_interval
 from chainlift.report.names import measured_in
-from chainlift.runs import course
+from chainlift.runs import stage_views
 
 
 def over_seeds(summaries: list[dict[str, Any]]) -> dict[str, Any]:
@@ -40,10 +40,10 @@ def _mean(values: list[float], key: str) -> dict[str, Any]:
 
 def seeds_table(means: dict[str, Any]) -> Table:
     """Terminal table of the means over seeds."""
-    stage_views = course.of_summary(means)
-    stages = [stage.name for stage in stage_views]
+    views = stage_views.of_summary(means)
+    stages = [stage.name for stage in views]
     table = Table(title=f"{means['recipe']}: means over {len(means['seeds'])} seeds, 95 % t-intervals over seeds")
-    for title in ("", *(stage.column for stage in stage_views)):
+    for title in ("", *(stage.column for stage in views)):
         table.add_column(title)
     for key, name, _ in measured_in(means[stage] for stage in stages):
         cells = [means[stage][key] for stage in stages]

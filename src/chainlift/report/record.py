@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from chainlift import reading
-from chainlift.runs import course, shapes
-from chainlift.runs.course import StageView
+from chainlift.runs import shapes, stage_views
+from chainlift.runs.stage_views import StageView
 from chainlift.runs.store import RunFolder, read_rows
 from chainlift.visible import one_line, visible
 
@@ -29,12 +29,12 @@ class Record:
     @property
     def is_text(self) -> bool:
         """Whether responses are texts of a language model instead of rows of symbols."""
-        return course.is_text(self.recipe)
+        return stage_views.is_text(self.recipe)
 
     @property
     def stages(self) -> list[StageView]:
         """The stages of the run, in order."""
-        return course.of_recipe(self.recipe)
+        return stage_views.of_recipe(self.recipe)
 
     @property
     def measured_stages(self) -> list[StageView]:

@@ -7,8 +7,8 @@ from typing import Any
 
 from chainlift.report.prompt_words import prompt_words
 from chainlift.report.record import Record
-from chainlift.runs import course
-from chainlift.runs.course import StageView
+from chainlift.runs import stage_views
+from chainlift.runs.stage_views import StageView
 
 
 def headline(summary: dict[str, Any] | None, chance: float) -> str:
@@ -16,7 +16,7 @@ def headline(summary: dict[str, Any] | None, chance: float) -> str:
     if summary is None:
         return "This run is not finished: the page shows what has been recorded so far."
     text = ""
-    stages = {stage.name: stage for stage in course.of_summary(summary)}
+    stages = {stage.name: stage for stage in stage_views.of_summary(summary)}
     for stage in stages.values():
         measured = summary[stage.name]
         before = summary[stage.start] if stage.start is not None and stage.start_step is None else None

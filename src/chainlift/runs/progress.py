@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from chainlift import reading
-from chainlift.runs import course, shapes
+from chainlift.runs import shapes, stage_views
 from chainlift.runs.store import RunFolder
 from chainlift.visible import one_line
 
@@ -112,7 +112,7 @@ def _read(path: Path, state: State, note: str, changed: float) -> Progress:
     newest = rows[-1]
     greedy: dict[str, Any] = next((row["greedy"] for row in reversed(rows) if row["kind"] == "evaluation"), {})
     stage, step = newest["stage"], newest["step"]
-    if state == "done" and (ends := course.main_stages(recipe)):
+    if state == "done" and (ends := stage_views.main_stages(recipe)):
         # The last stage that is not a baseline: a finished run's baseline comes after it.
         summary = RunFolder(path).summary().get(ends[-1].name, {})
         greedy = {name: summary.get(f"greedy_{name}") for name in ("accuracy", "length_median")}
@@ -132,7 +132,7 @@ def _read(path: Path, state: State, note: str, changed: float) -> Progress:
 
 def _total(recipe: dict[str, Any], name: str) -> int | None:
     """Updates of a whole stage, None if the recipe does not say."""
-    settings = next((stage.settings for stage in course.of_recipe(recipe) if stage.name == name), {})
+    settings = next((stage.settings for stage in stage_views.of_recipe(recipe) if stage.name == name), {})
     steps = settings.get("steps")
     return steps if isinstance(steps, int) else None
 

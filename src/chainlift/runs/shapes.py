@@ -64,7 +64,7 @@ class StageSummary(Shape):
 
 
 class StageFields(BaseModel):
-    """A stage's entry under `stages` in summary.json (course.py)."""
+    """A stage's entry under `stages` in summary.json (stage_views.py)."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 

@@ -11,7 +11,7 @@ from chainlift.measure.divergence import kl_by_position
 from chainlift.measure.evaluate import ROWS_AT_ONCE, answer
 from chainlift.measure.statistics import pass_at_k
 from chainlift.models.model import Model
-from chainlift.runs import checkpoint, course
+from chainlift.runs import checkpoint, stage_views
 from chainlift.runs.store import RunFolder
 from chainlift.seeding import stream
 from chainlift.stages import inspect
@@ -34,7 +34,7 @@ class BeforeAfter:
 
 def before_after(folder: Path, *, prompts: int = 256, samples: int = 16, seed: int = 0) -> BeforeAfter:
     """Compare the models on evaluation prompts of streams that no run uses; ValueError if a checkpoint is missing."""
-    stages = course.of_recipe(RunFolder(folder).recipe())
+    stages = stage_views.of_recipe(RunFolder(folder).recipe())
     stage = next((stage for stage in stages if "algorithm" in stage.settings), None)
     if stage is None or stage.start is None:
         raise ValueError(f"{folder} has no RL that begins with another stage")

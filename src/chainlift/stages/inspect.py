@@ -17,7 +17,7 @@ from chainlift.models.model import Model
 from chainlift.models.pretrained.loading import LanguageModel
 from chainlift.reading import StrPath
 from chainlift.references import Trust
-from chainlift.runs import checkpoint, course, environment
+from chainlift.runs import checkpoint, environment, stage_views
 from chainlift.runs.store import RunFolder
 from chainlift.seeding import stream
 from chainlift.stages import recipe as recipes
@@ -39,7 +39,7 @@ def newest(target: StrPath) -> Path:
     if any((target / name).is_file() for name in ("config.json", model_folder.ADAPTERS)):
         return target
     if (target / "recipe.yaml").is_file():
-        for stage in reversed(course.main_stages(RunFolder(target).recipe())):
+        for stage in reversed(stage_views.main_stages(RunFolder(target).recipe())):
             latest = checkpoint.latest(target / "checkpoints", stage.name)
             if latest is not None:
                 return latest
@@ -65,7 +65,7 @@ def text_recipe(
     run = next((folder for folder in (target, target.parent.parent) if (folder / "recipe.yaml").is_file()), None)
     if run is None and str(target).startswith("package:"):
         raise ValueError(f"{target} is in no run folder, so say by --recipe on which problems it is to be measured")
-    if run is None or not course.is_text(content := RunFolder(run).recipe()):
+    if run is None or not stage_views.is_text(content := RunFolder(run).recipe()):
         return None
     return recipes.override(recipes.build(content, Trust.of(run / "recipe.yaml", None, trust)), overrides)
 

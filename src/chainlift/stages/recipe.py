@@ -15,11 +15,11 @@ from chainlift.models.transformer.blocks import ModelSettings
 from chainlift.overrides import apply_overrides
 from chainlift.reading import StrPath
 from chainlift.references import Trust
-from chainlift.runs import track as trackers
+from chainlift.runs import trackers as trackers
 from chainlift.runs.shapes import Summary
-from chainlift.runs.track import TrackerName
+from chainlift.runs.trackers import TrackerName
 from chainlift.settings import NOT_HASHED, Settings
-from chainlift.stages import chain, kind_registry
+from chainlift.stages import kind_registry, starts
 from chainlift.stages.base_recipe import (
     BaseRecipe,
     KeyedError,
@@ -97,7 +97,7 @@ class Recipe(BaseRecipe):
             raise ValueError("must hold the stages' names, each with its keys and values")
         stages = {}
         reserved = {*cls.model_fields, *Summary.model_fields, "seeds"}
-        for name, content in chain.with_inherited(value, reserved).items():
+        for name, content in starts.with_inherited(value, reserved).items():
             try:
                 kind = kind_registry.find(content.get("kind"), info.context)
             except ValueError as error:
@@ -107,7 +107,7 @@ class Recipe(BaseRecipe):
 
     @model_validator(mode="after")
     def _stages_fit_together(self) -> Recipe:
-        chain.check(self.stages)
+        starts.check(self.stages)
         return self
 
     @model_validator(mode="after")
@@ -148,8 +148,8 @@ class Recipe(BaseRecipe):
 
     def prefix(self, name: str) -> Recipe:
         """The recipe of a stage and the stages that it builds on, without the others."""
-        needed = chain.needed_for(self.stages, name)
-        stages = {other: chain.keeping(self.stages, other) for other in self.stages if other in needed}
+        needed = starts.needed_for(self.stages, name)
+        stages = {other: starts.keeping(self.stages, other) for other in self.stages if other in needed}
         changes = {
             "name": f"shared-{name.replace('_', '-')}",
             "title": "stages that several runs share",
@@ -165,7 +165,7 @@ class Recipe(BaseRecipe):
     @property
     def prefixes(self) -> list[Recipe]:
         """Recipes of the stages that other stages build on, shortest first: other runs may share them."""
-        prefixes = [self.prefix(name) for name in chain.built_on(self.stages)]
+        prefixes = [self.prefix(name) for name in starts.built_on(self.stages)]
         return [prefix for prefix in prefixes if len(prefix.stages) < len(self.stages)]
 
     def stage_digest(self, name: str) -> str:
@@ -176,8 +176,8 @@ class Recipe(BaseRecipe):
     def stage_identity(self, name: str) -> dict[str, Any]:
         """Keys and values that decide a stage's weights; its start is represented by a digest."""
         stage, whole = self.stages[name], self.identity()
-        settings = {key: value for key, value in whole["stages"][name].items() if key not in chain.REFERENCES}
-        start, step = chain.split(stage.start, self.stages)
+        settings = {key: value for key, value in whole["stages"][name].items() if key not in starts.REFERENCES}
+        start, step = starts.split(stage.start, self.stages)
         if start in self.stages:
             begins: Any = [self.stage_digest(start), step]
         else:
@@ -237,5 +237,5 @@ def build(content: dict[str, Any], trust: Trust | None = None) -> Recipe:
 def override(recipe: Recipe, overrides: list[str]) -> Recipe:
     """The recipe with dotted overrides; ValueError in one line that names the key and what is allowed."""
     content = recipe.model_dump()
-    content["stages"] = chain.without_inherited(content["stages"])
+    content["stages"] = starts.without_inherited(content["stages"])
     return build(apply_overrides(content, in_stages(content, overrides)))

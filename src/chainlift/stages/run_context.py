@@ -18,8 +18,8 @@ from chainlift.runs import checkpoint
 from chainlift.runs.checkpoint import TrainerState
 from chainlift.runs.reporter import Reporter
 from chainlift.runs.store import RunFolder
-from chainlift.runs.track import Mirror, is_whole
-from chainlift.stages import chain
+from chainlift.runs.trackers import Mirror, is_whole
+from chainlift.stages import starts
 from chainlift.stages.failures import Interrupted
 from chainlift.stages.stage import Place
 
@@ -95,7 +95,7 @@ class RunContext(ABC):
         stage, names = recipe.stages[name], list(recipe.stages)
         before = names[: names.index(name)]
         after = distributed.run_on_rank0(lambda: checkpoint.latest(checkpoints, before[-1])) if before else None
-        other, step = chain.split(stage.start, recipe.stages)
+        other, step = starts.split(stage.start, recipe.stages)
         base = recipe.stages.get(other or "")
         optimizer = getattr(stage, "optimizer", None)
         same = base is not None and type(base) is type(stage) and getattr(base, "optimizer", None) == optimizer
@@ -107,7 +107,7 @@ class RunContext(ABC):
             after=after,
             mixture=recipe.mixture_of(name),
             continues=same and optimizer is not None,
-            needed=chain.steps_needed(recipe.stages, name),
+            needed=starts.steps_needed(recipe.stages, name),
         )
 
     def _start(self, name: str, other: str | None, step: int | None) -> Path | None:

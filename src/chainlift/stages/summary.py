@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from chainlift.runs import checkpoint, course
+from chainlift.runs import checkpoint, stage_views
 from chainlift.runs.shapes import FORM_METRICS
 from chainlift.runs.store import RunFolder
-from chainlift.stages import chain
+from chainlift.stages import starts
 from chainlift.stages.planning.prediction import predicted
 from chainlift.stages.planning.reference import reference
 from chainlift.stages.recipe import Recipe
@@ -49,7 +49,7 @@ def summarize(recipe: Recipe, folder: RunFolder) -> dict[str, Any]:
     rows = folder.rows()
     summary: dict[str, Any] = {"recipe": recipe.name, "run_id": recipe.run_id, "seed": recipe.seed}
     num_drawn: dict[str, int] = {}
-    summary["stages"] = course.for_summary(recipe.model_dump())
+    summary["stages"] = stage_views.for_summary(recipe.model_dump())
     for name, stage in recipe.stages.items():
         state = checkpoint.end(folder.checkpoints, name)
         final = [row for row in rows if row["stage"] == name and row["kind"] == "evaluation" and row["final"]]
@@ -74,7 +74,7 @@ def _most_drawn(recipe: Recipe, num_drawn: dict[str, int]) -> int:
     """Most prompts drawn in training by any model of the run, summed over the stages that it builds on."""
     cumulative: dict[str, int] = {}
     for name, stage in recipe.stages.items():
-        start, _ = chain.split(stage.start, recipe.stages)
+        start, _ = starts.split(stage.start, recipe.stages)
         cumulative[name] = num_drawn[name] + cumulative.get(start or "", 0)
     return max(cumulative.values())
 

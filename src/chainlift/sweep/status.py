@@ -12,7 +12,7 @@ from typing import Any, Literal
 import torch
 
 from chainlift.report.terminal.reporter import Reporter
-from chainlift.runs import course
+from chainlift.runs import stage_views
 from chainlift.runs.store import RunFolder
 from chainlift.stages import sharing
 from chainlift.stages.planning import cost
@@ -148,7 +148,7 @@ def _state(folder: RunFolder) -> tuple[State, str]:
             summary = folder.summary()
         except ValueError as error:
             return "damaged", one_line(str(error))
-        last = summary[[stage.name for stage in course.of_summary(summary) if not stage.is_baseline][-1]]
+        last = summary[[stage.name for stage in stage_views.of_summary(summary) if not stage.is_baseline][-1]]
         return "done", f"greedy accuracy {last['greedy_accuracy']:.3f}, length {last['greedy_length_median']:g}"
     if folder.failure is not None:
         return "failed", folder.failure_line

@@ -10,7 +10,7 @@ import pytest
 
 import chainlift as cl
 from chainlift.models.pretrained.loading import LanguageModel
-from chainlift.runs import track
+from chainlift.runs import trackers
 from chainlift.runs.store import RunFolder
 from chainlift.text.task import TextTask
 from tests.forked import Forked
@@ -70,7 +70,7 @@ def test_responses_are_shown_to_the_same_problems_at_every_occasion(whole: tuple
 
 def test_the_tracker_has_every_row(whole: tuple[dict[str, Any], RunFolder]) -> None:
     _, folder = whole
-    assert track.is_whole(folder, "tensorboard")
+    assert trackers.is_whole(folder, "tensorboard")
 
 
 def test_a_kill_in_any_stage_and_the_same_command_end_in_equal_records(
@@ -87,7 +87,7 @@ def test_a_kill_in_any_stage_and_the_same_command_end_in_equal_records(
     _, again = run(tmp_path, "track=tensorboard")
     for file in ("metrics.jsonl", "rollouts.jsonl"):
         assert again.rows(file) == unharmed.rows(file)
-    assert track.is_whole(again, "tensorboard")
+    assert trackers.is_whole(again, "tensorboard")
 
 
 def test_how_it_is_measured_trains_nothing_again(whole: tuple[dict[str, Any], RunFolder]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from chainlift.claims import Finished
-from chainlift.claims.courses import accuracy_and_length
+from chainlift.claims.panels import accuracy_and_length
 from chainlift.report.figures.picture import Picture
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from chainlift.claims import Finished
-from chainlift.claims.courses import accuracy_and_length
+from chainlift.claims.panels import accuracy_and_length
 from chainlift.report.figures.picture import Map, Mark, Picture
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from chainlift.report.figures.picture import Form, Line, Lines, Picture
 from chainlift.report.record import Record
-from chainlift.runs.course import StageView
+from chainlift.runs.stage_views import StageView
 
 QUANTITIES = {
     "accuracy": "accuracy",

@@ -19,7 +19,7 @@ from chainlift.report.pages.run_page import samples, table
 from chainlift.report.record import Record, read
 from chainlift.report.sentence import headline, so_far
 from chainlift.report.terminal.claim_table import cells
-from chainlift.runs.course import SHARED
+from chainlift.runs.stage_views import SHARED
 from chainlift.runs.store import RunFolder
 from chainlift.visible import name_of, one_line
 

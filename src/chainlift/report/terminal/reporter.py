@@ -17,7 +17,7 @@ from rich.text import Text
 from chainlift.report.names import measured_in
 from chainlift.report.prompt_words import prompt_words
 from chainlift.report.terminal.console import console, plain
-from chainlift.runs import course
+from chainlift.runs import stage_views
 from chainlift.runs.shapes import FORM_METRICS
 from chainlift.tasks.base import EOS
 from chainlift.visible import visible
@@ -124,18 +124,18 @@ def _evaluation_table(rows: list[dict[str, Any]]) -> Table:
 
 def summary_table(summary: dict[str, Any]) -> Table:
     """Table of measurements after each stage beside theory, with 95 % intervals over the evaluation prompts."""
-    stage_views = course.of_summary(summary)
-    prompts = prompt_words(summary, summary[stage_views[0].name]["prompts"])
+    views = stage_views.of_summary(summary)
+    prompts = prompt_words(summary, summary[views[0].name]["prompts"])
     table = Table(title=f"{summary['run_id']}: {prompts}; 95 % intervals over prompts")
     table.add_column("")
     theory = summary["theory"]["stages"]
-    for stage in stage_views:
+    for stage in views:
         table.add_column(stage.column)
         if stage.name in theory:
             table.add_column("theory" if stage.start is None else "theory: limit", style="dim")
-    for key, name, predicted in measured_in(summary[stage.name] for stage in stage_views):
+    for key, name, predicted in measured_in(summary[stage.name] for stage in views):
         cells = [name]
-        for stage in stage_views:
+        for stage in views:
             cells.append(cell(summary[stage.name], key))
             if stage.name in theory:
                 value = theory[stage.name].get(predicted)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from chainlift.models import families
-from chainlift.stages import chain
+from chainlift.stages import starts
 from chainlift.stages.kinds.ntp import NextTokenPrediction
 from chainlift.stages.kinds.rl import ReinforcementLearning
 from chainlift.stages.kinds.trl_sft import SupervisedFinetuning
@@ -70,7 +70,7 @@ def _learner(recipe: Recipe) -> tuple[str, NextTokenPrediction] | None:
 def _rl_after(recipe: Recipe, name: str) -> tuple[str | None, ReinforcementLearning | None]:
     """(name, settings) of the first RL that starts from the end of a stage."""
     for other, stage in recipe.stages.items():
-        if isinstance(stage, ReinforcementLearning) and chain.split(stage.start, recipe.stages) == (name, None):
+        if isinstance(stage, ReinforcementLearning) and starts.split(stage.start, recipe.stages) == (name, None):
             return other, stage
     return None, None
 

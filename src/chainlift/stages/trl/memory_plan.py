@@ -14,7 +14,7 @@ import torch
 from chainlift.models.pretrained.family import PretrainedSettings
 from chainlift.models.pretrained.sampling_memory import GIB, row_bytes
 from chainlift.models.pretrained.sizes import ModelSize
-from chainlift.stages import chain
+from chainlift.stages import starts
 from chainlift.stages.recipe import Recipe
 from chainlift.stages.trl.lengths import Lengths
 from chainlift.stages.trl.stage import TrlStage
@@ -140,7 +140,7 @@ class MemoryPlan:
     def _num_kept(self, name: str) -> int:
         """Number of kept checkpoints of a stage, without its last one."""
         stage = self.recipe.stages[name]
-        needed, total = chain.steps_needed(self.recipe.stages, name), stage.total_steps or 0
+        needed, total = starts.steps_needed(self.recipe.stages, name), stage.total_steps or 0
         every = getattr(stage, "checkpoint_every", 1)
         return sum(
             step in needed or stage.keeps(step) or (stage.keep == "all" and step % every == 0)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 
 from chainlift.settings import NOT_HASHED, ONLY_MEASURES, Settings
-from chainlift.stages import chain
+from chainlift.stages import starts
 from chainlift.stages.stage import Stage
 from chainlift.tasks.base import Task
 from chainlift.tasks.mixture import MixtureSettings
@@ -51,7 +51,7 @@ class TrlStage(Stage):
             raise ValueError(f"kind {self.kind!r} learns tasks of text; for symbols use ntp or rl")
         if recipe.compile:
             raise ValueError("compile works only in our own engine; leave it out")
-        starts_inside = chain.split(self.start, recipe.stages)[1] is not None
+        starts_inside = starts.split(self.start, recipe.stages)[1] is not None
         if getattr(recipe.model, "lora", None) is not None and (self.keep != "last" or starts_inside):
             raise ValueError(
                 "checkpoints inside a stage hold adapters alone (model.lora), from which nothing can start: leave keep "

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from chainlift.report.terminal.reporter import Reporter
-from chainlift.runs import track
+from chainlift.runs import trackers
 from chainlift.runs.store import RunFolder
 from chainlift.stages import pipeline
 from chainlift.stages import recipe as recipes
@@ -28,7 +28,7 @@ def _offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def rows_of(folder: Path) -> list[dict[str, float]]:
-    return [track.numbers(row) for row in RunFolder(folder).rows()]
+    return [trackers.numbers(row) for row in RunFolder(folder).rows()]
 
 
 def run(out: Path, *overrides: str) -> Path:
@@ -55,7 +55,7 @@ def in_a_process_of_its_own(out: Path, *overrides: str) -> Path:
 
 def mirror_of(folder: Path, tracker: str) -> Path:
     """Where a tracker keeps a run's mirror, or a path whose last part is the mirror's name."""
-    return folder / tracker / json.loads((folder / track.MARK).read_text(encoding="utf-8"))[tracker]["name"]
+    return folder / tracker / json.loads((folder / trackers.MARK).read_text(encoding="utf-8"))[tracker]["name"]
 
 
 def in_tensorboard(folder: Path) -> dict[str, list[tuple[int, float]]]:
@@ -146,8 +146,8 @@ def run_until(point: str, out: Path, tracker: str) -> None:
     def die(*arguments: Any, **where: Any) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
-    backend: Any = track.BACKENDS[tracker]
-    append, keep_mark, log = RunFolder.append, track.Mirror._keep_mark, backend.log
+    backend: Any = trackers.BACKENDS[tracker]
+    append, keep_mark, log = RunFolder.append, trackers.Mirror._keep_mark, backend.log
 
     def append_or_die(self: RunFolder, file: str, rows: Any) -> None:
         rows = list(rows)
@@ -158,7 +158,7 @@ def run_until(point: str, out: Path, tracker: str) -> None:
     def log_or_die(self: Any, values: dict[str, float], *, row: int, step: int) -> None:
         die() if row == 12 else log(self, values, row=row, step=step)
 
-    def keep_mark_or_die(self: track.Mirror) -> None:
+    def keep_mark_or_die(self: trackers.Mirror) -> None:
         die() if self.mark["sent"] else keep_mark(self)
 
     if point == POINTS[0]:
@@ -166,7 +166,7 @@ def run_until(point: str, out: Path, tracker: str) -> None:
     if point == POINTS[1]:
         backend.log = log_or_die
     if point == POINTS[2]:
-        track.Mirror._keep_mark = keep_mark_or_die
+        trackers.Mirror._keep_mark = keep_mark_or_die
     if point == POINTS[3]:
         backend.close = die
     run(out, "posttrain=null", f"track={tracker}")
@@ -223,7 +223,7 @@ def test_a_tracker_that_breaks_is_off_and_the_run_goes_on(tmp_path: Path, monkey
             raise AssertionError("nothing was cut off")
 
     said: list[str] = []
-    monkeypatch.setitem(track.BACKENDS, "wandb", Broken)
+    monkeypatch.setitem(trackers.BACKENDS, "wandb", Broken)
     monkeypatch.setattr(Reporter, "say", lambda self, text: said.append(text))
     folder = run(tmp_path, "track=wandb")
     assert (folder / "DONE").exists()
@@ -233,7 +233,7 @@ def test_a_tracker_that_breaks_is_off_and_the_run_goes_on(tmp_path: Path, monkey
 def test_unknown_and_missing_trackers_are_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValueError, match=r"no tracker 'wandbb', did you mean 'wandb'\?"):
         recipes.load("tiny", ["track=wandbb"])
-    monkeypatch.setattr(track.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(trackers.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ValueError, match=r"track=wandb needs the extra track: pip install 'chainlift\[track\]'"):
         recipes.load("tiny", ["track=wandb"])
 
@@ -246,15 +246,15 @@ def test_a_tracker_is_no_part_of_a_runs_identity() -> None:
 def test_a_finished_run_is_mirrored_when_it_is_asked_for(tmp_path: Path) -> None:
     """Once: the same command again finds that all of it has arrived, and begins no further mirror."""
     folder = run(tmp_path)
-    assert not (folder / track.MARK).exists()
+    assert not (folder / trackers.MARK).exists()
     assert run(tmp_path, "track=tensorboard") == folder
     sent = in_tensorboard(folder)
     assert sum(map(len, sent.values())) == sum(map(len, rows_of(folder)))
-    mark = (folder / track.MARK).read_bytes()
+    mark = (folder / trackers.MARK).read_bytes()
     said: list[str] = []
     reporter = Reporter(quiet=True)
     reporter.say = said.append  # type: ignore[method-assign]
     recipe = recipes.load("tiny", [*SMALL, "track=tensorboard"])
     pipeline.run(recipe, tmp_path, reporter)
     assert said == [f"{recipe.run_id} is done already", "tensorboard has all of it already"]
-    assert (folder / track.MARK).read_bytes() == mark
+    assert (folder / trackers.MARK).read_bytes() == mark
