@@ -1,5 +1,6 @@
 """The page is made from the record and tells failures as failures."""
 
+import csv
 import json
 import re
 import shutil
@@ -16,7 +17,7 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.patches import Rectangle
 
-from chainlift.report.figures import run_pictures, static
+from chainlift.report.figures import interactive, run_pictures, static
 from chainlift.report.figures.picture import Line, Lines, Picture
 from chainlift.report.pages import run_page
 from chainlift.report.record import read
@@ -114,7 +115,8 @@ def test_the_reference_of_the_summary_is_drawn_in_the_panels_of_rl_only(finished
     record = read(finished)
     assert record.summary is not None
     reference, lift = record.summary["theory"]["reference"], run_pictures.lift(record)
-    share = lines(lift, "Reinforcement learning", "share of long responses")["sampled, reference"]
+    name = f"sampled, {reference['name']}"
+    share = lines(lift, "Reinforcement learning", "share of long responses")[name]
     assert share.values == (tuple(reference["sampled_long_share"]),)
     assert share.x == tuple(reference["sequences"])
     assert [sum(line.kind == "reference" for line in panel.lines) for panel in lift.panels] == [0, 2, 0, 0, 0, 1]
@@ -125,6 +127,32 @@ def test_the_reference_of_the_summary_is_drawn_in_the_panels_of_rl_only(finished
     legend = figure.legends[0].get_window_extent()
     assert figure.bbox.x0 <= legend.x0
     assert legend.x1 <= figure.bbox.x1
+
+
+def test_the_reference_says_what_it_is_in_the_csv_and_where_one_points_at_it(finished: Path) -> None:
+    record = read(finished)
+    assert record.summary is not None
+    reference = record.summary["theory"]["reference"]
+    assert "0.1 log-odds an update at the peak rate" in reference["name"]
+    with (finished / "figures/lift.csv").open(encoding="utf-8") as handle:
+        rows = [row for row in csv.DictReader(handle) if row["kind"] == "reference"]
+    for line, quantity, key in (
+        ("sampled", "share of long responses", "sampled_long_share"),
+        ("sampled", "accuracy", "sampled_accuracy"),
+        ("greedy", "accuracy", "greedy_accuracy"),
+    ):
+        curve = [row for row in rows if (row["line"], row["quantity"]) == (f"{line}, {reference['name']}", quantity)]
+        assert [float(row["x"]) for row in curve] == reference["sequences"]
+        assert [float(row["y"]) for row in curve] == reference[key]
+    assert len(rows) == 3 * len(reference["sequences"])
+    assert {row["panel"] for row in rows} == {"Reinforcement learning"}
+
+    data = interactive.draw(run_pictures.lift(record))["data"]
+    traces = [trace for trace in data if trace.get("name") == "reference without noise"]
+    assert [len(trace["x"]) for trace in traces] == [1, *[len(reference["sequences"])] * 3]
+    assert [trace.get("showlegend", True) for trace in traces] == [True, False, False, False]
+    for trace, mode in zip(traces[1:], ("greedy", "sampled", "sampled"), strict=True):
+        assert f"{mode}, {reference['name']}" in trace["hovertemplate"].replace("<br>", " ")
 
 
 def test_each_figure_is_saved_with_its_numbers(finished: Path) -> None:
@@ -156,6 +184,18 @@ def test_the_signal_of_rl_is_what_its_updates_recorded(finished: Path) -> None:
     )
 
 
+def test_negative_rewards_are_inside_the_panel(finished: Path) -> None:
+    record = deepcopy(read(finished))
+    for sign, row in enumerate(record.of("posttrain", "update")):
+        row["reward_mean"] = -0.4 if sign % 2 else 0.2
+    samples = run_pictures.signal(record, "posttrain").panels[1]
+    assert isinstance(samples, Lines)
+    assert samples.y_range is not None
+    low, high = samples.y_range
+    assert all(low <= y <= high for line in samples.lines for y in line.values[0])
+    assert low < -0.4
+
+
 def test_an_unfinished_run_has_a_page_too(finished: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(finished, tmp_path / "copy")
     (copy / "summary.json").unlink()
@@ -164,6 +204,8 @@ def test_an_unfinished_run_has_a_page_too(finished: Path, tmp_path: Path) -> Non
     metrics.write_text("\n".join(lines) + "\n", encoding="utf-8")
     text = run_page.write(copy).read_text(encoding="utf-8")
     assert "This run is not finished" in text
+    assert "Thin green" not in text
+    assert not [one for panel in run_pictures.lift(read(copy)).panels for one in panel.lines if one.kind == "reference"]
     accuracy = json.loads(lines[-1])["greedy"]["accuracy"]
     assert (
         f"after 40 updates of the stage “next-token prediction”: greedy decoding is right on {100 * accuracy:.1f} %"

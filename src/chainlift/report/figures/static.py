@@ -65,9 +65,9 @@ def draw(picture: Picture) -> Figure:
         ax.set_axis_off()
     handles = {label: line for ax in axes.flat for line, label in zip(*ax.get_legend_handles_labels(), strict=True)}
     if handles:
-        num_letters = int(13 * width * columns)  # that fit side by side; a line's sample counts as 6
-        fits = sum(len(name) + 6 for name in handles) < num_letters
-        num_columns = len(handles) if fits else max(1, num_letters // (max(map(len, handles)) + 6))
+        num_letters = int(13 * width * columns)  # that fit side by side; a line's sample and a gap count as 8
+        fits = sum(len(name) + 8 for name in handles) < num_letters
+        num_columns = len(handles) if fits else max(1, num_letters // (max(map(len, handles)) + 8))
         figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=num_columns, frameon=False)
     return figure
 
@@ -104,6 +104,8 @@ def _draw_lines(ax: Axes, panel: Lines, of_main: dict[str, Look]) -> None:
         ax.xaxis.set_major_formatter("{x:,.0f}")
     if panel.log_y:
         ax.set_yscale("log")
+    if panel.x_range():
+        ax.set_xlim(*panel.x_range())
     if panel.y_range:
         ax.set_ylim(*panel.y_range)
     ax.set_xlabel(panel.x_label)
@@ -162,8 +164,9 @@ def _draw_map(figure: Figure, ax: Axes, panel: Map) -> None:
         is_point, color = len(line.x) == 1, "black" if line.kind == "predicted" else "white"
         edge: Any = {"marker": "o", "markeredgecolor": "black", "markersize": 8, "clip_on": False} if is_point else {}
         width = 1.6 if line.kind == "predicted" else 0.8
-        ax.plot(line.x, line.values[0], color=color, linewidth=width, zorder=3 + is_point, **edge)
-        if line.kind == "reference":
+        label, dash = line.name if line in panel.in_legend() else None, ":" if line.is_dotted() else "-"
+        ax.plot(line.x, line.values[0], dash, color=color, linewidth=width, label=label, zorder=3 + is_point, **edge)
+        if line.kind == "reference" and not line.is_dotted():
             index = 3 * len(line.x) // 8
             ax.text(line.x[index], line.values[0][index], f" {line.name}", color="white", fontsize=8)
     ax.set_xlabel(panel.column_label)
