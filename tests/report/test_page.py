@@ -196,6 +196,15 @@ def test_negative_rewards_are_inside_the_panel(finished: Path) -> None:
     assert low < -0.4
 
 
+def test_a_title_with_dollars_is_no_formula(finished: Path, tmp_path: Path) -> None:
+    record = deepcopy(read(finished))
+    record.recipe["stages"]["pretrain"]["title"] = "a_b for $x^_$"
+    paths = [path for picture in run_pictures.pictures(record) for path in static.write(picture, tmp_path)]
+    assert all(path.stat().st_size > 1000 for path in paths)
+    rows = (tmp_path / "lift.csv").read_text(encoding="utf-8")
+    assert "A_b for $x^_$" in rows
+
+
 def test_an_unfinished_run_has_a_page_too(finished: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(finished, tmp_path / "copy")
     (copy / "summary.json").unlink()
