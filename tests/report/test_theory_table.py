@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
@@ -135,7 +136,7 @@ def test_the_map_of_temperatures_has_a_line_at_temperature_1() -> None:
     assert (line.kind, line.x, line.values) == ("reference", (0, 1), ((1, 1),))
     figure = static.draw(Picture("one", "", (), (panel,)))
     dotted = [line for line in figure.axes[0].get_lines() if line.get_linestyle() == ":"]
-    assert [tuple(line.get_ydata()) for line in dotted] == [(1, 1)]
+    assert [np.asarray(line.get_ydata()).tolist() for line in dotted] == [[1, 1]]
 
 
 def test_what_is_drawn_over_the_map_of_temperatures_is_where_the_share_is() -> None:
