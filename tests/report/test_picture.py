@@ -15,6 +15,7 @@ from chainlift.measure.finding import Finding
 from chainlift.report.figures import interactive, static
 from chainlift.report.figures.claim_picture import findings_picture
 from chainlift.report.figures.means import SeedMean, mean_over_seeds, numbers, positions
+from chainlift.report.figures.palette import THEORY
 from chainlift.report.figures.picture import Line, Lines, Map, Mark, Picture, plain
 
 SEEDS = (0, 1)
@@ -174,7 +175,8 @@ def test_a_prediction_is_hidden_with_its_line() -> None:
         *panel, ("a", "a", True), ("a, b", "a, b", True),
         *panel, ("a", "a", False), ("a, b", "a, b", False),
     ]  # fmt: skip
-    assert [trace["x"] for trace in drawn if trace.get("meta") == "key"] == [[None], [None]]
+    keys = [(trace["x"], trace["line"]["color"]) for trace in drawn if trace.get("meta") == "key"]
+    assert keys == [([None], THEORY)] * 2
 
 
 def test_counts_stay_whole_where_numbers_are_rounded() -> None:

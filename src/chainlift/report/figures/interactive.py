@@ -74,9 +74,10 @@ def _keys(picture: Picture) -> list[dict[str, Any]]:
         for line in panel.lines if isinstance(panel, Lines) else ():
             if line.kind != "main" and line.kind not in keys:
                 axes = {"xaxis": axis_of("x", number), "yaxis": axis_of("y", number)}
-                points = {"x": [None], "y": [None], "mode": "lines", "line": _stroke(look_of(line, of_main), line)}
-                name = LEGEND[line.kind]
-                keys[line.kind] = {"name": name, "legendgroup": name, "meta": "key", **points, **axes}
+                look, name = look_of(line, of_main), LEGEND[line.kind]
+                style = {"mode": "lines", "line": _stroke(look, line) | {"color": look.color}}
+                keys[line.kind] = {"name": name, "legendgroup": name, "meta": "key", "x": [None], "y": [None], **style}
+                keys[line.kind] |= axes
     return list(keys.values())
 
 

@@ -106,8 +106,8 @@ def _draw_lines(ax: Axes, panel: Lines, of_main: dict[str, Look]) -> None:
         ax.xaxis.set_major_formatter("{x:,.0f}")
     if panel.log_y:
         ax.set_yscale("log")
-    if panel.x_range():
-        ax.set_xlim(*panel.x_range())
+    if x_range := panel.x_range():
+        ax.set_xlim(*x_range)
     if panel.y_range:
         ax.set_ylim(*panel.y_range)
     ax.set_xlabel(_literal(panel.x_label))
