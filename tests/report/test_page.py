@@ -114,7 +114,8 @@ def test_the_reference_of_the_summary_is_drawn_in_the_panels_of_rl_only(finished
     record = read(finished)
     assert record.summary is not None
     reference, lift = record.summary["theory"]["reference"], run_pictures.lift(record)
-    share = lines(lift, "Reinforcement learning", "share of long responses")["sampled, reference"]
+    name = f"sampled, {reference['name']}"
+    share = lines(lift, "Reinforcement learning", "share of long responses")[name]
     assert share.values == (tuple(reference["sampled_long_share"]),)
     assert share.x == tuple(reference["sequences"])
     assert [sum(line.kind == "reference" for line in panel.lines) for panel in lift.panels] == [0, 2, 0, 0, 0, 1]
@@ -164,6 +165,8 @@ def test_an_unfinished_run_has_a_page_too(finished: Path, tmp_path: Path) -> Non
     metrics.write_text("\n".join(lines) + "\n", encoding="utf-8")
     text = run_page.write(copy).read_text(encoding="utf-8")
     assert "This run is not finished" in text
+    assert "Thin green" not in text
+    assert not [one for panel in run_pictures.lift(read(copy)).panels for one in panel.lines if one.kind == "reference"]
     accuracy = json.loads(lines[-1])["greedy"]["accuracy"]
     assert (
         f"after 40 updates of the stage “next-token prediction”: greedy decoding is right on {100 * accuracy:.1f} %"

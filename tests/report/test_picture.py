@@ -15,7 +15,8 @@ from chainlift.measure.finding import Finding
 from chainlift.report.figures import interactive, static
 from chainlift.report.figures.claim_picture import findings_picture
 from chainlift.report.figures.means import SeedMean, mean_over_seeds, numbers, positions
-from chainlift.report.figures.picture import Line, Lines, Map, Mark, Picture
+from chainlift.report.figures.palette import THEORY
+from chainlift.report.figures.picture import Line, Lines, Map, Mark, Picture, plain
 
 SEEDS = (0, 1)
 
@@ -154,6 +155,33 @@ def test_the_legend_of_a_page_has_each_name_once_and_seeds_are_hidden_until_aske
     assert len(seeds) == 2
     assert seeds[0]["visible"] == "legendonly"
     assert seeds[0]["y"] == [0.4, None, None, 0.6, 0.8, None]
+
+
+def test_a_prediction_is_hidden_with_its_line() -> None:
+    places, values = (1.0, 2.0), ((0.5, 0.6),)
+    lines = (
+        *(Line(f"{name}predicted", places, values, "predicted") for name in ("", "a, ", "a, b, ")),
+        Line("a, reference: no noise, slow", places, values, "reference"),
+        *(Line(name, places, values) for name in ("a", "a, b")),
+    )
+    drawn = interactive.draw(Picture("p", "t", (0,), (Lines("one", "x", "y", lines),) * 2))["data"]
+    groups = [(trace["name"], trace["legendgroup"], trace.get("showlegend", True)) for trace in drawn]
+    panel = [
+        ("predicted", "predicted", False), ("predicted", "a", False), ("predicted", "a, b", False),
+        ("reference without noise", "a", False),
+    ]  # fmt: skip
+    assert groups == [
+        ("predicted", "predicted", True), ("reference without noise", "reference without noise", True),
+        *panel, ("a", "a", True), ("a, b", "a, b", True),
+        *panel, ("a", "a", False), ("a, b", "a, b", False),
+    ]  # fmt: skip
+    keys = [(trace["x"], trace["line"]["color"]) for trace in drawn if trace.get("meta") == "key"]
+    assert keys == [([None], THEORY)] * 2
+
+
+def test_counts_stay_whole_where_numbers_are_rounded() -> None:
+    values = plain({"x": (6_123_456.0, 0.1234567, math.nan), "count": 6_123_456, "name": "a"}, 5)
+    assert values == {"x": [6_123_456.0, 0.12346, None], "count": 6_123_456, "name": "a"}
 
 
 def test_what_is_drawn() -> None:

@@ -165,13 +165,17 @@ def test_the_legend_decides_what_is_drawn(tab: Page, index: Path) -> None:
     assert tab.ask(hidden) == []
     assert tab.ask(f"{CHART}.data[{CHART}.data.indexOf({star}) - 1].y.slice(12, 15)") == pytest.approx([0.2, 0.3, 0.5])
     toggle(tab, "each seed")
-    toggle(tab, "grpo")  # in both panels
+    shown = f"{CHART}.data.filter(trace => trace.name && trace.meta !== 'key' && (trace.visible ?? true) === true)"
+    drawn = f"{shown}.map(trace => `${{trace.name}} of ${{trace.legendgroup}}`).sort()"
+    assert tab.ask(drawn) == sorted(["predicted of grpo", "predicted of star", "grpo of grpo", "star of star"] * 2)
+    toggle(tab, "grpo")  # in both panels, with its predictions
     assert tab.ask(f"{hidden}.filter(name => name === 'grpo').length") == 2
+    assert tab.ask(drawn) == sorted(["predicted of star", "star of star"] * 2)
     toggle(tab, "predicted")
-    assert tab.ask(f"{CHART}.data.filter(trace => ![...{hidden}].includes(trace.name)).map(trace => trace.name)") == [
-        "star",
-        "star",
-    ]
+    assert tab.ask(drawn) == ["star of star"] * 2
+    toggle(tab, "predicted")  # which brings back none of a line that is hidden
+    assert tab.ask(drawn) == sorted(["predicted of star", "star of star"] * 2)
+    toggle(tab, "predicted")
     tab.ask("document.getElementById('theme').click()")  # drawn anew, and yet as chosen
     assert tab.ask(f"{hidden}.includes('grpo')")
     tab.ask("document.querySelector('.picture details').open = true")

@@ -3,12 +3,14 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from chainlift.learning.presets import PRESETS
-from chainlift.report.figures import theory_picture
-from chainlift.report.figures.picture import Lines, Map
-from chainlift.report.figures.theory_picture import SHARES
+from chainlift.report.figures import interactive, static, theory_picture
+from chainlift.report.figures.picture import Lines, Map, Picture
+from chainlift.report.figures.theory_picture import SHARES, WHOLE
 from chainlift.report.terminal.theory_table import theory_table
 from chainlift.theory import closed_forms, groups, star
 from chainlift.theory.forecast import forecast
@@ -83,10 +85,11 @@ def test_the_figure_draws_what_it_says() -> None:
     assert moduli.lines[0].x == pytest.approx([1 / (K + 1) for K in range(2, 13)])
     assert moduli.values[0][1] == tuple(closed_forms.go_on_probability(p, 3) for p in SHARES)
     lengths = values(panels["After next-token prediction: length"])
-    assert lengths["greedy"] == tuple(7 if p > 0.25 else 1 for p in SHARES)
-    assert lengths["sampled"] == pytest.approx([1 + 6 * p for p in SHARES])
+    assert lengths["greedy"] == tuple(7 if p > 0.25 else 1 for p in WHOLE)
+    assert lengths["sampled"] == pytest.approx([1 + 6 * p for p in WHOLE])
     accuracies = values(panels["After next-token prediction: accuracy"])
-    assert accuracies["sampled"] == pytest.approx([p + (1 - p) / 3 for p in SHARES])
+    assert accuracies["greedy"] == pytest.approx([1 if p > 0.25 else 1 / 3 for p in WHOLE])
+    assert accuracies["sampled"] == pytest.approx([p + (1 - p) / 3 for p in WHOLE])
     reference, shown = (
         forecast(Setting(modulus=3, d=7), 0.1, **options)["reference"],
         values(panels["Reference under rloo, without noise"]),
@@ -95,10 +98,51 @@ def test_the_figure_draws_what_it_says() -> None:
         assert list(shown[name]) == reference[key]
 
 
+def test_greedy_accuracy_above_the_threshold_is_that_of_chains() -> None:
+    panel = overview(Setting(q=0.6), 0.25)["After next-token prediction: accuracy"]
+    (greedy,) = [line for line in panel.lines if line.name == "greedy"]
+    assert greedy.steps
+    assert sorted(set(greedy.values[0])) == pytest.approx([0.5, 0.8])
+
+
+def test_panels_over_p_cot_reach_from_0_to_1_and_the_legend_names_what_is_over_the_maps() -> None:
+    setting = Setting()
+    picture = theory_picture.overview(setting, forecast(setting, 0.25))
+    figure, page = static.draw(picture), interactive.draw(picture)
+    FigureCanvasAgg(figure).draw()
+    over_shares = [ax for ax in figure.axes if "p_cot" in ax.get_xlabel()]
+    assert len(over_shares) == 4
+    for ax in over_shares:
+        assert ax.get_xlim() == pytest.approx((0, 1))
+    ranges = [page["wide"][f"xaxis{n}"].get("range") for n in ("", 2, 3, 4)]
+    assert ranges == [pytest.approx([0, 1])] * 4
+
+    legend = figure.legends[0]
+    assert figure.bbox.x0 <= legend.get_window_extent().x0
+    assert legend.get_window_extent().x1 <= figure.bbox.x1
+    samples = {text.get_text(): line for text, line in zip(legend.get_texts(), legend.get_lines(), strict=True)}
+    assert samples["greedy turns long"].get_color() == "black"
+    assert (samples["this setting"].get_marker(), samples["this setting"].get_color()) == ("o", "white")
+    assert {"greedy", "sampled", "p_cot of this setting"} < set(samples)
+    entries = [trace["name"] for trace in page["data"] if trace.get("name") and trace.get("showlegend", True)]
+    entries += [shape["name"] for shape in page["wide"]["shapes"] if shape["showlegend"]]
+    assert set(entries) == set(samples)
+    assert len(entries) == len(samples)
+
+
+def test_the_map_of_temperatures_has_a_line_at_temperature_1() -> None:
+    panel = overview(Setting(temperature=2.0), 0.25)["Samples, K = 2: calibrated at temperature 1"]
+    (line,) = [line for line in panel.lines if line.name == "temperature 1"]
+    assert (line.kind, line.x, line.values) == ("reference", (0, 1), ((1, 1),))
+    figure = static.draw(Picture("one", "", (), (panel,)))
+    dotted = [line for line in figure.axes[0].get_lines() if line.get_linestyle() == ":"]
+    assert [np.asarray(line.get_ydata()).tolist() for line in dotted] == [[1, 1]]
+
+
 def test_what_is_drawn_over_the_map_of_temperatures_is_where_the_share_is() -> None:
     panel = overview(Setting(), 0.25)["Samples, K = 2: calibrated at temperature 1"]
     for line in panel.lines:
-        if line.kind == "reference":
+        if line.kind == "reference" and line.name != "temperature 1":
             for p, temperature in list(zip(line.x, line.values[0], strict=True))[::20]:
                 share = closed_forms.sampled_long_share(p, 2, temperature)
                 assert share == pytest.approx(float(line.name), abs=0.01) or p in (SHARES[0], SHARES[-1])

@@ -106,13 +106,13 @@ def _small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 DPO = "stages.posttrain={kind: dpo, prompts: 8, group_size: 4, steps: 3, steps_per_round: 2}"
 
 
-def run(*changes: str) -> Ended:
+def run(*changes: str, draws: bool = False) -> Ended:
     few = ("pretrain.steps=4", "continued_pretrain=null")
-    return command("run", "small.yaml", *few, *changes, "--out", "runs", "--json")
+    return command("run", "small.yaml", *few, *changes, "--out", "runs", "--json", draws=draws)
 
 
 def test_a_run_begins_with_undecided_pairs_and_has_its_page() -> None:
-    code, out, err = run(DPO)
+    code, out, err = run(DPO, draws=True)
     assert code == 0, err
     summary = json.loads(out.splitlines()[-1])
     assert summary["posttrain"].items() >= {"kind": "dpo", "algorithm": "dpo", "steps": 3, "rollouts": 64}.items()
@@ -123,6 +123,7 @@ def test_a_run_begins_with_undecided_pairs_and_has_its_page() -> None:
     assert updates[1]["loss"] < updates[0]["loss"]
     assert updates[1]["pairs_ordered"] > 0.5 * updates[0]["groups_mixed"]
     assert (folder / "report.html").exists()
+    assert (folder / "figures/signal-posttrain.png").read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize(

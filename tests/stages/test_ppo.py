@@ -172,14 +172,14 @@ def _small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 PPO = "stages.posttrain={kind: ppo, prompts: 16, steps: 3}"
 
 
-def run(*changes: str) -> Ended:
+def run(*changes: str, draws: bool = False) -> Ended:
     few = ("pretrain.steps=4", "continued_pretrain=null")
-    return command("run", "small.yaml", *few, *changes, "--out", "runs", "--json")
+    return command("run", "small.yaml", *few, *changes, "--out", "runs", "--json", draws=draws)
 
 
 @pytest.mark.parametrize("model", ["model.layers=1", "model={family: linear}"])
 def test_a_run_has_its_numbers_and_its_page_and_shares_the_stage(model: str) -> None:
-    code, out, err = run(PPO, model)
+    code, out, err = run(PPO, model, draws=True)
     assert code == 0, err
     summary = json.loads(out.splitlines()[-1])
     assert summary["posttrain"].items() >= {"kind": "ppo", "algorithm": "ppo", "steps": 3, "rollouts": 32}.items()
@@ -188,6 +188,7 @@ def test_a_run_has_its_numbers_and_its_page_and_shares_the_stage(model: str) -> 
     assert [row["round"] for row in updates] == [1, 1, 2]
     assert all(row["kept_share"] <= 1 and row["value_loss"] >= 0 for row in updates)
     assert "reinforcement learning" in (folder / "report.html").read_text(encoding="utf-8")
+    assert (folder / "figures/signal-posttrain.png").read_bytes().startswith(b"\x89PNG")
     again = run(PPO, model, "evaluate.prompts=33")
     assert "reinforcement learning: taken from" in again.err
 

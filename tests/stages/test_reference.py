@@ -111,11 +111,32 @@ def test_of_long_runs_the_summary_keeps_a_few_hundred_places_and_the_last() -> N
     "change",
     [
         "task.leap=2", "task.noise=0.01", "task={name: multiplication, n: 1}", "task={name: permutation, d: 4}",
-        "posttrain.start=pretrain@100", "pretrain.loss_weighting=sequence_mean",
+        "posttrain.start=pretrain@100",
     ],
 )  # fmt: skip
 def test_other_tasks_and_stages_have_none(change: str) -> None:
-    assert (found(changes=(change,)) is None) == ("loss_weighting" not in change)
+    assert found(changes=(change,)) is None
+
+
+def test_weights_of_the_tokens_that_theory_has_a_part_for_keep_the_reference() -> None:
+    assert found(changes=("pretrain.loss_weighting=sequence_mean",)) is not None
+
+
+@pytest.mark.parametrize("degree", [1, 2])
+def test_a_linear_model_that_is_blind_to_the_stop_has_none(degree: int) -> None:
+    adamw = ("pretrain.optimizer=adamw", "posttrain.optimizer=adamw", "continued_pretrain=null")
+    changes = (f"model={{family: linear, stop_degree: {degree}}}", *adamw)
+    assert (found(changes=changes) is not None) == (degree == 2)
+
+
+@pytest.mark.parametrize("algorithm", ["new", "numpy:nothing"])
+def test_an_algorithm_that_is_not_known_or_is_code_has_none(algorithm: str) -> None:
+    recipe = recipes.load("tiny", [f"posttrain.{key}={value}" for key, value in SETTINGS.items()])
+    theory = predicted(recipe)
+    assert reference(recipe, theory, rows(6, 1)) is not None
+    changed = recipe.stages["posttrain"].model_copy(update={"algorithm": algorithm})
+    other = recipe.model_copy(update={"stages": {**recipe.stages, "posttrain": changed}})
+    assert reference(other, theory, rows(6, 1)) is None
 
 
 def test_a_run_without_updates_of_rl_has_none() -> None:

@@ -6,16 +6,19 @@ on a name in the legend hides or shows it in all panels; the values of each seed
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
 from chainlift.report.figures.layout import arranged, axis_of, safe
 from chainlift.report.figures.means import SeedMean, line_means, map_means, positions, shown
-from chainlift.report.figures.palette import EACH_SEED, LEGEND, Look, look_of, looks
+from chainlift.report.figures.palette import EACH_SEED, LEGEND, Look, look_of, looks, main_of
 from chainlift.report.figures.picture import Line, Lines, Map, Picture, plain
 
 MOST_LISTED = 10
 """Largest number of seeds whose values are listed in a mean's hover text."""
+HOVER = 44
+"""Letters in a line of the name of a prediction or a reference."""
 MOST_DOTS = 60
 """Largest number of points of a curve with markers."""
 BAR = 0.8  # total width of the bars at a whole number
@@ -27,11 +30,12 @@ def draw(picture: Picture) -> dict[str, Any]:
     All figures share the template layout.TEMPLATE.
     """
     traces = [trace for number, panel in enumerate(picture.panels, 1) for trace in _traces(picture, panel, number)]
-    named: set[Any] = set()
+    traces = [*_keys(picture), *traces]
+    named: set[str] = set()
     for trace in traces:
-        group = trace.get("legendgroup")
-        if group and "name" in trace and group not in named:
-            named.add(group)
+        name = trace.get("name")
+        if name and name not in named:
+            named.add(name)
         else:
             trace["showlegend"] = False
     return plain({"data": traces, "wide": arranged(picture, is_wide=True), "narrow": arranged(picture, is_wide=False)})
@@ -54,23 +58,42 @@ def _traces(picture: Picture, panel: Lines | Map, number: int) -> list[dict[str,
         traces = [_cells(picture, panel, number), *map(_over_cells, panel.lines)]
     else:
         of_main = looks(picture)
-        traces = [_other(line, look_of(line, of_main), panel) for line in panel.lines if line.kind != "main"]
+        traces = [_other(picture, panel, line, look_of(line, of_main)) for line in panel.lines if line.kind != "main"]
         for line in panel.main():
             traces += _main(picture, panel, line, of_main[line.name])
     return [trace | axes for trace in traces]
 
 
-def _other(line: Line, look: Look, panel: Lines) -> dict[str, Any]:
-    """The trace of a line that is not measured; a single point is drawn as a short stroke."""
+def _keys(picture: Picture) -> list[dict[str, Any]]:
+    """Traces without points: an entry of the legend for each kind of lines that are not measured.
+
+    A click on it hides or shows the lines of its name (pages/drawing.js), which are in the groups of main lines.
+    """
+    of_main, keys = looks(picture), {}
+    for number, panel in enumerate(picture.panels, 1):
+        for line in panel.lines if isinstance(panel, Lines) else ():
+            if line.kind != "main" and line.kind not in keys:
+                axes = {"xaxis": axis_of("x", number), "yaxis": axis_of("y", number)}
+                look, name = look_of(line, of_main), LEGEND[line.kind]
+                style = {"mode": "lines", "line": _stroke(look, line) | {"color": look.color}}
+                keys[line.kind] = {"name": name, "legendgroup": name, "meta": "key", "x": [None], "y": [None], **style}
+                keys[line.kind] |= axes
+    return list(keys.values())
+
+
+def _other(picture: Picture, panel: Lines, line: Line, look: Look) -> dict[str, Any]:
+    """The trace of a line that is not measured, hidden with its main line; a single point is a short stroke."""
+    main = {other.name for one in picture.panels if isinstance(one, Lines) for other in one.main()}
+    name = "<br>".join(map(safe, textwrap.wrap(line.name, HOVER)))
     return {
         "x": line.x,
         "y": line.values[0],
         "name": LEGEND[line.kind],
-        "legendgroup": LEGEND[line.kind],
+        "legendgroup": safe(main_of(line, main) or LEGEND[line.kind]),
         "mode": "lines" if len(line.x) > 1 else "markers",
         "line": _stroke(look, line),
         "marker": {"color": look.color, "symbol": "line-ew-open", "size": 16, "line": {"width": 2}},
-        "hovertemplate": f"<b>{safe(line.name)}</b><br>{safe(panel.x_label)} %{{x}}<br>%{{y:.4g}}<extra></extra>",
+        "hovertemplate": f"<b>{name}</b><br>{safe(panel.x_label)} %{{x}}<br>%{{y:.4g}}<extra></extra>",
     }
 
 
@@ -184,12 +207,18 @@ def _cells(picture: Picture, panel: Map, number: int) -> dict[str, Any]:
 def _over_cells(line: Line) -> dict[str, Any]:
     """The trace of a line or a point over a map."""
     is_predicted = line.kind == "predicted"
-    return {
+    legend = {} if line.kind == "reference" else {"name": safe(line.name), "legendgroup": safe(line.name)}
+    return legend | {
         "x": line.x,
         "y": line.values[0],
         "mode": "lines" if len(line.x) > 1 else "markers",
-        "line": {"color": "#000000" if is_predicted else "#ffffff", "width": 2 if is_predicted else 1},
+        "line": {
+            "color": "#000000" if is_predicted else "#ffffff",
+            "width": 2 if is_predicted else 1,
+            "dash": "dot" if line.is_dotted() else "solid",
+        },
         "marker": {"color": "#ffffff", "size": 11, "line": {"color": "#000000", "width": 1.5}},
+        "cliponaxis": len(line.x) > 1,  # a point at an end of an axis is whole
         "hovertemplate": f"{safe(line.name)}<extra></extra>",
     }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import math
 import textwrap
+from collections.abc import Callable
 from typing import Any
 
 from chainlift.report.figures.palette import COLOR_MAP, EACH_SEED, LEGEND, MARKS
@@ -116,13 +117,19 @@ def _in_row(index: int, columns: int, *, is_left: bool) -> dict[str, Any]:
 
 def _x_axis(panel: Lines | Map) -> dict[str, Any]:
     if isinstance(panel, Map):
-        kind = {"range": [panel.columns[0], panel.columns[-1]]} if panel.row_ticks else {"type": "category"}
+        kind = {"range": _whole_cells(panel.columns)} if panel.row_ticks else {"type": "category"}
         return kind | {"title": _label(panel.column_label)}
     places = sorted({x for line in panel.lines for x in line.x})
     if not panel.log_x:
-        return {"title": _label(panel.x_label)}
+        return {"title": _label(panel.x_label)} | ({"range": panel.x_range()} if panel.x_range() else {})
     ticks = {"tickvals": places, "ticktext": [f"{x:.4g}" for x in places]} if len(places) < 12 else {}
     return {"title": _label(panel.x_label), "type": "log"} | ticks
+
+
+def _whole_cells(places: tuple[Any, ...], scale: Callable[[float], float] = float) -> list[float]:
+    """The range of an axis of a map of numbers: half a cell beyond the outermost places."""
+    first, second, *_, last_but_one, last = map(scale, places)
+    return [first - (second - first) / 2, last + (last - last_but_one) / 2]
 
 
 def _y_axis(panel: Lines | Map) -> dict[str, Any]:
@@ -131,7 +138,8 @@ def _y_axis(panel: Lines | Map) -> dict[str, Any]:
         if not panel.row_ticks:
             return title | {"type": "category", "autorange": "reversed"}
         ticks = {"tickvals": panel.row_ticks, "ticktext": [f"{tick:g}" for tick in panel.row_ticks]}
-        return title | ticks | {"type": "log" if panel.log_rows else "linear"}
+        kind, scale = ("log", math.log10) if panel.log_rows else ("linear", float)
+        return title | ticks | {"type": kind, "range": _whole_cells(panel.rows, scale)}
     axis: dict[str, Any] = {"title": _label("" if panel.y_label == panel.title else panel.y_label)}
     if panel.y_range:
         axis["range"] = [math.log10(y) for y in panel.y_range] if panel.log_y else panel.y_range
@@ -171,6 +179,7 @@ def _legend_height(picture: Picture, width: int) -> int:
     """Approximate height of the legend in pixels; 0 if it would have a single name."""
     panels = [panel for panel in picture.panels if isinstance(panel, Lines)]
     names = [LEGEND.get(line.kind, line.name) for panel in panels for line in panel.lines if line.name]
+    names += [line.name for panel in picture.panels if isinstance(panel, Map) for line in panel.in_legend()]
     names += [mark.label for panel in panels for mark in panel.marks]
     names += [EACH_SEED] if len(picture.seeds) > 1 and names else []
     if len(set(names)) < 2:

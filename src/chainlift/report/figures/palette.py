@@ -5,6 +5,7 @@ Lines also differ in marker and dash, and cells in lightness, so that a gray cop
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from chainlift.report.figures.picture import Kind, Line, Lines, Picture
@@ -57,9 +58,14 @@ def look_of(line: Line, of_main: dict[str, Look]) -> Look:
     if line.kind == "main":
         return of_main[line.name]
     if line.kind == "reference":
-        beside = of_main.get(line.name.rpartition(", ")[0])
+        beside = of_main.get(main_of(line, of_main))
         return Look(THEORY, dash=beside.dash if beside else "solid", width=1.2)
     return Look(FITTED, dash="dashdot") if line.kind == "fitted" else Look(THEORY, dash="dot")
+
+
+def main_of(line: Line, names: Iterable[str]) -> str:
+    """The name, among those of main lines, that another line belongs to: `star` of `star, predicted`; empty if none."""
+    return max((name for name in names if line.name.startswith(f"{name}, ")), key=len, default="")
 
 
 def _numbered(number: int) -> Look:

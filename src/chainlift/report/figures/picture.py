@@ -32,6 +32,10 @@ class Line:
     steps: bool = False
     """Whether a value holds until the next x."""
 
+    def is_dotted(self) -> bool:
+        """Whether it is dotted over a map."""
+        return self.kind == "reference" and len(self.x) == 2
+
 
 @dataclass(frozen=True)
 class Mark:
@@ -63,6 +67,11 @@ class Lines:
         """The lines of kind `main`, in order."""
         return tuple(line for line in self.lines if line.kind == "main")
 
+    def x_range(self) -> tuple[float, float] | None:
+        """(0, 1) for curves that reach from 0 to 1, as over shares, which have no margin; otherwise None."""
+        x = {place for line in self.lines for place in line.x}
+        return (0.0, 1.0) if self.form == "curves" and x and (min(x), max(x)) == (0, 1) else None
+
 
 @dataclass(frozen=True)
 class Map:
@@ -86,7 +95,12 @@ class Map:
     row_ticks: tuple[float, ...] = ()
     """Numbers labeled on the axis of rows."""
     lines: tuple[Line, ...] = ()
-    """Lines over a map of numbers: white, or black if predicted; a line with one place is a point."""
+    """Lines over a map of numbers: white, or black if predicted; with one place a point. References have their name
+    beside them; one with two places is dotted, and named by its place on the axis."""
+
+    def in_legend(self) -> tuple[Line, ...]:
+        """The lines with an entry in the legend: all but references."""
+        return tuple(line for line in self.lines if line.kind != "reference")
 
 
 @dataclass(frozen=True)
@@ -136,11 +150,16 @@ def _line_rows(panel: str, quantity: str, line: Line, seeds: tuple[int, ...]) ->
 
 
 def plain(value: Any, digits: int = 17) -> Any:
-    """The value for JSON: lists for tuples, numbers rounded to `digits`, None for numbers that are not finite."""
+    """The value for JSON: lists for tuples, None for numbers that are not finite, others rounded to `digits`.
+
+    Whole numbers, such as a count of sequences, are not rounded.
+    """
     if isinstance(value, dict):
         return {key: plain(item, digits) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [plain(item, digits) for item in value]
     if not isinstance(value, float):
         return value
-    return float(f"{value:.{digits}g}") if math.isfinite(value) else None
+    if not math.isfinite(value):
+        return None
+    return value if value.is_integer() else float(f"{value:.{digits}g}")

@@ -84,7 +84,7 @@ def _predicted(record: Record, stage: str, quantity: str, measured: list[Line]) 
     curves = {mode: reference.get(f"{mode}_{quantity}") for mode in MODES}
     x_reference, steps = tuple(map(float, reference["sequences"])), reference["by_round"]
     return lines + [
-        Line(f"{mode}, reference", x_reference, (tuple(values),), "reference", steps=steps)
+        Line(f"{mode}, {reference['name']}", x_reference, (tuple(values),), "reference", steps=steps)
         for mode, values in curves.items()
         if values is not None
     ]
@@ -114,8 +114,9 @@ def signal(record: Record, stage: str) -> Picture:
         values = {name: [row[key] for row in rows] for key, name in names.items() if key in rows[0]}
         if values:
             lines = tuple(Line(name, x, (tuple(column),)) for name, column in values.items())
-            top = max(max(column) for column in values.values())
-            y_range = (0.0, 1.0) if form == "areas" or top == 0 else (0.0, 1.05 * top)
+            low = min(0.0, *(min(column) for column in values.values()))  # a length penalty makes rewards negative
+            top = max(0.0, *(max(column) for column in values.values()))
+            y_range = (0.0, 1.0) if form == "areas" or low == top else (1.05 * low, 1.05 * top)
             label = "share of groups" if form == "areas" else ""
             panels.append(Lines(title, "RL updates", label, lines, form=form, y_range=y_range))
     return Picture(f"signal-{stage}", "How much signal RL had", _seeds(record), tuple(panels))

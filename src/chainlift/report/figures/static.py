@@ -56,7 +56,8 @@ def draw(picture: Picture) -> Figure:
         else:
             _draw_map(figure, ax, panel)
         if not is_inner or number < columns:
-            ax.set_title(textwrap.fill(panel.title, int(8.5 * width)), loc="left", fontsize=10, fontweight="bold")
+            title = _literal(textwrap.fill(panel.title, int(8.5 * width)))
+            ax.set_title(title, loc="left", fontsize=10, fontweight="bold")
         if is_inner and number + columns < count:
             ax.set_xlabel("")
         if is_inner and number % columns:
@@ -65,10 +66,11 @@ def draw(picture: Picture) -> Figure:
         ax.set_axis_off()
     handles = {label: line for ax in axes.flat for line, label in zip(*ax.get_legend_handles_labels(), strict=True)}
     if handles:
-        num_letters = int(13 * width * columns)  # that fit side by side; a line's sample counts as 6
-        fits = sum(len(name) + 6 for name in handles) < num_letters
-        num_columns = len(handles) if fits else max(1, num_letters // (max(map(len, handles)) + 6))
-        figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=num_columns, frameon=False)
+        num_letters = int(13 * width * columns)  # that fit side by side; a line's sample and a gap count as 8
+        fits = sum(len(name) + 8 for name in handles) < num_letters
+        num_columns = len(handles) if fits else max(1, num_letters // (max(map(len, handles)) + 8))
+        names = map(_literal, handles)
+        figure.legend(handles.values(), names, loc="outside lower center", ncols=num_columns, frameon=False)
     return figure
 
 
@@ -104,11 +106,13 @@ def _draw_lines(ax: Axes, panel: Lines, of_main: dict[str, Look]) -> None:
         ax.xaxis.set_major_formatter("{x:,.0f}")
     if panel.log_y:
         ax.set_yscale("log")
+    if x_range := panel.x_range():
+        ax.set_xlim(*x_range)
     if panel.y_range:
         ax.set_ylim(*panel.y_range)
-    ax.set_xlabel(panel.x_label)
+    ax.set_xlabel(_literal(panel.x_label))
     if panel.y_label != panel.title:
-        ax.set_ylabel(panel.y_label)
+        ax.set_ylabel(_literal(panel.y_label))
     ax.grid(alpha=0.25, linewidth=0.6)
     ax.spines[["top", "right"]].set_visible(False)
 
@@ -162,23 +166,29 @@ def _draw_map(figure: Figure, ax: Axes, panel: Map) -> None:
         is_point, color = len(line.x) == 1, "black" if line.kind == "predicted" else "white"
         edge: Any = {"marker": "o", "markeredgecolor": "black", "markersize": 8, "clip_on": False} if is_point else {}
         width = 1.6 if line.kind == "predicted" else 0.8
-        ax.plot(line.x, line.values[0], color=color, linewidth=width, zorder=3 + is_point, **edge)
-        if line.kind == "reference":
+        label, dash = line.name if line in panel.in_legend() else None, ":" if line.is_dotted() else "-"
+        ax.plot(line.x, line.values[0], dash, color=color, linewidth=width, label=label, zorder=3 + is_point, **edge)
+        if line.kind == "reference" and not line.is_dotted():
             index = 3 * len(line.x) // 8
             ax.text(line.x[index], line.values[0][index], f" {line.name}", color="white", fontsize=8)
-    ax.set_xlabel(panel.column_label)
-    ax.set_ylabel(panel.row_label)
+    ax.set_xlabel(_literal(panel.column_label))
+    ax.set_ylabel(_literal(panel.row_label))
     for (row, column), mean in np.ndenumerate(means) if panel.written else ():
         is_dark = mean < (low + high) / 2
         text = f"{mean:.2f}" if high <= 1 else f"{mean:.3g}"
         ax.text(column, row, text, ha="center", va="center", fontsize=8, color="w" if is_dark else "k")
-    figure.colorbar(image, ax=ax, label="" if panel.unit == panel.title else panel.unit)
+    figure.colorbar(image, ax=ax, label="" if panel.unit == panel.title else _literal(panel.unit))
 
 
 def _ticks(names: list[str], letters: int) -> tuple[list[int], list[str]]:
     """(places, names) of at most 12 ticks with about `letters` letters in total."""
     step = max(-(-len(names) // 12), -(-sum(len(name) + 1 for name in names) // letters))
-    return list(range(0, len(names), step)), names[::step]
+    return list(range(0, len(names), step)), list(map(_literal, names[::step]))
+
+
+def _literal(text: str) -> str:
+    """Text whose dollar signs, such as those of a stage's title, matplotlib does not take for formulas."""
+    return text.replace("$", r"\$")
 
 
 def _size(panel: Lines | Map, *, is_flat: bool) -> tuple[float, float]:

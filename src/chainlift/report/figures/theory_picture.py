@@ -13,6 +13,7 @@ from chainlift.report.figures.picture import Line, Lines, Map, Mark, Picture
 from chainlift.report.figures.static import draw
 from chainlift.theory.closed_forms import (
     go_on_probability,
+    greedy_accuracy,
     greedy_length_median,
     sampled_accuracy,
     sampled_long_share,
@@ -22,6 +23,7 @@ from chainlift.theory.mode_policy import Setting
 
 ENDINGS = (".png", ".pdf", ".html")
 SHARES = tuple(np.linspace(0.002, 0.998, 250).tolist())
+WHOLE = (0.0, *SHARES, 1.0)
 COLD, HOT = 0.25, 4.0
 LEVELS = (0.1, 0.25, 0.5, 0.75, 0.95)
 P_COT = "share of long demonstrations, p_cot"
@@ -102,6 +104,7 @@ def _temperatures(setting: Setting, p_cot: float) -> Map:
         row_ticks=tuple(sorted({0.25, 0.5, 1.0, 2.0, 4.0, temperature})),
         lines=(
             *(Line(f"{level:g}", x, (rows,), "reference") for level, x in zip(LEVELS, levels, strict=True)),
+            Line("temperature 1", (0.0, 1.0), ((1.0, 1.0),), "reference"),
             Line("greedy turns long", (edge, edge), ((rows[0], rows[-1]),), "predicted"),
             _point(p_cot, temperature),
         ),
@@ -111,14 +114,17 @@ def _temperatures(setting: Setting, p_cot: float) -> Map:
 def _over_shares(setting: Setting, p_cot: float) -> tuple[Lines, Lines]:
     """Panels of lengths and accuracies over p_cot, greedy and sampled."""
     K, d, marker = setting.modulus, setting.d, setting.marker
-    marks = (Mark(p_cot, THIS, "event"),)
-    share = [sampled_long_share(p, K, setting.temperature, marker=marker) for p in SHARES]
+    marks = (Mark(p_cot, f"p_cot of {THIS}", "event"),)
+    share = [sampled_long_share(p, K, setting.temperature, marker=marker) for p in WHOLE]
     lengths = {
-        "greedy": [float(greedy_length_median(d, K, p, marker=marker)) for p in SHARES],
+        "greedy": [float(greedy_length_median(d, K, p, marker=marker)) for p in WHOLE],
         "sampled": [1 + marker + (d - 1) * s for s in share],
     }
     options: dict[str, Any] = {"marker": marker, "q": setting.q}
-    accuracies = {"sampled": [sampled_accuracy(p, K, setting.temperature, **options) for p in SHARES]}
+    accuracies = {
+        "greedy": [greedy_accuracy(p, K, **options) for p in WHOLE],
+        "sampled": [sampled_accuracy(p, K, setting.temperature, **options) for p in WHOLE],
+    }
     return (
         Lines("After next-token prediction: length", P_COT, "tokens", _lines(lengths),
               marks, y_range=(0.0, (d + marker) * 1.05), form="curves"),
@@ -152,8 +158,8 @@ def _learning(forecast: dict[str, Any]) -> list[Lines]:
 
 
 def _lines(curves: dict[str, list[float]]) -> tuple[Line, ...]:
-    """Lines over p_cot from {name: values}."""
-    return tuple(Line(name, SHARES, (tuple(values),)) for name, values in curves.items())
+    """Lines over p_cot from {name: values}; greedy's are steps."""
+    return tuple(Line(name, WHOLE, (tuple(values),), steps=name == "greedy") for name, values in curves.items())
 
 
 def _point(p_cot: float, y: float) -> Line:

@@ -12,6 +12,7 @@ function showFigure(place, figure) {
   const resized = new ResizeObserver(() => { if (isWide !== place.clientWidth >= WIDE) redraw(); });
   redraw();
   place.on("plotly_afterplot", () => reachable(place));
+  place.on("plotly_legendclick", event => toggledKind(place, event.node.textContent));
   reachable(place);
   resized.observe(place);
   return {redraw, purge: () => { resized.disconnect(); Plotly.purge(place); }};
@@ -26,6 +27,20 @@ function themed(layout) {
   for (const axis of [look.xaxis, look.yaxis]) Object.assign(axis, {gridcolor: line, linecolor: line});
   const shapes = layout.shapes.map(shape => ({...shape, line: {color: ink, ...shape.line}}));
   return {...structuredClone(layout), shapes, template};
+}
+
+// A click on the legend's entry of a kind, such as "predicted", hides or shows all lines of that name, without those of
+// a hidden main line. Returns false for such an entry, and true for others, which plotly hides or shows by itself.
+function toggledKind(place, name) {
+  const {data} = place, key = data.find(trace => trace.meta === "key" && trace.name === name);
+  if (!key) return true;
+  const isHidden = key.visible === "legendonly";
+  const without = new Set(data.filter(trace => trace.name === trace.legendgroup && trace.visible === "legendonly")
+    .map(trace => trace.legendgroup));
+  without.delete(name);
+  const indices = [...data.keys()].filter(i => data[i].name === name && !(isHidden && without.has(data[i].legendgroup)));
+  Plotly.restyle(place, {visible: isHidden ? true : "legendonly"}, indices);
+  return false;
 }
 
 // Plotly's legend cannot be reached by keys: here each name of it can, and Enter or Space are a click.
