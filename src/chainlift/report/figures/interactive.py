@@ -83,7 +83,8 @@ def _keys(picture: Picture) -> list[dict[str, Any]]:
 
 def _other(picture: Picture, panel: Lines, line: Line, look: Look) -> dict[str, Any]:
     """The trace of a line that is not measured, hidden with its main line; a single point is a short stroke."""
-    main = {other.name for one in picture.panels if isinstance(one, Lines) for other in one.main()}
+    panels = [any_panel for any_panel in picture.panels if isinstance(any_panel, Lines)]
+    main = {measured.name for any_panel in panels for measured in any_panel.main()}
     name = "<br>".join(map(safe, textwrap.wrap(line.name, HOVER)))
     return {
         "x": line.x,
