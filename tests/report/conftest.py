@@ -35,12 +35,12 @@ def chromium() -> str:
     return found
 
 
-@pytest.fixture(scope="session")
-def browser(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    """A browser that tests share; each opens tabs of its own."""
-    opened = Browser(chromium, tmp_path_factory.mktemp("profile"))
-    yield opened
-    opened.close()
+@pytest.fixture(scope="module")
+def browser(chromium: str) -> Iterator[Browser]:
+    """A browser that a module's tests share; each opens tabs of its own. Its event loop must not outlive the module."""
+    browser = Browser(chromium)
+    yield browser
+    browser.close()
 
 
 @pytest.fixture
@@ -48,7 +48,8 @@ def tab(browser: Browser) -> Iterator[Page]:
     """A tab; the console must stay empty and the network unused, whatever the test does."""
     page = browser.page()
     yield page
-    assert not page.complaints()
+    page.close()
+    assert not page.complaints
 
 
 def copy_run(source: Path, folder: Path, *, p_cot: float = 0.25, recipe: str = "small", without: str = "") -> Path:

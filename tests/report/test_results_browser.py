@@ -285,7 +285,7 @@ def test_light_and_dark(tab: Page, index: Path) -> None:
     tab.ask("document.getElementById('theme').click()")
     assert (tab.ask(paper), tab.ask(ink)) == (dark, "#e7ebf0")
     assert tab.ask("document.getElementById('theme').getAttribute('aria-pressed')") == "true"
-    tab.send("Page.reload")
+    tab.reload()
     time.sleep(0.3)
     tab.wait("document.readyState === 'complete' && performance.getEntriesByName('ready').length > 0")
     assert tab.ask(paper) == dark  # remembered
