@@ -102,7 +102,7 @@ def _headline(found: dict[str, Any]) -> None:
 
 def _peers(found: dict[str, Any]) -> None:
     own, peer = found["stage1, headline, float32"]["cases"]
-    assert own["utilisation"] > 0
+    assert own["utilization"] > 0
     assert peer["kind"] == "peer"
     assert peer["ratio"]["median"] > 0
 

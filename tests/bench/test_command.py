@@ -51,7 +51,7 @@ def test_everything_against_every_peer(finished: Path) -> None:
     }
     for (action, state), one in found.items():
         assert one["limit_gflop_per_second"] > 0
-        assert 0 < one["cases"][0]["utilisation"] < 1.5, (action, state)
+        assert 0 < one["cases"][0]["utilization"] < 1.5, (action, state)
         assert [case["kind"] for case in one["cases"]] == ["ours", "peer"]
         assert one["cases"][1]["ratio"]["median"] > 0
 

@@ -118,7 +118,7 @@ def result() -> Result:
     return Result(Comparison("update", "late", "float32", cases, (8, 32)), interleaved(cases, 2), {"ours": 2**20}, 16.0)
 
 
-def test_utilisation_is_the_share_of_the_limit() -> None:
+def test_utilization_is_the_share_of_the_limit() -> None:
     found = result()
     ours, peer = found.comparison.cases
     assert found.utilization(ours) == pytest.approx((8 / 1 + 8 / 2) / 2 / 16)
@@ -136,11 +136,11 @@ def test_json_has_every_number() -> None:
     ours, peer = told["cases"]
     assert ours["ratio"] is None
     assert ours["peak_bytes_added"] == 2**20
-    assert ours["utilisation"] == 0.375
+    assert ours["utilization"] == 0.375
     assert peer["ratio"] == {"median": 3.5, "least": 3, "most": 4}
     assert peer["seconds"] == [3, 8]
     assert peer["sequences_per_second"] == pytest.approx((2 / 3 + 2 / 8) / 2)
-    assert peer["utilisation"] is None
+    assert peer["utilization"] is None
 
 
 def test_the_table_has_a_line_a_case_and_no_cell_is_cut() -> None:

@@ -170,3 +170,5 @@ def test_texts_on_the_card_stay_in_their_line_and_in_their_code() -> None:
     assert "It began as ` `, whose" in text
     assert "Problems: ``` `` ```." in text
     assert text == visible(text, lines=True)
+    untitled = model_card.card("m", "posttrain-3", recipe | {"name": "mine", "title": ""}, None, None)
+    assert "Recipe `mine`, seed 0" in untitled

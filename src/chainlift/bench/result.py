@@ -65,7 +65,7 @@ class Result:
                     "sequences_per_second": per_second(repetitions, "sequences"),
                     "gflop_needed": statistics.median(repetition.work.flops for repetition in repetitions) / 1e9
                     or None,
-                    "utilisation": self.utilization(case),
+                    "utilization": self.utilization(case),
                     "peak_bytes_added": self.memory.get(case.name),
                 }
             )

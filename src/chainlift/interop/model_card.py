@@ -62,7 +62,8 @@ def _origin(checkpoint: str, recipe: dict[str, Any]) -> str:
     origin = f"Trained by chainlift: {title}" + (f", {step} updates." if step.isdigit() else ".")
     base = _base_model(recipe)
     if recipe:
-        origin += f" Recipe {_code(recipe['name'])} ({_plain(recipe['title'])}), seed {int(recipe['seed'])}, "
+        title = f" ({_plain(recipe['title'])})" if recipe["title"] else ""
+        origin += f" Recipe {_code(recipe['name'])}{title}, seed {int(recipe['seed'])}, "
         origin += f"p_cot {recipe['mixture']['p_cot']}."
     if base is not None:
         origin += f" It began as {_code(base)}, whose license holds."

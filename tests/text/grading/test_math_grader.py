@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from chainlift.text.grading import math_grader
+from chainlift.text.grading import math_grader, math_text
 from chainlift.text.grading.grade import Grade
 from chainlift.text.grading.graders import grader
 from chainlift.text.grading.math_grader import MathGrader
@@ -97,3 +97,18 @@ def test_long_answers_are_looked_at_in_time(piece: str, monkeypatch: pytest.Monk
     assert time.monotonic() - started < 20
     assert all(len(pair[0]) <= math_grader.MAX_CHARACTERS for pair in asked)
     assert not any("\\sqrt{" * 41 in pair[0] for pair in asked)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("June 20", True),
+        ("S 20", True),
+        ("DUS 20", True),
+        ("USD 20", False),
+        (r"\text{USD} 20", False),
+        ("20 USD", False),
+    ],
+)
+def test_only_the_whole_name_of_a_currency_may_stand_before_a_number(text: str, expected: bool) -> None:
+    assert math_text.begins_with_letters(text) == expected

@@ -159,7 +159,7 @@ def _equal_as_numbers(answer: str, expected: str, first: str, second: str) -> bo
         return False
     if values[0] is None:  # 5 or more, > 5
         return False if _WORD.search(plain(answer)) or _RELATION.match(first) else None
-    if _begins_with_letters(answer) or _begins_with_letters(expected):
+    if begins_with_letters(answer) or begins_with_letters(expected):
         return None
     if values[0] == values[1]:
         return True
@@ -167,6 +167,6 @@ def _equal_as_numbers(answer: str, expected: str, first: str, second: str) -> bo
     return None if is_near or "%" in first + second else False
 
 
-def _begins_with_letters(text: str) -> bool:
-    """Whether letters stand before the number, as in June 20."""
-    return re.match(r"[^\d]*[^\W\d_]", plain(text).lstrip("USD ")) is not None
+def begins_with_letters(text: str) -> bool:
+    """Whether letters other than the currency USD precede the number, as in June 20."""
+    return re.match(r"[^\d]*[^\W\d_]", plain(text).strip().removeprefix("USD")) is not None
