@@ -69,19 +69,21 @@ def main() -> None:
         child = os.fork()
         if child == 0:
             _carry_out(request)
-        print(json.dumps(_ended(child, request["timeout"])), flush=True)
+        status = exit_status(child, request["timeout"])
+        if status is None:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+        print(json.dumps(status), flush=True)
 
 
-def _ended(child: int, timeout: float) -> int | None:
-    """The exit status, negative for a signal; None for a command that took too long, which is killed."""
-    end = time.monotonic() + timeout
+def exit_status(child: int, seconds: float) -> int | None:
+    """The exit status of a forked process, negative for a signal; None if it runs for longer than that."""
+    end = time.monotonic() + seconds
     while time.monotonic() < end:
         ended, status = os.waitpid(child, os.WNOHANG)
         if ended:
             return os.waitstatus_to_exitcode(status)
         time.sleep(0.005)
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
     return None
 
 

@@ -74,3 +74,19 @@ def test_the_lead_is_over_the_likeliest_other_token(marker: Literal["none", "bot
     assert torch.equal(found["first_lead"] > 0, greedy == task.gold(prompts, long=True)[:, 0])
     assert (found["first_lead"] >= found["first"]).all()
     assert ("go_on" in found) == (marker == "none")
+
+
+def test_elsewhere_is_a_symbol_that_responses_have() -> None:
+    """Where prompts differ in length, the symbol after the last element is padding, which no response has."""
+    task = tasks.build(RunningSumSettings(d=4, d_min=2, modulus=2))
+    model = families.build(ModelSettings(layers=1, width=16, heads=2), task).initialize(stream(1, "model"))
+    prompts = task.prompts(100, stream(0, "prompts"))
+    odds = decision.log_odds(model, task, prompts, model.prefill(split_prompts(prompts)[0]))
+    other = 1 - task.gold(prompts, long=True)[:, :1]
+    logits = model.logits(
+        model.prefill(split_prompts(prompts)[0]), torch.cat([split_prompts(prompts)[1], other], dim=1)
+    )
+    log_p = logits[:, 1].double().log_softmax(dim=-1)
+    eos = task.vocabulary.eos
+    expected = log_p[:, :eos].logsumexp(dim=1) - log_p[:, eos]
+    assert odds["go_on_elsewhere"].tolist() == pytest.approx(expected.tolist(), abs=1e-5)

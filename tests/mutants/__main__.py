@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.fork_server import exit_status
 from tests.mutants.mutant import Mutant
 from tests.mutants.mutants import MUTANTS, ROOT
 
@@ -82,15 +83,12 @@ def _pytest(copy: Path, tests: Sequence[str]) -> int:
     child = os.fork()
     if child == 0:
         _run_in(copy, tests)
-    end = time.monotonic() + SECONDS
-    while time.monotonic() < end:
-        ended, status = os.waitpid(child, os.WNOHANG)
-        if ended:
-            return os.waitstatus_to_exitcode(status)
-        time.sleep(0.02)
-    os.killpg(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    return FAILED
+    status = exit_status(child, SECONDS)
+    if status is None:
+        os.killpg(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        return FAILED
+    return status
 
 
 def _run_in(copy: Path, tests: Sequence[str]) -> None:

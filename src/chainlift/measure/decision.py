@@ -28,13 +28,17 @@ def log_odds(model: SequenceModel, task: Task, prompts: Tensor, cache: Cache) ->
     and, if a short answer is a single token,
 
     go_on: any token but EOS after the first token of the gold chain
-    go_on_elsewhere: the same after the next symbol instead, which does not begin the chain.
+    go_on_elsewhere: the same after the next symbol but padding instead, which does not begin the chain.
     """
     eos = task.vocabulary.eos
     opening = task.gold(prompts, long=True)[:, :1]
     last, chosen = split_prompts(prompts)[1], opening[:, 0].cpu()
     odds = {}
-    for name, token in (("go_on", opening), ("go_on_elsewhere", (opening + 1) % eos)):
+    elsewhere = (opening + 1) % eos
+    padding = getattr(task, "padding", None)
+    if padding is not None:
+        elsewhere = torch.where(elsewhere == padding, (elsewhere + 1) % eos, elsewhere)
+    for name, token in (("go_on", opening), ("go_on_elsewhere", elsewhere)):
         logits = model.logits(cache, torch.cat([last, token], dim=1)).cpu().double()  # Apple's GPU has no doubles
         if name == "go_on":
             odds["first"] = _against_the_rest(logits[:, 0], chosen)

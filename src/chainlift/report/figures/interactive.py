@@ -58,7 +58,7 @@ def _traces(picture: Picture, panel: Lines | Map, number: int) -> list[dict[str,
         traces = [_cells(picture, panel, number), *map(_over_cells, panel.lines)]
     else:
         of_main = looks(picture)
-        traces = [_other(picture, panel, line, look_of(line, of_main)) for line in panel.lines if line.kind != "main"]
+        traces = [_other(panel, line, of_main) for line in panel.lines if line.kind != "main"]
         for line in panel.main():
             traces += _main(picture, panel, line, of_main[line.name])
     return [trace | axes for trace in traces]
@@ -81,16 +81,15 @@ def _keys(picture: Picture) -> list[dict[str, Any]]:
     return list(keys.values())
 
 
-def _other(picture: Picture, panel: Lines, line: Line, look: Look) -> dict[str, Any]:
+def _other(panel: Lines, line: Line, of_main: dict[str, Look]) -> dict[str, Any]:
     """The trace of a line that is not measured, hidden with its main line; a single point is a short stroke."""
-    panels = [any_panel for any_panel in picture.panels if isinstance(any_panel, Lines)]
-    main = {measured.name for any_panel in panels for measured in any_panel.main()}
+    look = look_of(line, of_main)
     name = "<br>".join(map(safe, textwrap.wrap(line.name, HOVER)))
     return {
         "x": line.x,
         "y": line.values[0],
         "name": LEGEND[line.kind],
-        "legendgroup": safe(main_of(line, main) or LEGEND[line.kind]),
+        "legendgroup": safe(main_of(line, of_main) or LEGEND[line.kind]),
         "mode": "lines" if len(line.x) > 1 else "markers",
         "line": _stroke(look, line),
         "marker": {"color": look.color, "symbol": "line-ew-open", "size": 16, "line": {"width": 2}},
