@@ -75,8 +75,8 @@ def _fit(
     trainer.remove_callback(PrinterCallback)
     trainer.train()
     logged = [row for row in trainer.state.log_history if "grad_norm" in row]
-    for number, row in enumerate(logged, start=1):
-        check_finite(row, number)
+    for step, row in enumerate(logged, start=1):
+        check_finite(row, step)
     tokens = [0, *(row["num_tokens"] for row in logged)]  # the trainer's sum so far
     return [
         {"loss": row["loss"], "grad_norm": row["grad_norm"], "lr": row["learning_rate"], "num_tokens": now - before}
