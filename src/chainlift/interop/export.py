@@ -53,7 +53,7 @@ def export(target: StrPath, folder: StrPath, *, trust: bool = False) -> None:
     run = next((folder for folder in candidates if (folder / "recipe.yaml").is_file()), None)
     content = {} if run is None else RunFolder(run).recipe()
     summary = RunFolder(run).summary() if run is not None and (run / "summary.json").is_file() else None
-    if stage_views.is_text(content):
+    if stage_views.by_trl(content):
         files = _language_files(source)
         text = model_card.card(name_of(folder), name_of(source), content, summary, None)
         with new_folder(folder):

@@ -18,8 +18,11 @@ if TYPE_CHECKING:  # a reward's name can be looked up without PyTorch
     from torch import Tensor
 
     from chainlift.tasks.base import Task, Verdict
+    from chainlift.text.task import TextTask
 
 TRIAL_PROMPTS = 4
+CHAIN_REWARDS = ("chain", "steps")
+"""Shipped rewards that read the chain before the answer."""
 
 
 def _accept(reward: Any) -> Callable[[Verdict], Tensor]:
@@ -52,20 +55,26 @@ REWARDS.register("chain", chain, shipped=True)
 REWARDS.register("steps", steps, shipped=True)
 
 
-def check(name: str, task: Task) -> None:
-    """Try a reward that is not shipped on gold responses of a task; ValueError in one line if it fails."""
+def check(name: str, task: Task | TextTask) -> None:
+    """Try a reward that is not shipped on gold responses of a task; ValueError in one line if it fails or cannot work.
+
+    No grader of text reads the steps of a chain, so rewards of chains do not work on text.
+    """
+    from chainlift.text.task import TextTask
+    from chainlift.text.verdict import as_verdict
+
+    is_text = isinstance(task, TextTask)
+    if is_text and name in CHAIN_REWARDS:
+        raise ValueError(f"reward {name!r} judges the steps of a chain, which no grader of text reads")
     if REWARDS.is_shipped(name):
+        return
+    if is_text:
+        score(as_verdict([True, False], [True, False], [True, True], [3, 1]), name)
         return
     import torch
 
     prompts = task.prompts(TRIAL_PROMPTS, torch.Generator().manual_seed(0))
-    try_on(name, task.verify(prompts, task.gold(prompts, long=False)))
-
-
-def try_on(name: str, verdict: Verdict) -> None:
-    """Try a reward that is not shipped on a verdict; ValueError in one line if it fails."""
-    if not REWARDS.is_shipped(name):
-        score(verdict, name)
+    score(task.verify(prompts, task.gold(prompts, long=False)), name)
 
 
 def score(verdict: Verdict, reward: str) -> Tensor:

@@ -17,6 +17,8 @@ from torch import Tensor
 from chainlift.models.protocol import Cache, SequenceModel, split_prompts
 from chainlift.tasks.base import Task
 
+MAX_LOGITS = 2**26  # in double precision, at once: bounds memory
+
 
 @torch.no_grad()
 def log_odds(model: SequenceModel, task: Task, prompts: Tensor, cache: Cache) -> dict[str, Tensor]:
@@ -30,8 +32,20 @@ def log_odds(model: SequenceModel, task: Task, prompts: Tensor, cache: Cache) ->
     go_on: any token but EOS after the first token of the gold chain
     go_on_elsewhere: the same after the next symbol but padding instead, which does not begin the chain.
     """
-    eos = task.vocabulary.eos
     opening = task.gold(prompts, long=True)[:, :1]
+    numbers = torch.arange(len(prompts), device=prompts.device)
+    parts = numbers.split(max(MAX_LOGITS // (2 * task.vocabulary.size), 1))
+    tables = [_of_rows(model, task, prompts, opening, cache, part if len(parts) > 1 else None) for part in parts]
+    return {name: torch.cat([table[name] for table in tables]) for name in tables[0]}
+
+
+def _of_rows(
+    model: SequenceModel, task: Task, prompts: Tensor, opening: Tensor, cache: Cache, rows: Tensor | None
+) -> dict[str, Tensor]:
+    """Log-odds of the decisions on some prompts, numbered (N,); None: all of them."""
+    eos = task.vocabulary.eos
+    if rows is not None:
+        prompts, opening = prompts[rows], opening[rows]
     last, chosen = split_prompts(prompts)[1], opening[:, 0].cpu()
     odds = {}
     elsewhere = (opening + 1) % eos
@@ -39,7 +53,8 @@ def log_odds(model: SequenceModel, task: Task, prompts: Tensor, cache: Cache) ->
     if padding is not None:
         elsewhere = torch.where(elsewhere == padding, (elsewhere + 1) % eos, elsewhere)
     for name, token in (("go_on", opening), ("go_on_elsewhere", elsewhere)):
-        logits = model.logits(cache, torch.cat([last, token], dim=1)).cpu().double()  # Apple's GPU has no doubles
+        suffix = torch.cat([last, token], dim=1)
+        logits = model.logits(cache, suffix, rows).cpu().double()  # Apple's GPU has no doubles
         if name == "go_on":
             odds["first"] = _against_the_rest(logits[:, 0], chosen)
             odds["first_lead"] = _lead(logits[:, 0], chosen)

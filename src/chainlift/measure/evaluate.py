@@ -20,15 +20,16 @@ from chainlift import distributed
 from chainlift.learning import parallel
 from chainlift.learning.draft import Draft
 from chainlift.learning.rollout import Rollout, join, take_groups
-from chainlift.measure import decision, exact
+from chainlift.measure import decision, exact, forms
 from chainlift.measure.statistics import pass_at_k, wilson
 from chainlift.models.model import Model
 from chainlift.models.protocol import Cache, SequenceModel, split_prompts
 from chainlift.seeding import stream
 from chainlift.settings import Settings
-from chainlift.tasks.base import Resumes, Task, Verdict, has_chains, held_out, prompt_lengths
+from chainlift.tasks.base import Opens, Resumes, Task, Verdict, has_chains, held_out, prompt_lengths
 
 ROWS_AT_ONCE = 1024
+CACHE_BYTES = 2**31  # of the responses that are sampled at once: bounds memory
 
 
 class EvaluateSettings(Settings):
@@ -118,17 +119,22 @@ def measure(
     temperature: float = 1.0,
     pass_at_k_prompts: int = 0,
     pass_at_k_samples: int = 16,
+    with_forced: bool = False,
+    on_training: bool = False,
 ) -> dict[str, Any]:
     """{greedy, sampled}, with {decision} for a task with chains and {exact} for a Markov model, on evaluation prompts.
 
-    The prompts come from the streams `name`/... at `step`. They are held-out prompts if the task has some.
+    The prompts come from the streams `name`/... at `step`. They are held-out prompts if the task has some, unless
+    `on_training`. with_forced: adds {forced_long, long_prefix} (forms.py) for
+    a task whose long responses have an opening of their own.
     """
-    task = held_out(task)
     prompts = task.prompts(num_prompts, stream(seed, f"{name}/prompts", step))
     draws = stream(seed, f"{name}/samples", step)
     device = next(model.parameters()).device
-    greedy, sampled, odds, lengths = [], [], [], []
-    for chunk in prompts.to(device).split(ROWS_AT_ONCE):
+    task = task if on_training else held_out(task)
+    opening = task.opening if isinstance(task, Opens) and with_forced and len(task.opening) else None
+    greedy, sampled, odds, lengths, forced, begins = [], [], [], [], [], []
+    for chunk in prompts.to(device).split(rows_at_once(model, task)):
         local = chunk[distributed.shard(len(chunk))]
         cache = model.prefill(split_prompts(local)[0]) if len(local) else []  # for all three measurements below
         greedy.append(answer(model, task, chunk, cache=cache).verdict)
@@ -136,7 +142,16 @@ def measure(
         sampled.append(answer(model, task, chunk, temperature=temperature, generator=draws, cache=cache).verdict)
         if has_chains(task):
             odds.append(parallel.whole_rows(decision.log_odds(model, task, local, cache) if len(local) else {}))
+        if opening is not None:
+            forced.append(forms.forced_long(model, task, chunk, opening))
+            begins.append(forms.opening_probability(model, chunk, opening, temperature=temperature))
     table: dict[str, Any] = {"greedy": describe(greedy), "sampled": describe(sampled)}
+    if isinstance(task, Opens):
+        for mode, verdicts in (("greedy", greedy), ("sampled", sampled)):
+            table[mode] |= forms.by_form(Verdict.join(verdicts))
+    if forced:
+        table["forced_long"] = {key: value for key, value in describe(forced).items() if key in forms.FORCED_LONG_KEYS}
+        table["long_prefix"] = forms.describe_probability(torch.cat(begins), temperature)
     all_lengths = torch.cat(lengths)
     if len(all_lengths.unique()) > 1:
         for mode, verdicts in (("greedy", greedy), ("sampled", sampled)):
@@ -149,7 +164,7 @@ def measure(
         table["exact"] = exact.measure(model, task, num_prompts, generator=generator, temperature=temperature)
     if pass_at_k_prompts:
         num_right = []
-        per_chunk = max(ROWS_AT_ONCE // pass_at_k_samples, 1)
+        per_chunk = max(rows_at_once(model, task) // pass_at_k_samples, 1)
         for chunk in task.prompts(pass_at_k_prompts, stream(seed, f"{name}/pass-at-k", step)).split(per_chunk):
             groups = answer(model, task, chunk, group_size=pass_at_k_samples, temperature=temperature, generator=draws)
             num_right.append(groups.verdict.answer_correct.view(len(chunk), -1).sum(dim=1).cpu().numpy())
@@ -159,6 +174,12 @@ def measure(
         table["sampled"]["pass_at_k_n"] = pass_at_k_samples
         table["sampled"]["pass_at_k_prompts"] = pass_at_k_prompts
     return table
+
+
+def rows_at_once(model: Model, task: Task) -> int:
+    """Responses that are sampled at once: fewer where their caches are large."""
+    row = type(model).cache_bytes(model.settings, 1, task.prompt_length + task.long_length + 1)
+    return max(min(ROWS_AT_ONCE, int(CACHE_BYTES / max(row, 1.0))), 1)
 
 
 def by_prompt_length(verdicts: list[Verdict], lengths: Tensor) -> dict[str, dict[str, Any]]:

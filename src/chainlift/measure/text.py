@@ -12,7 +12,8 @@ import torch
 from chainlift import distributed
 from chainlift.learning import advantage
 from chainlift.measure.evaluate import EvaluateSettings, describe
-from chainlift.measure.statistics import pass_at_k, wilson
+from chainlift.measure.forms import FORCED_LONG_KEYS, by_form, describe_probability
+from chainlift.measure.statistics import pass_at_k
 from chainlift.models.pretrained.generation import Response, longest_prompt, respond
 from chainlift.models.pretrained.loading import LanguageModel
 from chainlift.models.pretrained.long_prefix import long_prefix_probabilities
@@ -24,8 +25,6 @@ from chainlift.text.problem import Problem
 from chainlift.text.task import TextTask
 from chainlift.text.templates import content, is_long, long_prefix
 from chainlift.text.verdict import as_verdict
-
-FORCED_LONG_KEYS = ("n", "accuracy", "accuracy_ci95", "length_median", "length_mean", "long_share", "unfinished_share")
 
 
 @dataclass(frozen=True)
@@ -173,16 +172,7 @@ def table_of(responses: Sequence[GradedResponse]) -> dict[str, Any]:
     the length and long share of right and of wrong responses.
     """
     verdict = verdict_of(responses)
-    right, long, length = verdict.answer_correct, verdict.long, verdict.length
-    table = describe([verdict])
-    for name, rows in (("long", long), ("short", ~long)):
-        count, n = int(right[rows].sum()), int(rows.sum())
-        table[f"{name}_accuracy"] = count / n if n else None
-        table[f"{name}_accuracy_ci95"] = list(wilson(count, n)) if n else None
-    for name, rows in (("right", right), ("wrong", ~right)):
-        table[f"length_mean_{name}"] = float(length[rows].float().mean()) if rows.any() else None
-        table[f"long_share_{name}"] = float(long[rows].float().mean()) if rows.any() else None
-    return table
+    return describe([verdict]) | by_form(verdict)
 
 
 def _opening(evaluator: Evaluator, problems: Sequence[Problem], opening: str, temperature: float) -> dict[str, Any]:
@@ -200,12 +190,7 @@ def _opening(evaluator: Evaluator, problems: Sequence[Problem], opening: str, te
         batch_rows=min(evaluator.batch_rows, scoring_rows(model.config, tokens, evaluator.gib)),
         bfloat16=evaluator.bfloat16,
     )
-    return {
-        "n": len(probabilities),
-        "probability": float(np.mean(probabilities)),
-        "probability_sd": float(np.std(probabilities, ddof=1)) if len(probabilities) > 1 else 0.0,
-        "temperature": temperature,
-    }
+    return describe_probability(torch.tensor(probabilities, dtype=torch.float64), temperature)
 
 
 def _pass_at_k(

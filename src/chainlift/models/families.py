@@ -55,10 +55,10 @@ def settings_class(content: dict[str, Any], trust: Trust | None = None) -> type[
 
 
 def family_of(settings: Settings) -> type[Model]:
-    """The family of the settings, which must read symbols; ValueError if it reads text."""
+    """The family of the settings, which must be of our own engine; ValueError if it is that of transformers."""
     family = FAMILIES.find(name_of(settings))
     if not issubclass(family, Model):
-        raise ValueError(f"family {name_of(settings)!r} reads text, and this needs a model of symbols")
+        raise ValueError(f"family {name_of(settings)!r} is trained by TRL, and this needs a model of our own engine")
     return family
 
 
@@ -72,9 +72,9 @@ def check(settings: Settings, task: Task | TextTask) -> None:
     name, task_name = name_of(settings), getattr(task.settings, "name", None)
     family = FAMILIES.find(name)
     if isinstance(task, TextTask):
-        if not issubclass(family, Pretrained):
+        if not (issubclass(family, Pretrained) or family.reads_text):
             raise ValueError(
-                f"family {name!r} reads symbols, and task {task_name!r} is text; choose model.family=transformers"
+                f"family {name!r} reads symbols, and task {task_name!r} is text; choose model.family=llama"
             )
         return
     if issubclass(family, Pretrained):
@@ -93,6 +93,14 @@ def check_muon(settings: Settings, task: Task) -> None:
     """Raise a one-line ValueError if the model has no matrices that Muon optimizes."""
     if not _has_muon_parameters(family_of(settings), _key(settings), task.vocabulary.size, _context(task)):
         raise ValueError(f"optimizer muon needs the matrices of blocks; family {name_of(settings)} has none")
+
+
+def bound(settings: Settings, task: Task | TextTask) -> Task:
+    """The task as models with these settings read it: one of text in the tokens of their tokenizer.
+
+    ValueError in one line if the tokenizer or the problems cannot be opened.
+    """
+    return family_of(settings).bind(settings, task) if isinstance(task, TextTask) else task
 
 
 def build(settings: Settings, task: Task, context: int | None = None) -> Model:

@@ -20,6 +20,7 @@ from chainlift.models.protocol import Cache, Decoder
 from chainlift.models.transformer.products import ProductSizes
 from chainlift.settings import Settings as BaseSettings
 from chainlift.tasks.base import Task
+from chainlift.text.task import TextTask
 
 Learner = Literal["blind", "blind_to_the_stop"]
 """The learner that describes a trained model in theory: `blind` (theory/closed_forms.py), or `blind_to_the_stop`
@@ -39,6 +40,9 @@ class Model(nn.Module):
     """Whether the next token depends only on the prompt and the previous token. Then expectations over responses have a
     closed form (measure/exact.py), for tasks of independent digits whose answer is the last one."""
 
+    reads_text: ClassVar[bool] = False
+    """Whether the family has a tokenizer for tasks of text (`bind`)."""
+
     def __init__(self, settings: Any, vocabulary_size: int, context: int) -> None:
         super().__init__()
         self.settings = settings
@@ -49,6 +53,11 @@ class Model(nn.Module):
     @classmethod
     def check(cls, settings: Any, task: Task) -> None:
         """Raise a one-line ValueError if a model with these settings cannot learn the task."""
+
+    @classmethod
+    def bind(cls, settings: Any, task: TextTask) -> Task:
+        """A task of text in the tokens of a model with these settings; ValueError if the family reads symbols only."""
+        raise ValueError(f"family {settings.family!r} reads symbols, and no text")
 
     @classmethod
     def fewest_parameters(cls, settings: Any, context: int) -> int:
@@ -88,6 +97,10 @@ class Model(nn.Module):
                 if isinstance(module, nn.Linear) and module.bias is not None:
                     module.bias.zero_()
         return self
+
+    def fresh(self, generator: torch.Generator) -> Self:
+        """Give the model the weights with which training begins, and return self: by default those of `initialize`."""
+        return self.initialize(generator)
 
     # Reading sequences (protocol.py).
 

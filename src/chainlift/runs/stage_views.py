@@ -43,7 +43,12 @@ class StageView:
 
 
 def is_text(recipe: Mapping[str, Any]) -> bool:
-    """Whether a recorded recipe trains a language model, which reads tasks of text."""
+    """Whether the task of a recorded recipe is a task of text."""
+    return isinstance(task := recipe.get("task"), Mapping) and isinstance(task.get("template"), Mapping)
+
+
+def by_trl(recipe: Mapping[str, Any]) -> bool:
+    """Whether a recorded recipe trains a model of transformers, by TRL."""
     return isinstance(model := recipe.get("model"), Mapping) and model.get("family") == "transformers"
 
 

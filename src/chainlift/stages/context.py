@@ -1,4 +1,4 @@
-"""The context of stages of our own engine: a symbolic task, its models, their checkpoints and measurements."""
+"""The context of stages of our own engine: the task, its models, their checkpoints and measurements."""
 
 from __future__ import annotations
 
@@ -22,22 +22,27 @@ from chainlift.runs.checkpoint import TrainerState
 from chainlift.seeding import stream
 from chainlift.stages.run_context import SHOWN_RESPONSES, RunContext
 from chainlift.stages.stage import Place
-from chainlift.tasks import registry as tasks
+from chainlift.stages.task import task_of
 from chainlift.tasks.base import Task, held_out
 
 
 @dataclass
 class Context(RunContext):
-    """A symbolic recipe's run: its task, device, folder and reporter."""
+    """A run of our own engine: its task, device, folder and reporter."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.task: Task = tasks.build(self.recipe.task)
+        self.task: Task = task_of(self.recipe)
+
+    def close(self) -> None:
+        """End what the task holds open, such as the workers of a grader."""
+        if callable(close := getattr(self.task, "close", None)):
+            close()
 
     def new_model(self) -> Model:
-        """A freshly initialized model on the device, its weights from the stream `model`."""
+        """A model on the device with fresh weights: drawn from the stream `model`, or pretrained."""
         model = families.build(self.recipe.model, self.task)
-        model = model.initialize(stream(self.recipe.seed, "model")).to(self.device)
+        model = model.fresh(stream(self.recipe.seed, "model")).to(self.device)
         if self.recipe.compile:
             model.compile_parts()
         return sharding.shard(model) if self.shard else model
@@ -104,6 +109,7 @@ class Context(RunContext):
                 step=state.step,
                 pass_at_k_prompts=settings.pass_at_k_prompts if final else 0,
                 pass_at_k_samples=settings.pass_at_k_samples,
+                with_forced=final,
             )
         row = state.row("evaluation", {"final": final, **table})
         return {"metrics.jsonl": [row], "rollouts.jsonl": self._shown(state, model) if show else []}

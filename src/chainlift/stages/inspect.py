@@ -65,7 +65,7 @@ def text_recipe(
     run = next((folder for folder in (target, target.parent.parent) if (folder / "recipe.yaml").is_file()), None)
     if run is None and str(target).startswith("package:"):
         raise ValueError(f"{target} is in no run folder, so say by --recipe on which problems it is to be measured")
-    if run is None or not stage_views.is_text(content := RunFolder(run).recipe()):
+    if run is None or not stage_views.by_trl(content := RunFolder(run).recipe()):
         return None
     return recipes.override(recipes.build(content, Trust.of(run / "recipe.yaml", None, trust)), overrides)
 

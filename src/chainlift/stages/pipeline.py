@@ -27,7 +27,7 @@ from chainlift.stages.recipe import Recipe
 from chainlift.stages.run_context import RunContext, stop_on_signals
 from chainlift.stages.stage import Stage
 from chainlift.stages.summary import summarize
-from chainlift.tasks import registry as tasks
+from chainlift.stages.task import task_of
 
 Page = Callable[[Path, Callable[[str], None]], Path | None]
 """Makes the page of a finished run's folder, and may print why it cannot (report/pages/last_page.py)."""
@@ -97,7 +97,7 @@ def _locked(context: RunContext, *, wait: bool) -> Iterator[None]:
 
 def plan(recipe: Recipe, out: Path) -> str:
     """The plan of a run as YAML: the resolved recipe, then comments with its size, time and folder."""
-    lines = _plan_of_text(recipe) if recipe.is_text else _plan_of_symbols(recipe)
+    lines = _plan_by_trl(recipe) if recipe.by_trl else _plan(recipe)
     return "\n".join(
         [
             yaml_text.dump(recipe.model_dump(mode="json")).rstrip(),
@@ -108,13 +108,13 @@ def plan(recipe: Recipe, out: Path) -> str:
     )
 
 
-def _plan_of_symbols(recipe: Recipe) -> list[str]:
+def _plan(recipe: Recipe) -> list[str]:
     needs.check(recipe, environment.pick_device(recipe.device))
-    model = families.build(recipe.model, tasks.build(recipe.task))
+    model = families.build(recipe.model, task_of(recipe))
     return [f"model: {model.describe()}", f"time here, from a few timed updates: {cost.estimate(recipe)}"]
 
 
-def _plan_of_text(recipe: Recipe) -> list[str]:
+def _plan_by_trl(recipe: Recipe) -> list[str]:
     from chainlift.stages.trl import plan
 
     return plan.lines(recipe)
@@ -122,7 +122,7 @@ def _plan_of_text(recipe: Recipe) -> list[str]:
 
 def _context(recipe: Recipe, folder: RunFolder, reporter: Reporter, device: torch.device, *, shard: bool) -> RunContext:
     """The context of the recipe's stages."""
-    if recipe.is_text:
+    if recipe.by_trl:
         from chainlift.stages.trl.context import TextContext
 
         return TextContext(recipe, folder, reporter, device, shard=shard)
@@ -138,8 +138,8 @@ def _begin(recipe: Recipe, reporter: Reporter, *, shard: bool = False) -> tuple[
         environment.check_compiler(device)
     if recipe.is_text:
         loading.require_llm_extra()
-    if shard and recipe.is_text:
-        raise ValueError("--shard divides models of symbols; language models are divided by accelerate launch")
+    if shard and recipe.by_trl:
+        raise ValueError("--shard divides models of our own engine; others are divided by accelerate launch")
     distributed.join(device)
     if shard and distributed.world_size() == 1:
         raise ValueError("--shard divides a model between processes: start several of them with torchrun")
@@ -154,7 +154,7 @@ def _device(recipe: Recipe) -> torch.device:
     try:
         return torch.device(environment.local_device(recipe.device))
     except ValueError as error:
-        if not recipe.is_text:
+        if not recipe.by_trl:
             raise
         raise ValueError(f"{error}; --dry-run shows what it would cost on GPUs") from error
 

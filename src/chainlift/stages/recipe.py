@@ -11,6 +11,7 @@ from pydantic import Field, SerializeAsAny, ValidationInfo, field_validator, mod
 
 from chainlift.measure.evaluate import EvaluateSettings
 from chainlift.models import checksums, families
+from chainlift.models.pretrained.family import PretrainedSettings
 from chainlift.models.transformer.blocks import ModelSettings
 from chainlift.overrides import apply_overrides
 from chainlift.reading import StrPath
@@ -161,6 +162,11 @@ class Recipe(BaseRecipe):
     def is_text(self) -> bool:
         """Whether the task is a text task, for language models."""
         return is_text(self.task)
+
+    @property
+    def by_trl(self) -> bool:
+        """Whether stages of TRL train the model, one of transformers."""
+        return isinstance(self.model, PretrainedSettings)
 
     @property
     def prefixes(self) -> list[Recipe]:

@@ -75,10 +75,10 @@ class Stage(Settings):
         return None
 
     def check(self, recipe: Recipe, task: Task | TextTask) -> None:
-        """ValueError in one line if the stage cannot learn the recipe's task; by default, if that is a text task."""
-        if isinstance(task, TextTask):
-            raise ValueError(f"kind {self.kind!r} learns tasks of symbols; for text use trl_sft or trl_rl")
-        if getattr(self, "optimizer", "") == "muon":
+        """ValueError in one line if the stage cannot teach the recipe's model its task."""
+        if recipe.by_trl:
+            raise ValueError(f"kind {self.kind!r} trains models of our own engine; for text choose model.family=llama")
+        if getattr(self, "optimizer", "") == "muon" and not isinstance(task, TextTask):
             families.check_muon(recipe.model, task)
         if (reward := getattr(self, "reward", None)) is not None:
             rewards.check(reward, task)

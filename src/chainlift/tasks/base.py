@@ -184,6 +184,14 @@ class Resumes(Protocol):
         ...
 
 
+@runtime_checkable
+class Opens(Protocol):
+    """A task whose long responses may begin with tokens of their own."""
+
+    opening: Tensor
+    """(O,) the tokens with which every long response begins and no short one does; empty if there are none."""
+
+
 def has_chains(task: Task) -> bool:
     """Whether the task has long demonstrations: every task has, unless it sets `has_chains = False`."""
     return getattr(task, "has_chains", True)

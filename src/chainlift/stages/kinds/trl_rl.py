@@ -9,7 +9,7 @@ import torch
 from pydantic import Field, model_validator
 
 from chainlift import distributed
-from chainlift.learning.reward import try_on
+from chainlift.learning import reward as rewards
 from chainlift.measure.evaluate import EvaluateSettings
 from chainlift.models.pretrained.generation import longest_prompt
 from chainlift.runs.checkpoint import TrainerState
@@ -23,7 +23,6 @@ from chainlift.tasks.base import Task
 from chainlift.tasks.mixture import MixtureSettings
 from chainlift.text.problem import Problem
 from chainlift.text.task import TextTask
-from chainlift.text.verdict import as_verdict
 
 if TYPE_CHECKING:
     from chainlift.stages.recipe import Recipe
@@ -33,8 +32,6 @@ if TYPE_CHECKING:
     from chainlift.stages.trl.recorder import Recorder
     from chainlift.stages.trl.timing import TextStopwatch
 
-CHAIN_REWARDS = ("chain", "steps")
-"""Shipped rewards that read the chain before the answer."""
 Algorithm = Literal["star", "rloo", "grpo", "dr_grpo", "dapo"]
 
 
@@ -82,9 +79,7 @@ class TextReinforcementLearning(TrlStage, Rounds):
     def check(self, recipe: Recipe, task: Task | TextTask) -> None:
         """ValueError in one line if the task is not for this stage, or the reward does not work on text."""
         super().check(recipe, task)
-        if self.reward in CHAIN_REWARDS:
-            raise ValueError(f"reward {self.reward!r} judges the steps of a chain, which no grader of text reads")
-        try_on(self.reward, as_verdict([True, False], [True, False], [True, True], [3, 1]))
+        rewards.check(self.reward, task)
 
     def seconds(self, stopwatch: TextStopwatch) -> float | None:
         """Upper bound, as every response is taken to be long."""

@@ -54,7 +54,7 @@ def estimate(recipe: Recipe) -> Cost:
 
 def _stopwatch(recipe: Recipe) -> Any:
     """The stopwatch for the recipe's kinds of stages."""
-    if recipe.is_text:
+    if recipe.by_trl:
         from chainlift.stages.trl.timing import TextStopwatch
 
         return TextStopwatch(recipe)

@@ -7,7 +7,7 @@ from chainlift.models import families
 from chainlift.models.pretrained.family import PretrainedSettings
 from chainlift.settings import Settings
 from chainlift.stages.recipe import Recipe
-from chainlift.tasks import registry as tasks
+from chainlift.stages.task import task_of
 from chainlift.text.task import is_text
 
 TOKEN = 8  # bytes of a token, int64
@@ -23,9 +23,9 @@ def check(recipe: Recipe, device: str) -> None:
 
 def bytes_of(recipe: Recipe, device: str) -> dict[str, float]:
     """{keys: fewest bytes that they need}; on a GPU the machine's memory holds one copy of the weights."""
-    if is_text(recipe.task):
-        return _of_text(recipe, recipe.task.max_tokens, device)
-    task = tasks.build(recipe.task)
+    if recipe.by_trl:
+        return _by_trl(recipe, device)
+    task = task_of(recipe)
     positions = task.prompt_length + task.long_length + 1
     row = TOKEN * positions
     weights = NUMBER * families.fewest_parameters(recipe.model, positions)
@@ -42,11 +42,11 @@ def bytes_of(recipe: Recipe, device: str) -> dict[str, float]:
     return needed
 
 
-def _of_text(recipe: Recipe, max_tokens: int, device: str) -> dict[str, float]:
-    """{keys: fewest bytes} for a language model; the weights count only from scratch (--dry-run plans others)."""
-    assert isinstance(recipe.model, PretrainedSettings)
+def _by_trl(recipe: Recipe, device: str) -> dict[str, float]:
+    """{keys: fewest bytes} for a model of transformers; the weights count only from scratch (--dry-run plans others)."""
+    assert isinstance(recipe.model, PretrainedSettings) and is_text(recipe.task)
     scratch, evaluate = recipe.model.scratch, recipe.evaluate
-    row = float(TOKEN * max_tokens)
+    row = float(TOKEN * recipe.task.max_tokens)
     responses = {
         "evaluate.prompts": evaluate.prompts * row,
         "evaluate.during": evaluate.during * row,

@@ -51,7 +51,8 @@ def _of_text(recipe: Recipe) -> dict[str, Any]:
     answers are short below p_cot = 1/2, or below 1/(1 + q) if the likeliest first word of the long form has probability
     q. Accuracies depend on the model's knowledge, before and after RL; calibration does not.
     """
-    threshold, tuned = closed_forms.threshold(2, marker=True), recipe.first(SupervisedFinetuning)
+    kind = SupervisedFinetuning if recipe.by_trl else NextTokenPrediction
+    threshold, tuned = closed_forms.threshold(2, marker=True), recipe.first(kind)
     stages: dict[str, dict[str, Any]] = {name: {} for name in recipe.stages}
     if tuned is None or tuned[1].start is not None:
         return _unknown() | {"threshold": threshold, "stages": stages}

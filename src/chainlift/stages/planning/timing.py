@@ -32,8 +32,8 @@ from chainlift.seeding import stream
 from chainlift.stages.kinds.ntp import NextTokenPrediction
 from chainlift.stages.kinds.rl import ReinforcementLearning
 from chainlift.stages.recipe import Recipe
+from chainlift.stages.task import task_of
 from chainlift.tasks import mixture
-from chainlift.tasks import registry as tasks
 from chainlift.tasks.base import Task, has_chains, output_mask
 
 MAX_PROMPTS = 32
@@ -48,7 +48,7 @@ class Stopwatch:
 
     def __init__(self, recipe: Recipe) -> None:
         self.recipe = recipe
-        self.task: Task = tasks.build(recipe.task)
+        self.task: Task = task_of(recipe)
         content = recipe.model_dump(mode="json")
         self._sizes = {key: content[key] for key in ("task", "model", "mixture", "device", "dtype", "threads")}
 

@@ -46,9 +46,9 @@ class TrlStage(Stage):
     """{part of the recipe: further keys that do not affect the stage's weights}."""
 
     def check(self, recipe: Recipe, task: Task | TextTask) -> None:
-        """ValueError in one line if the task is not a text task, or if adapters would have to be kept."""
-        if not isinstance(task, TextTask):
-            raise ValueError(f"kind {self.kind!r} learns tasks of text; for symbols use ntp or rl")
+        """ValueError in one line if the model is not one of transformers, or if adapters would have to be kept."""
+        if not recipe.by_trl:
+            raise ValueError(f"kind {self.kind!r} trains models of model.family=transformers; others use ntp or rl")
         if recipe.compile:
             raise ValueError("compile works only in our own engine; leave it out")
         starts_inside = starts.split(self.start, recipe.stages)[1] is not None
