@@ -12,6 +12,7 @@ from torch import Tensor
 from chainlift import distributed, memory, reading
 from chainlift.measure.evaluate import answer, measure
 from chainlift.measure.samples import records
+from chainlift.models import families
 from chainlift.models.hub import model_folder
 from chainlift.models.model import Model
 from chainlift.models.pretrained.loading import LanguageModel
@@ -23,12 +24,14 @@ from chainlift.seeding import stream
 from chainlift.stages import recipe as recipes
 from chainlift.stages.planning import needs
 from chainlift.stages.recipe import Recipe
+from chainlift.stages.task import task_of
 from chainlift.tasks import registry
-from chainlift.tasks.base import Task, held_out
+from chainlift.tasks.base import Finite, HoldsOut, Task, held_out
 from chainlift.tasks.freshness import freshness
 
 PROMPTS = 4096
-"""Default number of prompts on which a symbolic model is measured."""
+"""Default number of prompts on which a model of our own engine is measured."""
+SPLITS = ("train", "test")
 
 Measured = TypeVar("Measured")
 
@@ -48,10 +51,10 @@ def newest(target: StrPath) -> Path:
     raise ValueError(f"{target} is neither a checkpoint nor a run folder with one")
 
 
-def text_recipe(
+def language_recipe(
     target: StrPath, source: str | None = None, changes: list[str] | None = None, *, trust: bool = False
 ) -> Recipe | None:
-    """The recipe by which to inspect a language model: `source`, or that of its run; None for a symbolic model.
+    """The recipe by which to inspect a language model: `source`, or that of a run by TRL; None for other models.
 
     changes: `key=value` of the task. ValueError if `source` is not a recipe of text, or lacks a package.
     """
@@ -84,24 +87,28 @@ def evaluate(
 ) -> dict[str, Any]:
     """Measure a checkpoint on prompts of streams that no run uses: {greedy, sampled, ...}, with the prompts' freshness.
 
-    num_prompts: None: PROMPTS, for a language model as many as its recipe measures. changes: `key=value` of the task,
-    for prompts that it was not trained on, such as longer ones. recipe, split, pass_at_k: for language models, as in
-    trl/inspect.py. trust: import the code that the checkpoint names.
+    num_prompts: None: as many as the recipe measures for a model by TRL, else PROMPTS or all held-out ones. changes:
+    `key=value` of the task, for prompts that it was not trained on, such as longer ones. recipe: for a language model
+    outside a run folder. split: `train` measures on training prompts where the task holds others out. pass_at_k:
+    samples of each prompt. trust: import the code that the checkpoint names.
     """
-    of_text = text_recipe(target, recipe, changes, trust=trust)
-    if of_text is not None:
+    if split not in SPLITS:
+        raise ValueError(f"--split: {split!r} is neither {' nor '.join(reversed(SPLITS))}")
+    language = language_recipe(target, recipe, changes, trust=trust)
+    if language is not None and language.by_trl:
         from chainlift.stages.trl import inspect
 
-        where = _model_of_text(target)
+        where = _language_model(target)
         options: dict[str, Any] = {"temperature": temperature, "seed": seed, "split": split, "pass_at_k": pass_at_k}
-        return _check_finite(inspect.evaluate(where, of_text, prompts=num_prompts, **options), target)
-    if split != "test" or pass_at_k is not None:
-        raise ValueError("--split and --pass-at-k are for language models only")
-    num_prompts = PROMPTS if num_prompts is None else num_prompts
+        return _check_finite(inspect.evaluate(where, language, prompts=num_prompts, **options), target)
     distributed.join(torch.device(environment.local_device("auto")))
-    model, task = load(target, trust=trust)
-    if changes:
+    model, task = _load(target, language, trust=trust)
+    if changes and language is None:
         task = _changed(model, task, changes)
+    if split == "train" and not isinstance(task, HoldsOut):
+        raise ValueError("--split: this task holds no prompts out of training, so that there is no other split")
+    if num_prompts is None:
+        num_prompts = min(PROMPTS, held_out(task).num_train) if isinstance(task, Finite) else PROMPTS
     memory.check("--prompts", num_prompts * (task.prompt_length + task.long_length + 1) * needs.TOKEN)
     table = measure(
         model,
@@ -112,8 +119,12 @@ def evaluate(
         step=0,
         temperature=temperature,
         pass_at_k_prompts=min(num_prompts, 256),
+        pass_at_k_samples=pass_at_k or 16,
+        with_forced=True,
+        on_training=split == "train",
     )
-    return _check_finite({"checkpoint": str(newest(target)), **freshness(task, None).as_dict(), **table}, target)
+    where = target if language is not None else newest(target)
+    return _check_finite({"checkpoint": str(where), **freshness(task, None).as_dict(), **table}, target)
 
 
 def sample(
@@ -131,13 +142,13 @@ def sample(
 
     recipe: for a language model outside a run folder. trust: import the code that the checkpoint names.
     """
-    of_text = text_recipe(target, recipe, trust=trust)
-    if of_text is not None:
+    language = language_recipe(target, recipe, trust=trust)
+    if language is not None and language.by_trl:
         from chainlift.stages.trl import inspect
 
-        where, options = _model_of_text(target), {"greedy": greedy, "count": count}
-        return inspect.sample(where, of_text, prompt, temperature=temperature, seed=seed, **options)
-    model, task = load(target, trust=trust)
+        where, options = _language_model(target), {"greedy": greedy, "count": count}
+        return inspect.sample(where, language, prompt, temperature=temperature, seed=seed, **options)
+    model, task = _load(target, language, trust=trust)
     tokens = (
         held_out(task).prompts(1, stream(seed, "sample-command/prompt")) if prompt is None else _encode(task, prompt)
     )
@@ -153,7 +164,7 @@ def sample(
     return _check_finite(records(task, answers, list(range(len(answers.rollout.rows)))), target)
 
 
-def _model_of_text(target: StrPath) -> str:
+def _language_model(target: StrPath) -> str:
     """The folder, package or hub name of a language model; of a run folder, its last checkpoint."""
     return str(newest(target) if (Path(target) / "recipe.yaml").is_file() else target)
 
@@ -167,8 +178,18 @@ def _check_finite(results: Measured, target: StrPath) -> Measured:
     return results
 
 
+def _load(target: StrPath, language: Recipe | None, *, trust: bool) -> tuple[Model, Task]:
+    """(model, task) of a checkpoint, or by a recipe of our own engine those of any folder with a language model."""
+    if language is None:
+        return load(target, trust=trust)
+    recipe = recipes.override(language, [f"model.path={_language_model(target)}"])
+    task = task_of(recipe)
+    model = families.build(recipe.model, task).fresh(stream(0, "model"))
+    return model.to(torch.device(environment.local_device(recipe.device))), task
+
+
 def load(target: StrPath, *, trust: bool = False) -> tuple[Model, Task]:
-    """(model, task) of a symbolic checkpoint, on the best device; ValueError if it is not one, or damaged.
+    """(model, task) of a checkpoint of our own engine, on the best device; ValueError if it is not one, or damaged.
 
     trust: import the code that the checkpoint names.
     """
@@ -180,13 +201,13 @@ def load(target: StrPath, *, trust: bool = False) -> tuple[Model, Task]:
 
 
 def model_of(target: StrPath, *, trust: bool = False) -> Model | LanguageModel:
-    """The model of a checkpoint on the best device: a symbolic one, or a language model with its tokenizer."""
-    of_text = text_recipe(target, trust=trust)
-    if of_text is None:
+    """The model of a checkpoint on the best device: one of our own engine, or of transformers with its tokenizer."""
+    language = language_recipe(target, trust=trust)
+    if language is None:
         return load(target, trust=trust)[0]
     from chainlift.stages.trl import inspect
 
-    return inspect.load(_model_of_text(target), of_text)
+    return inspect.load(_language_model(target), language)
 
 
 def _is_of_transformers(folder: Path) -> bool:

@@ -43,8 +43,9 @@ def bytes_of(recipe: Recipe, device: str) -> dict[str, float]:
 
 
 def _by_trl(recipe: Recipe, device: str) -> dict[str, float]:
-    """{keys: fewest bytes} for a model of transformers; the weights count only from scratch (--dry-run plans others)."""
-    assert isinstance(recipe.model, PretrainedSettings) and is_text(recipe.task)
+    """{keys: fewest bytes} for a model of transformers; weights count only from scratch (--dry-run plans others)."""
+    assert isinstance(recipe.model, PretrainedSettings)
+    assert is_text(recipe.task)
     scratch, evaluate = recipe.model.scratch, recipe.evaluate
     row = float(TOKEN * recipe.task.max_tokens)
     responses = {
