@@ -49,10 +49,10 @@ def learner(recipe: dict[str, Any]) -> str:
     if not stage_views.is_text(recipe):
         family = model.get("family", "gpt2")
         return LEARNERS.get(family, f"A small model of the family {family}")
-    scratch = model.get("scratch")
-    if scratch is None:
+    if model.get("path") is not None:
         return f"The pretrained model {model['path']}" + (", by low-rank adapters," if model.get("lora") else "")
-    return f"A Llama of {scratch['layers']} layers and width {scratch['width']}, from scratch,"
+    sizes = model.get("scratch") or model  # family transformers has the sizes in a section of their own
+    return f"A Llama of {sizes['layers']} layers and width {sizes['width']}, from scratch,"
 
 
 def _problems(task: dict[str, Any]) -> str:
