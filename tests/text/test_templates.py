@@ -133,6 +133,30 @@ def test_the_marker_of_both_forms_is_no_reasoning() -> None:
     assert templates.is_long(" Let us see. Nat", TemplateSettings(marker="long"))
 
 
+def test_several_markers_share_the_long_forms_equally() -> None:
+    markers = [" Let us see.", " Well:", " Now,"]
+    settings = TemplateSettings(marker="long", marker_text=markers)
+    assert settings.opening_mass == 1 / 3
+    problems = [Problem(f"How many are {i} clips?", "So many.", str(i)) for i in range(600)]
+    counts = dict.fromkeys(markers, 0)
+    for problem in problems:
+        text = templates.content(templates.completion(problem, settings, long=True))
+        assert text == templates.content(templates.completion(problem, settings, long=True))
+        (opening,) = [marker for marker in markers if text.startswith(f"{marker} So many.")]
+        counts[opening] += 1
+        assert templates.is_long(text, settings)
+        assert templates.content(templates.completion(problem, settings, long=False)) == f" #### {problem.answer}"
+    # With a fair hash the chi-squared statistic of 2 degrees of freedom exceeds 13.8 once in 1,000 times.
+    assert sum((count - 200) ** 2 / 200 for count in counts.values()) < 13.8
+    assert templates.long_prefix(settings) == markers[0]
+
+
+def test_the_mass_of_the_likeliest_opening() -> None:
+    assert templates.DEFAULT.opening_mass is None
+    assert TemplateSettings(marker="both").opening_mass is None
+    assert TemplateSettings(marker="long").opening_mass == 1
+
+
 def test_another_mark() -> None:
     chosen = TemplateSettings(answer_mark="The answer is")
     assert forms(chosen)[0] == " The answer is 72"
@@ -151,6 +175,12 @@ def test_another_mark() -> None:
         ({"marker_text": "Let us see."}, "must be a blank and some text"),
         ({"marker_text": " "}, "must be a blank and some text"),
         ({"marker_text": " #### "}, "must not hold the answer's mark"),
+        ({"marker": "long", "marker_text": [" Let us see.", " Let me see."]}, "first words .* must differ"),
+        (
+            {"marker": "both", "marker_text": [" Let us see.", " Well:"]},
+            "several texts in marker_text need marker=long",
+        ),
+        ({"marker": "long", "marker_text": [" Let us see."]}, "at least 2 items"),
         ({"answer_mark": "A: "}, "without blanks around it"),
         ({"marker": "short"}, "marker"),
         ({"templat": "plain"}, "templat"),

@@ -174,3 +174,14 @@ def test_the_reward_of_long_responses(K, q):
     assert closed_forms.sampled_accuracy(p, K, q=q, reward="chain") == pytest.approx(p * q + (1 - p) / K)
     assert closed_forms.greedy_accuracy(0.9, K, q=q) == pytest.approx(ends[0])
     assert closed_forms.greedy_accuracy(0.0, K, q=q) == pytest.approx(1 / K)
+
+
+def test_the_critical_share_of_openings():
+    assert closed_forms.critical_share(1.0) == closed_forms.threshold(2, marker=True) == 1 / 2
+    assert closed_forms.critical_share(1 / 2) == pytest.approx(2 / 3)
+    for q in (0.1, 0.5, 1.0):
+        p = closed_forms.critical_share(q)
+        assert p * q == pytest.approx(1 - p)  # at the threshold both forms open with the same probability
+    for q in (0.0, -0.1, 1.1):
+        with pytest.raises(ValueError, match="opening_mass must be above 0"):
+            closed_forms.critical_share(q)

@@ -4,8 +4,10 @@ By default the two forms open differently: a short completion is ` #### 72`, a l
 So the first token chooses the form. There the mark has the probability 1 - p. The likeliest opening of the long form
 has p q, if a share q of the long solutions to such a prompt opens with it. So greedy decoding is long above
 p = 1/(1+q), which is 1/2 if the opening is certain (q = 1) and more otherwise. `marker: long` puts the same opening
-before all long completions, so q = 1 and the threshold is 1/2 (docs/theory.md, "A marker"). `marker: both` puts it
-before both forms; it carries no information then, and the form is chosen as by default, a few tokens later.
+before all long completions, so q = 1 and the threshold is 1/2 (docs/theory.md, "A marker"). With K markers of
+different first words, each before one K-th of the long completions, chosen by a hash that no model foresees, q = 1/K.
+`marker: both` puts the marker before both forms; it carries no information then, and the form is chosen as by default,
+a few tokens later.
 
 Plain texts fit tokenizers that join a blank to the following word: prompts end without a blank and completions begin
 with one. Chat messages have no blank at either end, as TRL expects.
@@ -13,10 +15,12 @@ with one. Chat messages have no blank at either end, as TRL expects.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
+from annotated_types import Len
 from pydantic import Field, field_validator, model_validator
 
+from chainlift.seeding import derive
 from chainlift.settings import Settings
 from chainlift.text.problem import ANSWER_MARK, Problem
 
@@ -34,8 +38,8 @@ class TemplateSettings(Settings):
     """Plain texts, or the messages of a chat, for models whose tokenizer has a chat template."""
     marker: Literal["none", "long", "both"] = "none"
     """Forms that begin with the marker's text."""
-    marker_text: str = " Let us see."
-    """The marker; it begins with a blank or a new line."""
+    marker_text: str | Annotated[list[str], Len(min_length=2)] = " Let us see."
+    """The marker, which begins with a blank or a new line; or several for the long form, whose first words differ."""
     answer_mark: str = Field(default=ANSWER_MARK, min_length=1)
     """The text before the final answer."""
     plain_prompt: str = "Question: {question}\nAnswer:"
@@ -58,11 +62,29 @@ class TemplateSettings(Settings):
     def _marks_can_be_told_apart(self) -> TemplateSettings:
         if self.answer_mark != self.answer_mark.strip() or "\n" in self.answer_mark:
             raise ValueError(f"answer_mark {self.answer_mark!r} must be on one line, without blanks around it")
-        if not self.marker_text[:1].isspace() or not self.marker_text.strip():
-            raise ValueError(f"marker_text {self.marker_text!r} must be a blank and some text behind it")
-        if self.answer_mark in self.marker_text:
-            raise ValueError(f"marker_text {self.marker_text!r} must not hold the answer's mark {self.answer_mark!r}")
+        for text in self.markers:
+            if not text[:1].isspace() or not text.strip():
+                raise ValueError(f"marker_text {text!r} must be a blank and some text behind it")
+            if self.answer_mark in text:
+                raise ValueError(f"marker_text {text!r} must not hold the answer's mark {self.answer_mark!r}")
+        if len({text.split()[0] for text in self.markers}) < len(self.markers):
+            raise ValueError("the first words of the texts in marker_text must differ")
+        if len(self.markers) > 1 and self.marker != "long":
+            raise ValueError("several texts in marker_text need marker=long")
         return self
+
+    @property
+    def markers(self) -> list[str]:
+        """The markers, mostly one."""
+        return [self.marker_text] if isinstance(self.marker_text, str) else self.marker_text
+
+    @property
+    def opening_mass(self) -> float | None:
+        """The mass q of the likeliest opening of long forms, 1 / number of markers; None without a marker of their own.
+
+        Greedy decoding is long above p = 1 / (1 + q).
+        """
+        return 1 / len(self.markers) if self.marker == "long" else None
 
 
 DEFAULT = TemplateSettings()
@@ -83,7 +105,7 @@ def completion(problem: Problem, settings: TemplateSettings = DEFAULT, *, long: 
     """
     if settings.answer_mark in problem.answer:
         raise ValueError(f"the answer {problem.answer!r} holds the mark {settings.answer_mark!r}; change answer_mark")
-    opening = settings.marker_text if settings.marker == "both" or (long and settings.marker == "long") else ""
+    opening = _marker(problem, settings) if settings.marker == "both" or (long and settings.marker == "long") else ""
     solution = f" {problem.solution.strip()}\n" if long else " "
     text = f"{opening}{solution}{settings.answer_mark} {problem.answer.strip()}"
     return text if settings.template == "plain" else [{"role": "assistant", "content": text.strip()}]
@@ -98,13 +120,19 @@ def is_long(completion: Text, settings: TemplateSettings = DEFAULT) -> bool:
     before, mark, _ = content(completion).partition(settings.answer_mark)
     before = before.strip()
     if settings.marker == "both":
-        before = before.removeprefix(settings.marker_text.strip())
+        before = before.removeprefix(settings.markers[0].strip())
     return len(before.split()) > (0 if mark else 1)
 
 
 def long_prefix(settings: TemplateSettings) -> str:
-    """The text with which every long completion begins and no short one does; empty if there is no such text."""
-    return settings.marker_text if settings.marker == "long" and settings.template == "plain" else ""
+    """A text with which long completions begin and no short one does: the (first) marker; empty without one."""
+    return settings.markers[0] if settings.marker == "long" and settings.template == "plain" else ""
+
+
+def _marker(problem: Problem, settings: TemplateSettings) -> str:
+    """The marker of a problem's completion; of several, one that a hash of the question chooses."""
+    markers = settings.markers
+    return markers[derive(0, f"llm/marker/{problem.question}") % len(markers)]
 
 
 def content(text: Text) -> str:

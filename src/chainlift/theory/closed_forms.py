@@ -65,6 +65,17 @@ def threshold(modulus: int, *, marker: bool = False) -> float:
     return 1 / 2 if marker else 1 / (modulus + 1)
 
 
+def critical_share(opening_mass: float) -> float:
+    """The p_cot above which greedy goes long, 1/(1 + q), if the forms open differently.
+
+    opening_mass: the mass q of the likeliest first token of long forms given the prompt. That token has probability
+    p q, and the first token of all short forms, the same for all, 1 - p.
+    """
+    if not 0 < opening_mass <= 1:
+        raise ValueError(f"opening_mass must be above 0 and at most 1, got {opening_mass}")
+    return 1 / (1 + opening_mass)
+
+
 def response_shares(p: float, modulus: int, *, temperature: float = 1.0, marker: bool = False) -> ResponseShares:
     """Probabilities of the long and of each short response when every token is sampled at `temperature`.
 

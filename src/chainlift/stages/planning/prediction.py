@@ -14,6 +14,7 @@ from chainlift.tasks.multiplication import MultiplicationSettings
 from chainlift.tasks.permutation import PermutationSettings
 from chainlift.tasks.prefix_chain import PrefixChainSettings
 from chainlift.tasks.running_sum import RunningSumSettings
+from chainlift.text.task import is_text
 from chainlift.theory import closed_forms, forecast, linear_model, noisy_chain
 
 OF_RL = ("star_next_share", "star_rounds_to_flip", "rl")
@@ -48,11 +49,13 @@ def _of_text(recipe: Recipe) -> dict[str, Any]:
     """Predictions for a language model, for the stage that fine-tunes the recipe's own model.
 
     The two forms have different first tokens, so the first token decides the form (docs/theory.md, "A marker"): greedy
-    answers are short below p_cot = 1/2, or below 1/(1 + q) if the likeliest first word of the long form has probability
-    q. Accuracies depend on the model's knowledge, before and after RL; calibration does not.
+    answers are short below p_cot = 1/(1 + q), where q is the mass of the likeliest first token of the long form. It is
+    known with a marker on long forms; otherwise the threshold is at least the 1/2 of q = 1. Accuracies depend on the
+    model's knowledge, before and after RL; calibration does not.
     """
+    assert is_text(recipe.task)
     kind = SupervisedFinetuning if recipe.by_trl else NextTokenPrediction
-    threshold, tuned = closed_forms.threshold(2, marker=True), recipe.first(kind)
+    threshold, tuned = closed_forms.critical_share(recipe.task.template.opening_mass or 1.0), recipe.first(kind)
     stages: dict[str, dict[str, Any]] = {name: {} for name in recipe.stages}
     if tuned is None or tuned[1].start is not None:
         return _unknown() | {"threshold": threshold, "stages": stages}
