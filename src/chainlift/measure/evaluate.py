@@ -8,7 +8,7 @@ other stream.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,7 @@ from chainlift.models.model import Model
 from chainlift.models.protocol import Cache, SequenceModel, split_prompts
 from chainlift.seeding import stream
 from chainlift.settings import Settings
-from chainlift.tasks.base import Resumes, Task, Verdict, has_chains, held_out, prompt_lengths
+from chainlift.tasks.base import Resumes, Task, Verdict, has_chains, held_out, masks_padding, prompt_lengths
 
 ROWS_AT_ONCE = 1024
 
@@ -97,6 +97,8 @@ def answer(
         cache=cache,
         draft=_draft(task, prompts) if has_chains(task) else None,
     )
+    if masks_padding(task):
+        rollout = replace(rollout, prompt_lengths=prompt_lengths(task, rollout.prompts))
     return Answers(rollout, task.verify(rollout.row_prompts, rollout.responses))
 
 

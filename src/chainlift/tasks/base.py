@@ -80,11 +80,14 @@ class Demonstrations:
     responses: Tensor
     mask: Tensor
     """(B, R) bool: the response's tokens up to its first EOS."""
+    prompt_lengths: Tensor | None = None
+    """(B,) prompt tokens without padding that models mask; None: there is no such padding."""
 
     @property
     def num_tokens(self) -> int:
         """Prompt and output tokens."""
-        return self.prompts.numel() + int(self.mask.sum())
+        num_prompt_tokens = self.prompts.numel() if self.prompt_lengths is None else int(self.prompt_lengths.sum())
+        return num_prompt_tokens + int(self.mask.sum())
 
 
 @dataclass(frozen=True)
@@ -176,6 +179,20 @@ class HoldsOut(Protocol):
 
 
 @runtime_checkable
+class Finite(Protocol):
+    """A task with a finite set of training prompts, each of which next-token prediction reads once an epoch."""
+
+    @property
+    def num_train(self) -> int:
+        """Number of training prompts."""
+        ...
+
+    def train_prompts(self, indices: Tensor) -> Tensor:
+        """The training prompts (N, prompt_length) with the numbers `indices` (N,)."""
+        ...
+
+
+@runtime_checkable
 class Resumes(Protocol):
     """A task that can continue a chain after a wrong step. This saves time in sampling and changes no sample."""
 
@@ -194,12 +211,17 @@ def held_out(task: Task) -> Task:
     return task.held_out() if isinstance(task, HoldsOut) else task
 
 
+def masks_padding(task: Task) -> bool:
+    """Whether models mask the token `padding` left of a prompt; otherwise they read it like any other token."""
+    return getattr(task, "masks_padding", False)
+
+
 def prompt_lengths(task: Task, prompts: Tensor) -> Tensor:
-    """Lengths (N,) of prompts (N, T) without padding, the token id `padding` of tasks that have one."""
+    """Lengths (N,) of prompts (N, T) without the padding on their left, a token id of tasks that have one."""
     padding = getattr(task, "padding", None)
     if padding is None:
         return torch.full((len(prompts),), prompts.shape[1], device=prompts.device)
-    return (prompts != padding).sum(dim=1)
+    return ((prompts != padding).cumsum(dim=1) > 0).sum(dim=1)
 
 
 def output_mask(responses: Tensor, eos: int) -> Tensor:
