@@ -27,6 +27,7 @@ from chainlift.models.protocol import Cache, SequenceModel, split_prompts
 from chainlift.seeding import stream
 from chainlift.settings import Settings
 from chainlift.tasks.base import Resumes, Task, Verdict, has_chains, held_out, masks_padding, prompt_lengths
+from chainlift.tasks.finite import Finite
 
 ROWS_AT_ONCE = 1024
 
@@ -123,9 +124,12 @@ def measure(
 ) -> dict[str, Any]:
     """{greedy, sampled}, with {decision} for a task with chains and {exact} for a Markov model, on evaluation prompts.
 
-    The prompts come from the streams `name`/... at `step`. They are held-out prompts if the task has some.
+    The prompts come from the streams `name`/... at `step`. They are held-out prompts if the task has some. Of a finite
+    task no prompt is measured twice.
     """
     task = held_out(task)
+    if isinstance(task, Finite):
+        num_prompts, pass_at_k_prompts = (min(n, task.num_problems) for n in (num_prompts, pass_at_k_prompts))
     prompts = task.prompts(num_prompts, stream(seed, f"{name}/prompts", step))
     draws = stream(seed, f"{name}/samples", step)
     device = next(model.parameters()).device
@@ -140,7 +144,7 @@ def measure(
             odds.append(parallel.whole_rows(decision.log_odds(model, task, local, cache) if len(local) else {}))
     table: dict[str, Any] = {"greedy": describe(greedy), "sampled": describe(sampled)}
     all_lengths = torch.cat(lengths)
-    if len(all_lengths.unique()) > 1:
+    if len(all_lengths.unique()) > 1 and not masks_padding(task):
         for mode, verdicts in (("greedy", greedy), ("sampled", sampled)):
             table[mode]["by_prompt_length"] = by_prompt_length(verdicts, all_lengths)
     table["sampled"]["temperature"] = temperature

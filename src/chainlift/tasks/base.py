@@ -131,21 +131,37 @@ class Verdict:
 
 @runtime_checkable
 class Task(Protocol):
-    """The protocol of tasks of symbols; methods work on whole batches and draw only from the generator passed in."""
+    """The protocol of tasks of tokens; methods work on whole batches and draw only from the generator passed in."""
 
     @property
     def settings(self) -> Settings:
         """The settings from which the task was built."""
         ...
 
-    vocabulary: Vocabulary
-    prompt_length: int
-    short_length: int
-    """Tokens of the longest short response, without EOS."""
-    long_length: int
-    """Tokens of the longest long response, without EOS."""
-    chance: float
-    """Accuracy of a blind guess."""
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The tokens of prompts and responses."""
+        ...
+
+    @property
+    def prompt_length(self) -> int:
+        """Tokens of a prompt."""
+        ...
+
+    @property
+    def short_length(self) -> int:
+        """Tokens of the longest short response, without EOS."""
+        ...
+
+    @property
+    def long_length(self) -> int:
+        """Tokens of the longest long response, without EOS."""
+        ...
+
+    @property
+    def chance(self) -> float:
+        """Accuracy of a blind guess."""
+        ...
 
     def prompts(self, n: int, generator: torch.Generator) -> Tensor:
         """Draw n prompts (n, prompt_length)."""
@@ -175,20 +191,6 @@ class HoldsOut(Protocol):
 
     def held_out(self) -> Task:
         """The same task on its held-out prompts, which the task itself never draws."""
-        ...
-
-
-@runtime_checkable
-class Finite(Protocol):
-    """A task with a finite set of training prompts, each of which next-token prediction reads once an epoch."""
-
-    @property
-    def num_train(self) -> int:
-        """Number of training prompts."""
-        ...
-
-    def train_prompts(self, indices: Tensor) -> Tensor:
-        """The training prompts (N, prompt_length) with the numbers `indices` (N,)."""
         ...
 
 

@@ -12,7 +12,7 @@ from chainlift.tasks.base import EOS, Task
 from chainlift.visible import one_line
 
 NUM_PROMPTS = 4
-MEMBERS = sorted({*Task.__annotations__, "settings", "prompts", "gold", "verify"})
+MEMBERS = sorted(name for name in vars(Task) if not name.startswith("_"))
 
 
 def complaint(task: Any) -> str | None:

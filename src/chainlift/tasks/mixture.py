@@ -17,15 +17,16 @@ from torch import Tensor
 
 from chainlift.seeding import stream
 from chainlift.settings import Settings
+from chainlift.tasks import finite
 from chainlift.tasks.base import (
     Demonstrations,
     Demonstrator,
-    Finite,
     Task,
     masks_padding,
     output_mask,
     prompt_lengths,
 )
+from chainlift.tasks.finite import Finite
 
 Point = Annotated[list[float], Len(2, 2)]
 
@@ -109,9 +110,8 @@ def draw(
     """
     p_cot = settings.at(share)
     if isinstance(task, Finite):
-        indices = _in_epochs(task.num_train, n, seed=seed, name=name, step=step)
-        forms = torch.rand(task.num_train, generator=stream(seed, "mixture/forms"), dtype=torch.float64)
-        is_long = forms[indices] < p_cot
+        indices = finite.batch(task.num_train, n, seed=seed, name=name, step=step)
+        is_long = finite.forms(task.num_train, seed=seed)[indices] < p_cot
         short_prompts, long_prompts = (task.train_prompts(indices[rows]) for rows in (~is_long, is_long))
     else:
         coins = torch.rand(n, generator=stream(seed, f"{name}/split", step), dtype=torch.float64)
@@ -129,11 +129,3 @@ def draw(
         return Demonstrations(part, responses, output_mask(responses, task.vocabulary.eos), lengths)
 
     return MixtureBatch(short=demonstrations(short_prompts, long=False), long=demonstrations(long_prompts, long=True))
-
-
-def _in_epochs(size: int, n: int, *, seed: int, name: str, step: int) -> Tensor:
-    """The numbers (n,) of batch number `step` in an endless sequence of permutations of `size` numbers."""
-    start = step * n
-    epochs = range(start // size, (start + n - 1) // size + 1)
-    order = torch.cat([torch.randperm(size, generator=stream(seed, f"{name}/order", epoch)) for epoch in epochs])
-    return order[start - epochs.start * size :][:n]

@@ -77,6 +77,12 @@ class TokenizedTask:
         """The prompts (N, T) of the training problems with the numbers `indices` (N,)."""
         return self._splits.train.prompts[indices]
 
+    def mean_tokens(self, p_cot: float) -> float:
+        """Mean prompt and response tokens of a training demonstration that is long with probability p_cot."""
+        train = self._splits.train
+        total = int(train.lengths.sum()) + p_cot * sum(map(len, train.long)) + (1 - p_cot) * sum(map(len, train.short))
+        return total / self.num_train
+
     @property
     def opening(self) -> Tensor:
         """Token ids (O,) with which every long response and no short one begins; O = 0 if there are none."""

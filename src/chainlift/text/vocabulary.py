@@ -59,7 +59,7 @@ class TextVocabulary(Vocabulary):
         return self._decoded([ids.tolist()])[0]
 
     def texts(self, responses: Tensor, lengths: Tensor) -> list[str]:
-        """The first `lengths` (N,) tokens of responses (N, R) as texts, without special tokens, as graders read them."""
+        """The first `lengths` (N,) tokens of responses (N, R) as texts without special tokens."""
         rows = zip(responses.tolist(), lengths.tolist(), strict=True)
         return self._decoded([row[:length] for row, length in rows], skip_special_tokens=True)
 
