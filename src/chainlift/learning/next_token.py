@@ -23,6 +23,7 @@ from torch import Tensor
 
 from chainlift.learning.likelihood import MAX_TOKENS, token_logp
 from chainlift.models.protocol import SequenceModel
+from chainlift.tasks.base import Demonstrations
 from chainlift.tasks.mixture import MixtureBatch
 
 LossWeighting = Literal["token_mean", "sequence_mean", "sequence_sum"]
@@ -83,7 +84,10 @@ def accumulate_gradient(
 
 
 def pieces(batch: MixtureBatch, weighting: LossWeighting, whole: MixtureBatch, device: torch.device) -> Iterator[Piece]:
-    """Split a batch, a share of the `whole` one, into pieces of one form with about MAX_TOKENS tokens at most."""
+    """Split a batch, a share of the `whole` one, into pieces of one form with about MAX_TOKENS tokens at most.
+
+    Where models mask the padding of prompts, rows of similar length share a piece without columns of padding only.
+    """
     num_rows = sum(len(part.prompts) for part in whole.parts)
     num_tokens = sum(int(part.mask.sum()) for part in whole.parts)
     for part in batch.parts:
@@ -94,10 +98,32 @@ def pieces(batch: MixtureBatch, weighting: LossWeighting, whole: MixtureBatch, d
             "sequence_mean": part.mask.sum(dim=1, keepdim=True) * num_rows,
         }
         weights = part.mask / denominators[weighting]
-        num_pieces = math.ceil(sequences.numel() / MAX_TOKENS)
-        for rows in torch.arange(len(sequences)).tensor_split(min(num_pieces, len(sequences))):
-            inputs, *outputs = (t[rows].to(device) for t in (sequences, part.responses, part.mask, weights))
-            yield Piece(inputs, part.prompts.shape[1] - 1, *outputs, long=part is batch.long)
+        for rows, prompt_width, width in _rows_of_pieces(part):
+            first = part.prompts.shape[1] - prompt_width
+            inputs = sequences[rows, first : part.prompts.shape[1] + width - 1].to(device)
+            outputs = (t[rows, :width].to(device) for t in (part.responses, part.mask, weights))
+            yield Piece(inputs, prompt_width - 1, *outputs, long=part is batch.long)
+
+
+def _rows_of_pieces(part: Demonstrations) -> Iterator[tuple[Tensor, int, int]]:
+    """(rows, their prompts' width, their responses' width) of each piece."""
+    num_rows, width, response_width = len(part.prompts), part.prompts.shape[1], part.responses.shape[1]
+    if part.prompt_lengths is None:
+        num_pieces = math.ceil(num_rows * (width + response_width - 1) / MAX_TOKENS)
+        for rows in torch.arange(num_rows).tensor_split(min(num_pieces, num_rows)):
+            yield rows, width, response_width
+        return
+    response_lengths = part.mask.sum(dim=1)
+    order = (part.prompt_lengths + response_lengths).argsort(stable=True)
+    lengths = torch.stack([part.prompt_lengths, response_lengths], dim=1)[order].tolist()
+    start, widths = 0, lengths[0]
+    for row, length in enumerate(lengths):
+        wider = [max(pair) for pair in zip(widths, length, strict=True)]
+        if row > start and (row - start + 1) * (sum(wider) - 1) > MAX_TOKENS:
+            yield order[start:row], widths[0], widths[1]
+            start, wider = row, length
+        widths = wider
+    yield order[start:], widths[0], widths[1]
 
 
 def _negative_logp(model: SequenceModel, piece: Piece) -> Tensor:

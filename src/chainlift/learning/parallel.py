@@ -150,7 +150,8 @@ def whole_rows(chunks: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def _local_part(part: Demonstrations) -> Demonstrations:
     local = distributed.shard(len(part.prompts))
-    return Demonstrations(part.prompts[local], part.responses[local], part.mask[local])
+    lengths = None if part.prompt_lengths is None else part.prompt_lengths[local]
+    return Demonstrations(part.prompts[local], part.responses[local], part.mask[local], lengths)
 
 
 def _empty(prompts: Tensor) -> Rollout:
@@ -161,4 +162,5 @@ def _empty(prompts: Tensor) -> Rollout:
 
 
 def _to_device(rollout: Rollout, device: torch.device) -> Rollout:
-    return replace(rollout, **{field.name: getattr(rollout, field.name).to(device) for field in fields(rollout)})
+    values = {field.name: getattr(rollout, field.name) for field in fields(rollout)}
+    return replace(rollout, **{name: value.to(device) for name, value in values.items() if value is not None})

@@ -69,7 +69,7 @@ def accumulate_gradient(
         "scored": totals["tokens"],
         "logp_error_max": totals["error"] if batch.on_policy else None,
         "kl": totals["kl"] if kl else None,
-        "tokens": totals["tokens"] + len(selected) * rollout.prompts.shape[1],
+        "tokens": totals["tokens"] + rollout.num_prompt_tokens(rollout.rows[selected]),
     }
 
 

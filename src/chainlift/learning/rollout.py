@@ -39,6 +39,8 @@ class Rollout:
     """(N,) sampled tokens of the row, EOS included."""
     entropy: Tensor
     """Scalar: mean entropy in nats of the sampling distributions."""
+    prompt_lengths: Tensor | None = None
+    """(P,) prompt tokens without padding that the model masks; None: there is no such padding."""
 
     @property
     def mask(self) -> Tensor:
@@ -53,7 +55,13 @@ class Rollout:
     @property
     def num_tokens(self) -> int:
         """Prompt and sampled tokens over all rows."""
-        return len(self.rows) * self.prompts.shape[1] + int(self.num_actions.sum())
+        return self.num_prompt_tokens(self.rows) + int(self.num_actions.sum())
+
+    def num_prompt_tokens(self, prompts: Tensor) -> int:
+        """Tokens of the prompts with these numbers (N,), without masked padding."""
+        if self.prompt_lengths is None:
+            return len(prompts) * self.prompts.shape[1]
+        return int(self.prompt_lengths[prompts].sum())
 
 
 @torch.no_grad()
@@ -136,6 +144,8 @@ def join(rollouts: Sequence[Rollout], eos: int) -> Rollout:
     num_actions = torch.cat([rollout.num_actions for rollout in rollouts])
     entropy = sum(float(rollout.entropy * rollout.num_actions.sum()) for rollout in rollouts)
 
+    prompt_lengths = [rollout.prompt_lengths for rollout in rollouts if rollout.prompt_lengths is not None]
+
     def padded(x: Tensor, value: float) -> Tensor:
         return torch.nn.functional.pad(x, (0, longest - x.shape[1]), value=value)
 
@@ -146,6 +156,7 @@ def join(rollouts: Sequence[Rollout], eos: int) -> Rollout:
         logp=torch.cat([padded(rollout.logp, 0.0) for rollout in rollouts]),
         num_actions=num_actions,
         entropy=torch.tensor(entropy) / num_actions.sum().cpu(),
+        prompt_lengths=torch.cat(prompt_lengths) if prompt_lengths else None,
     )
 
 
@@ -161,4 +172,5 @@ def take_groups(rollout: Rollout, groups: Tensor) -> Rollout:
         logp=rollout.logp[rows, :longest],
         num_actions=rollout.num_actions[rows],
         entropy=rollout.entropy,
+        prompt_lengths=None if rollout.prompt_lengths is None else rollout.prompt_lengths[groups],
     )

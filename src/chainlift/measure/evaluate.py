@@ -8,7 +8,7 @@ other stream.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,8 @@ from chainlift.models.model import Model
 from chainlift.models.protocol import Cache, SequenceModel, split_prompts
 from chainlift.seeding import stream
 from chainlift.settings import Settings
-from chainlift.tasks.base import Opens, Resumes, Task, Verdict, has_chains, held_out, prompt_lengths
+from chainlift.tasks.base import Opens, Resumes, Task, Verdict, has_chains, held_out, masks_padding, prompt_lengths
+from chainlift.tasks.finite import Finite
 
 ROWS_AT_ONCE = 1024
 CACHE_BYTES = 2**31  # of the responses that are sampled at once: bounds memory
@@ -98,6 +99,8 @@ def answer(
         cache=cache,
         draft=_draft(task, prompts) if has_chains(task) else None,
     )
+    if masks_padding(task):
+        rollout = replace(rollout, prompt_lengths=prompt_lengths(task, rollout.prompts))
     return Answers(rollout, task.verify(rollout.row_prompts, rollout.responses))
 
 
@@ -125,13 +128,15 @@ def measure(
     """{greedy, sampled}, with {decision} for a task with chains and {exact} for a Markov model, on evaluation prompts.
 
     The prompts come from the streams `name`/... at `step`. They are held-out prompts if the task has some, unless
-    `on_training`. with_forced: adds {forced_long, long_prefix} (forms.py) for
-    a task whose long responses have an opening of their own.
+    `on_training`; of a finite task no prompt is measured twice. with_forced: adds {forced_long, long_prefix} (forms.py)
+    for a task whose long responses have an opening of their own.
     """
+    task = task if on_training else held_out(task)
+    if isinstance(task, Finite):
+        num_prompts, pass_at_k_prompts = (min(n, task.num_problems) for n in (num_prompts, pass_at_k_prompts))
     prompts = task.prompts(num_prompts, stream(seed, f"{name}/prompts", step))
     draws = stream(seed, f"{name}/samples", step)
     device = next(model.parameters()).device
-    task = task if on_training else held_out(task)
     opening = task.opening if isinstance(task, Opens) and with_forced and len(task.opening) else None
     greedy, sampled, odds, lengths, forced, begins = [], [], [], [], [], []
     for chunk in prompts.to(device).split(rows_at_once(model, task)):
@@ -153,7 +158,7 @@ def measure(
         table["forced_long"] = {key: value for key, value in describe(forced).items() if key in forms.FORCED_LONG_KEYS}
         table["long_prefix"] = forms.describe_probability(torch.cat(begins), temperature)
     all_lengths = torch.cat(lengths)
-    if len(all_lengths.unique()) > 1:
+    if len(all_lengths.unique()) > 1 and not masks_padding(task):
         for mode, verdicts in (("greedy", greedy), ("sampled", sampled)):
             table[mode]["by_prompt_length"] = by_prompt_length(verdicts, all_lengths)
     table["sampled"]["temperature"] = temperature

@@ -21,6 +21,8 @@ def records(
         count = int(rollout.num_actions[row])
         response = rollout.responses[row, :count]
         gold = task.gold(prompt[None].cpu(), long=bool(verdict.long[row]))[0]
+        if rollout.prompt_lengths is not None:
+            prompt = prompt[len(prompt) - int(rollout.prompt_lengths[rollout.rows[row]]) :]
         # A valid chain may differ from the gold one and has no wrong token; any other response is compared with gold.
         valid = bool(verdict.chain_correct[row])
         right = [valid or (t < len(gold) and int(token) == int(gold[t])) for t, token in enumerate(response.tolist())]

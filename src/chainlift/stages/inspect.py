@@ -26,7 +26,7 @@ from chainlift.stages.planning import needs
 from chainlift.stages.recipe import Recipe
 from chainlift.stages.task import task_of
 from chainlift.tasks import registry
-from chainlift.tasks.base import Finite, HoldsOut, Task, held_out
+from chainlift.tasks.base import HoldsOut, Task, held_out
 from chainlift.tasks.freshness import freshness
 
 PROMPTS = 4096
@@ -107,8 +107,7 @@ def evaluate(
         task = _changed(model, task, changes)
     if split == "train" and not isinstance(task, HoldsOut):
         raise ValueError("--split: this task holds no prompts out of training, so that there is no other split")
-    if num_prompts is None:
-        num_prompts = min(PROMPTS, held_out(task).num_train) if isinstance(task, Finite) else PROMPTS
+    num_prompts = PROMPTS if num_prompts is None else num_prompts
     memory.check("--prompts", num_prompts * (task.prompt_length + task.long_length + 1) * needs.TOKEN)
     table = measure(
         model,

@@ -80,11 +80,14 @@ class Demonstrations:
     responses: Tensor
     mask: Tensor
     """(B, R) bool: the response's tokens up to its first EOS."""
+    prompt_lengths: Tensor | None = None
+    """(B,) prompt tokens without padding that models mask; None: there is no such padding."""
 
     @property
     def num_tokens(self) -> int:
         """Prompt and output tokens."""
-        return self.prompts.numel() + int(self.mask.sum())
+        num_prompt_tokens = self.prompts.numel() if self.prompt_lengths is None else int(self.prompt_lengths.sum())
+        return num_prompt_tokens + int(self.mask.sum())
 
 
 @dataclass(frozen=True)
@@ -128,21 +131,37 @@ class Verdict:
 
 @runtime_checkable
 class Task(Protocol):
-    """The protocol of tasks of symbols; methods work on whole batches and draw only from the generator passed in."""
+    """The protocol of tasks of tokens; methods work on whole batches and draw only from the generator passed in."""
 
     @property
     def settings(self) -> Settings:
         """The settings from which the task was built."""
         ...
 
-    vocabulary: Vocabulary
-    prompt_length: int
-    short_length: int
-    """Tokens of the longest short response, without EOS."""
-    long_length: int
-    """Tokens of the longest long response, without EOS."""
-    chance: float
-    """Accuracy of a blind guess."""
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The tokens of prompts and responses."""
+        ...
+
+    @property
+    def prompt_length(self) -> int:
+        """Tokens of a prompt."""
+        ...
+
+    @property
+    def short_length(self) -> int:
+        """Tokens of the longest short response, without EOS."""
+        ...
+
+    @property
+    def long_length(self) -> int:
+        """Tokens of the longest long response, without EOS."""
+        ...
+
+    @property
+    def chance(self) -> float:
+        """Accuracy of a blind guess."""
+        ...
 
     def prompts(self, n: int, generator: torch.Generator) -> Tensor:
         """Draw n prompts (n, prompt_length)."""
@@ -202,12 +221,17 @@ def held_out(task: Task) -> Task:
     return task.held_out() if isinstance(task, HoldsOut) else task
 
 
+def masks_padding(task: Task) -> bool:
+    """Whether models mask the token `padding` left of a prompt; otherwise they read it like any other token."""
+    return getattr(task, "masks_padding", False)
+
+
 def prompt_lengths(task: Task, prompts: Tensor) -> Tensor:
-    """Lengths (N,) of prompts (N, T) without padding, the token id `padding` of tasks that have one."""
+    """Lengths (N,) of prompts (N, T) without the padding on their left, a token id of tasks that have one."""
     padding = getattr(task, "padding", None)
     if padding is None:
         return torch.full((len(prompts),), prompts.shape[1], device=prompts.device)
-    return (prompts != padding).sum(dim=1)
+    return ((prompts != padding).cumsum(dim=1) > 0).sum(dim=1)
 
 
 def output_mask(responses: Tensor, eos: int) -> Tensor:

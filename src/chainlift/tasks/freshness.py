@@ -2,7 +2,7 @@
 
 There are three cases. If a task holds its evaluation prompts out of training, none has been seen. If it knows how many
 prompts it can draw and how likely each is, the expected share that training has seen follows. Otherwise nothing is
-known.
+known, as for published problems: only a comparison of their splits could tell (text/overlap.py).
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Freshness:
 
 def freshness(task: Task, num_drawn: int | None) -> Freshness:
     """The freshness of a task's evaluation prompts after `num_drawn` draws in training (None: not known)."""
-    if isinstance(task, HoldsOut):
+    if isinstance(task, HoldsOut) and getattr(task, "is_held_out", True):
         return Freshness(True, None, 0.0)
     if not isinstance(task, CountsPrompts):
         return Freshness(False, None, None)

@@ -17,7 +17,16 @@ from torch import Tensor
 
 from chainlift.seeding import stream
 from chainlift.settings import Settings
-from chainlift.tasks.base import Demonstrations, Demonstrator, Task, output_mask
+from chainlift.tasks import finite
+from chainlift.tasks.base import (
+    Demonstrations,
+    Demonstrator,
+    Task,
+    masks_padding,
+    output_mask,
+    prompt_lengths,
+)
+from chainlift.tasks.finite import Finite
 
 Point = Annotated[list[float], Len(2, 2)]
 
@@ -95,11 +104,20 @@ def draw(
     """Draw batch number `step` of n demonstrations.
 
     It comes from the streams `name`/split, `name`/prompts and, if the task draws its demonstrations,
-    `name`/demonstrations. share: the share of the stage's steps that are done, for a schedule.
+    `name`/demonstrations. share: the share of the stage's steps that are done, for a schedule. A finite task's batches
+    are consecutive parts of its epochs, permutations from the stream `name`/order. The form of a problem is fixed by a
+    number of its own, in the stream mixture/forms, and a larger p_cot only turns short ones into long ones.
     """
-    coins = torch.rand(n, generator=stream(seed, f"{name}/split", step), dtype=torch.float64)
-    num_long = int((coins < settings.at(share)).sum())
-    prompts = task.prompts(n, stream(seed, f"{name}/prompts", step))
+    p_cot = settings.at(share)
+    if isinstance(task, Finite):
+        indices = finite.batch(task.num_train, n, seed=seed, name=name, step=step)
+        is_long = finite.forms(task.num_train, seed=seed)[indices] < p_cot
+        short_prompts, long_prompts = (task.train_prompts(indices[rows]) for rows in (~is_long, is_long))
+    else:
+        coins = torch.rand(n, generator=stream(seed, f"{name}/split", step), dtype=torch.float64)
+        num_long = int((coins < p_cot).sum())
+        prompts = task.prompts(n, stream(seed, f"{name}/prompts", step))
+        short_prompts, long_prompts = prompts[num_long:], prompts[:num_long]
     draws = stream(seed, f"{name}/demonstrations", step) if isinstance(task, Demonstrator) else None
 
     def demonstrations(part: Tensor, *, long: bool) -> Demonstrations:
@@ -107,8 +125,7 @@ def draw(
             responses = task.demonstrate(part, draws, long=long)
         else:
             responses = task.gold(part, long=long)
-        return Demonstrations(part, responses, output_mask(responses, task.vocabulary.eos))
+        lengths = prompt_lengths(task, part) if masks_padding(task) else None
+        return Demonstrations(part, responses, output_mask(responses, task.vocabulary.eos), lengths)
 
-    return MixtureBatch(
-        short=demonstrations(prompts[num_long:], long=False), long=demonstrations(prompts[:num_long], long=True)
-    )
+    return MixtureBatch(short=demonstrations(short_prompts, long=False), long=demonstrations(long_prompts, long=True))

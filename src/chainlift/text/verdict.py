@@ -10,12 +10,17 @@ from chainlift.tasks.base import Verdict
 
 
 def as_verdict(
-    right: Sequence[bool], long: Sequence[bool], finished: Sequence[bool], lengths: Sequence[int]
+    right: Sequence[bool],
+    long: Sequence[bool],
+    finished: Sequence[bool],
+    lengths: Sequence[int],
+    device: torch.device | None = None,
 ) -> Verdict:
     """The verdict (N,) on responses in words; a chain counts as right if its answer is, because no grader reads it.
 
     right: the response is finished and has the right answer; lengths: tokens before the end of sequence.
     """
-    answer, length = torch.tensor(right, dtype=torch.bool), torch.tensor(lengths)
+    answer, is_long, has_end = (torch.tensor(x, dtype=torch.bool, device=device) for x in (right, long, finished))
+    length = torch.tensor(lengths, dtype=torch.long, device=device)
     zeros = torch.zeros_like(length)
-    return Verdict(answer, answer, torch.tensor(finished), torch.tensor(long), length, zeros, zeros)
+    return Verdict(answer, answer, has_end, is_long, length, zeros, zeros)

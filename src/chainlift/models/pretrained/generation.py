@@ -16,6 +16,7 @@ from chainlift import distributed
 from chainlift.models.pretrained.sampling_memory import rows_that_fit
 from chainlift.seeding import derive
 from chainlift.text.templates import Text
+from chainlift.text.tokenization import adds_special, prompt_text
 
 
 @dataclass(frozen=True)
@@ -37,17 +38,6 @@ class Response:
         return len(self.tokens)
 
 
-def prompt_text(prompt: Text, tokenizer: Any) -> str:
-    """The text of a prompt before tokenization; ValueError for a chat if the tokenizer has no chat template."""
-    if isinstance(prompt, str):
-        return prompt
-    if not tokenizer.chat_template:
-        raise ValueError(
-            "task.template.template: this model's tokenizer has no chat template; use task.template.template=plain"
-        )
-    return tokenizer.apply_chat_template(prompt, tokenize=False, add_generation_prompt=True)
-
-
 def longest_prompt(prompts: Sequence[Text], tokenizer: Any) -> int:
     """Number of tokens of the longest prompt, 0 if there is no prompt."""
     return max(num_tokens(prompts, tokenizer), default=0)
@@ -60,7 +50,7 @@ def num_tokens(prompts: Sequence[Text], tokenizer: Any, endings: Sequence[str] =
         texts = [text + ending for text, ending in zip(texts, endings, strict=True)]
     if not texts:
         return []
-    return [len(ids) for ids in tokenizer(texts, add_special_tokens=_adds_special(prompts))["input_ids"]]
+    return [len(ids) for ids in tokenizer(texts, add_special_tokens=adds_special(prompts))["input_ids"]]
 
 
 def respond(
@@ -107,7 +97,7 @@ def _respond_shard(
 ) -> list[Response]:
     """Respond to this rank's shard of the prompts."""
     texts = [prompt_text(prompt, tokenizer) for prompt in prompts]
-    lengths = [len(ids) for ids in tokenizer(texts, add_special_tokens=_adds_special(prompts))["input_ids"]]
+    lengths = [len(ids) for ids in tokenizer(texts, add_special_tokens=adds_special(prompts))["input_ids"]]
     order = sorted(range(len(texts)), key=lambda i: -lengths[i])
     responses: dict[int, Response] = {}
     was_training, device = model.training, next(model.parameters()).device
@@ -121,7 +111,7 @@ def _respond_shard(
                 return_tensors="pt",
                 padding=True,
                 padding_side="left",
-                add_special_tokens=_adds_special(prompts),
+                add_special_tokens=adds_special(prompts),
             ).to(device)
             with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
                 torch.manual_seed(derive(seed, name, distributed.rank(), start))
@@ -130,11 +120,6 @@ def _respond_shard(
     finally:
         model.train(was_training)
     return [responses[i] for i in range(len(texts))]
-
-
-def _adds_special(prompts: Sequence[Text]) -> bool:
-    """Whether the tokenizer adds special tokens; chat templates contain the beginning of a sequence already."""
-    return not prompts or isinstance(prompts[0], str)
 
 
 def _generate(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from chainlift.stages.length import Length
 from chainlift.stages.stage import Place
 from chainlift.tasks import mixture
 from chainlift.tasks.base import Task
+from chainlift.tasks.finite import Finite
 from chainlift.tasks.mixture import MixtureSettings
 
 if TYPE_CHECKING:
@@ -121,5 +123,7 @@ class NextTokenPrediction(OptimizerSettings, Length):
 def enough_steps(task: Task, demonstrations: MixtureSettings, batch_size: int, tokens: int) -> int:
     """Updates that process this many prompt and output tokens on average."""
     p_cot = demonstrations.mean
+    if isinstance(task, Finite):
+        return math.ceil(tokens / (batch_size * task.mean_tokens(p_cot)))
     response = p_cot * task.long_length + (1 - p_cot) * task.short_length + 1
     return -(-tokens // int(batch_size * (task.prompt_length + response)))

@@ -1,0 +1,118 @@
+"""Tokenization of problems: prompts padded on the left, and both forms of their responses with an end of sequence.
+
+A demonstration is tokenized as one text, as at generation its prompt is followed by what the model writes. If a token
+goes over the end of the prompt, the completion is tokenized alone instead. Chats follow the tokenizer's template up to
+the assistant's message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from chainlift.text.problem import Problem
+from chainlift.text.task import TextTask
+from chainlift.text.templates import Text, content
+
+TEXTS_AT_ONCE = 1024  # bounds the memory of what a tokenizer returns beside the ids
+
+
+@dataclass(frozen=True)
+class TokenizedProblems:
+    """n problems with the tokens of their prompts and of both forms of their responses."""
+
+    problems: list[Problem]
+    prompts: Tensor
+    """(n, T), padded on the left."""
+    lengths: Tensor
+    """(n,) tokens of the prompts without padding."""
+    short: list[Tensor]
+    """n short responses, each with its end of sequence."""
+    long: list[Tensor]
+    """n long ones."""
+    rows: dict[bytes, int]
+    """{the bytes of a prompt without padding: its first problem}."""
+    num_left_out: int
+    """Number of problems that were left out because a response was too long."""
+
+    def forms(self, *, long: bool) -> list[Tensor]:
+        """The responses of one form."""
+        return self.long if long else self.short
+
+
+def prompt_text(prompt: Text, tokenizer: Any) -> str:
+    """The text of a prompt before tokenization; ValueError for a chat if the tokenizer has no chat template."""
+    if isinstance(prompt, str):
+        return prompt
+    if not tokenizer.chat_template:
+        raise ValueError(
+            "task.template.template: this model's tokenizer has no chat template; use task.template.template=plain"
+        )
+    return tokenizer.apply_chat_template(prompt, tokenize=False, add_generation_prompt=True)
+
+
+def adds_special(prompts: Sequence[Text]) -> bool:
+    """Whether the tokenizer adds special tokens; chat templates contain the beginning of a sequence already."""
+    return not prompts or isinstance(prompts[0], str)
+
+
+def tokenize(
+    task: TextTask, problems: Sequence[Problem], tokenizer: Any, *, max_tokens: int, leave_out: bool
+) -> TokenizedProblems:
+    """Tokenize problems of a task; of responses longer than max_tokens, the first tokens are kept, without an end.
+
+    leave_out: leave such problems out instead; ValueError if no problem is left.
+    """
+    prompts = [task.prompt(problem) for problem in problems]
+    texts, special = [prompt_text(prompt, tokenizer) for prompt in prompts], adds_special(prompts)
+    prompt_ids = list(_ids(texts, tokenizer, special=special))
+    if any(ids[:1] in ([], [tokenizer.pad_token_id]) for ids in prompt_ids):
+        raise ValueError("a prompt is empty, or begins with the tokenizer's padding token, which would not be read")
+    forms: dict[bool, list[list[int]]] = {}
+    for long in (False, True):
+        completions = [content(task.completion(problem, long=long)) for problem in problems]
+        forms[long] = _responses(texts, prompt_ids, completions, tokenizer, special=special)
+    fits = [max(len(short), len(long)) <= max_tokens for short, long in zip(forms[False], forms[True], strict=True)]
+    kept = [i for i in range(len(problems)) if fits[i] or not leave_out]
+    if not kept:
+        raise ValueError(f"task.max_tokens: none of {len(problems)} training problems has a solution that short")
+    lengths = torch.tensor([len(prompt_ids[i]) for i in kept])
+    width = int(lengths.max())
+    padded = [[tokenizer.pad_token_id] * (width - len(prompt_ids[i])) + prompt_ids[i] for i in kept]
+    rows: dict[bytes, int] = {}
+    for row, i in enumerate(kept):
+        rows.setdefault(key(torch.tensor(prompt_ids[i])), row)
+    short, long = ([torch.tensor(forms[form][i][:max_tokens]) for i in kept] for form in (False, True))
+    prompts_kept = torch.tensor(padded)
+    return TokenizedProblems(
+        [problems[i] for i in kept], prompts_kept, lengths, short, long, rows, len(problems) - len(kept)
+    )
+
+
+def key(prompt: Tensor) -> bytes:
+    """The bytes of a prompt (T,) without padding, by which its problem is found."""
+    return prompt.numpy().tobytes()
+
+
+def _responses(
+    texts: Sequence[str], prompt_ids: Sequence[list[int]], completions: Sequence[str], tokenizer: Any, *, special: bool
+) -> list[list[int]]:
+    """Token ids of completions with an end of sequence, each as the tokenizer writes it after its prompt."""
+    joint = _ids([text + end for text, end in zip(texts, completions, strict=True)], tokenizer, special=special)
+    rows = [
+        ids[len(prompt) :] if ids[: len(prompt)] == prompt else None
+        for prompt, ids in zip(prompt_ids, joint, strict=True)
+    ]
+    alone = _ids([completions[i] for i, row in enumerate(rows) if row is None], tokenizer, special=False)
+    return [[*(next(alone) if row is None else row), tokenizer.eos_token_id] for row in rows]
+
+
+def _ids(texts: Sequence[str], tokenizer: Any, *, special: bool) -> Iterator[list[int]]:
+    """Token ids of each text, some texts at once."""
+    for start in range(0, len(texts), TEXTS_AT_ONCE):
+        some = list(texts[start : start + TEXTS_AT_ONCE])
+        yield from tokenizer(some, add_special_tokens=special, return_attention_mask=False)["input_ids"]
