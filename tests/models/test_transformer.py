@@ -117,7 +117,7 @@ def test_decoding_equals_the_forward_pass_while_rows_leave(family: str, group_si
 def test_grouped_queries_use_fewer_key_value_heads() -> None:
     model = make("mistral", kv_heads=1)
     cache = model.prefill(tokens(2, PROMPT))
-    assert cache[0][0].shape == (2, 1, PROMPT, 4)
+    assert cache.layers[0][0].shape == (2, 1, PROMPT, 4)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -102,7 +102,7 @@ def _prompts_backward(
     prefix, last = split_prompts(prompts)
     cache = model.prefill(prefix)
     # Each bucket's backward pass ends at these leaves; the prompts' own backward pass then runs once for all.
-    leaves = [(_leaf(key), _leaf(value)) for key, value in cache]
+    leaves = Cache([(_leaf(key), _leaf(value)) for key, value in cache.layers], cache.padding)
     distinct, distinct_of = _distinct(rollout.responses[rows.numbers], rows.parents)
     for bucket in length_buckets(rollout.num_actions[rows.numbers[distinct]], MAX_TOKENS):
         place = torch.full_like(distinct, -1)
@@ -111,7 +111,7 @@ def _prompts_backward(
         bucket_rows = _Rows(rows.numbers[members], place[distinct_of[members]])
         prompt_of = rows.parents[distinct[bucket]]
         _bucket_backward(model, leaves, last, prompt_of, batch, bucket_rows, objective, temperature, kl, totals)
-    pairs = zip(itertools.chain.from_iterable(cache), itertools.chain.from_iterable(leaves), strict=True)
+    pairs = zip(itertools.chain.from_iterable(cache.layers), itertools.chain.from_iterable(leaves.layers), strict=True)
     reached = [(t, leaf.grad) for t, leaf in pairs if leaf.grad is not None]
     if reached:
         torch.autograd.backward([t for t, _ in reached], [grad for _, grad in reached])

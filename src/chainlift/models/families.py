@@ -16,6 +16,7 @@ from chainlift.models.linear import LinearModel
 from chainlift.models.model import Model
 from chainlift.models.pretrained.family import Pretrained
 from chainlift.models.shapes import shapes_only
+from chainlift.models.transformer.llama import Llama
 from chainlift.models.transformer.transformer import Transformer
 from chainlift.references import Trust
 from chainlift.registry import Registry
@@ -42,6 +43,7 @@ def _accept(candidate: Any) -> type[Model] | type[Pretrained]:
 FAMILIES: Registry[type[Model] | type[Pretrained]] = Registry("family", "chainlift.families", _accept)
 FAMILIES.register("gpt2", Transformer, shipped=True)
 FAMILIES.register("mistral", Transformer, shipped=True)
+FAMILIES.register("llama", Llama, shipped=True)
 FAMILIES.register("linear", LinearModel, shipped=True)
 FAMILIES.register("transformers", Pretrained, shipped=True)
 
@@ -106,7 +108,14 @@ def bound(settings: Settings, task: Task | TextTask) -> Task:
 def build(settings: Settings, task: Task, context: int | None = None) -> Model:
     """A model for the task with `context` positions (default: the task's longest sequence), not yet initialized."""
     check(settings, task)
-    return of_size(settings, task.vocabulary.size, context or _context(task))
+    model = of_size(settings, task.vocabulary.size, context or _context(task))
+    model.padding = masked_padding(task)
+    return model
+
+
+def masked_padding(task: Task) -> int | None:
+    """The token that models mask where it stands left of a prompt, None if the task has none."""
+    return getattr(task, "padding", None) if getattr(task, "masks_padding", False) else None
 
 
 def of_size(settings: Settings, vocabulary_size: int, context: int) -> Model:

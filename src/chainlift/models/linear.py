@@ -112,7 +112,7 @@ class LinearModel(Model):
         assert prefix.shape[1] == self.digits - 1, "the linear model reads prompts of one length"
         phi = self.features(prefix).flatten(1)
         width = phi.shape[1]
-        return [(phi @ self._opening_weights()[:, :width].T, phi @ self.steps[:, :width].T)]
+        return Cache([(phi @ self._opening_weights()[:, :width].T, phi @ self.steps[:, :width].T)])
 
     def logits(self, cache: Cache, suffix: Tensor, rows: Tensor | None = None) -> Tensor:
         """Logits (B, S, V) for suffix tokens (B, S), S <= d + 1; row b continues prefix rows[b] (default: prefix b)."""
@@ -146,13 +146,13 @@ class LinearModel(Model):
         """
         weights = self._opening_weights()
         start = (self.digits - 1) * self.size
-        scores = cache[0][0][rows] + last @ weights[:, start:-1].T + weights[:, -1]
+        scores = cache.layers[0][0][rows] + last @ weights[:, start:-1].T + weights[:, -1]
         return scores[:, : self.size], scores[:, self.size :]
 
     def step_scores(self, cache: Cache, rows: Tensor, last: Tensor, start: int, stop: int) -> Tensor:
         """Scores (B, stop - start, F, O) of y_{start + 2} .. y_{stop + 1}, per feature of the previous token."""
         columns = slice(start * self.size**2, stop * self.size**2)
-        scores = cache[0][1][:, columns][rows] + last @ self.steps[columns, (self.digits - 1) * self.size :].T
+        scores = cache.layers[0][1][:, columns][rows] + last @ self.steps[columns, (self.digits - 1) * self.size :].T
         return scores.view(len(rows), stop - start, self.size, self.size)
 
     def value_logits(self, scores: Tensor) -> Tensor:
@@ -184,7 +184,7 @@ class LinearDecoder:
 
     def __init__(self, model: LinearModel, cache: Cache) -> None:
         self.model, self.cache = model, cache
-        prefixes = cache[0][0]
+        prefixes = cache.layers[0][0]
         self.rows = torch.arange(len(prefixes), device=prefixes.device)
         self.last = prefixes.new_empty(0)
         self.length = 0

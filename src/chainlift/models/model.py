@@ -47,6 +47,8 @@ class Model(nn.Module):
         super().__init__()
         self.settings = settings
         self.vocabulary_size, self.context = vocabulary_size, context
+        self.padding: int | None = None
+        """The token that is masked where it stands left of a prompt; None: prompts have no masked padding."""
 
     # Before a model is built.
 

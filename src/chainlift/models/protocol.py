@@ -7,12 +7,22 @@ response). The logits at a suffix position are those of the next token.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from torch import Tensor, nn
 
-Cache = Sequence[tuple[Tensor, Tensor]]
-"""A model's cache of P prefixes: a pair of tensors (keys and values) per layer, first axis P."""
+KeysValues = tuple[Tensor, Tensor]
+
+
+@dataclass(frozen=True)
+class Cache:
+    """A model's cache of P prefixes."""
+
+    layers: Sequence[KeysValues]
+    """A pair of tensors (keys and values) per layer, first axis P."""
+    padding: Tensor | None = None
+    """(P,) how many columns at the left of each prefix are masked padding; None: none."""
 
 
 class Decoder(Protocol):

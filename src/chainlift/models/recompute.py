@@ -24,12 +24,12 @@ class Reader(Protocol):
 
 def keep(prefix: Tensor) -> Cache:
     """The cache of prefix tokens (P, T): the tokens themselves, as a cache of one layer."""
-    return [(prefix, prefix[:, :0])]
+    return Cache([(prefix, prefix[:, :0])])
 
 
 def join(cache: Cache, suffix: Tensor, rows: Tensor | None = None) -> tuple[Tensor, int]:
     """(sequences (B, T + S), T) from suffix tokens (B, S); row b continues prefix rows[b] (default: prefix b)."""
-    prefix = cache[0][0]
+    prefix = cache.layers[0][0]
     return torch.cat([prefix if rows is None else prefix[rows], suffix], dim=1), prefix.shape[1]
 
 
@@ -37,7 +37,7 @@ class RecomputingDecoder:
     """A decoder that reads each row from its first token at every step."""
 
     def __init__(self, model: Reader, cache: Cache) -> None:
-        self.model, self.sequences = model, cache[0][0]
+        self.model, self.sequences = model, cache.layers[0][0]
 
     def step(self, tokens: Tensor) -> Tensor:
         """Append tokens (B,) to the rows, and return logits (B, V) of the next token."""

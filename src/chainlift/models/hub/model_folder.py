@@ -17,6 +17,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import torch
 from pydantic import ValidationError
 from torch import Tensor
 
@@ -41,6 +42,9 @@ def save(model: Model, task: Task, folder: StrPath) -> None:
     folder = Path(folder)
     weights = {name: value.detach().cpu().contiguous() for name, value in model.to_hub().items()}
     tensors.write(weights, folder / WEIGHTS, metadata={"format": "pt"})
+    text_tokenizer = getattr(task, "tokenizer", None)
+    if text_tokenizer is not None:
+        text_tokenizer.save_pretrained(folder)
     for name, content in _files(model, task).items():
         (folder / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
@@ -48,7 +52,7 @@ def save(model: Model, task: Task, folder: StrPath) -> None:
 def load(folder: StrPath, *, trust: bool = False, typed: Iterable[str] = ()) -> tuple[Model, Task]:
     """Load (model, task) from a folder written by `save`, or by transformers from such a folder.
 
-    The model is in float32 on the CPU. trust: import code that the folder names (`package.module:name`); typed:
+    The model is on the CPU. trust: import code that the folder names (`package.module:name`); typed:
     references that the user has typed, which are imported in any case. ValueError names a missing or damaged file, or
     code that is not trusted.
     """
@@ -70,6 +74,7 @@ def load(folder: StrPath, *, trust: bool = False, typed: Iterable[str] = ()) -> 
         raise ValueError(f"{file} is damaged: {error}") from error
     state = _state(paths, file, settings, task.vocabulary.size, context)
     model = families.of_size(settings, task.vocabulary.size, context)
+    model.padding = families.masked_padding(task)
     model.load_state_dict(state)
     return model, task
 
@@ -139,7 +144,9 @@ def _state(paths: list[Path], file: Path, settings: Settings, vocabulary_size: i
     except (ValueError, RuntimeError, OverflowError, TypeError) as error:
         message = one_line(str(error), longest=200)
         raise ValueError(f"{file} is damaged: it does not describe the model in {paths[0].name}: {message}") from error
-    return model.from_hub(weight_files.read(paths, {name: value.shape for name, value in model.to_hub().items()}))
+    hub_weights = model.to_hub()
+    dtype = next(iter(hub_weights.values())).dtype if hub_weights else torch.float32
+    return model.from_hub(weight_files.read(paths, {name: value.shape for name, value in hub_weights.items()}, dtype))
 
 
 def _files(model: Model, task: Task) -> dict[str, dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Rename a transformer's weights to and from the names of the library transformers (GPT-2 and Mistral)."""
+"""Rename a transformer's weights to and from the names of the library transformers (GPT-2, and Mistral or Llama)."""
 
 from __future__ import annotations
 

@@ -59,8 +59,10 @@ def count(paths: list[Path]) -> int:
     return total
 
 
-def read(paths: list[Path], expected: Mapping[str, torch.Size]) -> dict[str, Tensor]:
-    """The tensors with the expected names and shapes, in float32; ValueError names the file and the tensor."""
+def read(
+    paths: list[Path], expected: Mapping[str, torch.Size], dtype: torch.dtype = torch.float32
+) -> dict[str, Tensor]:
+    """The tensors with the expected names and shapes, in `dtype`; ValueError names the file and the tensor."""
     tensors: dict[str, Tensor] = {}
     with ExitStack() as stack:
         for file in paths:
@@ -68,7 +70,7 @@ def read(paths: list[Path], expected: Mapping[str, torch.Size]) -> dict[str, Ten
             for name in expected.keys() & set(handle.keys()):
                 _check(file, name, handle.get_slice(name), expected[name])
                 try:
-                    tensors[name] = handle.get_tensor(name).to(torch.float32)
+                    tensors[name] = handle.get_tensor(name).to(dtype)
                 except (SafetensorError, RuntimeError) as error:
                     raise ValueError(f"{file} is damaged: {_message(error)}") from error
                 if not bool(tensors[name].isfinite().all()):

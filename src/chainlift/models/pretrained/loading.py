@@ -68,15 +68,20 @@ def open_folder(
     path: str, gguf_file: str | None = None, *, download: bool = False, weights: str = "float32"
 ) -> LanguageModel:
     """Load model and tokenizer from a folder or a hub name; ValueError names a file that differs from its checksum."""
-    from transformers import AutoModelForCausalLM
-
     checksums.check(Path(path))
     tokenizer = open_tokenizer(path, gguf_file, download=download)
+    model = open_model(path, gguf_file, download=download, weights=weights)
+    return LanguageModel(_set_generation_config(model, tokenizer), tokenizer)
+
+
+def open_model(path: str, gguf_file: str | None = None, *, download: bool = False, weights: str = "float32") -> Any:
+    """Load a model without its tokenizer from a folder or a hub name."""
+    from transformers import AutoModelForCausalLM
+
     options = {"dtype": getattr(torch, weights)}
-    if _locate(path, gguf_file)[1] is None:
+    if locate(path, gguf_file)[1] is None:
         options["use_safetensors"] = True  # never a pickle
-    model = _open(AutoModelForCausalLM, path, gguf_file, download=download, **options)
-    return LanguageModel(_set_generation_config(_unquantized(model), tokenizer), tokenizer)
+    return _unquantized(_open(AutoModelForCausalLM, path, gguf_file, download=download, **options))
 
 
 def _unquantized(model: Any) -> Any:
@@ -123,7 +128,7 @@ def _open(auto_class: Any, path: str, gguf_file: str | None, *, download: bool, 
 
     Code beside a model's weights is never run, and the user is never prompted for it.
     """
-    where, file = _locate(path, gguf_file)
+    where, file = locate(path, gguf_file)
     if file is not None:
         options["gguf_file"] = file
     try:
@@ -132,7 +137,7 @@ def _open(auto_class: Any, path: str, gguf_file: str | None, *, download: bool, 
     except ImportError as error:
         raise ValueError(f"model.path: {path} needs another package: {' '.join(str(error).split())[:200]}") from error
     except (OSError, ValueError, KeyError) as error:
-        raise ValueError(_failure(path, error, download=download)) from error
+        raise ValueError(failure(path, error, download=download)) from error
 
 
 def _set_generation_config(model: Any, tokenizer: Any) -> Any:
@@ -158,7 +163,7 @@ def _from_scratch(settings: ScratchSettings, tokenizer: Any, seed: int) -> Any:
     return _set_generation_config(model, tokenizer)
 
 
-def _locate(path: str, gguf_file: str | None) -> tuple[str, str | None]:
+def locate(path: str, gguf_file: str | None) -> tuple[str, str | None]:
     """(folder or hub name, GGUF file in it or None) of `model.path`; ValueError if there is no such model."""
     if path.startswith("package:"):
         folder = _package_folder(path.removeprefix("package:"))
@@ -192,7 +197,7 @@ def _package_folder(name: str) -> Path:
     return Path(next(iter(spec.submodule_search_locations)))
 
 
-def _failure(path: str, error: Exception, *, download: bool) -> str:
+def failure(path: str, error: Exception, *, download: bool) -> str:
     """One line that says why a model does not open."""
     if "trust_remote_code" in str(error):
         return (

@@ -12,9 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from chainlift.models.protocol import KeysValues
 from chainlift.models.transformer.attention_kernels import without_plans
-
-KeysValues = tuple[Tensor, Tensor]
 
 
 class Attention(nn.Module):
@@ -27,6 +26,8 @@ class Attention(nn.Module):
         self.splits = [width, kv_width, kv_width]
         self.qkv = nn.Linear(width, sum(self.splits), bias=bias)
         self.out = nn.Linear(width, width, bias=bias)
+        self.rotates_in_float32 = True
+        """Whether rotated queries and keys stay in float32, and in the cache, where projections are in bfloat16."""
 
     def split(self, projected: Tensor, rotation: KeysValues | None) -> tuple[Tensor, Tensor, Tensor]:
         """Queries (B, H, R, S, E), keys and values (B, H, S, E) from the output of `qkv` (B, S, D + 2 H E)."""
@@ -43,20 +44,35 @@ class Attention(nn.Module):
         """Only queries (B, H, R, S, E) of normed x (B, S, D)."""
         return self._queries(F.linear(x, *self._rows(slice(self.splits[0]))), rotation)
 
-    def attend(self, query: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    def visible(self, padding: Tensor | None, length: int, total: int) -> Tensor | None:
+        """(B, R S, T + S) which of `total` keys the last `length` positions attend to; None without `padding` (B,).
+
+        The padding is masked as keys. A position in it attends to itself, so that no softmax is over nothing.
+        """
+        if padding is None:
+            return None
+        key = torch.arange(total, device=padding.device)
+        position = key[total - length :, None]
+        seen = (key <= position) & (key >= padding[:, None, None]) | (key == position)
+        return seen.repeat(1, self.repeats, 1)
+
+    def attend(self, query: Tensor, keys: Tensor, values: Tensor, visible: Tensor | None = None) -> Tensor:
         """Causal attention (B, S, D) of queries (B, H, R, S, E) over keys and values (B, H, T + S, E).
 
-        The queries are at the last S positions of the keys, and each attends to the positions up to its own.
+        The queries are at the last S positions of the keys, and each attends to the positions up to its own, or only
+        to the `visible` ones.
         """
         length, total = query.shape[3], keys.shape[2]
-        plain = length == total and self.repeats == 1  # then the kernel's own causal mask serves: half the work
-        mask = None
-        if not plain:
+        # Then the kernel's own causal mask serves: half the work.
+        plain = visible is None and length == total and self.repeats == 1
+        mask = visible
+        if mask is None and not plain:
             mask = torch.ones(length, total, dtype=torch.bool, device=query.device).tril(total - length)
             mask = mask.repeat(self.repeats, 1)
         if query.device.type == "cpu" and total <= _max_product_positions(query.dtype):
             attended = _product_attention(query.flatten(2, 3), keys, values, mask)
         else:
+            mask = mask if visible is None else visible[:, None]  # the same for every head
             with without_plans():
                 attended = F.scaled_dot_product_attention(
                     query.flatten(2, 3), keys, values, attn_mask=mask, is_causal=plain
@@ -71,11 +87,15 @@ class Attention(nn.Module):
     def _queries(self, query: Tensor, rotation: KeysValues | None) -> Tensor:
         batch, length, _ = query.shape
         query = query.view(batch, length, self.kv_heads, self.repeats, self.head_width).permute(0, 2, 3, 1, 4)
-        return query if rotation is None else rotate(query, rotation)
+        return query if rotation is None else self._rotate(query, rotation)
 
     def _keys_values(self, key: Tensor, value: Tensor, rotation: KeysValues | None) -> KeysValues:
         key, value = (t.view(*t.shape[:2], self.kv_heads, self.head_width).transpose(1, 2) for t in (key, value))
-        return (key if rotation is None else rotate(key, rotation)), value
+        return (key if rotation is None else self._rotate(key, rotation)), value
+
+    def _rotate(self, x: Tensor, rotation: KeysValues) -> Tensor:
+        rotated = rotate(x, rotation)
+        return rotated if self.rotates_in_float32 else rotated.to(x.dtype)
 
     def _rows(self, rows: slice) -> tuple[Tensor, Tensor | None]:
         """Weight and bias of the given rows of `qkv`."""
@@ -105,6 +125,11 @@ def _product_attention(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor
 def rotation_at(position: Tensor, head_width: int, base: float = 10000.0) -> KeysValues:
     """(cos, sin), each (S, E), of rotary positions (Su et al. 2021, arXiv 2104.09864), halves rotated as in Llama."""
     frequency = base ** (-torch.arange(0, head_width, 2, device=position.device).float() / head_width)
+    return rotation_by(position, frequency)
+
+
+def rotation_by(position: Tensor, frequency: Tensor) -> KeysValues:
+    """(cos, sin), each (S, E), of positions (S,) that rotate by the frequencies (E / 2,), in float32."""
     angle = torch.outer(position.float(), frequency).repeat(1, 2)
     return angle.cos(), angle.sin()
 

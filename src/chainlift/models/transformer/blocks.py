@@ -15,7 +15,8 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from chainlift.models.transformer.attention import Attention, KeysValues
+from chainlift.models.protocol import KeysValues
+from chainlift.models.transformer.attention import Attention
 from chainlift.settings import Settings
 
 
@@ -45,6 +46,11 @@ class ModelSettings(Settings):
     def hidden_width(self) -> int:
         """Hidden width of the MLP, default filled in."""
         return self.mlp_width or self.width * (4 if self.family == "gpt2" else 3)
+
+    @property
+    def epsilon(self) -> float:
+        """What the norms add to a variance."""
+        return 1e-5
 
     @model_validator(mode="after")
     def _heads_fit(self) -> ModelSettings:
@@ -100,20 +106,30 @@ class Block(nn.Module):
         return self.attention.qkv(self.attention_norm(x))
 
     def forward(
-        self, x: Tensor, past: KeysValues | None, rotation: KeysValues | None, projected: Tensor | None = None
+        self,
+        x: Tensor,
+        past: KeysValues | None,
+        rotation: KeysValues | None,
+        projected: Tensor | None = None,
+        visible: Tensor | None = None,
     ) -> tuple[Tensor, KeysValues]:
         """Output (B, S, D) of x (B, S, D) after `past` keys and values (B, H, T, E), and x's own keys and values.
 
-        projected: the result of `project` for x, if it is known already.
+        projected: the result of `project` for x, if it is known already. visible: for rows with padding.
         """
         query, key, value = self.attention.split(self.project(x) if projected is None else projected, rotation)
         keys, values = key, value
         if past is not None:
             keys, values = torch.cat([past[0], key], dim=2), torch.cat([past[1], value], dim=2)
-        return self.after_attention(x, self.attention.attend(query, keys, values)), (key, value)
+        return self.after_attention(x, self.attention.attend(query, keys, values, visible)), (key, value)
 
     def last_positions(
-        self, x: Tensor, start: int, rotation: KeysValues | None, projected: Tensor | None = None
+        self,
+        x: Tensor,
+        start: int,
+        rotation: KeysValues | None,
+        projected: Tensor | None = None,
+        visible: Tensor | None = None,
     ) -> Tensor:
         """Output (B, S - start, D) of x (B, S, D), only at the positions from `start` on."""
         late = None if rotation is None else (rotation[0][start:], rotation[1][start:])
@@ -124,7 +140,7 @@ class Block(nn.Module):
         else:
             query, keys, values = self.attention.split(projected, rotation)
             query = query[:, :, :, start:]
-        return self.after_attention(x[:, start:], self.attention.attend(query, keys, values))
+        return self.after_attention(x[:, start:], self.attention.attend(query, keys, values, visible))
 
     def after_attention(self, x: Tensor, attended: Tensor) -> Tensor:
         """The block's output (B, S, D) from its input and the attention's output."""
@@ -134,4 +150,4 @@ class Block(nn.Module):
 
 def make_norm(settings: ModelSettings) -> nn.Module:
     """The family's normalization layer."""
-    return nn.LayerNorm(settings.width) if settings.family == "gpt2" else nn.RMSNorm(settings.width, eps=1e-5)
+    return nn.LayerNorm(settings.width) if settings.family == "gpt2" else nn.RMSNorm(settings.width, settings.epsilon)

@@ -18,8 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from chainlift.models.protocol import Cache
-from chainlift.models.transformer.attention import Attention, KeysValues
+from chainlift.models.protocol import Cache, KeysValues
+from chainlift.models.transformer.attention import Attention
 from chainlift.models.transformer.blocks import Block
 
 
@@ -57,14 +57,18 @@ class TransformerDecoder:
     ) -> None:
         self.layers, self.embed, self.read_out = layers, embed, read_out
         self.capacity, self.group_size = capacity, 1
-        self.prefix: list[KeysValues] = [(key.contiguous(), value.contiguous()) for key, value in cache]
-        prefixes, heads, self.prefix_length, width = cache[0][0].shape
+        self.prefix: list[KeysValues] = [(key.contiguous(), value.contiguous()) for key, value in cache.layers]
+        prefixes, heads, self.prefix_length, width = cache.layers[0][0].shape
+        self.hidden = None  # (P, 1, 1, T): the prefixes' masked padding
+        if cache.padding is not None:
+            place = torch.arange(self.prefix_length, device=cache.padding.device)
+            self.hidden = (place < cache.padding[:, None])[:, None, None]
         self.room = capacity if fixed_shapes else min(FIRST_ROOM, capacity)
         shape = (prefixes, heads, self.room, width)
-        self.own: list[KeysValues] = [(key.new_zeros(shape), key.new_zeros(shape)) for key, _ in cache]
+        self.own: list[KeysValues] = [(key.new_zeros(shape), key.new_zeros(shape)) for key, _ in cache.layers]
         self.length = 0
         self.fixed_shapes = fixed_shapes
-        self.place = torch.zeros(1, dtype=torch.long, device=cache[0][0].device)  # `length`, if shapes are fixed
+        self.place = torch.zeros(1, dtype=torch.long, device=cache.layers[0][0].device)  # `length`, if shapes are fixed
 
     def step(self, tokens: Tensor) -> Tensor:
         """Logits (B, V) after appending tokens (B,)."""
@@ -90,7 +94,10 @@ class TransformerDecoder:
         if not self.fixed_shapes:
             own_keys, own_values = own_keys[:, :, : self.length], own_values[:, :, : self.length]
         query = query[:, :, :, 0] * attention.head_width**-0.5
-        prefix_scores = self._ungroup(self._group(query) @ prefix_keys.transpose(2, 3))
+        prefix_scores = self._group(query) @ prefix_keys.transpose(2, 3)
+        if self.hidden is not None:
+            prefix_scores = prefix_scores.masked_fill(self.hidden, float("-inf"))
+        prefix_scores = self._ungroup(prefix_scores)
         own_scores = query @ own_keys.transpose(2, 3)
         if self.fixed_shapes:
             later = torch.arange(own_scores.shape[-1], device=query.device) > self.place
@@ -124,6 +131,7 @@ class TransformerDecoder:
         """Keep only these rows (B',); each row then has its own copy of its prefix's keys and values."""
         prefix_rows = rows // self.group_size
         self.prefix = [(key[prefix_rows], value[prefix_rows]) for key, value in self.prefix]
+        self.hidden = None if self.hidden is None else self.hidden[prefix_rows]
         self.own = [(key[rows], value[rows]) for key, value in self.own]
         self.group_size = 1
 

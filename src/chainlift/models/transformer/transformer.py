@@ -18,10 +18,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from chainlift.models.hub import config, names, tokenizer
+from chainlift.models.left_padding import cut
 from chainlift.models.model import Learner, Model
 from chainlift.models.passes import parts_of
-from chainlift.models.protocol import Cache
-from chainlift.models.transformer.attention import KeysValues, rotation_at
+from chainlift.models.protocol import Cache, KeysValues
+from chainlift.models.transformer.attention import rotation_at
 from chainlift.models.transformer.blocks import Block, ModelSettings, make_norm
 from chainlift.models.transformer.cuda_graphs import GraphedDecoder, recording_after
 from chainlift.models.transformer.decoding import Embedded, TransformerDecoder
@@ -46,7 +47,10 @@ class Transformer(Model):
         self.any_length = self.positions is None
         self.blocks = nn.ModuleList(Block(settings) for _ in range(settings.layers))
         self.norm = make_norm(settings)
-        self.head = nn.Linear(settings.width, vocabulary_size, bias=False)
+        self._add_head()
+
+    def _add_head(self) -> None:
+        self.head = nn.Linear(self.settings.width, self.vocabulary_size, bias=False)
 
     @classmethod
     def fewest_parameters(cls, settings: ModelSettings, context: int) -> int:
@@ -96,11 +100,10 @@ class Transformer(Model):
         rows they are computed once for each pair and looked up.
         """
         length = tokens.shape[1]
-        rotation = None
-        if self.positions is None:
-            rotation = rotation_at(position, self.settings.width // self.settings.heads)
+        rotation = self.rotation(position) if self.positions is None else None
         pays = LOOKUP_FROM * self.vocabulary_size <= len(tokens) * (1 if self.positions is not None else length)
-        if torch.is_grad_enabled() and torch.is_autocast_enabled(tokens.device.type):
+        low = self.embedding.weight.dtype == torch.bfloat16 or torch.is_autocast_enabled(tokens.device.type)
+        if torch.is_grad_enabled() and low:
             pays = False  # in bfloat16 adding up the gradients of equal rows takes longer than the products
         if not pays:
             x = self.embedding(tokens)
@@ -112,19 +115,25 @@ class Transformer(Model):
             table, index = pairs.flatten(0, 1), tokens * length + torch.arange(length, device=tokens.device)
         return Embedded(F.embedding(index, table), rotation, F.embedding(index, self.layers[0].project(table)))
 
-    def prefill(self, prefix: Tensor) -> Cache:
-        """Keys and values (P, H, T, E) of each block for prefix tokens (P, T)."""
-        parts = [self._prefill(prefix[part]) for part in parts_of(prefix)]
-        if len(parts) == 1:
-            return parts[0]
-        layers = [list(zip(*layer, strict=True)) for layer in zip(*parts, strict=True)]
-        return [(torch.cat(keys), torch.cat(values)) for keys, values in layers]
+    def rotation(self, position: Tensor) -> KeysValues:
+        """(cos, sin), each (S, E), of rotary positions (S,)."""
+        return rotation_at(position, self.settings.width // self.settings.heads)
 
-    def _prefill(self, prefix: Tensor) -> Cache:
+    def prefill(self, prefix: Tensor) -> Cache:
+        """Keys and values (P, H, T, E) of each block for prefix tokens (P, T), without columns of padding only."""
+        prefix, padding = cut(prefix, prefix.shape[1], self.padding)
+        parts = [self._prefill(prefix[part], _of(padding, part)) for part in parts_of(prefix)]
+        if len(parts) == 1:
+            return Cache(parts[0], padding)
+        layers = [list(zip(*layer, strict=True)) for layer in zip(*parts, strict=True)]
+        return Cache([(torch.cat(keys), torch.cat(values)) for keys, values in layers], padding)
+
+    def _prefill(self, prefix: Tensor, padding: Tensor | None) -> list[KeysValues]:
         x, rotation, projected = self.embed(prefix, positions_from(0, prefix))
+        visible = self._visible(padding, prefix.shape[1], prefix.shape[1])
         cache: list[KeysValues] = []
         for block in self.layers[:-1]:
-            x, keys_values = block(x, None, rotation, projected)
+            x, keys_values = block(x, None, rotation, projected, visible)
             projected = None
             cache.append(keys_values)
         last = self.layers[-1].attention
@@ -138,27 +147,40 @@ class Transformer(Model):
         """Logits (B, S, V) for suffix tokens (B, S); row b continues prefix rows[b] (default: prefix b)."""
         logits = []
         for part in parts_of(suffix):
-            if rows is None:
-                past = [(key[part], value[part]) for key, value in cache]
-            else:
-                past = [(key.index_select(0, rows[part]), value.index_select(0, rows[part])) for key, value in cache]
-            logits.append(self._logits(past, suffix[part]))
+            which = part if rows is None else rows[part]
+            past = [(_of(key, which), _of(value, which)) for key, value in cache.layers]
+            logits.append(self._logits(Cache(past, _of(cache.padding, which)), suffix[part]))
         return logits[0] if len(logits) == 1 else torch.cat(logits)
 
     def _logits(self, cache: Cache, suffix: Tensor) -> Tensor:
-        x, rotation, projected = self.embed(suffix, positions_from(cache[0][0].shape[2], suffix))
-        for block, past in zip(self.layers, cache, strict=True):
-            x, _ = block(x, past, rotation, projected)
+        start = cache.layers[0][0].shape[2]
+        x, rotation, projected = self.embed(suffix, positions_from(start, suffix))
+        visible = self._visible(cache.padding, suffix.shape[1], start + suffix.shape[1])
+        for block, past in zip(self.layers, cache.layers, strict=True):
+            x, _ = block(x, past, rotation, projected, visible)
             projected = None
         return self.read_out(x)
 
     def read(self, sequences: Tensor, start: int) -> Tensor:
         """Logits (B, S - start, V) of whole sequences (B, S) at the positions from `start` on."""
+        length = sequences.shape[1] - start
+        sequences, padding = cut(sequences, start, self.padding)
+        total = sequences.shape[1]
         x, rotation, projected = self.embed(sequences, positions_from(0, sequences))
+        visible = self._visible(padding, total, total)
         for block in self.layers[:-1]:
-            x, _ = block(x, None, rotation, projected)
+            x, _ = block(x, None, rotation, projected, visible)
             projected = None
-        return self.read_out(self.layers[-1].last_positions(x, start, rotation, projected))
+        visible = self._visible(padding, length, total)
+        return self.read_out(self.layers[-1].last_positions(x, total - length, rotation, projected, visible))
+
+    def _visible(self, padding: Tensor | None, length: int, total: int) -> Tensor | None:
+        return self.layers[0].attention.visible(padding, length, total)
+
+    @property
+    def head_weight(self) -> Tensor:
+        """The output layer's matrix (V, D)."""
+        return self.head.weight
 
     def read_out(self, x: Tensor) -> Tensor:
         """Logits (B, S, V) of the last block's output (B, S, D)."""
@@ -166,7 +188,7 @@ class Transformer(Model):
 
     def decoder(self, cache: Cache, capacity: int) -> TransformerDecoder | GraphedDecoder:
         """A decoder with one row for each prefix and room for `capacity` suffix tokens."""
-        after = recording_after(cache[0][0].device)
+        after = recording_after(cache.layers[0][0].device)
         replayed = after is not None
         decoder = TransformerDecoder(self.layers, self.embed, self.read_out, cache, capacity, fixed_shapes=replayed)
         return GraphedDecoder(decoder, after) if replayed else decoder
@@ -188,6 +210,13 @@ class Transformer(Model):
             "tokenizer.json": tokenizer.tokenizer(task),
             "tokenizer_config.json": tokenizer.tokenizer_config(task, self.context),
         }
+
+
+def _of(tensor: Any, rows: slice | Tensor) -> Any:
+    """Some rows of a tensor; None has none."""
+    if tensor is None:
+        return None
+    return tensor[rows] if isinstance(rows, slice) else tensor.index_select(0, rows)
 
 
 def positions_from(start: int, tokens: Tensor) -> Tensor:

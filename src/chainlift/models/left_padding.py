@@ -1,0 +1,22 @@
+"""Masked padding at the left of prompts of unequal length.
+
+Rotary attention depends on differences of positions only, so the padding takes positions like other tokens, and it is
+enough to mask it as keys. Only tokens before the first other one are padding: the same token may occur later.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def cut(sequences: Tensor, start: int, token: int | None) -> tuple[Tensor, Tensor | None]:
+    """Sequences (B, S) without the columns that are padding in every row, and the padding (B,) that each row keeps.
+
+    Padding is `token` at the left of a row, before `start`. (sequences, None) if no row keeps any.
+    """
+    if token is None or start == 0 or len(sequences) == 0:
+        return sequences, None
+    padding = (sequences[:, :start] == token).long().cumprod(dim=1).sum(dim=1)
+    least, most = torch.stack(padding.aminmax()).tolist()  # a GPU is waited for once
+    return sequences[:, least:], padding - least if most > least else None
