@@ -145,6 +145,12 @@ class Model(nn.Module):
         """The weights under the names that checkpoint folders use."""
         return self.state_dict()
 
+    def fits(self, config: Mapping[str, Any]) -> bool:
+        """Whether a checkpoint folder's config.json describes a model with the same parameters."""
+        section = config.get("chainlift")
+        described = (section.get("model"), section.get("context")) if isinstance(section, dict) else None
+        return described == (self.settings.model_dump(mode="json"), self.context)
+
     def from_hub(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The state dict from a checkpoint folder's weights; the inverse of `to_hub`, also if self is on `meta`."""
         return dict(weights)

@@ -136,7 +136,7 @@ def _begin(recipe: Recipe, reporter: Reporter, *, shard: bool = False) -> tuple[
     environment.use_threads(recipe.threads)
     if recipe.compile:
         environment.check_compiler(device)
-    if recipe.is_text:
+    if recipe.by_trl:
         loading.require_llm_extra()
     if shard and recipe.by_trl:
         raise ValueError("--shard divides models of our own engine; others are divided by accelerate launch")

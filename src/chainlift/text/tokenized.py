@@ -49,6 +49,11 @@ class TokenizedTask:
         return held_out_task
 
     @property
+    def tokenizer(self) -> Any:
+        """The tokenizer, one of transformers."""
+        return self.vocabulary.tokenizer
+
+    @property
     def prompt_length(self) -> int:
         """Tokens of the longest prompt of this task's split."""
         return self._problems.prompts.shape[1]

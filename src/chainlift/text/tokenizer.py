@@ -2,10 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Any
 
+from chainlift.text.task import TextTask
+from chainlift.text.templates import content
+
 END, PAD = "<eos>", "<pad>"
+NUM_PROBLEMS = 4000  # that train the tokenizer of a model from scratch
+
+
+def of_task(task: TextTask, size: int) -> Any:
+    """The tokenizer of a model from scratch: trained on both forms of the task's first training problems."""
+    return train(texts_of(task), size)
+
+
+def texts_of(task: TextTask) -> Iterator[str]:
+    """Demonstrations of both forms, on which a tokenizer is trained."""
+    for problem in islice(task.problems[0], NUM_PROBLEMS):
+        for long in (False, True):
+            yield content(task.prompt(problem)) + content(task.completion(problem, long=long))
 
 
 def train(texts: Iterable[str], size: int) -> Any:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -62,12 +60,6 @@ class TextVocabulary(Vocabulary):
         """The first `lengths` (N,) tokens of responses (N, R) as texts without special tokens."""
         rows = zip(responses.tolist(), lengths.tolist(), strict=True)
         return self._decoded([row[:length] for row, length in rows], skip_special_tokens=True)
-
-    def files(self) -> dict[str, str]:
-        """{name: content} of the files from which transformers opens the tokenizer."""
-        with tempfile.TemporaryDirectory() as folder:
-            self.tokenizer.save_pretrained(folder)
-            return {file.name: file.read_text(encoding="utf-8") for file in sorted(Path(folder).iterdir())}
 
     def _decoded(self, rows: Iterable[list[int]], *, skip_special_tokens: bool = False) -> list[str]:
         """The text of each row of ids, with all its blanks."""

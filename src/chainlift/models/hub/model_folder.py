@@ -26,12 +26,15 @@ from chainlift.models import checksums, families, tensors
 from chainlift.models.hub import weight_files
 from chainlift.models.hub.weight_files import WEIGHTS
 from chainlift.models.model import Model
+from chainlift.models.pretrained import loading
 from chainlift.models.shapes import shapes_only
 from chainlift.reading import StrPath
 from chainlift.references import Trust
 from chainlift.settings import Settings
 from chainlift.tasks import registry as tasks
 from chainlift.tasks.base import Task
+from chainlift.text.task import TextTask
+from chainlift.text.tokenized import TokenizedTask
 from chainlift.visible import one_line
 
 ADAPTERS = "adapter_config.json"
@@ -42,9 +45,8 @@ def save(model: Model, task: Task, folder: StrPath) -> None:
     folder = Path(folder)
     weights = {name: value.detach().cpu().contiguous() for name, value in model.to_hub().items()}
     tensors.write(weights, folder / WEIGHTS, metadata={"format": "pt"})
-    text_tokenizer = getattr(task, "tokenizer", None)
-    if text_tokenizer is not None:
-        text_tokenizer.save_pretrained(folder)
+    if isinstance(task, TokenizedTask):
+        task.tokenizer.save_pretrained(folder)
     for name, content in _files(model, task).items():
         (folder / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
@@ -79,6 +81,15 @@ def load(folder: StrPath, *, trust: bool = False, typed: Iterable[str] = ()) -> 
     return model, task
 
 
+def bound(task: TextTask, file: Path) -> Task:
+    """A task of text in the tokens of the model that a config.json describes; ValueError in one line."""
+    loading.require_transformers()
+    size = reading.json_mapping(file).get("vocab_size")
+    if type(size) is not int:
+        raise ValueError(f"{file} is damaged: vocab_size is {size!r}")
+    return TokenizedTask(task, loading.open_tokenizer(str(file.parent)), size)
+
+
 def read_weights(folder: StrPath, model: Model) -> dict[str, Tensor]:
     """The state dict of a known model from its folder, without importing code that the folder names.
 
@@ -86,8 +97,8 @@ def read_weights(folder: StrPath, model: Model) -> dict[str, Tensor]:
     """
     folder = Path(folder)
     checksums.check(folder)
-    section = _chainlift_section(folder / "config.json")
-    if (section.get("model"), section.get("context")) != (model.settings.model_dump(mode="json"), model.context):
+    _check_exists(folder)
+    if not model.fits(reading.json_mapping(folder / "config.json")):
         raise ValueError(f"{folder / 'config.json'} is damaged, or of another model")
     paths = weight_files.files(folder)
     return _state(paths, folder / "config.json", model.settings, model.vocabulary_size, model.context)
@@ -114,7 +125,8 @@ def _task(file: Path, content: Any, trust: Trust) -> Task:
         raise ValueError(f"{file} is damaged: task must hold keys and values")
     try:
         kind = tasks.settings_class(content.get("name", ""), trust)
-        return tasks.build(kind.model_validate(content, context=trust))
+        task = tasks.make(kind.model_validate(content, context=trust))
+        return bound(task, file) if isinstance(task, TextTask) else task
     except ValidationError as error:
         raise ValueError(f"{file}, task: {_complaint(error)}") from error
     except (ValueError, RuntimeError, OverflowError, MemoryError) as error:

@@ -5,18 +5,14 @@ that stand for them, other blanks are removed, and a prompt shorter than the tas
 The model attends to this padding, which has positions as other tokens do; the padding of transformers is masked and
 would not work. A text longer than a prompt (a prompt with its response, as trainers tokenize it) is not padded. Any
 other character becomes `<eos>`, as in GPT-2, because every token has a meaning.
-
-The tokenizer of a task of text is saved as it is.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any
 
 from chainlift.tasks.base import Task, Vocabulary
-from chainlift.text.vocabulary import TextVocabulary
 
 BLANKS = r"[\s\x1c-\x1f]+"  # the characters for which str.isspace is true
 
@@ -24,8 +20,6 @@ BLANKS = r"[\s\x1c-\x1f]+"  # the characters for which str.isspace is true
 def tokenizer(task: Task) -> dict[str, Any]:
     """The content of tokenizer.json: one token per character, or per word if tokens have several characters."""
     vocabulary = task.vocabulary
-    if isinstance(vocabulary, TextVocabulary):
-        return json.loads(vocabulary.files()["tokenizer.json"])
     by_character = vocabulary.separator == ""
     split = {"type": "Split", "pattern": {"Regex": "."}, "behavior": "Isolated", "invert": False}
     decoders = [_replace({"String": token}, character) for character, token in vocabulary.substitutions]
@@ -58,8 +52,6 @@ def tokenizer(task: Task) -> dict[str, Any]:
 
 def tokenizer_config(task: Task, context: int) -> dict[str, Any]:
     """The content of tokenizer_config.json for a model of `context` positions."""
-    if isinstance(task.vocabulary, TextVocabulary):
-        return json.loads(task.vocabulary.files()["tokenizer_config.json"])
     eos = task.vocabulary.tokens[-1]
     return {
         "tokenizer_class": "PreTrainedTokenizerFast",

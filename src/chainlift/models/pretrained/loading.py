@@ -19,6 +19,8 @@ from chainlift.models.pretrained.shapes import ScratchSettings, scratch_config, 
 from chainlift.seeding import derive
 from chainlift.text import tokenizer as vocabulary
 
+NEEDED = "language models need the extra llm: pip install 'chainlift[llm]'"
+
 
 class LanguageModel(NamedTuple):
     """A causal language model of transformers with its tokenizer."""
@@ -30,23 +32,31 @@ class LanguageModel(NamedTuple):
 def require_llm_extra() -> None:
     """Import the libraries of the extra `llm`, and silence them; a one-line ValueError if they are not installed.
 
-    Turns off progress bars, telemetry and cuDNN attention, which plans a kernel for every new shape of a batch
+    Turns off cuDNN attention, too, which plans a kernel for every new shape of a batch
     (transformer/attention_kernels.py).
     """
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
     torch.backends.cuda.enable_cudnn_sdp(False)
+    require_transformers()
     try:
         import datasets
-        import transformers
         import trl  # noqa: F401
     except ImportError as error:
-        raise ValueError("language models need the extra llm: pip install 'chainlift[llm]'") from error
+        raise ValueError(NEEDED) from error
+    datasets.disable_progress_bars()
+
+
+def require_transformers() -> None:
+    """Import transformers, without progress bars and telemetry; a one-line ValueError if it is not installed."""
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
+    try:
+        import transformers
+    except ImportError as error:
+        raise ValueError(NEEDED) from error
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
-    datasets.disable_progress_bars()
 
 
 def load(settings: PretrainedSettings, texts: Iterable[str], *, seed: int) -> LanguageModel:

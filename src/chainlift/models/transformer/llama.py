@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Self
 
 import torch
@@ -9,30 +10,52 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from chainlift.models.hub import llama_config, tokenizer
-from chainlift.models.hub.llama_folder import resolved
+from chainlift.models.hub.llama_folder import load_pretrained, resolved
+from chainlift.models.pretrained import loading
 from chainlift.models.protocol import KeysValues
 from chainlift.models.transformer.attention import rotation_by
-from chainlift.models.transformer.llama_settings import LlamaSettings
+from chainlift.models.transformer.llama_settings import SIZES, LlamaSettings
 from chainlift.models.transformer.products import ProductSizes
 from chainlift.models.transformer.rope import frequencies
 from chainlift.models.transformer.transformer import Transformer
 from chainlift.tasks.base import Task
+from chainlift.text import tokenizer as text_tokenizer
+from chainlift.text.task import TextTask
+from chainlift.text.tokenized import TokenizedTask
 
 NUMBER_OF = {"float32": 1.0, "bfloat16": 0.5}  # bytes of a cached number, as a share of those of float32
 
 
 class Llama(Transformer):
-    """A Llama of the sizes in `settings`, which must be `resolved`."""
+    """A Llama of the sizes in `settings`, or of those of the model that they name."""
 
     Settings = LlamaSettings
+    reads_text = True
     settings: LlamaSettings  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def __init__(self, settings: LlamaSettings, vocabulary_size: int, context: int) -> None:
-        super().__init__(settings, vocabulary_size, context)
+        super().__init__(resolved(settings), vocabulary_size, context)
+        self.source = settings
         # Low-rank adapters (settings.lora) and recomputed blocks (settings.recompute) are attached here.
         for block in self.layers:
             block.attention.rotates_in_float32 = False  # half the cache, and all of attention in one type
         self.to(getattr(torch, settings.weights))
+
+    @classmethod
+    def bind(cls, settings: Any, task: TextTask) -> Task:
+        """A task of text in the tokens of the model in `path`, or of a tokenizer that is trained on its problems."""
+        loading.require_transformers()
+        if settings.path is None:
+            return TokenizedTask(task, text_tokenizer.of_task(task, settings.vocabulary), settings.vocabulary)
+        tokenizer = loading.open_tokenizer(settings.path, settings.gguf_file, download=settings.download)
+        return TokenizedTask(task, tokenizer, resolved(settings).vocabulary)
+
+    def fresh(self, generator: torch.Generator) -> Self:
+        """Give the model the pretrained weights of `path`, or draw them, and return self."""
+        if self.source.path is None:
+            return self.initialize(generator)
+        load_pretrained(self.source, self)
+        return self
 
     def _add_head(self) -> None:
         if not self.settings.tied:
@@ -92,6 +115,13 @@ class Llama(Transformer):
     def read_out(self, x: Tensor) -> Tensor:
         """Logits (B, S, V) of the last block's output (B, S, D)."""
         return F.linear(self.norm(x), self.head_weight)
+
+    def fits(self, config: Mapping[str, Any]) -> bool:
+        """Whether a config.json describes a Llama of the same sizes, also one that transformers wrote."""
+        sizes = llama_config.sizes(config)
+        return LlamaSettings.model_validate(sizes | {"context": self.settings.context}).model_dump(
+            include={*SIZES}
+        ) == self.settings.model_dump(include={*SIZES})
 
     def hub_files(self, task: Task) -> dict[str, dict[str, Any]]:
         """transformers' configuration files, and the tokenizer of a task of symbols; one of text has its own files."""

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +17,7 @@ from chainlift.stages.stage import Place
 from chainlift.text import task as text_tasks
 from chainlift.text.grading.grade import Grader
 from chainlift.text.task import TextTask
-from chainlift.text.templates import content
-
-VOCABULARY_PROBLEMS = 4000  # that train the tokenizer of a model from scratch
+from chainlift.text.tokenizer import texts_of
 
 
 @dataclass
@@ -50,7 +46,7 @@ class TextContext(RunContext):
 
     def new_model(self) -> LanguageModel:
         """The recipe's model before any stage, on the CPU."""
-        return loading.load(self.settings, self._texts(), seed=self.recipe.seed)
+        return loading.load(self.settings, texts_of(self.task), seed=self.recipe.seed)
 
     def start(self, place: Place) -> LanguageModel:
         """The model that a stage starts from, on the CPU; ValueError names the stage if it cannot be opened."""
@@ -73,13 +69,6 @@ class TextContext(RunContext):
             return loading.open_folder(str(folder), weights=self.settings.weights)
         except ValueError as error:
             raise ValueError(str(error).removeprefix("model.path: ")) from error
-
-    def _texts(self) -> Iterator[str]:
-        """Demonstrations of both forms, for the tokenizer of a model from scratch."""
-        task = self.task
-        for problem in islice(task.problems[0], VOCABULARY_PROBLEMS):
-            for long in (False, True):
-                yield content(task.prompt(problem)) + content(task.completion(problem, long=long))
 
     def check_rounding(self, model: Any, lr: float, key: str) -> None:
         """Warn, or raise ValueError, if bfloat16 weights are too coarse for a rate; adapters are always float32."""
