@@ -8,6 +8,7 @@ from torch import Tensor
 
 from chainlift.measure.evaluate import Answers
 from chainlift.tasks.base import Task
+from chainlift.text.tokenized import TokenizedTask
 
 
 def records(
@@ -26,8 +27,10 @@ def records(
         # A valid chain may differ from the gold one and has no wrong token; any other response is compared with gold.
         valid = bool(verdict.chain_correct[row])
         right = [valid or (t < len(gold) and int(token) == int(gold[t])) for t, token in enumerate(response.tolist())]
+        expected = {"expected": task.problems_of(prompt[None])[0].answer} if isinstance(task, TokenizedTask) else {}
         result.append(
-            {
+            expected
+            | {
                 "prompt": task.vocabulary.decode(prompt),
                 "response": task.vocabulary.strings(response),
                 "probabilities": [round(p, 4) for p in rollout.logp[row, :count].exp().tolist()],

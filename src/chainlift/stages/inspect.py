@@ -28,10 +28,13 @@ from chainlift.stages.task import task_of
 from chainlift.tasks import registry
 from chainlift.tasks.base import HoldsOut, Task, held_out
 from chainlift.tasks.freshness import freshness
+from chainlift.text import task as text_tasks
+from chainlift.text.tokenized import TokenizedTask
 
 PROMPTS = 4096
 """Default number of prompts on which a model of our own engine is measured."""
 SPLITS = ("train", "test")
+UNGRADED = {"answer": None, "chain": None, "expected": None, "gold": []}
 
 Measured = TypeVar("Measured")
 
@@ -148,8 +151,13 @@ def sample(
         where, options = _language_model(target), {"greedy": greedy, "count": count}
         return inspect.sample(where, language, prompt, temperature=temperature, seed=seed, **options)
     model, task = _load(target, language, trust=trust)
+    is_question = isinstance(task, TokenizedTask) and prompt is not None
+    if isinstance(task, TokenizedTask) and prompt is not None:
+        task = task.asking(prompt)
     tokens = (
-        held_out(task).prompts(1, stream(seed, "sample-command/prompt")) if prompt is None else _encode(task, prompt)
+        held_out(task).prompts(1, stream(seed, "sample-command/prompt"))
+        if prompt is None or is_question
+        else _encode(task, prompt)
     )
     memory.check("-n", needs.cache_bytes(model.settings, 1 if greedy else count, model.context))
     answers = answer(
@@ -160,7 +168,10 @@ def sample(
         temperature=1.0 if greedy else temperature,
         generator=None if greedy else stream(seed, "sample-command/samples"),
     )
-    return _check_finite(records(task, answers, list(range(len(answers.rollout.rows)))), target)
+    rows = records(task, answers, list(range(len(answers.rollout.rows))))
+    if is_question:  # nothing is known about its answer
+        rows = [row | UNGRADED | {"token_right": [None] * len(row["response"])} for row in rows]
+    return _check_finite(rows, target)
 
 
 def _language_model(target: StrPath) -> str:
@@ -218,6 +229,10 @@ def _is_of_transformers(folder: Path) -> bool:
 
 def _changed(model: Model, task: Task, changes: list[str]) -> Task:
     """The task with some settings changed; ValueError if the model cannot read its prompts or write its responses."""
+    if isinstance(task, TokenizedTask):
+        text_task = {"name": "inspected", "task": task.settings.model_dump(), "model": {"family": "llama"}}
+        changed = recipes.override(recipes.build(text_task), [f"task.{change}" for change in changes]).task
+        return TokenizedTask(text_tasks.of(changed), task.tokenizer, task.vocabulary.size)
     known = recipes.build({"task": task.settings.model_dump(), "mixture": {"p_cot": 0}})
     other = registry.build(recipes.override(known, [f"task.{change}" for change in changes]).task)
     if other.vocabulary.tokens != task.vocabulary.tokens:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 import functools
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -20,10 +21,12 @@ from chainlift import distributed
 from chainlift.tasks.base import Verdict, prompt_lengths, response_lengths
 from chainlift.text.problem import Problem
 from chainlift.text.task import TextTask
-from chainlift.text.templates import is_long, long_prefix
+from chainlift.text.templates import content, is_long, long_prefix
 from chainlift.text.tokenization import TokenizedProblems, key, tokenize
 from chainlift.text.verdict import as_verdict
 from chainlift.text.vocabulary import TextVocabulary
+
+UNKNOWN = Problem("-", "-", "0")
 
 
 class TokenizedTask:
@@ -124,6 +127,14 @@ class TokenizedTask:
         """The problem of each prompt (N, T), of either split; ValueError for any other prompt."""
         return [problems.problems[row] for problems, row in self._entries(prompts)]
 
+    def asking(self, question: str) -> TokenizedTask:
+        """The task of one held-out question, whose answer is not known, so that its verdicts mean nothing."""
+        asking, text_task = copy.copy(self), copy.copy(self.text_task)
+        text_task.__dict__["problems"] = ([UNKNOWN], [replace(UNKNOWN, question=question)])
+        asking.text_task = text_task
+        asking._splits = _Splits(text_task, self.tokenizer, self.settings.max_tokens)
+        return asking.held_out()
+
     def close(self) -> None:
         """End the grader's workers; a task that is used again starts new ones."""
         self.grader.close()
@@ -165,17 +176,22 @@ class _Splits:
 
     @functools.cached_property
     def opening(self) -> Tensor:
-        """The tokens of the opening that all long training responses share, if no short one begins with them."""
-        first, opening, length = self.train.long[0], long_prefix(self._task.settings.template).strip(), 0
-        while length < len(first) and self._is_opening(first[: length + 1], opening):
+        """The tokens of the (first) marker that long training responses share, if no short one begins with them."""
+        task, opening = self._task, long_prefix(self._task.settings.template)
+        completions = [content(task.completion(problem, long=True)) for problem in self.train.problems]
+        marked = [long for long, text in zip(self.train.long, completions, strict=True) if text.startswith(opening)]
+        if not opening or not marked:
+            return torch.zeros(0, dtype=torch.long)
+        first, length = marked[0], 0
+        while length < len(first) and self._is_opening(first[: length + 1], opening.strip(), marked):
             length += 1
         tokens = first[:length]
         return tokens[:0] if any(_begins(short, tokens) for short in self.train.short) else tokens
 
-    def _is_opening(self, tokens: Tensor, opening: str) -> bool:
-        """Whether tokens begin the opening and all long training responses."""
+    def _is_opening(self, tokens: Tensor, opening: str, marked: list[Tensor]) -> bool:
+        """Whether tokens begin the opening and all marked responses."""
         text = self._tokenizer.decode(tokens.tolist()).strip()
-        return opening.startswith(text) and all(_begins(long, tokens) for long in self.train.long)
+        return opening.startswith(text) and all(_begins(long, tokens) for long in marked)
 
     def _tokenized(self, split: int, *, leave_out: bool) -> TokenizedProblems:
         problems = self._task.problems[split]
