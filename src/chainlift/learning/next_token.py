@@ -21,7 +21,6 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from chainlift.learning.likelihood import MAX_TOKENS, token_logp
 from chainlift.models.protocol import SequenceModel
 from chainlift.tasks.mixture import MixtureBatch
 
@@ -56,7 +55,8 @@ def loss(
     """
     device = next(model.parameters()).device
     whole = batch if whole is None else whole
-    losses = [(piece, _negative_logp(model, piece)) for piece in pieces(batch, weighting, whole, device)]
+    parts = pieces(batch, weighting, whole, device, model.tokens_per_pass)
+    losses = [(piece, _negative_logp(model, piece)) for piece in parts]
     total = sum(((piece.weights * value).sum() for piece, value in losses), start=torch.zeros((), device=device))
     return total, _metrics([(piece, value.detach()) for piece, value in losses], whole)
 
@@ -75,15 +75,18 @@ def accumulate_gradient(
     """
     losses = []
     whole = batch if whole is None else whole
-    for piece in pieces(batch, weighting, whole, next(model.parameters()).device):
+    device = next(model.parameters()).device
+    for piece in pieces(batch, weighting, whole, device, model.tokens_per_pass):
         value = _negative_logp(model, piece)
         (coefficient * (piece.weights * value).sum()).backward()
         losses.append((piece, value.detach()))
     return _metrics(losses, whole)
 
 
-def pieces(batch: MixtureBatch, weighting: LossWeighting, whole: MixtureBatch, device: torch.device) -> Iterator[Piece]:
-    """Split a batch, a share of the `whole` one, into pieces of one form with about MAX_TOKENS tokens at most."""
+def pieces(
+    batch: MixtureBatch, weighting: LossWeighting, whole: MixtureBatch, device: torch.device, max_tokens: int
+) -> Iterator[Piece]:
+    """Split a batch, a share of the `whole` one, into pieces of one form with about `max_tokens` tokens at most."""
     num_rows = sum(len(part.prompts) for part in whole.parts)
     num_tokens = sum(int(part.mask.sum()) for part in whole.parts)
     for part in batch.parts:
@@ -94,7 +97,7 @@ def pieces(batch: MixtureBatch, weighting: LossWeighting, whole: MixtureBatch, d
             "sequence_mean": part.mask.sum(dim=1, keepdim=True) * num_rows,
         }
         weights = part.mask / denominators[weighting]
-        num_pieces = math.ceil(sequences.numel() / MAX_TOKENS)
+        num_pieces = math.ceil(sequences.numel() / max_tokens)
         for rows in torch.arange(len(sequences)).tensor_split(min(num_pieces, len(sequences))):
             inputs, *outputs = (t[rows].to(device) for t in (sequences, part.responses, part.mask, weights))
             yield Piece(inputs, part.prompts.shape[1] - 1, *outputs, long=part is batch.long)
@@ -102,7 +105,7 @@ def pieces(batch: MixtureBatch, weighting: LossWeighting, whole: MixtureBatch, d
 
 def _negative_logp(model: SequenceModel, piece: Piece) -> Tensor:
     """Negative log-probabilities (B, R) in nats of a piece's output tokens."""
-    return -token_logp(model.read(piece.sequences, piece.start), piece.responses)
+    return -model.read_logp(piece.sequences, piece.start, piece.responses, piece.mask)
 
 
 def _metrics(losses: list[tuple[Piece, Tensor]], whole: MixtureBatch) -> dict[str, float | None]:

@@ -10,19 +10,22 @@ vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from chainlift.models.hub import config, names, tokenizer
 from chainlift.models.model import Learner, Model
 from chainlift.models.passes import parts_of
 from chainlift.models.protocol import Cache
+from chainlift.models.transformer import activations
 from chainlift.models.transformer.attention import KeysValues, rotation_at
 from chainlift.models.transformer.blocks import Block, ModelSettings, make_norm
+from chainlift.models.transformer.chunked_logp import Head
 from chainlift.models.transformer.cuda_graphs import GraphedDecoder, recording_after
 from chainlift.models.transformer.decoding import Embedded, TransformerDecoder
 from chainlift.models.transformer.products import ProductSizes
@@ -30,6 +33,7 @@ from chainlift.tasks.base import Task
 
 NUMBER = 4  # bytes of a cached key or value, float32
 LOOKUP_FROM = 4  # lookups for each row of a table from which on the table is computed
+LARGE_VOCABULARY = 8192  # tokens above which the logits of all positions are never kept
 
 
 class Transformer(Model):
@@ -38,6 +42,8 @@ class Transformer(Model):
     Settings = ModelSettings
     in_transformers = True
     settings: ModelSettings
+    recompute_blocks: bool = False
+    """Whether the backward pass computes each block again, instead of keeping what it computed (checkpointing)."""
 
     def __init__(self, settings: ModelSettings, vocabulary_size: int, context: int) -> None:
         super().__init__(settings, vocabulary_size, context)
@@ -46,7 +52,7 @@ class Transformer(Model):
         self.any_length = self.positions is None
         self.blocks = nn.ModuleList(Block(settings) for _ in range(settings.layers))
         self.norm = make_norm(settings)
-        self.head = nn.Linear(settings.width, vocabulary_size, bias=False)
+        self.head = Head(settings.width, vocabulary_size, bias=False)
 
     @classmethod
     def fewest_parameters(cls, settings: ModelSettings, context: int) -> int:
@@ -83,6 +89,12 @@ class Transformer(Model):
     def layers(self) -> list[Block]:
         """The blocks, first to last."""
         return cast(list[Block], list(self.blocks))
+
+    @property
+    def tokens_per_pass(self) -> int:
+        """Most tokens of one pass with gradients, about: fewer for large models."""
+        number_bytes = self.head.weight.element_size()
+        return activations.tokens_per_pass(self.settings, number_bytes, recomputes=self.recompute_blocks)
 
     def compile_parts(self) -> None:
         """Compile the MLPs, which training and decoding both call, for any number of tokens."""
@@ -124,7 +136,7 @@ class Transformer(Model):
         x, rotation, projected = self.embed(prefix, positions_from(0, prefix))
         cache: list[KeysValues] = []
         for block in self.layers[:-1]:
-            x, keys_values = block(x, None, rotation, projected)
+            x, keys_values = self._computed(block, x, None, rotation, projected)
             projected = None
             cache.append(keys_values)
         last = self.layers[-1].attention
@@ -136,29 +148,73 @@ class Transformer(Model):
 
     def logits(self, cache: Cache, suffix: Tensor, rows: Tensor | None = None) -> Tensor:
         """Logits (B, S, V) for suffix tokens (B, S); row b continues prefix rows[b] (default: prefix b)."""
-        logits = []
-        for part in parts_of(suffix):
-            if rows is None:
-                past = [(key[part], value[part]) for key, value in cache]
-            else:
-                past = [(key.index_select(0, rows[part]), value.index_select(0, rows[part])) for key, value in cache]
-            logits.append(self._logits(past, suffix[part]))
+        logits = [self.read_out(self._states(cache, suffix, rows, part)) for part in parts_of(suffix)]
         return logits[0] if len(logits) == 1 else torch.cat(logits)
 
-    def _logits(self, cache: Cache, suffix: Tensor) -> Tensor:
+    def _states(self, cache: Cache, suffix: Tensor, rows: Tensor | None, part: slice) -> Tensor:
+        """The last block's output (b, S, D) for a part of the rows of suffix (B, S)."""
+        if rows is None:
+            cache = [(key[part], value[part]) for key, value in cache]
+        else:
+            cache = [(key.index_select(0, rows[part]), value.index_select(0, rows[part])) for key, value in cache]
+        suffix = suffix[part]
         x, rotation, projected = self.embed(suffix, positions_from(cache[0][0].shape[2], suffix))
         for block, past in zip(self.layers, cache, strict=True):
-            x, _ = block(x, past, rotation, projected)
+            x, _ = self._computed(block, x, past, rotation, projected)
             projected = None
-        return self.read_out(x)
+        return x
 
     def read(self, sequences: Tensor, start: int) -> Tensor:
         """Logits (B, S - start, V) of whole sequences (B, S) at the positions from `start` on."""
+        return self.read_out(self._read_states(sequences, start))
+
+    def _read_states(self, sequences: Tensor, start: int) -> Tensor:
+        """The last block's output (B, S - start, D) for whole sequences (B, S)."""
         x, rotation, projected = self.embed(sequences, positions_from(0, sequences))
         for block in self.layers[:-1]:
-            x, _ = block(x, None, rotation, projected)
+            x, _ = self._computed(block, x, None, rotation, projected)
             projected = None
-        return self.read_out(self.layers[-1].last_positions(x, start, rotation, projected))
+        return self._computed(self.layers[-1].last_positions, x, start, rotation, projected)
+
+    def _computed(self, function: Callable[..., Any], *inputs: Any) -> Any:
+        """The function's result, computed again in the backward pass if `recompute_blocks`."""
+        if self.recompute_blocks and torch.is_grad_enabled():
+            return checkpoint(function, *inputs, use_reentrant=False, preserve_rng_state=False)
+        return function(*inputs)
+
+    def suffix_logp(
+        self,
+        cache: Cache,
+        suffix: Tensor,
+        targets: Tensor,
+        rows: Tensor | None = None,
+        mask: Tensor | None = None,
+        temperature: float = 1.0,
+    ) -> Tensor:
+        """Log-probabilities (B, S) as models/model.py defines them; with a large vocabulary without all logits."""
+        if self.vocabulary_size <= LARGE_VOCABULARY:
+            return super().suffix_logp(cache, suffix, targets, rows, mask, temperature)
+        parts = [
+            self._logp_out(self._states(cache, suffix, rows, part), part, targets, mask, temperature)
+            for part in parts_of(suffix)
+        ]
+        return torch.cat(parts)
+
+    def read_logp(
+        self, sequences: Tensor, start: int, targets: Tensor, mask: Tensor | None = None, temperature: float = 1.0
+    ) -> Tensor:
+        """The same (B, S - start) for whole sequences (B, S), at the positions from `start` on."""
+        if self.vocabulary_size <= LARGE_VOCABULARY:
+            return super().read_logp(sequences, start, targets, mask, temperature)
+        parts = [
+            self._logp_out(self._read_states(sequences[part], start), part, targets, mask, temperature)
+            for part in parts_of(sequences)
+        ]
+        return torch.cat(parts)
+
+    def _logp_out(self, x: Tensor, part: slice, targets: Tensor, mask: Tensor | None, temperature: float) -> Tensor:
+        """Log-probabilities (b, S) of a part of the targets (B, S) from the last block's output (b, S, D) for it."""
+        return self.head(self.norm(x), targets[part], None if mask is None else mask[part], temperature)
 
     def read_out(self, x: Tensor) -> Tensor:
         """Logits (B, S, V) of the last block's output (B, S, D)."""
