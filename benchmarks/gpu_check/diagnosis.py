@@ -22,8 +22,9 @@ from chainlift.bench.machine import DTYPES, Machine
 from chainlift.bench.ours import Engine, draw_batch
 from chainlift.bench.states import next_token_stage
 from chainlift.learning import next_token
-from chainlift.learning.likelihood import MAX_TOKENS
+from chainlift.models.passes import MAX_TOKENS
 from chainlift.models.transformer import attention
+from chainlift.models.transformer.transformer import Transformer
 from chainlift.stages.recipe import Recipe
 from chainlift.tasks.base import Demonstrations
 from chainlift.tasks.mixture import MixtureBatch
@@ -179,7 +180,7 @@ def parts(engine: Engine) -> Finding:
             batch = draw_batch(recipe, engine.task, 1000 + step)
             batch = joined(batch, engine.task.vocabulary.eos) if is_joined else batch
             marks.append(machine.clock())
-            with mock.patch.object(next_token, "MAX_TOKENS", max_tokens), machine.autocast():
+            with mock.patch.object(Transformer, "tokens_per_pass", max_tokens), machine.autocast():
                 next_token.accumulate_gradient(engine.model, batch, weighting)
             marks.append(machine.clock())
             engine.apply(step)
@@ -189,8 +190,7 @@ def parts(engine: Engine) -> Finding:
                 form_timings[part].append(end - start)
         batch = draw_batch(recipe, engine.task, 1000)
         batch = joined(batch, engine.task.vocabulary.eos) if is_joined else batch
-        with mock.patch.object(next_token, "MAX_TOKENS", max_tokens):
-            pieces = list(next_token.pieces(batch, weighting, batch, torch.device("cpu")))
+        pieces = list(next_token.pieces(batch, weighting, batch, torch.device("cpu"), max_tokens))
         timings[name] = {part: values[1:] for part, values in form_timings.items()} | {"pieces": len(pieces)}
     line = "; ".join(
         f"{name}: drawing {in_ms(timing['drawing'])}, "

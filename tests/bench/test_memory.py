@@ -47,9 +47,9 @@ from pathlib import Path
 from chainlift.bench import memory
 from chainlift.bench.machine import Machine
 from chainlift.bench.ours import Engine
-from chainlift.learning import next_token
+from chainlift.models.transformer.transformer import Transformer
 from chainlift.stages import recipe as recipes
-next_token.MAX_TOKENS = 10**9
+Transformer.tokens_per_pass = 10**9
 act = Engine(recipes.build({{recipe}}), Path({str(tmp_path)!r}), Machine()).next_token_update()
 before = memory.used("cpu")
 for step in range(2):

@@ -42,9 +42,9 @@ def test_loss_and_gradient_equal_those_without_any_saving(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Read in many pieces, or in one a form."""
-    monkeypatch.setattr(next_token, "MAX_TOKENS", max_tokens)
+    monkeypatch.setattr(Transformer, "tokens_per_pass", max_tokens)
     batch = mixture.draw(task, MixtureSettings(p_cot=p_cot), 12, seed=0, name="test", step=0)
-    pieces = list(next_token.pieces(batch, weighting, batch, torch.device("cpu")))
+    pieces = list(next_token.pieces(batch, weighting, batch, torch.device("cpu"), max_tokens))
     assert len(pieces) > 2 if max_tokens == 20 else len(pieces) == (2 if p_cot == 0.3 else 1)
     metrics = assert_as_plain(model, batch, weighting)
     assert (metrics["loss_short"] is None) == (p_cot == 1.0)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from chainlift.learning import objective, policy_update, rollout
+from chainlift.learning import objective, rollout
 from chainlift.learning.likelihood import length_buckets
 from chainlift.learning.policy_update import PolicyBatch, accumulate_gradient
 from chainlift.learning.presets import PRESETS
@@ -101,7 +101,7 @@ def test_the_size_of_forward_passes(
         found, advantages(), objective.sequence_weights(found.num_actions, "token_mean", max_length=7), True
     )
     usual = gradient(model, batch, "dapo")
-    monkeypatch.setattr(policy_update, "MAX_TOKENS", max_tokens)
+    monkeypatch.setattr(Transformer, "tokens_per_pass", max_tokens)
     assert_same(usual, gradient(model, batch, "dapo"))
 
 

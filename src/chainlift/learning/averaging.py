@@ -16,6 +16,7 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
+from chainlift.learning import master_weights
 from chainlift.learning.optimizer import Optimizer
 
 KEY = "average"
@@ -35,7 +36,7 @@ def accumulate(model: nn.Module, optimizer: Optimizer, count: int, window: int |
     """
     if count < 1:
         return
-    for parameter in model.parameters():
+    for parameter in master_weights.trained(model).values():
         state = optimizer.state[parameter]
         if count == 1:
             state[KEY] = parameter.detach().clone()
@@ -47,8 +48,9 @@ def accumulate(model: nn.Module, optimizer: Optimizer, count: int, window: int |
 def settle(model: nn.Module, optimizer: Optimizer, count: int) -> None:
     """Replace the weights by the average of `count` iterates; nothing happens if count is below 1."""
     if count >= 1:
-        for parameter in model.parameters():
+        for parameter in master_weights.trained(model).values():
             parameter.copy_(optimizer.state[parameter][KEY])
+        master_weights.round_to_parameters(model)
 
 
 @torch.no_grad()
@@ -58,10 +60,11 @@ def swap(model: nn.Module, optimizer: Optimizer, count: int) -> None:
     So a checkpoint within a stage has the weights that were measured, and a stage that starts from it uses the average.
     The stage itself swaps again when it continues.
     """
-    for parameter in model.parameters() if count >= 1 else ():
+    for parameter in master_weights.trained(model).values() if count >= 1 else ():
         last = parameter.detach().clone()
         parameter.copy_(optimizer.state[parameter][KEY])
         optimizer.state[parameter][KEY].copy_(last)
+    master_weights.round_to_parameters(model)
 
 
 @contextmanager
@@ -70,11 +73,13 @@ def averaged(model: nn.Module, optimizer: Optimizer, count: int) -> Iterator[Non
     if count < 1:
         yield
         return
-    last = [parameter.detach().clone() for parameter in model.parameters()]
+    parameters = list(master_weights.trained(model).values())
+    last = [parameter.detach().clone() for parameter in parameters]
     settle(model, optimizer, count)
     try:
         yield
     finally:
         with torch.no_grad():
-            for parameter, value in zip(model.parameters(), last, strict=True):
+            for parameter, value in zip(parameters, last, strict=True):
                 parameter.copy_(value)
+        master_weights.round_to_parameters(model)

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from chainlift.learning.likelihood import MAX_TOKENS
-from chainlift.learning.response_buffer import ResponseBuffer, inverse_cdf_sample
+from chainlift.learning.draws import Draws, inverse_cdf_sample, logp_and_entropy
+from chainlift.learning.response_buffer import ResponseBuffer
+from chainlift.models.passes import MAX_TOKENS
 from chainlift.models.protocol import Cache, SequenceModel
 
 PROBE = 32  # contexts on which drafts are verified first
@@ -146,7 +147,9 @@ def _verify(sampling: Sampling, buffer: ResponseBuffer, draft: Draft, drafts: _D
         ends = (sampled.gather(1, end[:, None])[:, 0] == buffer.eos) | (end == buffer.max_tokens - 1)
         goes_on = leaves.any(dim=1) & ~ends
         start = draft.start
-        buffer.add(rows[ends], start, sampled[ends, start:], log_probs[ends, start:], end[ends] + 1 - start)
+        tokens = sampled[ends, start:]
+        draws = Draws(tokens, *logp_and_entropy(log_probs[ends, start:], tokens))
+        buffer.add(rows[ends], start, draws, end[ends] + 1 - start)
         ended.append(rows[ends])
         left.append(rows[goes_on])
         sampled_parts.append(sampled[goes_on])

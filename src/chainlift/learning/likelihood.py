@@ -8,12 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from chainlift.models.protocol import Cache, SequenceModel
-
-MAX_TOKENS = 8192  # tokens of one forward pass with gradients: bounds memory, keeps activations near the caches
 
 
 def log_probs(
@@ -23,23 +20,17 @@ def log_probs(
     responses: Tensor,
     rows: Tensor | None = None,
     *,
+    mask: Tensor | None = None,
     temperature: float = 1.0,
 ) -> Tensor:
     """Log-probability (B, R) in nats of each token of responses (B, R) under softmax(logits / temperature).
 
     `cache` and `last` (P, 1) are the two halves of the prompts (models/protocol.py); row b answers prompt rows[b].
+    Where `mask` (B, R) is False, any finite number may stand.
     """
     first = last if rows is None else last[rows]
     suffix = torch.cat([first, responses[:, :-1]], dim=1)
-    return token_logp(model.logits(cache, suffix, rows), responses, temperature)
-
-
-def token_logp(logits: Tensor, responses: Tensor, temperature: float = 1.0) -> Tensor:
-    """Log-probability (B, R) in nats of responses (B, R) under softmax(logits / temperature), logits (B, R, V)."""
-    logits = logits.float()
-    if temperature != 1.0:
-        logits = logits / temperature
-    return -F.cross_entropy(logits.flatten(0, 1), responses.flatten(), reduction="none").view_as(responses)
+    return model.suffix_logp(cache, suffix, responses, rows, mask, temperature)
 
 
 def length_buckets(lengths: Tensor, max_tokens: int) -> Iterator[Tensor]:

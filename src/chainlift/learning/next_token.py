@@ -21,7 +21,6 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from chainlift.learning.likelihood import MAX_TOKENS, token_logp
 from chainlift.models.protocol import SequenceModel
 from chainlift.tasks.base import Demonstrations
 from chainlift.tasks.mixture import MixtureBatch
@@ -57,7 +56,8 @@ def loss(
     """
     device = next(model.parameters()).device
     whole = batch if whole is None else whole
-    losses = [(piece, _negative_logp(model, piece)) for piece in pieces(batch, weighting, whole, device)]
+    parts = pieces(batch, weighting, whole, device, model.tokens_per_pass)
+    losses = [(piece, _negative_logp(model, piece)) for piece in parts]
     total = sum(((piece.weights * value).sum() for piece, value in losses), start=torch.zeros((), device=device))
     return total, _metrics([(piece, value.detach()) for piece, value in losses], whole)
 
@@ -76,15 +76,18 @@ def accumulate_gradient(
     """
     losses = []
     whole = batch if whole is None else whole
-    for piece in pieces(batch, weighting, whole, next(model.parameters()).device):
+    device = next(model.parameters()).device
+    for piece in pieces(batch, weighting, whole, device, model.tokens_per_pass):
         value = _negative_logp(model, piece)
         (coefficient * (piece.weights * value).sum()).backward()
         losses.append((piece, value.detach()))
     return _metrics(losses, whole)
 
 
-def pieces(batch: MixtureBatch, weighting: LossWeighting, whole: MixtureBatch, device: torch.device) -> Iterator[Piece]:
-    """Split a batch, a share of the `whole` one, into pieces of one form with about MAX_TOKENS tokens at most.
+def pieces(
+    batch: MixtureBatch, weighting: LossWeighting, whole: MixtureBatch, device: torch.device, max_tokens: int
+) -> Iterator[Piece]:
+    """Split a batch, a share of the `whole` one, into pieces of one form with about `max_tokens` tokens at most.
 
     Where models mask the padding of prompts, rows of similar length share a piece without columns of padding only.
     """
@@ -98,18 +101,18 @@ def pieces(batch: MixtureBatch, weighting: LossWeighting, whole: MixtureBatch, d
             "sequence_mean": part.mask.sum(dim=1, keepdim=True) * num_rows,
         }
         weights = part.mask / denominators[weighting]
-        for rows, prompt_width, width in _rows_of_pieces(part):
+        for rows, prompt_width, width in _rows_of_pieces(part, max_tokens):
             first = part.prompts.shape[1] - prompt_width
             inputs = sequences[rows, first : part.prompts.shape[1] + width - 1].to(device)
             outputs = (t[rows, :width].to(device) for t in (part.responses, part.mask, weights))
             yield Piece(inputs, prompt_width - 1, *outputs, long=part is batch.long)
 
 
-def _rows_of_pieces(part: Demonstrations) -> Iterator[tuple[Tensor, int, int]]:
+def _rows_of_pieces(part: Demonstrations, max_tokens: int) -> Iterator[tuple[Tensor, int, int]]:
     """(rows, their prompts' width, their responses' width) of each piece."""
     num_rows, width, response_width = len(part.prompts), part.prompts.shape[1], part.responses.shape[1]
     if part.prompt_lengths is None:
-        num_pieces = math.ceil(num_rows * (width + response_width - 1) / MAX_TOKENS)
+        num_pieces = math.ceil(num_rows * (width + response_width - 1) / max_tokens)
         for rows in torch.arange(num_rows).tensor_split(min(num_pieces, num_rows)):
             yield rows, width, response_width
         return
@@ -119,7 +122,7 @@ def _rows_of_pieces(part: Demonstrations) -> Iterator[tuple[Tensor, int, int]]:
     start, widths = 0, lengths[0]
     for row, length in enumerate(lengths):
         wider = [max(pair) for pair in zip(widths, length, strict=True)]
-        if row > start and (row - start + 1) * (sum(wider) - 1) > MAX_TOKENS:
+        if row > start and (row - start + 1) * (sum(wider) - 1) > max_tokens:
             yield order[start:row], widths[0], widths[1]
             start, wider = row, length
         widths = wider
@@ -128,7 +131,7 @@ def _rows_of_pieces(part: Demonstrations) -> Iterator[tuple[Tensor, int, int]]:
 
 def _negative_logp(model: SequenceModel, piece: Piece) -> Tensor:
     """Negative log-probabilities (B, R) in nats of a piece's output tokens."""
-    return -token_logp(model.read(piece.sequences, piece.start), piece.responses)
+    return -model.read_logp(piece.sequences, piece.start, piece.responses, piece.mask)
 
 
 def _metrics(losses: list[tuple[Piece, Tensor]], whole: MixtureBatch) -> dict[str, float | None]:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import inspect
 import math
 from collections import defaultdict
+from collections.abc import Iterable
 from typing import Any, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from chainlift.learning import sharding
+from chainlift.learning import master_weights, sharding
 from chainlift.learning.muon import Muon
 from chainlift.models.model import Model, block_matrices
 from chainlift.settings import Settings
@@ -91,12 +92,18 @@ class Optimizer:
 
 
 def make_optimizer(model: nn.Module, settings: OptimizerSettings) -> Optimizer:
-    """The optimizer that the settings name, fused where possible; vectors (biases, norms) are not decayed."""
+    """The optimizer that the settings name, fused where possible; vectors (biases, norms) are not decayed.
+
+    Parameters in bfloat16 get new master weights. Frozen parameters are left out.
+    """
     _spare_dynamo()
+    master_weights.attach(model)
+    trained = master_weights.trained(model)
     matrices: dict[str, nn.Parameter] = {}
     if settings.optimizer == "muon":
-        matrices = model.muon_parameters() if isinstance(model, Model) else block_matrices(model)
-    rest = [p for name, p in model.named_parameters() if name not in matrices]
+        by_muon = model.muon_parameters() if isinstance(model, Model) else block_matrices(model)
+        matrices = {name: trained[name] for name in by_muon if name in trained}
+    rest = [p for name, p in trained.items() if name not in matrices]
     groups = [
         {"params": [p for p in rest if p.dim() >= 2], "weight_decay": settings.weight_decay},
         {"params": [p for p in rest if p.dim() < 2], "weight_decay": 0.0},
@@ -132,20 +139,22 @@ def apply_gradients(
     lr is that of AdamW or SGD; Muon's is in proportion. Raises FloatingPointError, before any weight changes, if the
     gradient is not finite.
     """
-    norm = float(sharding.full(nn.utils.clip_grad_norm_(model.parameters(), settings.max_grad_norm)))
+    trained = list(master_weights.trained(model).values())
+    norm = float(sharding.full(nn.utils.clip_grad_norm_(trained, settings.max_grad_norm)))
     if not math.isfinite(norm):
         raise FloatingPointError(f"the gradient's norm is {norm}")
     scale = rate_scale(settings, step, total)
     optimizer.step(scale)
     if settings.max_row_norm is not None:
-        project(model, settings.max_row_norm)
+        project(trained, settings.max_row_norm)
+    master_weights.round_to_parameters(model)
     return {"grad_norm": norm, "lr": settings.lr * scale}
 
 
 @torch.no_grad()
-def project(model: nn.Module, radius: float) -> None:
+def project(parameters: Iterable[Tensor], radius: float) -> None:
     """Scale each row of each matrix with a norm above `radius` down to it; a row makes one output."""
-    for parameter in model.parameters():
+    for parameter in parameters:
         if parameter.dim() == 2:
             norm = parameter.norm(dim=1, keepdim=True).clamp(min=torch.finfo(parameter.dtype).tiny)
             parameter *= (radius / norm).clamp(max=1)

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from chainlift import distributed
+from chainlift.learning import master_weights
 from chainlift.learning.draft import Draft
 from chainlift.learning.rollout import Rollout, join, sample, take_groups
 from chainlift.models.protocol import Cache, SequenceModel
@@ -92,9 +93,9 @@ def sum_gradients(model: nn.Module) -> None:
 
 
 def _buckets(model: nn.Module) -> Iterator[list[nn.Parameter]]:
-    """The parameters in order, in buckets of about BUCKET_NUMBERS numbers at most."""
+    """The trained parameters in order, in buckets of about BUCKET_NUMBERS numbers at most."""
     bucket: list[nn.Parameter] = []
-    for parameter in model.parameters():
+    for parameter in master_weights.trained(model).values():
         if bucket and sum(p.numel() for p in bucket) + parameter.numel() > BUCKET_NUMBERS:
             yield bucket
             bucket = []

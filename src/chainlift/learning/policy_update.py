@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from chainlift.learning import objective as objectives
-from chainlift.learning.likelihood import MAX_TOKENS, length_buckets, log_probs
+from chainlift.learning.likelihood import length_buckets, log_probs
 from chainlift.learning.presets import Objective
 from chainlift.learning.rollout import Rollout
 from chainlift.models.protocol import Cache, SequenceModel, split_prompts
@@ -55,7 +55,7 @@ def accumulate_gradient(
     selected = needed.nonzero()[:, 0]
     totals = {"loss": 0.0, "clipped": 0.0, "tokens": 0.0, "kl": 0.0, "error": 0.0}
     prompts, prompt_of = rollout.rows[selected].unique(return_inverse=True)
-    at_once = max(MAX_TOKENS // rollout.prompts.shape[1], 1)
+    at_once = max(model.tokens_per_pass // rollout.prompts.shape[1], 1)
     for start in range(0, len(prompts), at_once):
         members = (prompt_of >= start) & (prompt_of < start + at_once)
         rows = _Rows(selected[members], prompt_of[members] - start)
@@ -104,7 +104,7 @@ def _prompts_backward(
     # Each bucket's backward pass ends at these leaves; the prompts' own backward pass then runs once for all.
     leaves = Cache([(_leaf(key), _leaf(value)) for key, value in cache.layers], cache.padding)
     distinct, distinct_of = _distinct(rollout.responses[rows.numbers], rows.parents)
-    for bucket in length_buckets(rollout.num_actions[rows.numbers[distinct]], MAX_TOKENS):
+    for bucket in length_buckets(rollout.num_actions[rows.numbers[distinct]], model.tokens_per_pass):
         place = torch.full_like(distinct, -1)
         place[bucket] = torch.arange(len(bucket), device=place.device)
         members = (place[distinct_of] >= 0).nonzero()[:, 0]
@@ -148,7 +148,9 @@ def _bucket_backward(
     responses, recorded = rollout.responses[rows, :width], rollout.logp[rows, :width]
     mask, weights = rollout.mask[rows, :width], batch.weights[rows]
     distinct = responses.new_empty(len(prompt_of), width).index_copy_(0, bucket.parents, responses)
-    logp = log_probs(model, leaves, last, distinct, prompt_of, temperature=temperature)[bucket.parents]
+    read = torch.zeros_like(distinct, dtype=torch.bool).index_copy_(0, bucket.parents, mask)
+    scored = log_probs(model, leaves, last, distinct, prompt_of, mask=read, temperature=temperature)
+    logp = scored[bucket.parents]
     old = logp.detach() if batch.on_policy else recorded
     loss, clipped = objectives.loss(logp, old, batch.advantages[rows], mask, weights, objective)
     if kl and batch.start_logp is not None:

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from chainlift.learning.draft import Draft, Sampling, verify_drafts
-from chainlift.learning.response_buffer import ResponseBuffer, inverse_cdf_sample
+from chainlift.learning.draws import Draws, draw
+from chainlift.learning.response_buffer import ResponseBuffer
 from chainlift.models.protocol import Cache, SequenceModel, split_prompts
 
 COMPACT_BELOW = 0.75  # rows leave the batch once fewer than this share of it is still running: moving rows takes time
@@ -116,12 +117,13 @@ def sample(
                 decoder.keep(kept)
                 num_prefixes = num_running
                 batch, tokens, running = batch[kept], tokens[kept], running[kept]
-        log_probs = (decoder.step(tokens).float() / temperature).log_softmax(dim=-1)
+        logits = decoder.step(tokens)
         if t == 0:
             decoder.spread(group_size)
-            log_probs = log_probs.repeat_interleave(group_size, dim=0)
-        tokens = inverse_cdf_sample(log_probs, None if uniform is None else uniform[batch, t])
-        buffer.add(batch, t, tokens[:, None], log_probs[:, None], running.long())
+            logits = logits.repeat_interleave(group_size, dim=0)
+        draws = draw(logits, None if uniform is None else uniform[batch, t], temperature)
+        tokens = draws.tokens
+        buffer.add(batch, t, Draws(*(values[:, None] for values in draws)), running.long())
         running &= tokens != eos
     longest = int(buffer.num_actions.max())
     return Rollout(

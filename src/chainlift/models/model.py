@@ -14,8 +14,9 @@ from typing import Any, ClassVar, Literal, Self
 import torch
 from torch import Tensor, nn
 
-from chainlift.models import recompute
-from chainlift.models.passes import parts_of
+from chainlift.models import lora, recompute
+from chainlift.models.logp import token_logp
+from chainlift.models.passes import MAX_TOKENS, parts_of
 from chainlift.models.protocol import Cache, Decoder
 from chainlift.models.transformer.products import ProductSizes
 from chainlift.settings import Settings as BaseSettings
@@ -121,6 +122,32 @@ class Model(nn.Module):
         logits = [self.read(sequences[part], start) for part in parts_of(sequences)]
         return logits[0] if len(logits) == 1 else torch.cat(logits)
 
+    def suffix_logp(
+        self,
+        cache: Cache,
+        suffix: Tensor,
+        targets: Tensor,
+        rows: Tensor | None = None,
+        mask: Tensor | None = None,
+        temperature: float = 1.0,
+    ) -> Tensor:
+        """Log-probability (B, S) in float32 of targets (B, S), each as the token that follows suffix (B, S) there.
+
+        The distributions are softmax(logits / temperature). Where `mask` (B, S) is False, any finite number may stand.
+        """
+        return token_logp(self.logits(cache, suffix, rows), targets, temperature)
+
+    def read_logp(
+        self, sequences: Tensor, start: int, targets: Tensor, mask: Tensor | None = None, temperature: float = 1.0
+    ) -> Tensor:
+        """The same (B, S - start) for whole sequences (B, S), at the positions from `start` on."""
+        return token_logp(self.read(sequences, start), targets, temperature)
+
+    @property
+    def tokens_per_pass(self) -> int:
+        """Most tokens of one pass with gradients, about."""
+        return MAX_TOKENS
+
     def decoder(self, cache: Cache, capacity: int) -> Decoder:
         """A decoder with one row per prefix, for up to `capacity` suffix tokens."""
         return recompute.RecomputingDecoder(self, cache)
@@ -143,7 +170,7 @@ class Model(nn.Module):
 
     def to_hub(self) -> dict[str, Tensor]:
         """The weights under the names that checkpoint folders use."""
-        return self.state_dict()
+        return lora.merged(self)
 
     def fits(self, config: Mapping[str, Any]) -> bool:
         """Whether a checkpoint folder's config.json describes a model with the same parameters."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+MAX_TOKENS = 8192  # tokens of one forward pass with gradients: bounds memory, keeps activations near the caches
 TOKENS_PER_PASS = {"cpu": 2**11}  # tokens of a pass without gradients: bounds memory, fits a CPU's caches
 TOKENS_PER_PASS_ON_GPU = 2**17
 

@@ -56,6 +56,32 @@ class SequenceModel(Protocol):
         """Logits (B, S - start, V) of whole sequences (B, S) at the positions from `start` on."""
         ...
 
+    def suffix_logp(
+        self,
+        cache: Cache,
+        suffix: Tensor,
+        targets: Tensor,
+        rows: Tensor | None = None,
+        mask: Tensor | None = None,
+        temperature: float = 1.0,
+    ) -> Tensor:
+        """Log-probability (B, S) in float32 of targets (B, S), each as the token that follows suffix (B, S) there.
+
+        The distributions are softmax(logits / temperature). Where `mask` (B, S) is False, any finite number may stand.
+        """
+        ...
+
+    def read_logp(
+        self, sequences: Tensor, start: int, targets: Tensor, mask: Tensor | None = None, temperature: float = 1.0
+    ) -> Tensor:
+        """The same (B, S - start) for whole sequences (B, S), at the positions from `start` on."""
+        ...
+
+    @property
+    def tokens_per_pass(self) -> int:
+        """Most tokens of one pass with gradients, about."""
+        ...
+
     def decoder(self, cache: Cache, capacity: int) -> Decoder:
         """A decoder with P rows, one per prefix, for up to `capacity` suffix tokens."""
         ...

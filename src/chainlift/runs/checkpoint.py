@@ -1,7 +1,7 @@
 """Checkpoints: model, optimizer and trainer state in one folder; atomic, exact, without pickle.
 
     checkpoints/<stage>-<step>/   model.safetensors config.json tokenizer.json ...   the model (hub/model_folder.py)
-                                  optimizer.safetensors                              optimizer state; a value head
+                                  optimizer.safetensors                              optimizer state, master weights
                                   state.json                                         TrainerState
                                   checksums.json                                     of all other files
 
@@ -22,16 +22,16 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from chainlift import distributed, reading
-from chainlift.learning import sharding
+from chainlift.learning import master_weights, sharding
 from chainlift.learning.optimizer import Optimizer
-from chainlift.models import checksums, families, tensors
+from chainlift.models import checksums, families, lora, tensors
 from chainlift.models.hub import model_folder
 from chainlift.models.model import Model
 from chainlift.runs import durable
 from chainlift.tasks.base import Task
 
 STATE = "state.json"
-VALUE = "itself"  # the quantity of an optimizer's parameter outside the model: its own value
+VALUE = "itself"  # the quantity of an optimizer's parameter whose value is not in model.safetensors: the value
 
 
 @dataclass
@@ -157,10 +157,13 @@ def write_state(folder: Path, state: TrainerState) -> None:
 def restore(folder: Path, model: Model, optimizer: Optimizer | None) -> TrainerState:
     """Load a checkpoint into the model and the optimizer, and return its trainer state; ValueError if it is damaged.
 
-    A collective: rank 0 reads the folder and broadcasts its content.
+    A model with adapters must have the weights that they were added to, and keeps them; without an optimizer it gets
+    the merged weights, and adapters that change nothing. A collective: rank 0 reads the folder and broadcasts its
+    content.
     """
     weights, optimizer_state, state = distributed.run_on_rank0(lambda: _read(folder, model, optimizer))
-    sharding.fill(model, weights)
+    if optimizer is None or not lora.has_adapters(model):
+        _fill_model(model, weights)
     if optimizer is not None:
         _fill_optimizer(model, optimizer, optimizer_state)
     return state
@@ -168,7 +171,13 @@ def restore(folder: Path, model: Model, optimizer: Optimizer | None) -> TrainerS
 
 def load_weights(folder: Path, model: Model) -> None:
     """Load the model's weights from a folder, which needs no optimizer or trainer state."""
-    sharding.fill(model, distributed.run_on_rank0(lambda: model_folder.read_weights(folder, model)))
+    _fill_model(model, distributed.run_on_rank0(lambda: model_folder.read_weights(folder, model)))
+
+
+def _fill_model(model: Model, weights: dict[str, Tensor]) -> None:
+    """Load weights into the model, and into their masters."""
+    sharding.fill(model, weights)
+    master_weights.begin(model)
 
 
 def _read(
@@ -184,7 +193,9 @@ def _read(
             optimizer_state = tensors.read(file)
         except (OSError, ValueError, SafetensorError) as error:
             raise ValueError(f"{file} is missing or damaged; use --fresh to begin again") from error
-        if not {key.rpartition("/")[0] for key in optimizer_state} <= _parameters(model, optimizer).keys():
+        names = _parameters(model, optimizer).keys()
+        values = {f"{name}/{VALUE}" for name in names if _is_outside(model, name)}
+        if not {key.rpartition("/")[0] for key in optimizer_state} <= names or not values <= optimizer_state.keys():
             raise ValueError(f"{file} is missing or damaged; use --fresh to begin again")
     return weights, optimizer_state, state
 
@@ -207,7 +218,7 @@ def _optimizer_tensors(model: Model, optimizer: Optimizer | None) -> dict[str, T
         f"{name}/{quantity}": sharding.full(value).detach().cpu()
         for name, parameter in _parameters(model, optimizer).items()
         for quantity, value in [*optimizer.state.get(parameter, {}).items(), (VALUE, parameter)]
-        if quantity != VALUE or name.startswith("beside.")
+        if quantity != VALUE or _is_outside(model, name)
     }
 
 
@@ -221,10 +232,16 @@ def _fill_optimizer(model: Model, optimizer: Optimizer, tensors: dict[str, Tenso
             parameter.data.copy_(value)
         else:
             optimizer.state[parameter][quantity] = sharding.like(parameter, value.to(parameter.device))
+    master_weights.round_to_parameters(model)
 
 
 def _parameters(model: Model, optimizer: Optimizer) -> dict[str, Tensor]:
-    """The model's parameters by name; named ones of the optimizer's groups as `beside.<name>`."""
+    """The model's trained parameters by name; named ones of the optimizer's groups as `beside.<name>`."""
     groups = [zip(group.get("names", ()), group["params"], strict=False) for group in optimizer.param_groups]
     extra = {f"beside.{name}": parameter for group in groups for name, parameter in group}
-    return {**dict(model.named_parameters()), **extra}
+    return {**master_weights.trained(model), **extra}
+
+
+def _is_outside(model: Model, name: str) -> bool:
+    """Whether model.safetensors lacks the exact value of a parameter: a master weight, an adapter, a value head."""
+    return name.startswith("beside.") or lora.is_adapter(name) or model.get_parameter(name).dtype in master_weights.LOW

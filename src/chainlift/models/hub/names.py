@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from chainlift.models import lora
+
 if TYPE_CHECKING:
     from chainlift.models.transformer.transformer import Transformer
 
@@ -67,7 +69,7 @@ def _row_splits(model: Transformer, module: str) -> list[int] | None:
 def to_hub(model: Transformer) -> dict[str, Tensor]:
     """The model's weights under transformers' names."""
     hub_weights: dict[str, Tensor] = {}
-    weights = {name: value.detach() for name, value in model.state_dict().items()}
+    weights = {name: value.detach() for name, value in lora.merged(model).items()}
     for ours, theirs in _names(model).items():
         for kind in ("weight", "bias"):
             name = f"{ours}.{kind}"

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from chainlift.models.lora import AdaptedLinear
 from chainlift.models.protocol import KeysValues
 from chainlift.models.transformer.attention_kernels import without_plans
 
@@ -36,13 +37,12 @@ class Attention(nn.Module):
 
     def keys_values(self, x: Tensor, rotation: KeysValues | None) -> KeysValues:
         """Only keys and values (B, H, S, E) of normed x (B, S, D): all that the last block computes for a prefix."""
-        weight, bias = self._rows(slice(self.splits[0], None))
-        key, value = F.linear(x, weight, bias).split(self.splits[1:], dim=-1)
+        key, value = self._project(x, slice(self.splits[0], None)).split(self.splits[1:], dim=-1)
         return self._keys_values(key, value, rotation)
 
     def queries(self, x: Tensor, rotation: KeysValues | None) -> Tensor:
         """Only queries (B, H, R, S, E) of normed x (B, S, D)."""
-        return self._queries(F.linear(x, *self._rows(slice(self.splits[0]))), rotation)
+        return self._queries(self._project(x, slice(self.splits[0])), rotation)
 
     def visible(self, padding: Tensor | None, length: int, total: int) -> Tensor | None:
         """(B, R S, T + S) which of `total` keys the last `length` positions attend to; None without `padding` (B,).
@@ -97,9 +97,11 @@ class Attention(nn.Module):
         rotated = rotate(x, rotation)
         return rotated if self.rotates_in_float32 else rotated.to(x.dtype)
 
-    def _rows(self, rows: slice) -> tuple[Tensor, Tensor | None]:
-        """Weight and bias of the given rows of `qkv`."""
-        return self.qkv.weight[rows], None if self.qkv.bias is None else self.qkv.bias[rows]
+    def _project(self, x: Tensor, rows: slice) -> Tensor:
+        """The given rows of the output of `qkv`."""
+        if isinstance(self.qkv, AdaptedLinear):
+            return self.qkv.rows(x, rows)
+        return F.linear(x, self.qkv.weight[rows], None if self.qkv.bias is None else self.qkv.bias[rows])
 
 
 def _max_product_positions(dtype: torch.dtype) -> int:

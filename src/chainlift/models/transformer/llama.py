@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from chainlift.models import lora
 from chainlift.models.hub import llama_config, tokenizer
 from chainlift.models.hub.llama_folder import load_pretrained, resolved
 from chainlift.models.pretrained import loading
@@ -36,7 +37,7 @@ class Llama(Transformer):
     def __init__(self, settings: LlamaSettings, vocabulary_size: int, context: int) -> None:
         super().__init__(resolved(settings), vocabulary_size, context)
         self.source = settings
-        # Low-rank adapters (settings.lora) and recomputed blocks (settings.recompute) are attached here.
+        self.recompute_blocks = self.settings.recompute
         for block in self.layers:
             block.attention.rotates_in_float32 = False  # half the cache, and all of attention in one type
         self.to(getattr(torch, settings.weights))
@@ -51,10 +52,13 @@ class Llama(Transformer):
         return TokenizedTask(task, tokenizer, resolved(settings).vocabulary)
 
     def fresh(self, generator: torch.Generator) -> Self:
-        """Give the model the pretrained weights of `path`, or draw them, and return self."""
+        """Give the model the pretrained weights of `path`, or draw them, add adapters if it has some, and return it."""
         if self.source.path is None:
-            return self.initialize(generator)
-        load_pretrained(self.source, self)
+            self.initialize(generator)
+        else:
+            load_pretrained(self.source, self)
+        if self.settings.lora is not None:
+            lora.add_adapters(self, self.settings.lora.rank, self.settings.lora.alpha, generator)
         return self
 
     def _add_head(self) -> None:

@@ -10,20 +10,23 @@ vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from chainlift.models.hub import config, names, tokenizer
 from chainlift.models.left_padding import cut
 from chainlift.models.model import Learner, Model
 from chainlift.models.passes import parts_of
 from chainlift.models.protocol import Cache, KeysValues
+from chainlift.models.transformer import activations
 from chainlift.models.transformer.attention import rotation_at
 from chainlift.models.transformer.blocks import Block, ModelSettings, make_norm
+from chainlift.models.transformer.chunked_logp import masked_logp
 from chainlift.models.transformer.cuda_graphs import GraphedDecoder, recording_after
 from chainlift.models.transformer.decoding import Embedded, TransformerDecoder
 from chainlift.models.transformer.products import ProductSizes
@@ -31,6 +34,7 @@ from chainlift.tasks.base import Task
 
 NUMBER = 4  # bytes of a cached key or value, float32
 LOOKUP_FROM = 4  # lookups for each row of a table from which on the table is computed
+LARGE_VOCABULARY = 8192  # tokens above which the logits of all positions are never kept
 
 
 class Transformer(Model):
@@ -39,6 +43,8 @@ class Transformer(Model):
     Settings = ModelSettings
     in_transformers = True
     settings: ModelSettings
+    recompute_blocks: bool = False
+    """Whether the backward pass computes each block again, instead of keeping what it computed (checkpointing)."""
 
     def __init__(self, settings: ModelSettings, vocabulary_size: int, context: int) -> None:
         super().__init__(settings, vocabulary_size, context)
@@ -88,6 +94,12 @@ class Transformer(Model):
         """The blocks, first to last."""
         return cast(list[Block], list(self.blocks))
 
+    @property
+    def tokens_per_pass(self) -> int:
+        """Most tokens of one pass with gradients, about: fewer for large models."""
+        number_bytes = self.head.weight.element_size()
+        return activations.tokens_per_pass(self.settings, number_bytes, recomputes=self.recompute_blocks)
+
     def compile_parts(self) -> None:
         """Compile the MLPs, which training and decoding both call, for any number of tokens."""
         for block in self.layers:
@@ -133,7 +145,7 @@ class Transformer(Model):
         visible = self._visible(padding, prefix.shape[1], prefix.shape[1])
         cache: list[KeysValues] = []
         for block in self.layers[:-1]:
-            x, keys_values = block(x, None, rotation, projected, visible)
+            x, keys_values = self._computed(block, x, None, rotation, projected, visible)
             projected = None
             cache.append(keys_values)
         last = self.layers[-1].attention
@@ -145,37 +157,81 @@ class Transformer(Model):
 
     def logits(self, cache: Cache, suffix: Tensor, rows: Tensor | None = None) -> Tensor:
         """Logits (B, S, V) for suffix tokens (B, S); row b continues prefix rows[b] (default: prefix b)."""
-        logits = []
-        for part in parts_of(suffix):
-            which = part if rows is None else rows[part]
-            past = [(_of(key, which), _of(value, which)) for key, value in cache.layers]
-            logits.append(self._logits(Cache(past, _of(cache.padding, which)), suffix[part]))
+        logits = [self.read_out(self._states(cache, suffix, rows, part)) for part in parts_of(suffix)]
         return logits[0] if len(logits) == 1 else torch.cat(logits)
 
-    def _logits(self, cache: Cache, suffix: Tensor) -> Tensor:
-        start = cache.layers[0][0].shape[2]
+    def _states(self, cache: Cache, suffix: Tensor, rows: Tensor | None, part: slice) -> Tensor:
+        """The last block's output (b, S, D) for a part of the rows of suffix (B, S)."""
+        which = part if rows is None else rows[part]
+        layers = [(_of(key, which), _of(value, which)) for key, value in cache.layers]
+        suffix, start = suffix[part], layers[0][0].shape[2]
         x, rotation, projected = self.embed(suffix, positions_from(start, suffix))
-        visible = self._visible(cache.padding, suffix.shape[1], start + suffix.shape[1])
-        for block, past in zip(self.layers, cache.layers, strict=True):
-            x, _ = block(x, past, rotation, projected, visible)
+        visible = self._visible(_of(cache.padding, which), suffix.shape[1], start + suffix.shape[1])
+        for block, past in zip(self.layers, layers, strict=True):
+            x, _ = self._computed(block, x, past, rotation, projected, visible)
             projected = None
-        return self.read_out(x)
+        return x
 
     def read(self, sequences: Tensor, start: int) -> Tensor:
         """Logits (B, S - start, V) of whole sequences (B, S) at the positions from `start` on."""
+        return self.read_out(self._read_states(sequences, start))
+
+    def _read_states(self, sequences: Tensor, start: int) -> Tensor:
+        """The last block's output (B, S - start, D) for whole sequences (B, S)."""
         length = sequences.shape[1] - start
         sequences, padding = cut(sequences, start, self.padding)
         total = sequences.shape[1]
         x, rotation, projected = self.embed(sequences, positions_from(0, sequences))
         visible = self._visible(padding, total, total)
         for block in self.layers[:-1]:
-            x, _ = block(x, None, rotation, projected, visible)
+            x, _ = self._computed(block, x, None, rotation, projected, visible)
             projected = None
         visible = self._visible(padding, length, total)
-        return self.read_out(self.layers[-1].last_positions(x, total - length, rotation, projected, visible))
+        return self._computed(self.layers[-1].last_positions, x, total - length, rotation, projected, visible)
 
     def _visible(self, padding: Tensor | None, length: int, total: int) -> Tensor | None:
         return self.layers[0].attention.visible(padding, length, total)
+
+    def _computed(self, function: Callable[..., Any], *inputs: Any) -> Any:
+        """The function's result, computed again in the backward pass if `recompute_blocks`."""
+        if self.recompute_blocks and torch.is_grad_enabled():
+            return checkpoint(function, *inputs, use_reentrant=False, preserve_rng_state=False)
+        return function(*inputs)
+
+    def suffix_logp(
+        self,
+        cache: Cache,
+        suffix: Tensor,
+        targets: Tensor,
+        rows: Tensor | None = None,
+        mask: Tensor | None = None,
+        temperature: float = 1.0,
+    ) -> Tensor:
+        """Log-probabilities (B, S) as models/model.py defines them; with a large vocabulary without all logits."""
+        if self.vocabulary_size <= LARGE_VOCABULARY:
+            return super().suffix_logp(cache, suffix, targets, rows, mask, temperature)
+        parts = [
+            self._logp_out(self._states(cache, suffix, rows, part), part, targets, mask, temperature)
+            for part in parts_of(suffix)
+        ]
+        return torch.cat(parts)
+
+    def read_logp(
+        self, sequences: Tensor, start: int, targets: Tensor, mask: Tensor | None = None, temperature: float = 1.0
+    ) -> Tensor:
+        """The same (B, S - start) for whole sequences (B, S), at the positions from `start` on."""
+        if self.vocabulary_size <= LARGE_VOCABULARY:
+            return super().read_logp(sequences, start, targets, mask, temperature)
+        parts = [
+            self._logp_out(self._read_states(sequences[part], start), part, targets, mask, temperature)
+            for part in parts_of(sequences)
+        ]
+        return torch.cat(parts)
+
+    def _logp_out(self, x: Tensor, part: slice, targets: Tensor, mask: Tensor | None, temperature: float) -> Tensor:
+        """Log-probabilities (b, S) of a part of the targets (B, S) from the last block's output (b, S, D) for it."""
+        mask = None if mask is None else mask[part]
+        return masked_logp(self.norm(x), self.head_weight, targets[part], mask, temperature)
 
     @property
     def head_weight(self) -> Tensor:

@@ -21,7 +21,8 @@ from torch import Tensor, nn
 from chainlift import distributed
 from chainlift.learning import objective as objectives
 from chainlift.learning import parallel
-from chainlift.learning.likelihood import MAX_TOKENS, length_buckets
+from chainlift.learning.draws import logp_and_entropy
+from chainlift.learning.likelihood import length_buckets
 from chainlift.learning.optimizer import Optimizer
 from chainlift.learning.policy_update import PolicyBatch
 from chainlift.learning.presets import Objective
@@ -80,23 +81,34 @@ class ActorCritic(Learner):
         group = {"params": [*self.head.parameters()], "names": ["value_weight", "value_bias"]}
         return Optimizer(*super().optimizer().parts, torch.optim.AdamW([group], lr=self.ppo.value_lr, weight_decay=0.0))
 
-    def read(self, rollout: Rollout, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """(logits (B, W, V), values (B, W)) of the states in which the tokens of rows (B,) were sampled."""
+    def read(self, rollout: Rollout, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(logp, entropies, values), each (B, W), of the states in which the tokens of rows (B,) were sampled.
+
+        Without an entropy bonus, entropies are zero and the probabilities of other tokens are not needed.
+        """
         width = int(rollout.num_actions[rows].max())
         sequences = torch.cat([rollout.row_prompts[rows], rollout.responses[rows, : width - 1]], dim=1)
         seen: list[Tensor] = []
         hook = self.hooked and self.hooked.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
-        logits = self.model.read(sequences, rollout.prompts.shape[1] - 1).float()
+        start, place = rollout.prompts.shape[1] - 1, (rows, slice(width))
+        tokens, mask = rollout.responses[place], rollout.mask[place]
+        if self.hooked and not self.ppo.entropy_coefficient:
+            logp = self.model.read_logp(sequences, start, tokens, mask, self.ppo.temperature)
+            entropy, logits = torch.zeros_like(logp), None
+        else:
+            logits = self.model.read(sequences, start).float()
+            logp, entropy = logp_and_entropy((logits / self.ppo.temperature).log_softmax(dim=-1), tokens)
         if hook is not None:
             hook.remove()
-        return logits, self.head(torch.cat(seen)[:, -width:] if seen else logits.softmax(dim=-1))[..., 0].float()
+        features = torch.cat(seen)[:, -width:] if logits is None or seen else logits.softmax(dim=-1)
+        return logp, entropy, self.head(features)[..., 0].float()
 
     @torch.no_grad()
     def prepare_round(self, rollout: Rollout, rewards: Tensor) -> dict[str, float]:
         """Compute advantages and returns (N, R) with the values before the round's updates; returns their metrics."""
         values = torch.zeros_like(rollout.logp)
-        for rows in length_buckets(rollout.num_actions + rollout.prompts.shape[1], MAX_TOKENS):
-            bucket_values = self.read(rollout, rows)[1]
+        for rows in length_buckets(rollout.num_actions + rollout.prompts.shape[1], self.model.tokens_per_pass):
+            bucket_values = self.read(rollout, rows)[2]
             values[rows, : bucket_values.shape[1]] = bucket_values
         self.advantages = token_advantages(rewards, values, rollout.mask, self.ppo.gamma, self.ppo.gae_lambda)
         self.returns = self.advantages + values
@@ -109,17 +121,18 @@ class ActorCritic(Learner):
         """Add the gradient to model and head; returns {loss, value_loss, clip_fraction, scored, tokens}."""
         rollout, selected = batch.rollout, (batch.weights != 0).nonzero()[:, 0]
         totals = torch.zeros(4)
-        for bucket in length_buckets(rollout.num_actions[selected] + rollout.prompts.shape[1], MAX_TOKENS):
-            logits, values = self.read(rollout, rows := selected[bucket])
+        for bucket in length_buckets(
+            rollout.num_actions[selected] + rollout.prompts.shape[1], self.model.tokens_per_pass
+        ):
+            logp, entropies, values = self.read(rollout, rows := selected[bucket])
             place = (rows, slice(values.shape[1]))
             mask = rollout.mask[place]
             weights = batch.weights[rows, None].expand_as(mask)[mask]
-            all_logp = (logits[mask] / self.ppo.temperature).log_softmax(dim=-1)
-            logp = all_logp.gather(1, rollout.responses[place][mask][:, None])
+            logp = logp[mask][:, None]
             old, advantages = rollout.logp[place][mask][:, None], self.advantages[place][mask]
             policy, clipped = objectives.loss(logp, old, advantages, mask[mask][:, None], weights, self.ppo.objective)
             value = (weights * (values[mask] - self.returns[place][mask]) ** 2).sum() / 2
-            entropy = -(weights[:, None] * all_logp.exp() * all_logp).sum()
+            entropy = (weights * entropies[mask]).sum()
             loss = policy + self.ppo.value_coefficient * value - self.ppo.entropy_coefficient * entropy
             loss.backward()
             totals += torch.stack([loss.detach(), value.detach(), clipped, mask.sum()]).cpu()

@@ -65,7 +65,8 @@ def sample_logp(model: Model, rollout: Rollout, temperature: float) -> Tensor:
     with torch.no_grad():
         prefix, last = split_prompts(rollout.prompts)
         cache = model.prefill(prefix)
-        return log_probs(model, cache, last, rollout.responses, rollout.rows, temperature=temperature)
+        mask = rollout.mask
+        return log_probs(model, cache, last, rollout.responses, rollout.rows, mask=mask, temperature=temperature)
 
 
 def demonstrations_gradient(

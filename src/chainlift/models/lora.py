@@ -1,0 +1,94 @@
+"""Low-rank adapters: a frozen model learns only a low-rank change of the matrices in its blocks.
+
+    W x  becomes  W x + alpha / rank * B (A x),   A (rank, in) drawn at random, B (out, rank) zero at first
+
+(Hu et al. 2021, arXiv 2106.09685.) Adapters are in float32 even if W is in bfloat16. A saved model is merged: its
+matrices are W + alpha / rank * B A, in W's precision, and it has no adapters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+IN, OUT = "adapter_in", "adapter_out"
+
+
+class AdaptedLinear(nn.Linear):
+    """A frozen linear layer with an adapter."""
+
+    def __init__(self, layer: nn.Linear, rank: int, alpha: float, generator: torch.Generator) -> None:
+        super().__init__(layer.in_features, layer.out_features, bias=layer.bias is not None, device="meta")
+        self.weight, self.bias = layer.weight, layer.bias
+        self.scale = alpha / rank
+        # Drawn on the CPU, so that the numbers do not depend on the device.
+        drawn = torch.empty(rank, self.in_features).normal_(std=self.in_features**-0.5, generator=generator)
+        self.adapter_in = nn.Parameter(drawn.to(layer.weight.device))
+        self.adapter_out = nn.Parameter(torch.zeros(self.out_features, rank, device=layer.weight.device))
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(..., in) to (..., out)."""
+        return self.rows(input, slice(None))
+
+    def rows(self, input: Tensor, rows: slice) -> Tensor:
+        """Only the given rows of the output."""
+        base = F.linear(input, self.weight[rows], None if self.bias is None else self.bias[rows])
+        inside = F.linear(input.to(self.adapter_in.dtype), self.adapter_in)
+        return (base + self.scale * F.linear(inside, self.adapter_out[rows])).to(base.dtype)
+
+    def merged(self) -> Tensor:
+        """The matrix that computes the same, a new tensor."""
+        change = self.scale * (self.adapter_out.detach() @ self.adapter_in.detach())
+        return (self.weight.detach() + change).to(self.weight.dtype)
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        """Load weights; those without an adapter are merged ones, behind which the adapter begins at zero."""
+        if prefix + OUT not in state_dict:
+            begun = {IN: self.adapter_in.detach(), OUT: torch.zeros_like(self.adapter_out)}
+            state_dict = state_dict | {prefix + name: value for name, value in begun.items()}
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+def add_adapters(model: nn.Module, rank: int, alpha: float, generator: torch.Generator) -> None:
+    """Freeze the model and give each linear layer of its submodule `blocks` an adapter.
+
+    ValueError if the rank is not below the width of every layer, or if there are no such layers.
+    """
+    layers = [(name, module) for name, module in _linear(model) if name.startswith("blocks.")]
+    if not layers:
+        raise ValueError("adapters change linear layers of blocks, and the model has none")
+    narrowest = min(min(layer.weight.shape) for _, layer in layers)
+    if rank >= narrowest:
+        raise ValueError(f"the rank of adapters must be below {narrowest}, the width of a layer; got {rank}")
+    model.requires_grad_(False)
+    for name, layer in layers:
+        parent, _, attribute = name.rpartition(".")
+        setattr(model.get_submodule(parent), attribute, AdaptedLinear(layer, rank, alpha, generator))
+
+
+def has_adapters(model: nn.Module) -> bool:
+    """Whether the model has adapters."""
+    return any(isinstance(layer, AdaptedLinear) for _, layer in _linear(model))
+
+
+def is_adapter(name: str) -> bool:
+    """Whether a parameter of this name belongs to an adapter."""
+    return name.endswith((f".{IN}", f".{OUT}"))
+
+
+def merged(model: nn.Module) -> dict[str, Tensor]:
+    """The state dict of the same model without adapters; their matrices are new tensors."""
+    state = {name: value for name, value in model.state_dict().items() if not is_adapter(name)}
+    adapted = ((name, layer) for name, layer in _linear(model) if isinstance(layer, AdaptedLinear))
+    return state | {f"{name}.weight": layer.merged() for name, layer in adapted}
+
+
+def _linear(model: nn.Module) -> Iterator[tuple[str, nn.Linear]]:
+    """Linear layers by name."""
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Linear):
+            yield name, module
