@@ -78,11 +78,16 @@ def _rotary(config: Mapping[str, Any]) -> dict[str, Any]:
     return {"rope_base": float(base), "rope_scaling": scaling}
 
 
-def config(model: Llama, task: Task) -> dict[str, Any]:
-    """The fields of LlamaConfig for a model and its task."""
+def sizes_of(model: Llama) -> dict[str, Any]:
+    """A model's sizes, defaults filled in, under our names."""
     settings = model.settings
     ours = settings.model_dump() | {"kv_heads": settings.num_kv_heads, "mlp_width": settings.hidden_width}
-    ours |= {"context": max(settings.context, model.context), "vocabulary": model.vocabulary_size}
+    return ours | {"context": max(settings.context, model.context), "vocabulary": model.vocabulary_size}
+
+
+def config(model: Llama, task: Task) -> dict[str, Any]:
+    """The fields of LlamaConfig for a model and its task."""
+    settings, ours = model.settings, sizes_of(model)
     return {
         "architectures": [ARCHITECTURES["llama"]],
         "model_type": "llama",

@@ -122,10 +122,12 @@ class Llama(Transformer):
 
     def fits(self, config: Mapping[str, Any]) -> bool:
         """Whether a config.json describes a Llama of the same sizes, also one that transformers wrote."""
-        sizes = llama_config.sizes(config)
-        return LlamaSettings.model_validate(sizes | {"context": self.settings.context}).model_dump(
-            include={*SIZES}
-        ) == self.settings.model_dump(include={*SIZES})
+        try:
+            theirs = llama_config.sizes(config)
+        except ValueError:
+            return False
+        ours = llama_config.sizes_of(self)
+        return all(theirs[name] == ours[name] for name in SIZES if name != "context")
 
     def hub_files(self, task: Task) -> dict[str, dict[str, Any]]:
         """transformers' configuration files, and the tokenizer of a task of symbols; one of text has its own files."""

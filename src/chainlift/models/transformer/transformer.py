@@ -97,7 +97,7 @@ class Transformer(Model):
     @property
     def tokens_per_pass(self) -> int:
         """Most tokens of one pass with gradients, about: fewer for large models."""
-        number_bytes = self.head.weight.element_size()
+        number_bytes = self.head_weight.element_size()
         return activations.tokens_per_pass(self.settings, number_bytes, recomputes=self.recompute_blocks)
 
     def compile_parts(self) -> None:
