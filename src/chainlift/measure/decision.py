@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from chainlift.models.protocol import Cache, SequenceModel, split_prompts
-from chainlift.tasks.base import Task
+from chainlift.tasks.base import Opens, Task
 
 MAX_LOGITS = 2**26  # in double precision, at once: bounds memory
 
@@ -26,6 +26,10 @@ def log_odds(model: SequenceModel, task: Task, prompts: Tensor, cache: Cache) ->
 
     first: the first token of the gold chain, against all other tokens
     first_lead: the same against the most likely other token alone; greedy decoding changes at 0
+
+    for a task of text,
+
+    long_opening: the first token of the gold chain, against that of the short answer alone
 
     and, if a short answer is a single token,
 
@@ -58,6 +62,9 @@ def _of_rows(
         if name == "go_on":
             odds["first"] = _against_the_rest(logits[:, 0], chosen)
             odds["first_lead"] = _lead(logits[:, 0], chosen)
+            if isinstance(task, Opens):
+                short = task.gold(prompts, long=False)[:, :1].cpu()
+                odds["long_opening"] = (logits[:, 0].gather(1, opening.cpu()) - logits[:, 0].gather(1, short))[:, 0]
         if task.short_length > 1:
             break
         odds[name] = -_against_the_rest(logits[:, 1], torch.full_like(chosen, eos))

@@ -38,6 +38,8 @@ MODES = {
         "first_lead_log_odds",
         "go_on_log_odds",
         "go_on_elsewhere_log_odds",
+        "long_opening",
+        "long_opening_log_odds",
     ),
     "forced_long": ("accuracy",),
     "long_prefix": ("probability",),
