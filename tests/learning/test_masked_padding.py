@@ -8,8 +8,10 @@ import torch
 import torch.nn.functional as F
 
 from chainlift import distributed
-from chainlift.learning import next_token, parallel, rollout
+from chainlift.learning import next_token, parallel, policy_update, rollout
 from chainlift.learning.next_token import LossWeighting, Piece
+from chainlift.learning.policy_update import PolicyBatch
+from chainlift.learning.presets import PRESETS
 from chainlift.measure.evaluate import answer
 from chainlift.measure.samples import records
 from chainlift.models import families
@@ -39,7 +41,7 @@ def model(task: TokenizedTask) -> Model:
 
 @pytest.fixture(scope="module")
 def batch(task: TokenizedTask) -> MixtureBatch:
-    return mixture.draw(task, MixtureSettings(p_cot=0.5), 24, seed=0, name="test", step=0)
+    return mixture.draw(task, MixtureSettings(p_cot=0.5), 40, seed=0, name="test", step=0)
 
 
 def pieces_of(batch: MixtureBatch, weighting: LossWeighting, whole: MixtureBatch | None = None) -> list[Piece]:
@@ -87,8 +89,8 @@ def test_pieces_have_the_loss_of_single_rows(
             logits = model.read(sequence[None, padding:], piece.start - padding)[0]
             nll = F.cross_entropy(logits, piece.responses[row], reduction="none")
             loss += float((piece.weights[row] * nll).sum())
-    mean_count = sum(int(part.mask.sum()) for part in batch.parts) / 24
-    assert rows == 24
+    mean_count = sum(int(part.mask.sum()) for part in batch.parts) / 40
+    assert rows == 40
     assert weights == pytest.approx(mean_count if weighting == "sequence_sum" else 1.0, rel=1e-5)
     assert loss == pytest.approx(plain_loss(model, batch, weighting), rel=1e-5)
 
@@ -99,8 +101,8 @@ def test_sorting_saves_padding(batch: MixtureBatch, monkeypatch: pytest.MonkeyPa
     padded, cut = (
         sum(piece.sequences.numel() for piece in pieces_of(some, "token_mean")) for some in (without_lengths, batch)
     )
-    real = batch.num_tokens - 24  # the last token of a sequence is not read
-    assert real <= cut < real + (padded - real) / 2
+    real = batch.num_tokens - 40  # the last token of a sequence is not read
+    assert real <= cut < real + (padded - real) / 3
 
 
 def test_shards_keep_their_lengths(batch: MixtureBatch, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,6 +133,13 @@ def test_rollouts_count_real_tokens_and_records_show_real_prompts(model: Model, 
     moved = parallel._to_device(joined, torch.device("cpu"))
     assert moved.num_tokens == joined.num_tokens
     assert parallel._to_device(replace(joined, prompt_lengths=None), torch.device("cpu")).prompt_lengths is None
+    advantages = torch.tensor([1.0, 0, 0, 1, 1, 1] + [0] * 8)
+    update = PolicyBatch(joined, advantages, torch.full((14,), 1 / 14), on_policy=True)
+    metrics = policy_update.accumulate_gradient(model, update, PRESETS["grpo"], temperature=1.0)
+    needed = advantages != 0
+    assert joined.prompt_lengths is not None
+    num_prompt_tokens = int(joined.prompt_lengths[joined.rows[needed]].sum())
+    assert metrics["tokens"] == num_prompt_tokens + int(joined.num_actions[needed].sum())
     record: dict[str, Any] = records(task, parts[0], [3])[0]
     problem = task.problems_of(parts[0].rollout.prompts[1:2])[0]
     assert record["prompt"] == task.text_task.prompt(problem)

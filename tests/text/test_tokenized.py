@@ -66,8 +66,7 @@ def test_it_fulfills_the_protocol(task: TokenizedTask) -> None:
 
 @pytest.mark.parametrize("is_test", [False, True])
 def test_rows_are_the_texts_of_problems(task: TokenizedTask, is_test: bool) -> None:
-    split = held_out(task) if is_test else task
-    assert isinstance(split, TokenizedTask)
+    split = task.held_out() if is_test else task
     prompts, vocabulary = every_prompt(split), task.vocabulary
     lengths = prompt_lengths(split, prompts)
     assert prompts.shape == (split.num_problems, int(lengths.max()))
@@ -98,7 +97,7 @@ def test_prompt_and_response_are_tokenized_as_one_text(task: TokenizedTask) -> N
 
 @pytest.mark.parametrize("is_test", [False, True])
 def test_gold_is_right_and_everything_else_is_not(task: TokenizedTask, is_test: bool) -> None:
-    split = held_out(task) if is_test else task
+    split = task.held_out() if is_test else task
     prompts = split.prompts(30, stream(0, "test"))
     assert len(prompts.unique(dim=0)) == 30
     for long in (False, True):

@@ -48,7 +48,7 @@ class TextVocabulary(Vocabulary):
         return torch.tensor(self.tokenizer(text, add_special_tokens=False)["input_ids"], dtype=torch.long)
 
     def strings(self, ids: Tensor) -> list[str]:
-        """The text of each of the ids (T,); for a token that is no text, its name."""
+        """The text of each of the ids (T,), or the name of a token without text."""
         texts = self._decoded([[i] for i in ids.tolist()])
         return [EOS if i == self.eos else text or self.tokens[i] for i, text in zip(ids.tolist(), texts, strict=True)]
 
