@@ -22,13 +22,13 @@ NUMBER_OF = {"float32": 1.0, "bfloat16": 0.5}  # bytes of a cached number, as a 
 
 
 class Llama(Transformer):
-    """A Llama of the sizes in `settings`, which must be `resolved`."""
+    """A Llama of the sizes in `settings`, or of the model in their `path`."""
 
     Settings = LlamaSettings
     settings: LlamaSettings  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def __init__(self, settings: LlamaSettings, vocabulary_size: int, context: int) -> None:
-        super().__init__(settings, vocabulary_size, context)
+        super().__init__(resolved(settings), vocabulary_size, context)
         # Low-rank adapters (settings.lora) and recomputed blocks (settings.recompute) are attached here.
         for block in self.layers:
             block.attention.rotates_in_float32 = False  # half the cache, and all of attention in one type
