@@ -186,8 +186,11 @@ def test_a_schedule_of_the_mixture() -> None:
 @pytest.mark.parametrize(
     ("override", "told"),
     [
-        ("model.family=linar", "family 'linar' is not known, did you mean 'linear'.; known: gpt2, linear, mistral"),
-        ("model.family=[1]", r"family \[1\] is not known; known: gpt2, linear, mistral"),
+        (
+            "model.family=linar",
+            "family 'linar' is not known, did you mean 'linear'.; known: gpt2, linear, llama, mistral",
+        ),
+        ("model.family=[1]", r"family \[1\] is not known; known: gpt2, linear, llama, mistral"),
         ("task.name=[1]", r"task: task \[1\] is not known; known: .*running_sum"),
         ("task.name={a: 1}", "task: task {'a': 1} is not known; known: .*running_sum"),
         ("model={family: linear, layers: 2}", "model.layers: unknown key; allowed: family, stop_degree"),

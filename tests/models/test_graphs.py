@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 
+from chainlift.models.protocol import Cache
 from chainlift.models.transformer.cuda_graphs import (
     RECORD_AFTER,
     WARM_UP,
@@ -137,12 +138,14 @@ def test_a_decoder_on_a_gpu_records_only_inside_replaying(monkeypatch: pytest.Mo
 
     monkeypatch.setattr(f"{TRANSFORMER}.TransformerDecoder", lambda *_, fixed_shapes: fixed_shapes)
     monkeypatch.setattr(f"{TRANSFORMER}.GraphedDecoder", lambda fixed, after: ("graphed", fixed, after))
-    cache: Any = [(OnGpu(torch.zeros(1, 1, 1, 1)),) * 2]
+    keys: Any = OnGpu(torch.zeros(1, 1, 1, 1))
+    cache = Cache([(keys, keys)])
     assert model.decoder(cache, 3) is False
     with replaying():
         assert model.decoder(cache, 3) == ("graphed", True, RECORD_AFTER)
         with replaying(after=0):
             assert model.decoder(cache, 3) == ("graphed", True, 0)
-        cache = [(torch.zeros(1, 1, 1, 1),) * 2]
+        keys = torch.zeros(1, 1, 1, 1)
+        cache = Cache([(keys, keys)])
         assert model.decoder(cache, 3) is False, "nothing is recorded without a GPU"
     assert recording_after(torch.device("cuda")) is None

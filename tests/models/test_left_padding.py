@@ -169,6 +169,18 @@ def test_a_policy_update_of_padded_prompts_is_that_of_each_prompt_alone() -> Non
 
 
 @torch.no_grad()
+def test_prompts_of_one_token_have_an_empty_prefix() -> None:
+    model, prompts = make(), padded([1, 1, 1], VOCABULARY, 4)
+    prefix, last = split_prompts(prompts)
+    cache = model.prefill(prefix)
+    assert (cache.layers[0][0].shape[2], cache.padding) == (0, None)
+    expected = torch.cat([alone(model, prompt, 1, prompt[-1:]) for prompt in prompts])
+    torch.testing.assert_close(model.logits(cache, last), expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(model.read(prompts, 3), expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(model.decoder(cache, 2).step(last[:, 0]), expected[:, 0], atol=1e-5, rtol=1e-5)
+
+
+@torch.no_grad()
 def test_without_padded_rows_there_is_no_mask_and_every_bit_stays() -> None:
     model, sequences = make(), padded([7, 7, 7], VOCABULARY)
     assert model.prefill(sequences).padding is None

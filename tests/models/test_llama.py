@@ -11,6 +11,7 @@ from torch import Tensor
 from chainlift.learning.rollout import sample
 from chainlift.models import families
 from chainlift.models.protocol import split_prompts
+from chainlift.models.transformer.blocks import ModelSettings
 from chainlift.models.transformer.llama import Llama
 from chainlift.models.transformer.llama_settings import LlamaSettings
 from chainlift.models.transformer.rope import RopeScaling, frequencies
@@ -64,7 +65,7 @@ def test_logits_are_those_of_transformers(rope: dict[str, Any], keys: dict[str, 
 
 @torch.no_grad()
 def test_bfloat16_weights_compute_what_transformers_does_up_to_rounding(tmp_path: Path) -> None:
-    """Against the same rounded weights in float32: our error must not be larger than that of transformers."""
+    """Against the same rounded weights in float32: our error is at most a tenth above that of transformers."""
     theirs(SCALED).to(torch.bfloat16).save_pretrained(tmp_path)
     from transformers import LlamaForCausalLM
 
@@ -72,14 +73,14 @@ def test_bfloat16_weights_compute_what_transformers_does_up_to_rounding(tmp_path
     exact = LlamaForCausalLM.from_pretrained(tmp_path, dtype=torch.float32).eval()
     model = opened(tmp_path, weights="bfloat16")
     assert {parameter.dtype for parameter in model.parameters()} == {torch.bfloat16}
-    prompts = padded([96, 40, 5, 77], 61)
-    truth, peer = (logits_of(m, prompts, [96, 40, 5, 77])[:, 92:].float() for m in (exact, rounded))
-    error = (model.read(prompts, 92).float() - truth).square().mean().sqrt()
-    assert 0 < error < 1.2 * (peer - truth).square().mean().sqrt()
-    cache = model.prefill(prompts[:, :92])
+    lengths, start = [96, 40, 64, 77, 50, 90, 45, 70], 60
+    prompts = padded(lengths, 61)
+    truth, peer = (logits_of(m, prompts, lengths)[:, start:].float() for m in (exact, rounded))
+    largest = 1.1 * float((peer - truth).square().mean().sqrt())
+    cache = model.prefill(prompts[:, :start])
     assert {tensor.dtype for pair in cache.layers for tensor in pair} == {torch.bfloat16}
-    error = (model.logits(cache, prompts[:, 92:]).float() - truth).square().mean().sqrt()
-    assert 0 < error < 1.2 * (peer - truth).square().mean().sqrt()
+    for logits in (model.read(prompts, start), model.logits(cache, prompts[:, start:])):
+        assert 0 < (logits.float() - truth).square().mean().sqrt() < largest
 
 
 def test_greedy_responses_are_those_that_transformers_generates(tmp_path: Path) -> None:
@@ -110,10 +111,10 @@ def test_smollm2_has_the_logits_of_transformers() -> None:
     batch = tokenizer(texts, return_tensors="pt", padding=True)
     prompts, lengths = batch["input_ids"], batch["attention_mask"].sum(dim=1).tolist()
     expected = logits_of(reference.eval(), prompts, lengths)
-    torch.testing.assert_close(model.read(prompts, prompts.shape[1] - 1), expected[:, -1:], atol=1e-4, rtol=1e-5)
+    torch.testing.assert_close(model.read(prompts, prompts.shape[1] - 1), expected[:, -1:], atol=1e-4, rtol=0)
     prefix, last = split_prompts(prompts)
     decoder = model.decoder(model.prefill(prefix), 2)
-    torch.testing.assert_close(decoder.step(last[:, 0]), expected[:, -1], atol=1e-4, rtol=1e-5)
+    torch.testing.assert_close(decoder.step(last[:, 0]), expected[:, -1], atol=1e-4, rtol=0)
     generated = reference.generate(**batch, max_new_tokens=12, do_sample=False)[:, prompts.shape[1] :]
     ours = sample(model, prompts, eos=2, max_tokens=12).responses
     assert torch.equal(ours, generated[:, : ours.shape[1]])
@@ -153,6 +154,7 @@ def test_sizes_are_counted_as_they_are_built(tmp_path: Path) -> None:
     theirs(SCALED).save_pretrained(tmp_path)
     settings, model = LlamaSettings(path=str(tmp_path)), opened(tmp_path)
     matrices = sum(p.numel() for name, p in model.named_parameters() if p.dim() == 2 and "blocks" in name)
+    assert families.of_size(settings, 61, 20).settings == model.settings
     sizes = Llama.product_sizes(settings, 61)
     assert 3 * (sizes.projection + sizes.after_projection) == matrices
     assert 0 < families.fewest_parameters(settings, 64) <= matrices
@@ -163,7 +165,7 @@ def test_sizes_are_counted_as_they_are_built(tmp_path: Path) -> None:
     assert Llama.theory(settings) == "blind"
 
 
-def test_a_task_longer_than_the_context_is_refused() -> None:
+def test_a_task_that_the_family_cannot_read_is_refused() -> None:
     task = RunningSum(RunningSumSettings(d=10))
     families.check(LlamaSettings(context=21), task)
     with pytest.raises(ValueError, match=r"model\.context is 20, and the task's longest prompt and response are 21"):
@@ -171,3 +173,5 @@ def test_a_task_longer_than_the_context_is_refused() -> None:
     assert families.build(LlamaSettings(), task).padding is None
     task.masks_padding, task.padding = True, PAD  # pyright: ignore[reportAttributeAccessIssue]
     assert families.build(LlamaSettings(), task).padding == PAD
+    with pytest.raises(ValueError, match="family gpt2 has learned positions"):
+        families.check(ModelSettings(), task)

@@ -10,10 +10,17 @@ from chainlift.models import families
 from chainlift.models.linear import LinearSettings
 from chainlift.models.shapes import shapes_only
 from chainlift.models.transformer.blocks import ModelSettings
+from chainlift.models.transformer.llama_settings import LlamaSettings
 
 
 @pytest.mark.parametrize(
-    "settings", [ModelSettings(family="gpt2"), ModelSettings(family="mistral"), LinearSettings(family="linear")]
+    "settings",
+    [
+        ModelSettings(family="gpt2"),
+        ModelSettings(family="mistral"),
+        LinearSettings(family="linear"),
+        LlamaSettings(weights="bfloat16"),
+    ],
 )
 def test_it_has_the_shapes_of_a_real_model_and_no_values(settings: ModelSettings | LinearSettings) -> None:
     with shapes_only():
@@ -41,6 +48,7 @@ def test_nothing_slow_is_imported() -> None:
 import sys
 from chainlift.models import families
 from chainlift.models.transformer.blocks import ModelSettings
+from chainlift.models.transformer.llama_settings import LlamaSettings
 from chainlift.models.shapes import shapes_only
 with shapes_only():
     families.of_size(ModelSettings(), vocabulary_size=7, context=25)

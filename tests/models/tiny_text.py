@@ -70,8 +70,9 @@ def theirs(rope: dict[str, Any] | None = None, **keys: Any) -> Any:
         "bos_token_id": None,
         "pad_token_id": PAD,
     }
-    model = LlamaForCausalLM(LlamaConfig(**sizes | keys)).eval()
-    with torch.no_grad():
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(0)
+        model = LlamaForCausalLM(LlamaConfig(**sizes | keys)).eval()
         for parameter in model.parameters():
             parameter += 0.15 * torch.empty_like(parameter).normal_(generator=stream(0, "noise"))
     return model

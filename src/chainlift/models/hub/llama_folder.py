@@ -50,33 +50,39 @@ def load_pretrained(settings: LlamaSettings, model: Model) -> None:
     path = settings.path
     assert path is not None
     source, gguf_file = _locate(settings)
+    weights = _folder_weights(Path(source), model) if gguf_file is None else _gguf_weights(path, gguf_file)
+    model.load_state_dict(model.from_hub(weights))
+
+
+def _folder_weights(folder: Path, model: Model) -> dict[str, Tensor]:
+    """The weights of a folder, in the type of the model's, from files that hold nothing but numbers."""
+    shapes = {name: value.shape for name, value in model.to_hub().items()}
     try:
-        if gguf_file is not None:
-            weights = _gguf_weights(path, gguf_file)
-        else:
-            checksums.check(Path(source))
-            dtype = next(model.parameters()).dtype
-            shapes = {name: value.shape for name, value in model.to_hub().items()}
-            weights = weight_files.read(weight_files.files(Path(source)), shapes, dtype)
+        if not any((folder / name).is_file() for name in (weight_files.WEIGHTS, weight_files.INDEX)):
+            raise ValueError(f"{folder} has no weights in safetensors")
+        checksums.check(folder)
+        return weight_files.read(weight_files.files(folder), shapes, next(model.parameters()).dtype)
     except ValueError as error:
         raise ValueError(f"model.path: {one_line(str(error))}") from error
-    model.load_state_dict(model.from_hub(weights))
 
 
 def _locate(settings: LlamaSettings) -> tuple[str, str | None]:
     """(folder, GGUF file in it or None); a hub name's folder is in the local cache, where it is downloaded to."""
-    path = settings.path
-    assert path is not None
-    source, gguf_file = loading.locate(path, settings.gguf_file)
-    if Path(source).is_dir():
-        return source, gguf_file
+    assert settings.path is not None
+    source, gguf_file = loading.locate(settings.path, settings.gguf_file)
+    is_folder = Path(source).is_dir()
+    return source if is_folder else _hub_folder(source, gguf_file, download=settings.download), gguf_file
+
+
+@functools.lru_cache(maxsize=8)  # the hub is asked once
+def _hub_folder(name: str, gguf_file: str | None, *, download: bool) -> str:
     from huggingface_hub import snapshot_download
 
+    patterns = [*FILES, *([gguf_file] if gguf_file else [])]
     try:
-        allowed = FILES if gguf_file is None else [*FILES, gguf_file]
-        return snapshot_download(path, local_files_only=not settings.download, allow_patterns=allowed), gguf_file
+        return snapshot_download(name, local_files_only=not download, allow_patterns=patterns)
     except (OSError, ValueError) as error:
-        raise ValueError(loading.failure(path, error, download=settings.download)) from error
+        raise ValueError(loading.failure(name, error, download=download)) from error
 
 
 @functools.lru_cache(maxsize=1)

@@ -28,7 +28,7 @@ NUMBER_OF = {"float32": 1.0, "bfloat16": 0.5}  # bytes of a cached number, as a 
 
 
 class Llama(Transformer):
-    """A Llama of the sizes in `settings`, or of those of the model that they name."""
+    """A Llama of the sizes in `settings`, or of the model in their `path`."""
 
     Settings = LlamaSettings
     reads_text = True

@@ -59,6 +59,12 @@ class Transformer(Model):
         self.head = nn.Linear(self.settings.width, self.vocabulary_size, bias=False)
 
     @classmethod
+    def check(cls, settings: Any, task: Task) -> None:
+        """Raise a one-line ValueError if prompts have masked padding, which would shift learned positions."""
+        if settings.family == "gpt2" and getattr(task, "masks_padding", False):
+            raise ValueError("family gpt2 has learned positions, which the padding of prompts would shift")
+
+    @classmethod
     def fewest_parameters(cls, settings: ModelSettings, context: int) -> int:
         """Parameters of the blocks' matrices and of the learned positions."""
         matrices = 2 * settings.width**2 + 2 * settings.width * settings.hidden_width
