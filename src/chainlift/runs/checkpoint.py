@@ -1,7 +1,8 @@
 """Checkpoints: model, optimizer and trainer state in one folder; atomic, exact, without pickle.
 
     checkpoints/<stage>-<step>/   model.safetensors config.json tokenizer.json ...   the model (hub/model_folder.py)
-                                  optimizer.safetensors                              optimizer state, master weights
+                                  optimizer.safetensors                              optimizer state, and
+                                                                                     values beside the model's
                                   state.json                                         TrainerState
                                   checksums.json                                     of all other files
 

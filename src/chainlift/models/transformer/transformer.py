@@ -216,11 +216,8 @@ class Transformer(Model):
         """Log-probabilities (B, S) as models/model.py defines them; with a large vocabulary without all logits."""
         if self.vocabulary_size <= LARGE_VOCABULARY:
             return super().suffix_logp(cache, suffix, targets, rows, mask, temperature)
-        parts = [
-            self._logp_out(self._states(cache, suffix, rows, part), part, targets, mask, temperature)
-            for part in parts_of(suffix)
-        ]
-        return torch.cat(parts)
+        states = ((self._states(cache, suffix, rows, part), part) for part in parts_of(suffix))
+        return torch.cat([self._logp_out(x, part, targets, mask, temperature) for x, part in states])
 
     def read_logp(
         self, sequences: Tensor, start: int, targets: Tensor, mask: Tensor | None = None, temperature: float = 1.0
@@ -228,11 +225,8 @@ class Transformer(Model):
         """The same (B, S - start) for whole sequences (B, S), at the positions from `start` on."""
         if self.vocabulary_size <= LARGE_VOCABULARY:
             return super().read_logp(sequences, start, targets, mask, temperature)
-        parts = [
-            self._logp_out(self._read_states(sequences[part], start), part, targets, mask, temperature)
-            for part in parts_of(sequences)
-        ]
-        return torch.cat(parts)
+        states = ((self._read_states(sequences[part], start), part) for part in parts_of(sequences))
+        return torch.cat([self._logp_out(x, part, targets, mask, temperature) for x, part in states])
 
     def _logp_out(self, x: Tensor, part: slice, targets: Tensor, mask: Tensor | None, temperature: float) -> Tensor:
         """Log-probabilities (b, S) of a part of the targets (B, S) from the last block's output (b, S, D) for it."""
