@@ -6,8 +6,8 @@ above p_cot = 1/(1 + q) (text/templates.py). A data set has one solution a probl
 The share of the commonest opening over all problems is, and it says this about a learner of these demonstrations:
 
 1. If it does not tell openings from the prompt, the share is its q at every prompt, and 1/(1 + q) its threshold.
-2. If it does, the mean of its q over the problems is at least the share: a mean of largest probabilities is no smaller
-   than the largest mean probability. At a single prompt its q, and so its threshold, may be on either side.
+2. If it does, the mean of its q over the problems is at least the share: the mean of largest probabilities is at least
+   the largest mean probability. At a single prompt its q, and so its threshold, may be on either side.
 3. No threshold is below 1/2, which belongs to an opening that is certain (q = 1), as with `marker: long`.
 """
 

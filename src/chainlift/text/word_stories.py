@@ -1,4 +1,4 @@
-"""Stories of generated word problems, told in the words and sentences of a language (word_languages.py).
+"""Stories of generated word problems, in the words and sentences of a language (word_languages.py).
 
 A story follows one count. Each event changes the count by one operation, and the solution has one line for each event.
 The person whose count is followed may change ("Now Ben has twice as many apples as Anna."), and the things may be sold
