@@ -74,7 +74,7 @@ def test_one_can_be_added(own: None) -> None:
 @pytest.mark.parametrize(
     ("name", "told"),
     [
-        ("gsm8", r"^task: task 'gsm8' is not known, did you mean 'gsm8k'\?; known: .*gsm8k, math, .*word_problems"),
+        ("gsm8", r"^task: task 'gsm8' is not known, did you mean 'gsm8k'\?; known: .*gsm8k, .*math, .*word_problems"),
         (None, r"^task: task None is not known; known: "),
         ([], r"^task: task \[\] is not known; known: "),
     ],

@@ -10,7 +10,8 @@ from pydantic import ValidationError
 
 from chainlift.text import word_problems, word_stories
 from chainlift.text.problem import Problem
-from chainlift.text.word_problems import Split, WordProblems, WordProblemSettings
+from chainlift.text.word_languages import FIRST, LANGUAGES, SECOND
+from chainlift.text.word_problems import MAX_STEPS, Split, Stories, WordProblems, WordProblemSettings
 
 STEP = re.compile(r"(\w+) (?:has|they have|gets) (\d+) ([-+*/]) (\d+) = (\d+) ([a-z]+)\.")
 OPERATIONS = {"+": int.__add__, "-": int.__sub__, "*": int.__mul__, "/": int.__floordiv__}
@@ -18,12 +19,13 @@ OPERATIONS = {"+": int.__add__, "-": int.__sub__, "*": int.__mul__, "/": int.__f
 
 @st.composite
 def any_settings(draw: st.DrawFn) -> WordProblemSettings:
-    least = draw(st.integers(1, 6))
+    least = draw(st.integers(1, MAX_STEPS))
     return WordProblemSettings(
         seed=draw(st.integers(0, 5)),
         min_steps=least,
-        max_steps=draw(st.integers(least, 6)),
-        max_number=draw(st.sampled_from([10, 11, 20, 50, 137, 1000])),
+        max_steps=draw(st.integers(least, MAX_STEPS)),
+        max_number=draw(st.sampled_from([10, 11, 20, 50, 137, 1000, 100_000])),
+        stories=draw(st.sampled_from(["first", "second", "both"])),
     )
 
 
@@ -67,6 +69,9 @@ def test_the_question_alone_gives_the_answer(chosen: WordProblemSettings, split:
 def solved(question: str) -> int:
     """A second solver, which reads each sentence into the counts of all persons."""
     counts: dict[str, int] = {}
+    *sentences, asked = re.split(r"(?<=[.?]) ", question)
+    if not asked.startswith("How many"):
+        asked, *sentences = re.split(r"(?<=[.?]) ", question)
     patterns: dict[str, Any] = {
         r"(\w+) has (\d+) boxes with (\d+) \w+ in each box": lambda who, a, n: counts.update({who: int(a) * int(n)}),
         r"(\w+) has (\d+) \w+": lambda who, n: counts.update({who: int(n)}),
@@ -89,21 +94,60 @@ def solved(question: str) -> int:
         r"(\w+) has no coins and sells every \w+ for (\d+) coins": (
             lambda who, n: counts.update({who: counts[who] * int(n)})
         ),
+        r"At first (\d+) shelves that carry (\d+) \w+ each belong to (\w+)": (
+            lambda a, n, who: counts.update({who: int(a) * int(n)})
+        ),
+        r"At first (\d+) \w+ belong to (\w+)": lambda n, who: counts.update({who: int(n)}),
+        r"As a present (\d+) further \w+ reach (\w+)": lambda n, who: counts.update({who: counts[who] + int(n)}),
+        r"Another (\d+) \w+ arrive, and all of them go to (\w+)": (
+            lambda n, who: counts.update({who: counts[who] + int(n)})
+        ),
+        r"Of the \w+ that belong to (\w+), (\d+) are used up": lambda who, n: counts.update(
+            {who: counts[who] - int(n)}
+        ),
+        r"Through a hole in the floor (\d+) \w+ of (\w+) disappear": (
+            lambda n, who: counts.update({who: counts[who] - int(n)})
+        ),
+        r"By the next month the number of \w+ of (\w+) grows to (double|\d+) (?:times )?the old number": (
+            lambda who, n: counts.update({who: counts[who] * factor(n)})
+        ),
+        r"From the \w+ of (\w+) come (\d+) piles of the same size, and all but one pile are sent to a museum": (
+            lambda who, n: counts.update({who: counts[who] // int(n)})
+        ),
+        r"Split evenly over (\d+) drawers, the \w+ of (\w+) are all removed except for a single drawer": (
+            lambda n, who: counts.update({who: counts[who] // int(n)})
+        ),
+        r"Compared with (\w+), (\w+) owns (\d+) extra \w+": lambda old, new, n: counts.update(
+            {new: counts[old] + int(n)}
+        ),
+        r"Compared with (\w+), (\w+) lacks (\d+) \w+": lambda old, new, n: counts.update({new: counts[old] - int(n)}),
+        r"Compared with (\w+), (\w+) owns (double|\d+) (?:times )?the number of \w+": (
+            lambda old, new, n: counts.update({new: counts[old] * factor(n)})
+        ),
+        r"All \w+ of (\w+), who owns no token yet, are sold at (\d+) tokens a \w+": (
+            lambda who, n: counts.update({who: counts[who] * int(n)})
+        ),
     }
-    *sentences, asked = re.split(r"\. ", question)
     for sentence in sentences:
-        (fitting,) = [(found, do) for form, do in patterns.items() if (found := re.fullmatch(form, sentence))]
+        bare = sentence.removesuffix(".")
+        (fitting,) = [(found, do) for form, do in patterns.items() if (found := re.fullmatch(form, bare))]
         fitting[1](*fitting[0].groups())
-    both = re.fullmatch(r"How many \w+ do (\w+) and (\w+) have together\?", asked)
+    both = re.fullmatch(
+        r"(?:How many|What number of) \w+ do (\w+) and (\w+) (?:have together|own if .* jointly)\?", asked
+    )
     if both:
         return counts[both[1]] + counts[both[2]]
-    one = re.fullmatch(r"How many \w+ does (\w+) have (?:now|in the end)\?", asked)
+    one = re.fullmatch(
+        r"(?:How many \w+ does|Work out the final number of \w+ that|What number of \w+ belongs to) (\w+)"
+        r" (?:have now\?|have in the end\?|owns\.|at last\?)",
+        asked,
+    )
     assert one, asked
     return counts[one[1]]
 
 
 def factor(word: str) -> int:
-    return 2 if word == "twice" else int(word)
+    return 2 if word in ("twice", "double") else int(word)
 
 
 def test_a_problem_does_not_depend_on_how_many_there_are() -> None:
@@ -155,7 +199,7 @@ def test_the_held_out_share_is_kept() -> None:
     from random import Random
 
     chosen = WordProblemSettings()
-    held = sum(word_problems.is_held_out(word_stories.tell(Random(i), 3, 50), chosen) for i in range(4000))
+    held = sum(word_problems.is_held_out(word_stories.tell(Random(i), 3, 50, FIRST), chosen) for i in range(4000))
     assert abs(held - 800) < 5 * (4000 * 0.2 * 0.8) ** 0.5
 
 
@@ -166,7 +210,8 @@ def test_a_split_without_problems_is_said() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"min_steps": 3, "max_steps": 2}, {"max_steps": 7}, {"max_number": 9}, {"held_out": 1}]
+    "wrong",
+    [{"min_steps": 3, "max_steps": 2}, {"max_steps": 12}, {"max_number": 9}, {"stories": "third"}, {"held_out": 1}],
 )
 def test_wrong_settings(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
@@ -200,3 +245,50 @@ def test_speed() -> None:
         for i in range(2000):
             word_problems.problem(WordProblemSettings(), split, i)  # type: ignore[arg-type]
         assert 2000 / (time.process_time() - start) > at_least
+
+
+def language_of(problem: Problem) -> str:
+    """The language whose people occur in the question."""
+    words = set(re.findall(r"\w+", problem.question))
+    (name,) = [name for name, language in LANGUAGES.items() if words & set(language.people)]
+    return name
+
+
+def test_the_languages_have_no_names_and_nouns_in_common() -> None:
+    assert not set(FIRST.people) & set(SECOND.people)
+    assert not {FIRST.coin, *FIRST.things} & {SECOND.coin, *SECOND.things}
+    assert [event.sign for event in FIRST.events] == [event.sign for event in SECOND.events]
+    assert [event.line for event in FIRST.events] == [event.line for event in SECOND.events]
+    for language in LANGUAGES.values():
+        assert len(set(language.people)) > MAX_STEPS  # a story may need another person for each step
+
+
+@pytest.mark.parametrize(
+    ("stories", "test_stories", "train", "test"),
+    [
+        ("first", None, {"first"}, {"first"}),
+        ("second", None, {"second"}, {"second"}),
+        ("first", "second", {"first"}, {"second"}),
+        ("second", "both", {"second"}, {"first", "second"}),
+    ],
+)
+def test_test_problems_may_be_in_the_other_language(
+    stories: Stories, test_stories: Stories | None, train: set[str], test: set[str]
+) -> None:
+    chosen = WordProblemSettings(stories=stories, test_stories=test_stories, train_size=40, test_size=40)
+    splits = WordProblems(chosen).load()
+    assert tuple({language_of(problem) for problem in problems} for problems in splits) == (train, test)
+
+
+def test_another_language_for_tests_leaves_training_problems_as_they_are() -> None:
+    chosen, other = WordProblemSettings(), WordProblemSettings(test_stories="second")
+    assert [word_problems.problem(chosen, "train", i) for i in range(20)] == [
+        word_problems.problem(other, "train", i) for i in range(20)
+    ]
+
+
+def test_both_languages_are_equally_frequent() -> None:
+    """Of 2,000 stories half are of the first language; the bound is 5 standard errors, so false alarm < 1e-6."""
+    chosen = WordProblemSettings(stories="both")
+    first = sum(language_of(word_problems.problem(chosen, "train", i)) == "first" for i in range(2000))
+    assert abs(first - 1000) < 5 * (2000 / 4) ** 0.5

@@ -13,7 +13,7 @@ from __future__ import annotations
 import copy
 import hashlib
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import torch
@@ -166,17 +166,8 @@ class GymTask:
         return is_held_out == self.draws_held_out
 
     def _dataset(self, seed: int, size: int) -> Any:
-        """The data set from reasoning-gym; ValueError in one line if its name or an option is unknown."""
-        try:
-            import reasoning_gym
-        except ImportError as error:
-            raise ValueError("task reasoning_gym needs the extra gym: pip install 'chainlift[gym]'") from error
-        name = self.settings.dataset
-        try:
-            return reasoning_gym.create_dataset(name, seed=seed, size=size, **self.settings.options)
-        except (ValueError, TypeError, AssertionError, KeyError) as error:
-            reason = one_line(str(error))
-            raise ValueError(f"reasoning-gym cannot make the data set {name!r}: {reason}") from error
+        """The data set with `size` entries of a seed."""
+        return create_dataset(self.settings.dataset, seed, size, self.settings.options)
 
     def _remember(self, question: str, entry: Entry) -> None:
         """Keep the entry of a question, and forget the oldest one beyond MAX_ENTRIES."""
@@ -203,6 +194,19 @@ class GymTask:
     def _encode(self, text: str) -> list[int]:
         """Token ids of a text in visible characters."""
         return [self._ids[character] for character in text]
+
+
+def create_dataset(name: str, seed: int, size: int, options: Mapping[str, Any] | None = None) -> Any:
+    """A data set of reasoning-gym; ValueError in one line if the package, the name or an option is unknown."""
+    try:
+        import reasoning_gym
+    except ImportError as error:
+        raise ValueError("reasoning-gym is missing: pip install 'chainlift[gym]'") from error
+    try:
+        return reasoning_gym.create_dataset(name, seed=seed, size=size, **(options or {}))
+    except (ValueError, TypeError, AssertionError, KeyError) as error:
+        reason = one_line(str(error))
+        raise ValueError(f"reasoning-gym cannot make the data set {name!r}: {reason}") from error
 
 
 def _to_tokens(text: str) -> str:

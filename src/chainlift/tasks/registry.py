@@ -20,6 +20,8 @@ from chainlift.tasks.contract import complaint
 GROUP = "chainlift.tasks"
 OF_TEXT = {
     "gsm8k": "chainlift.text.gsm8k",
+    "gsm_symbolic": "chainlift.text.gsm_symbolic",
+    "jsonl": "chainlift.text.jsonl",
     "math": "chainlift.text.math_data",
     "word_problems": "chainlift.text.word_problems",
 }

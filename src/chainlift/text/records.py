@@ -91,7 +91,7 @@ def _parsed(place: str, text: str, form: str) -> Record:
     """The record of a JSON object in a text; ValueError names the place."""
     try:
         record = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # not only JSONDecodeError: an integer may have too many digits
         raise ValueError(f"{place}: not valid JSON ({error}); expected {form}") from error
     if not isinstance(record, dict):
         raise ValueError(f"{place}: not a JSON object; expected {form}")

@@ -19,8 +19,11 @@ from chainlift.tasks.registry import TASKS
 from chainlift.text import word_stories
 from chainlift.text.problem import Problem, Splits
 from chainlift.text.task import TextTask, TextTaskSettings
+from chainlift.text.word_languages import LANGUAGES
 
 Split = Literal["train", "test"]
+Stories = Literal["first", "second", "both"]
+MAX_STEPS = 11  # each step may need another person, and a language has twelve
 MAX_DRAWS = 10_000
 HASH_RANGE = 2**63  # derive returns numbers below it
 
@@ -35,12 +38,16 @@ class WordProblemSettings(TextTaskSettings):
     """Number of training problems."""
     test_size: int = Field(default=1000, ge=1, json_schema_extra=ONLY_MEASURES)
     """Number of test problems."""
-    min_steps: int = Field(default=1, ge=1, le=6)
+    min_steps: int = Field(default=1, ge=1, le=MAX_STEPS)
     """Fewest steps of a solution; the number of steps is uniform between the two bounds."""
-    max_steps: int = Field(default=4, ge=1, le=6)
+    max_steps: int = Field(default=4, ge=1, le=MAX_STEPS)
     """Most steps of a solution."""
     max_number: int = Field(default=50, ge=10, le=100_000)
     """The largest number in questions, solutions and answers."""
+    stories: Stories = "first"
+    """The language of stories: other nouns, names, verbs and orders of sentences; both: drawn for each problem."""
+    test_stories: Stories | None = Field(default=None, json_schema_extra=ONLY_MEASURES)
+    """The language of the test problems' stories; null: as in training."""
     held_out: float = Field(default=0.2, gt=0, lt=1, strict=False)
     """Share of all possible questions that belong to the test split."""
     held_out_by: Literal["question", "numbers"] = "question"
@@ -82,8 +89,10 @@ def problem(settings: WordProblemSettings, split: Split, index: int) -> Problem:
     # Random is seeded from the named stream: a torch generator would cost more than the problem that it draws.
     rng = Random(derive(settings.seed, f"word_problems/{split}", index))
     steps = settings.min_steps + int(rng.random() * (settings.max_steps - settings.min_steps + 1))
+    stories = settings.test_stories if split == "test" and settings.test_stories is not None else settings.stories
     for _ in range(MAX_DRAWS):
-        story = word_stories.tell(rng, steps, settings.max_number)
+        name = stories if stories != "both" else "first" if rng.random() < 0.5 else "second"
+        story = word_stories.tell(rng, steps, settings.max_number, LANGUAGES[name])
         if is_held_out(story, settings) == (split == "test"):
             return Problem(story.question, "\n".join(story.lines), str(story.answer), steps)
     raise ValueError(

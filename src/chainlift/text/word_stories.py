@@ -1,8 +1,8 @@
-"""The language of generated word problems: people, things, events, and the sentences for them.
+"""Stories of generated word problems, in the words and sentences of a language (word_languages.py).
 
 A story follows one count. Each event changes the count by one operation, and the solution has one line for each event.
 The person whose count is followed may change ("Now Ben has twice as many apples as Anna."), and the things may be sold
-for coins. Stories use only sentences from the tables of this file, so their vocabulary is closed.
+for coins. Stories use only sentences from their language, so their vocabulary is closed.
 """
 
 from __future__ import annotations
@@ -16,21 +16,16 @@ Sign = Literal["+", "-", "*", "/"]
 Change = Literal["none", "person", "thing"]
 Item = TypeVar("Item")
 
-PEOPLE = ("Anna", "Ben", "Clara", "David", "Emma", "Felix", "Grace", "Hugo", "Iris", "Jonas", "Lena", "Tom")
-THINGS = (
-    ("apple", "apples"),
-    ("book", "books"),
-    ("shell", "shells"),
-    ("card", "cards"),
-    ("stone", "stones"),
-    ("button", "buttons"),
-    ("pencil", "pencils"),
-    ("cookie", "cookies"),
-    ("marble", "marbles"),
-    ("flower", "flowers"),
-)
-COIN = ("coin", "coins")
+Noun = tuple[str, str]
+"""Singular and plural."""
 LARGEST_FACTOR = 10
+BOXES_SHARE, TOTAL_SHARE = 0.25, 0.5
+"""How often a story begins with boxes, and how often it ends with a total if it may."""
+HAS = "{who} has {before} {sign} {n} = {after} {result}."
+OTHER_HAS = "{other} has {before} {sign} {n} = {after} {result}."
+GETS = "{who} gets {before} {sign} {n} = {after} {result}."
+TOTAL = "Together they have {before} + {n} = {after} {result}."
+"""Lines of solutions, the same in all languages."""
 
 
 @dataclass(frozen=True)
@@ -46,38 +41,25 @@ class Event:
     """Whether the story follows another person's count from here on, or coins instead of the things."""
 
 
-HAS = "{who} has {before} {sign} {n} = {after} {result}."
-OTHER_HAS = "{other} has {before} {sign} {n} = {after} {result}."
-EVENTS = (
-    Event("+", ("{who} finds {n} more {things}.", "{who} buys {n} more {things}."), HAS),
-    Event("-", ("{who} gives away {n} {things}.", "{who} loses {n} {things}."), HAS),
-    Event("*", ("A week later {who} has {times} as many {things} as before.",), HAS),
-    Event(
-        "/",
-        ("{who} puts the {things} into {n} equal bags and keeps only one bag.",
-         "{who} shares the {things} equally in a group of {n} people and takes one share."),
-        HAS,
-    ),
-    Event("+", ("Now {other} has {n} {things} more than {who}.",), OTHER_HAS, "person"),
-    Event("-", ("Now {other} has {n} {things} fewer than {who}.",), OTHER_HAS, "person"),
-    Event("*", ("Now {other} has {times} as many {things} as {who}.",), OTHER_HAS, "person"),
-    Event(
-        "*",
-        ("{who} has no coins and sells every {thing} for {n} coins.",),
-        "{who} gets {before} * {n} = {after} {result}.",
-        "thing",
-    ),
-)  # fmt: skip
+@dataclass(frozen=True)
+class Language:
+    """The words and sentences of stories, and how the question is put together."""
 
-BEGIN = "{who} has {n} {things}."
-BOXES = Event("*", ("{who} has {before} boxes with {n} {things} in each box.",), HAS)
-"""Another beginning, which is already a step."""
-BOXES_SHARE, TOTAL_SHARE = 0.25, 0.5
-"""How often a story begins with boxes, and how often it ends with a total if it may."""
-ASK = ("How many {things} does {who} have now?", "How many {things} does {who} have in the end?")
-ASK_TOTAL = "How many {things} do {other} and {who} have together?"
-TOTAL = "Together they have {before} + {n} = {after} {result}."
-TWICE, TIMES = "twice", "{n} times"
+    people: tuple[str, ...]
+    things: tuple[Noun, ...]
+    coin: Noun
+    """What things are sold for."""
+    events: tuple[Event, ...]
+    begin: str
+    boxes: Event
+    """Another beginning, which is already a step."""
+    ask: tuple[str, ...]
+    """Questions for the last count, one of which is drawn."""
+    ask_total: str
+    times: tuple[str, str]
+    """A factor of two, and a factor of {n}."""
+    asks_first: bool = False
+    """Whether the question stands before the story."""
 
 
 @dataclass(frozen=True)
@@ -92,22 +74,22 @@ class Story:
     """The numbers and operations, such as `3+4*2`: equal for stories that differ only in words."""
 
 
-def tell(rng: Random, steps: int, limit: int) -> Story:
+def tell(rng: Random, steps: int, limit: int, language: Language) -> Story:
     """Draw a story of `steps` steps in which no number is larger than `limit` (at least 10)."""
-    draft = _Draft(rng, limit)
+    draft = _Draft(rng, limit, language)
     while len(draft.lines) < steps:
         if len(draft.lines) == steps - 1 and draft.may_total() and rng.random() < TOTAL_SHARE:
             return draft.total()
-        draft.happen(_pick(rng, EVENTS))  # does nothing if forbidden; a gain or a loss is always allowed
+        draft.happen(_pick(rng, language.events))  # does nothing if forbidden; a gain or a loss is always allowed
     return draft.ask()
 
 
 class _Draft:
     """A story in progress, written sentence by sentence."""
 
-    def __init__(self, rng: Random, limit: int) -> None:
-        self.rng, self.limit = rng, limit
-        self.who, self.thing = _pick(rng, PEOPLE), _pick(rng, THINGS)
+    def __init__(self, rng: Random, limit: int, language: Language) -> None:
+        self.rng, self.limit, self.language = rng, limit, language
+        self.who, self.thing = _pick(rng, language.people), _pick(rng, language.things)
         self.people = {self.who}
         self.partner: tuple[str, int] | None = None  # who was followed before, and that person's count of the things
         self.sentences: list[str] = []
@@ -115,26 +97,27 @@ class _Draft:
         if rng.random() < BOXES_SHARE:
             self.count = _between(rng, 2, min(limit // 2, LARGEST_FACTOR))
             self.numbers = str(self.count)
-            self.happen(BOXES)
+            self.happen(language.boxes)
         else:
             self.count = _between(rng, 2, limit // 2)
             self.numbers = str(self.count)
-            self.sentences.append(BEGIN.format(who=self.who, n=self.count, things=self.thing[1]))
+            self.sentences.append(language.begin.format(who=self.who, n=self.count, things=self.thing[1]))
 
     def happen(self, event: Event) -> None:
         """Add an event to the story, unless the bounds forbid it."""
         operands = _operands(event.sign, self.count, self.limit)
-        if not operands or (event.change == "thing" and self.thing is COIN):
+        if not operands or (event.change == "thing" and self.thing is self.language.coin):
             return
         n = _pick(self.rng, operands)
         after = _apply(event.sign, self.count, n)
         other = self._new_person() if event.change == "person" else self.who
-        result = COIN if event.change == "thing" else self.thing
+        result = self.language.coin if event.change == "thing" else self.thing
+        twice, times = self.language.times
         text = {
             "who": self.who,
             "other": other,
             "n": n,
-            "times": TWICE if n == 2 else TIMES.format(n=n),
+            "times": twice if n == 2 else times.format(n=n),
             "before": self.count,
             "sign": event.sign,
             "after": after,
@@ -158,20 +141,24 @@ class _Draft:
         assert self.partner is not None
         other, before = self.partner
         total = before + self.count
-        self.sentences.append(ASK_TOTAL.format(things=self.thing[1], other=other, who=self.who))
+        question = self.language.ask_total.format(things=self.thing[1], other=other, who=self.who)
         self.lines.append(TOTAL.format(before=before, n=self.count, after=total, result=_noun(self.thing, total)))
-        return Story(" ".join(self.sentences), tuple(self.lines), total, f"{self.numbers}&{before}")
+        return Story(self._asking(question), tuple(self.lines), total, f"{self.numbers}&{before}")
 
     def ask(self) -> Story:
         """The story, ended by the question for the last count."""
-        self.sentences.append(_pick(self.rng, ASK).format(things=self.thing[1], who=self.who))
-        return Story(" ".join(self.sentences), tuple(self.lines), self.count, self.numbers)
+        question = _pick(self.rng, self.language.ask).format(things=self.thing[1], who=self.who)
+        return Story(self._asking(question), tuple(self.lines), self.count, self.numbers)
+
+    def _asking(self, question: str) -> str:
+        """The story with its question, at the end or the beginning."""
+        return " ".join([question, *self.sentences] if self.language.asks_first else [*self.sentences, question])
 
     def _new_person(self) -> str:
         """Draw a person who is not in the story yet."""
-        other = _pick(self.rng, PEOPLE)
+        other = _pick(self.rng, self.language.people)
         while other in self.people:
-            other = _pick(self.rng, PEOPLE)
+            other = _pick(self.rng, self.language.people)
         self.people.add(other)
         return other
 

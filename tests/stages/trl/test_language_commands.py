@@ -25,18 +25,22 @@ def test_the_look_at_a_task_of_text() -> None:
     assert (found["train"], found["test"]) == (200, 50)
     assert found["overlap"]["exact"] == 0
     assert 1 / 200 <= found["commonest_answer"]["share"] < 0.2
-    assert found["long"].count("####") == found["short"].count("####") == 1
-    assert len(found["long"]) > len(found["short"])
+    assert len(found["examples"]) == 3
+    for example in found["examples"]:
+        assert example["long"].count("####") == example["short"].count("####") == 1
+        assert len(example["long"]) > len(example["short"])
+    assert found["forms"]["words"]["opening"] == {"text": "Let", "q": 1, "critical_share": 0.5}
     told = command("tasks", "--show", "llm-tiny", *changes)
     assert told.status == 0
     assert "200 training problems, 50 test problems" in told.out
-    assert found["long"] in told.out
+    assert found["examples"][2]["prompt"] in told.out
+    assert "every long one opens with 'Let' (q = 1)" in told.out
     assert command("tasks", "--show", "word_problems", *changes).out != told.out  # the recipe has bounds of its own
 
 
 def test_tasks_of_text_are_listed() -> None:
     found = json.loads(command("tasks", "--json").out)
-    assert found.keys() >= {"word_problems", "gsm8k", "math", "running_sum"}
+    assert found.keys() >= {"word_problems", "gsm8k", "gsm_symbolic", "jsonl", "math", "running_sum"}
     assert all(found.values())
 
 

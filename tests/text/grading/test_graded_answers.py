@@ -4,17 +4,16 @@ graded_answers.jsonl holds a response, the right answer, whether the response is
 """
 
 import json
-import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
-from chainlift.text.grading.boxed import find_boxed
 from chainlift.text.grading.exact_grader import ExactGrader
 from chainlift.text.grading.grade import Grader
 from chainlift.text.grading.math_grader import MathGrader
+from tests.text.grading.conventions import last_number, strict_mark
 
 
 class Graded(NamedTuple):
@@ -62,26 +61,6 @@ def test_the_exact_grader_agrees_with_the_table() -> None:
 @pytest.mark.slow
 def test_the_math_grader_agrees_with_the_table(math_verdicts: list[bool]) -> None:
     assert mistakes(MATH, math_verdicts) == []
-
-
-def last_number(response: str, gold: str) -> bool:
-    """lm-evaluation-harness, gsm8k, `flexible-extract`."""
-    found = re.findall(r"(-?[$0-9.,]{2,})|(-?[0-9]+)", response)
-    text = next((group for group in found[-1] if group), "") if found else ""
-    return cleaned(text) == cleaned(gold)
-
-
-def strict_mark(response: str, gold: str) -> bool:
-    """lm-evaluation-harness, gsm8k, `strict-match`; of formulas the last box, compared as texts."""
-    found = re.search(r"#### (\-?[0-9\.\,]+)", response)
-    if found:
-        return cleaned(found[1]) == cleaned(gold)
-    return find_boxed(response) == gold
-
-
-def cleaned(text: str) -> str:
-    """What both leave out before they compare texts."""
-    return re.sub(r",|\$|\.$", "", text).strip()
 
 
 def figures(name: str, rows: Sequence[Graded], verdicts: Sequence[bool]) -> str:

@@ -53,6 +53,7 @@ class MathGrader:
         text, outcome = marked_or_boxed(completion, self._mark)
         if text is None:
             text, outcome = math_text.answer_in_prose(until_next_question(completion)), "formula"
+        text = math_text.without_emphasis(text)
         is_answer = text.strip() and len(text) <= MAX_CHARACTERS and math_text.depth(text) <= MAX_DEPTH
         return (text, outcome) if is_answer else (None, "no answer")
 

@@ -53,6 +53,13 @@ _RELATION = re.compile(r"[<>]|\\(?:le|ge|lt|gt|ne)(?![a-zA-Z])")
 _BASED = re.compile(r"0*([0-9A-F]+)_\{?(\d{1,2})\}?")
 _ANNOUNCED = re.compile(r"(?<!\w)(?:is|are)(?!\w)|:\s")
 _WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{3,}")
+_EMPHASIS = re.compile(r"(\*{1,3}|_{2})(?=[^\s*_])([^*]*[^\s*_])\1[.,;]?")
+
+
+def without_emphasis(text: str) -> str:
+    """The text without Markdown's signs of emphasis, if they enclose all of it: `**72**`."""
+    emphasized = _EMPHASIS.fullmatch(text.strip())
+    return emphasized[2] if emphasized else text
 
 
 def formula(text: str) -> str:
