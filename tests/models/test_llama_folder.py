@@ -68,6 +68,7 @@ def test_a_configuration_of_older_releases_and_a_mistral_without_window_are_read
         ({"rope_parameters": {"rope_type": "llama3", "rope_theta": 5.0}}, "factor"),
         ({"quantization_config": {"bits": 4}}, "quantization_config is"),
         ({"num_hidden_layers": 0}, "layers: Input should be greater than or equal to 1"),
+        ({"num_key_value_heads": 3}, r"\d: kv_heads 3 must divide heads 4"),
         ({"hidden_size": "wide"}, "head_dim is 8"),
         ({"rope_parameters": [1]}, "list"),
     ],

@@ -40,7 +40,8 @@ def resolved(settings: LlamaSettings) -> LlamaSettings:
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"]))
-        raise ValueError(f"model.path: {path}: {f'{key}: ' if key else ''}{one_line(first['msg'])}") from error
+        message = one_line(first["msg"].removeprefix("Value error, "))
+        raise ValueError(f"model.path: {path}: {f'{key}: ' if key else ''}{message}") from error
     except (ValueError, TypeError, AttributeError) as error:
         raise ValueError(f"model.path: {path}: {one_line(str(error))}") from error
 
