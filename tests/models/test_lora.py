@@ -75,8 +75,9 @@ def test_a_layer_computes_what_the_formula_says() -> None:
 
 def test_a_layer_computes_what_pefts_does() -> None:
     peft = pytest.importorskip("peft")
-    module = nn.Sequential(nn.Linear(4, 6))
-    adapted = lora.AdaptedLinear(module[0], RANK, ALPHA, stream(0, "adapter"))
+    layer = nn.Linear(4, 6)
+    module = nn.Sequential(layer)
+    adapted = lora.AdaptedLinear(layer, RANK, ALPHA, stream(0, "adapter"))
     adapted.adapter_out.data.normal_(generator=stream(0, "out"))
     theirs = peft.get_peft_model(module, peft.LoraConfig(r=RANK, lora_alpha=ALPHA, target_modules=["0"]))
     weights = dict(theirs.named_parameters())

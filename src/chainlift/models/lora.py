@@ -26,9 +26,10 @@ class AdaptedLinear(nn.Linear):
         self.weight, self.bias = layer.weight, layer.bias
         self.scale = alpha / rank
         # Drawn on the CPU, so that the numbers do not depend on the device.
-        drawn = torch.empty(rank, self.in_features).normal_(std=self.in_features**-0.5, generator=generator)
-        self.adapter_in = nn.Parameter(drawn.to(layer.weight.device))
+        initial = torch.empty(rank, self.in_features).normal_(std=self.in_features**-0.5, generator=generator)
+        self.adapter_in = nn.Parameter(initial.to(layer.weight.device))
         self.adapter_out = nn.Parameter(torch.zeros(self.out_features, rank, device=layer.weight.device))
+        self.register_load_state_dict_pre_hook(self._begin)
 
     def forward(self, input: Tensor) -> Tensor:
         """(..., in) to (..., out)."""
@@ -45,12 +46,11 @@ class AdaptedLinear(nn.Linear):
         change = self.scale * (self.adapter_out.detach() @ self.adapter_in.detach())
         return (self.weight.detach() + change).to(self.weight.dtype)
 
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
-        """Load weights; those without an adapter are merged ones, behind which the adapter begins at zero."""
+    def _begin(self, _: nn.Module, state_dict: dict[str, Tensor], prefix: str, *args: Any) -> None:
+        """Let the adapter begin at zero if the weights to be loaded have none, as those of a merged model."""
         if prefix + OUT not in state_dict:
-            begun = {IN: self.adapter_in.detach(), OUT: torch.zeros_like(self.adapter_out)}
-            state_dict = state_dict | {prefix + name: value for name, value in begun.items()}
-        super()._load_from_state_dict(state_dict, prefix, *args)
+            state_dict[prefix + IN] = self.adapter_in.detach()
+            state_dict[prefix + OUT] = torch.zeros_like(self.adapter_out)
 
 
 def add_adapters(model: nn.Module, rank: int, alpha: float, generator: torch.Generator) -> None:

@@ -52,7 +52,7 @@ class _ChunkedLogp(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *grad_outputs: Any) -> Any:
+    def backward(ctx: Any, *grad_outputs: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         (grad,) = grad_outputs
         hidden, weight, targets = cast(tuple[Tensor, ...], ctx.saved_tensors)
         grad_hidden = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
