@@ -52,7 +52,7 @@ def _of_rows(
         prompts, opening = prompts[rows], opening[rows]
     last, chosen = split_prompts(prompts)[1], opening[:, 0].cpu()
     odds = {}
-    elsewhere = (opening + 1) % eos
+    elsewhere = (opening + 1) % max(eos, 1)
     padding = getattr(task, "padding", None)
     if padding is not None:
         elsewhere = torch.where(elsewhere == padding, (elsewhere + 1) % eos, elsewhere)

@@ -21,7 +21,7 @@ from chainlift.models.transformer.transformer import Transformer
 from chainlift.references import Trust
 from chainlift.registry import Registry
 from chainlift.settings import Settings
-from chainlift.tasks.base import Task
+from chainlift.tasks.base import Task, longest_sequence
 from chainlift.text.task import TextTask
 
 DEFAULT = "gpt2"
@@ -86,14 +86,14 @@ def check(settings: Settings, task: Task | TextTask) -> None:
     family.check(settings, task)
     if FAMILIES.is_shipped(name_of(settings)):
         return
-    violation = _complaint(family, _key(settings), task.vocabulary.size, task.prompt_length, _context(task))
+    violation = _complaint(family, _key(settings), task.vocabulary.size, task.prompt_length, longest_sequence(task))
     if violation is not None:
         raise ValueError(f"family {name_of(settings)!r} does not fulfill the protocol: {violation}")
 
 
 def check_muon(settings: Settings, task: Task) -> None:
     """Raise a one-line ValueError if the model has no matrices that Muon optimizes."""
-    if not _has_muon_parameters(family_of(settings), _key(settings), task.vocabulary.size, _context(task)):
+    if not _has_muon_parameters(family_of(settings), _key(settings), task.vocabulary.size, longest_sequence(task)):
         raise ValueError(f"optimizer muon needs the matrices of blocks; family {name_of(settings)} has none")
 
 
@@ -108,7 +108,7 @@ def bound(settings: Settings, task: Task | TextTask) -> Task:
 def build(settings: Settings, task: Task, context: int | None = None) -> Model:
     """A model for the task with `context` positions (default: the task's longest sequence), not yet initialized."""
     check(settings, task)
-    model = of_size(settings, task.vocabulary.size, context or _context(task))
+    model = of_size(settings, task.vocabulary.size, context or longest_sequence(task))
     model.padding = masked_padding(task)
     return model
 
@@ -126,11 +126,6 @@ def of_size(settings: Settings, vocabulary_size: int, context: int) -> Model:
 def fewest_parameters(settings: Settings, context: int) -> int:
     """A lower bound on the number of parameters, also of models that are too large to build."""
     return family_of(settings).fewest_parameters(settings, context)
-
-
-def _context(task: Task) -> int:
-    """Number of positions of the task's longest sequence."""
-    return task.prompt_length + task.long_length + 1
 
 
 def _key(settings: Settings) -> str:

@@ -226,6 +226,11 @@ def masks_padding(task: Task) -> bool:
     return getattr(task, "masks_padding", False)
 
 
+def longest_sequence(task: Task) -> int:
+    """Number of positions of the task's longest sequence, in training or in measurements."""
+    return max(task.prompt_length, held_out(task).prompt_length) + task.long_length + 1
+
+
 def prompt_lengths(task: Task, prompts: Tensor) -> Tensor:
     """Lengths (N,) of prompts (N, T) without the padding on their left, a token id of tasks that have one."""
     padding = getattr(task, "padding", None)

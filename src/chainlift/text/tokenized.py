@@ -130,7 +130,7 @@ class TokenizedTask:
     def asking(self, question: str) -> TokenizedTask:
         """The task of one held-out question, whose answer is not known, so that its verdicts mean nothing."""
         asking, text_task = copy.copy(self), copy.copy(self.text_task)
-        text_task.__dict__["problems"] = ([UNKNOWN], [replace(UNKNOWN, question=question)])
+        vars(text_task)["problems"] = ([UNKNOWN], [replace(UNKNOWN, question=question)])  # instead of those it loads
         asking.text_task = text_task
         asking._splits = _Splits(text_task, self.tokenizer, self.settings.max_tokens)
         return asking.held_out()

@@ -32,7 +32,7 @@ from chainlift.reading import StrPath
 from chainlift.references import Trust
 from chainlift.settings import Settings
 from chainlift.tasks import registry as tasks
-from chainlift.tasks.base import Task
+from chainlift.tasks.base import Task, longest_sequence
 from chainlift.text.task import TextTask
 from chainlift.text.tokenized import TokenizedTask
 from chainlift.visible import one_line
@@ -67,7 +67,7 @@ def load(folder: StrPath, *, trust: bool = False, typed: Iterable[str] = ()) -> 
     trusted = Trust(file, frozenset(typed), trust)
     task = _task(file, section.get("task"), trusted)
     settings, context = _model_settings(file, section, trusted), section.get("context")
-    min_context = task.prompt_length + task.long_length + 1
+    min_context = longest_sequence(task)
     if type(context) is not int or context < min_context:
         raise ValueError(f"{file} is damaged: context is {context!r}, and the task needs {min_context}")
     try:

@@ -19,7 +19,7 @@ from chainlift.models.transformer.llama_settings import SIZES, LlamaSettings
 from chainlift.models.transformer.products import ProductSizes
 from chainlift.models.transformer.rope import frequencies
 from chainlift.models.transformer.transformer import Transformer
-from chainlift.tasks.base import Task
+from chainlift.tasks.base import Task, longest_sequence
 from chainlift.text import tokenizer as text_tokenizer
 from chainlift.text.task import TextTask
 from chainlift.text.tokenized import TokenizedTask
@@ -68,7 +68,7 @@ class Llama(Transformer):
     @classmethod
     def check(cls, settings: Any, task: Task) -> None:
         """Raise a one-line ValueError if the task's longest sequence exceeds the context."""
-        longest, context = task.prompt_length + task.long_length + 1, resolved(settings).context
+        longest, context = longest_sequence(task), resolved(settings).context
         if longest > context:
             raise ValueError(f"model.context is {context}, and the task's longest prompt and response are {longest}")
 

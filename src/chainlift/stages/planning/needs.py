@@ -8,6 +8,7 @@ from chainlift.models.pretrained.family import PretrainedSettings
 from chainlift.settings import Settings
 from chainlift.stages.recipe import Recipe
 from chainlift.stages.task import task_of
+from chainlift.tasks.base import longest_sequence
 from chainlift.text.task import is_text
 
 TOKEN = 8  # bytes of a token, int64
@@ -26,7 +27,7 @@ def bytes_of(recipe: Recipe, device: str) -> dict[str, float]:
     if recipe.by_trl:
         return _by_trl(recipe, device)
     task = task_of(recipe)
-    positions = task.prompt_length + task.long_length + 1
+    positions = longest_sequence(task)
     row = TOKEN * positions
     weights = NUMBER * families.fewest_parameters(recipe.model, positions)
     needed: dict[str, float] = {
