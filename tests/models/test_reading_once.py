@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from chainlift.models.transformer import transformer
 from chainlift.models.transformer.blocks import ModelSettings
-from chainlift.models.transformer.transformer import Transformer, positions_from
+from chainlift.models.transformer.embedding import positions_from
+from chainlift.models.transformer.transformer import Transformer
 from chainlift.seeding import stream
 
 ROWS, LENGTH, START, VOCABULARY = 24, 9, 5, 4
@@ -44,7 +44,7 @@ def test_reading_sequences_is_equal_to_reading_all_of_them(
     assert model.embed(sequences, positions_from(0, sequences)).projected is not None, "looking up must pay here"
     usual = gradients(model, model.read(sequences, START))
     if not looked_up:
-        monkeypatch.setattr(transformer, "LOOKUP_FROM", 10**9)
+        monkeypatch.setattr(embedding, "LOOKUP_FROM", 10**9)
         assert model.embed(sequences, positions_from(0, sequences)).projected is None
     whole = model.prefill(sequences[:, :0])
     plain = model.read(sequences, START) if last_only else model.logits(whole, sequences)[:, START:]

@@ -11,9 +11,10 @@ from torch import Tensor
 from chainlift import distributed
 from chainlift.models.pretrained import loading
 from chainlift.seeding import stream
-from chainlift.tasks.base import held_out, output_mask, prompt_lengths
+from chainlift.tasks.base import held_out, output_mask
 from chainlift.tasks.contract import complaint
 from chainlift.tasks.freshness import freshness
+from chainlift.tasks.lengths import prompt_lengths
 from chainlift.text import tokenizer as byte_pairs
 from chainlift.text.gsm8k import Gsm8k, Gsm8kSettings
 from chainlift.text.problem import Problem, Splits

@@ -26,8 +26,9 @@ from chainlift.models.model import Model
 from chainlift.models.protocol import Cache, SequenceModel, split_prompts
 from chainlift.seeding import stream
 from chainlift.settings import Settings
-from chainlift.tasks.base import Opens, Resumes, Task, Verdict, has_chains, held_out, masks_padding, prompt_lengths
+from chainlift.tasks.base import Opens, Resumes, Task, Verdict, has_chains, held_out
 from chainlift.tasks.finite import Finite
+from chainlift.tasks.lengths import masks_padding, prompt_lengths
 
 ROWS_AT_ONCE = 1024
 CACHE_BYTES = 2**31  # of the responses that are sampled at once: bounds memory

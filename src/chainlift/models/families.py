@@ -21,7 +21,8 @@ from chainlift.models.transformer.transformer import Transformer
 from chainlift.references import Trust
 from chainlift.registry import Registry
 from chainlift.settings import Settings
-from chainlift.tasks.base import Task, longest_sequence
+from chainlift.tasks.base import Task
+from chainlift.tasks.lengths import longest_sequence
 from chainlift.text.task import TextTask
 
 DEFAULT = "gpt2"

@@ -6,6 +6,8 @@ enough to mask it as keys. Only tokens before the first other one are padding: t
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -20,3 +22,10 @@ def cut(sequences: Tensor, start: int, token: int | None) -> tuple[Tensor, Tenso
     padding = (sequences[:, :start] == token).long().cumprod(dim=1).sum(dim=1)
     least, most = torch.stack(padding.aminmax()).tolist()  # a GPU is waited for once
     return sequences[:, least:], padding - least if most > least else None
+
+
+def rows_of(tensor: Any, rows: slice | Tensor) -> Any:
+    """Some rows of a tensor; None has none."""
+    if tensor is None:
+        return None
+    return tensor[rows] if isinstance(rows, slice) else tensor.index_select(0, rows)

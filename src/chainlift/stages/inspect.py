@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from torch import Tensor
 
 from chainlift import distributed, memory, reading
 from chainlift.measure.evaluate import answer, measure
@@ -21,14 +20,13 @@ from chainlift.references import Trust
 from chainlift.runs import checkpoint, environment, stage_views
 from chainlift.runs.store import RunFolder
 from chainlift.seeding import stream
+from chainlift.stages import other_prompts
 from chainlift.stages import recipe as recipes
 from chainlift.stages.planning import needs
 from chainlift.stages.recipe import Recipe
 from chainlift.stages.task import task_of
-from chainlift.tasks import registry
 from chainlift.tasks.base import HoldsOut, Task, held_out
 from chainlift.tasks.freshness import freshness
-from chainlift.text import task as text_tasks
 from chainlift.text.tokenized import TokenizedTask
 
 PROMPTS = 4096
@@ -107,7 +105,7 @@ def evaluate(
     distributed.join(torch.device(environment.local_device("auto")))
     model, task = _load(target, language, trust=trust)
     if changes and language is None:
-        task = _changed(model, task, changes)
+        task = other_prompts.changed(model, task, changes)
     if split == "train" and not isinstance(task, HoldsOut):
         raise ValueError("--split: this task holds no prompts out of training, so that there is no other split")
     num_prompts = PROMPTS if num_prompts is None else num_prompts
@@ -157,7 +155,7 @@ def sample(
     tokens = (
         held_out(task).prompts(1, stream(seed, "sample-command/prompt"))
         if prompt is None or is_question
-        else _encode(task, prompt)
+        else other_prompts.encoded(task, prompt)
     )
     memory.check("-n", needs.cache_bytes(model.settings, 1 if greedy else count, model.context))
     answers = answer(
@@ -225,32 +223,3 @@ def _is_of_transformers(folder: Path) -> bool:
     file = folder / "config.json"
     config = reading.json_mapping(file) if file.is_file() else {}
     return "architectures" in config and "chainlift" not in config
-
-
-def _changed(model: Model, task: Task, changes: list[str]) -> Task:
-    """The task with some settings changed; ValueError if the model cannot read its prompts or write its responses."""
-    if isinstance(task, TokenizedTask):
-        text_task = {"name": "inspected", "task": task.settings.model_dump(), "model": {"family": "llama"}}
-        changed = recipes.override(recipes.build(text_task), [f"task.{change}" for change in changes]).task
-        return TokenizedTask(text_tasks.of(changed), task.tokenizer, task.vocabulary.size)
-    known = recipes.build({"task": task.settings.model_dump(), "mixture": {"p_cot": 0}})
-    other = registry.build(recipes.override(known, [f"task.{change}" for change in changes]).task)
-    if other.vocabulary.tokens != task.vocabulary.tokens:
-        raise ValueError(
-            f"{' '.join(changes)}: the model knows {task.vocabulary.size} tokens, and not those of this task"
-        )
-    needed = other.prompt_length + other.long_length + 1
-    if needed > model.context and not model.any_length:
-        raise ValueError(f"{' '.join(changes)}: needs {needed} positions, and this model has learned {model.context}")
-    return other
-
-
-def _encode(task: Task, prompt: str) -> Tensor:
-    """Prompt tokens (1, T) of a text."""
-    tokens = task.vocabulary.encode(prompt)
-    padding = getattr(task, "padding", None)
-    if padding is not None and 0 < len(tokens) < task.prompt_length:
-        tokens = torch.nn.functional.pad(tokens, (task.prompt_length - len(tokens), 0), value=padding)
-    if len(tokens) != task.prompt_length:
-        raise ValueError(f"the prompt has {len(tokens)} tokens; this model was trained on {task.prompt_length}")
-    return tokens[None]

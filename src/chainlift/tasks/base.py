@@ -221,24 +221,6 @@ def held_out(task: Task) -> Task:
     return task.held_out() if isinstance(task, HoldsOut) else task
 
 
-def masks_padding(task: Task) -> bool:
-    """Whether models mask the token `padding` left of a prompt; otherwise they read it like any other token."""
-    return getattr(task, "masks_padding", False)
-
-
-def longest_sequence(task: Task) -> int:
-    """Number of positions of the task's longest sequence, in training or in measurements."""
-    return max(task.prompt_length, held_out(task).prompt_length) + task.long_length + 1
-
-
-def prompt_lengths(task: Task, prompts: Tensor) -> Tensor:
-    """Lengths (N,) of prompts (N, T) without the padding on their left, a token id of tasks that have one."""
-    padding = getattr(task, "padding", None)
-    if padding is None:
-        return torch.full((len(prompts),), prompts.shape[1], device=prompts.device)
-    return ((prompts != padding).cumsum(dim=1) > 0).sum(dim=1)
-
-
 def output_mask(responses: Tensor, eos: int) -> Tensor:
     """Mask (B, R) of the tokens of responses (B, R) up to and including the first EOS."""
     is_eos = responses == eos

@@ -18,15 +18,9 @@ from torch import Tensor
 from chainlift.seeding import stream
 from chainlift.settings import Settings
 from chainlift.tasks import finite
-from chainlift.tasks.base import (
-    Demonstrations,
-    Demonstrator,
-    Task,
-    masks_padding,
-    output_mask,
-    prompt_lengths,
-)
+from chainlift.tasks.base import Demonstrations, Demonstrator, Task, output_mask
 from chainlift.tasks.finite import Finite
+from chainlift.tasks.lengths import masks_padding, prompt_lengths
 
 Point = Annotated[list[float], Len(2, 2)]
 

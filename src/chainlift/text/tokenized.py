@@ -18,7 +18,8 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from chainlift import distributed
-from chainlift.tasks.base import Verdict, prompt_lengths, response_lengths
+from chainlift.tasks.base import Verdict, response_lengths
+from chainlift.tasks.lengths import prompt_lengths
 from chainlift.text.problem import Problem
 from chainlift.text.task import TextTask
 from chainlift.text.templates import content, is_long, long_prefix

@@ -32,7 +32,8 @@ from chainlift.reading import StrPath
 from chainlift.references import Trust
 from chainlift.settings import Settings
 from chainlift.tasks import registry as tasks
-from chainlift.tasks.base import Task, longest_sequence
+from chainlift.tasks.base import Task
+from chainlift.tasks.lengths import longest_sequence
 from chainlift.text.task import TextTask
 from chainlift.text.tokenized import TokenizedTask
 from chainlift.visible import one_line

@@ -12,7 +12,6 @@ their final length, and attention reads all of them behind a mask. That is more 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -21,18 +20,7 @@ from torch import Tensor
 from chainlift.models.protocol import Cache, KeysValues
 from chainlift.models.transformer.attention import Attention
 from chainlift.models.transformer.blocks import Block
-
-
-class Embedded(NamedTuple):
-    """The first block's input for some tokens."""
-
-    x: Tensor
-    """(B, S, D)."""
-    rotation: KeysValues | None
-    """(cos, sin) of their positions; None with learned positions."""
-    projected: Tensor | None = None
-    """The first block's queries, keys and values of x, if they are known."""
-
+from chainlift.models.transformer.embedding import Embedded
 
 FIRST_ROOM = 8  # tokens
 Embed = Callable[[Tensor, Tensor], Embedded]

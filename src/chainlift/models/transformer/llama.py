@@ -19,7 +19,8 @@ from chainlift.models.transformer.llama_settings import SIZES, LlamaSettings
 from chainlift.models.transformer.products import ProductSizes
 from chainlift.models.transformer.rope import frequencies
 from chainlift.models.transformer.transformer import Transformer
-from chainlift.tasks.base import Task, longest_sequence
+from chainlift.tasks.base import Task
+from chainlift.tasks.lengths import longest_sequence
 from chainlift.text import tokenizer as text_tokenizer
 from chainlift.text.task import TextTask
 from chainlift.text.tokenized import TokenizedTask

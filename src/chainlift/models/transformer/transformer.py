@@ -14,26 +14,24 @@ from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from chainlift.models.hub import config, names, tokenizer
-from chainlift.models.left_padding import cut
+from chainlift.models.left_padding import cut, rows_of
 from chainlift.models.model import Learner, Model
-from chainlift.models.passes import parts_of
 from chainlift.models.protocol import Cache, KeysValues
 from chainlift.models.transformer import activations
 from chainlift.models.transformer.attention import rotation_at
 from chainlift.models.transformer.blocks import Block, ModelSettings, make_norm
 from chainlift.models.transformer.chunked_logp import masked_logp
 from chainlift.models.transformer.cuda_graphs import GraphedDecoder, recording_after
-from chainlift.models.transformer.decoding import Embedded, TransformerDecoder
+from chainlift.models.transformer.decoding import TransformerDecoder
+from chainlift.models.transformer.embedding import Embedded, embed, positions_from
 from chainlift.models.transformer.products import ProductSizes
 from chainlift.tasks.base import Task
 
 NUMBER = 4  # bytes of a cached key or value, float32
-LOOKUP_FROM = 4  # lookups for each row of a table from which on the table is computed
 LARGE_VOCABULARY = 8192  # tokens above which the logits of all positions are never kept
 
 
@@ -112,26 +110,9 @@ class Transformer(Model):
             block.mlp.compile(dynamic=True)
 
     def embed(self, tokens: Tensor, position: Tensor) -> Embedded:
-        """The first block's input for tokens (B, S) at positions (S,), with its projection if a table of it pays.
-
-        Input and projection depend only on token and position (with rotary positions only on the token), so for many
-        rows they are computed once for each pair and looked up.
-        """
-        length = tokens.shape[1]
+        """The first block's input for tokens (B, S) at positions (S,)."""
         rotation = self.rotation(position) if self.positions is None else None
-        pays = LOOKUP_FROM * self.vocabulary_size <= len(tokens) * (1 if self.positions is not None else length)
-        low = self.embedding.weight.dtype == torch.bfloat16 or torch.is_autocast_enabled(tokens.device.type)
-        if torch.is_grad_enabled() and low:
-            pays = False  # in bfloat16 adding up the gradients of equal rows takes longer than the products
-        if not pays:
-            x = self.embedding(tokens)
-            return Embedded(x if self.positions is None else x + self.positions(position), rotation)
-        if self.positions is None:
-            table, index = self.embedding.weight, tokens
-        else:
-            pairs = self.embedding.weight[:, None] + self.positions(position)
-            table, index = pairs.flatten(0, 1), tokens * length + torch.arange(length, device=tokens.device)
-        return Embedded(F.embedding(index, table), rotation, F.embedding(index, self.layers[0].project(table)))
+        return embed(tokens, position, self.embedding, self.positions, self.layers[0], rotation)
 
     def rotation(self, position: Tensor) -> KeysValues:
         """(cos, sin), each (S, E), of rotary positions (S,)."""
@@ -140,7 +121,7 @@ class Transformer(Model):
     def prefill(self, prefix: Tensor) -> Cache:
         """Keys and values (P, H, T, E) of each block for prefix tokens (P, T), without columns of padding only."""
         prefix, padding = cut(prefix, prefix.shape[1], self.padding)
-        parts = [self._prefill(prefix[part], _of(padding, part)) for part in parts_of(prefix)]
+        parts = [self._prefill(prefix[part], rows_of(padding, part)) for part in partsrows_of(prefix)]
         if len(parts) == 1:
             return Cache(parts[0], padding)
         layers = [list(zip(*layer, strict=True)) for layer in zip(*parts, strict=True)]
@@ -163,16 +144,16 @@ class Transformer(Model):
 
     def logits(self, cache: Cache, suffix: Tensor, rows: Tensor | None = None) -> Tensor:
         """Logits (B, S, V) for suffix tokens (B, S); row b continues prefix rows[b] (default: prefix b)."""
-        logits = [self.read_out(self._states(cache, suffix, rows, part)) for part in parts_of(suffix)]
+        logits = [self.read_out(self._states(cache, suffix, rows, part)) for part in partsrows_of(suffix)]
         return logits[0] if len(logits) == 1 else torch.cat(logits)
 
     def _states(self, cache: Cache, suffix: Tensor, rows: Tensor | None, part: slice) -> Tensor:
         """The last block's output (b, S, D) for a part of the rows of suffix (B, S)."""
         which = part if rows is None else rows[part]
-        layers = [(_of(key, which), _of(value, which)) for key, value in cache.layers]
+        layers = [(rows_of(key, which), rows_of(value, which)) for key, value in cache.layers]
         suffix, start = suffix[part], layers[0][0].shape[2]
         x, rotation, projected = self.embed(suffix, positions_from(start, suffix))
-        visible = self._visible(_of(cache.padding, which), suffix.shape[1], start + suffix.shape[1])
+        visible = self._visible(rows_of(cache.padding, which), suffix.shape[1], start + suffix.shape[1])
         for block, past in zip(self.layers, layers, strict=True):
             x, _ = self._computed(block, x, past, rotation, projected, visible)
             projected = None
@@ -216,7 +197,7 @@ class Transformer(Model):
         """Log-probabilities (B, S) as models/model.py defines them; with a large vocabulary without all logits."""
         if self.vocabulary_size <= LARGE_VOCABULARY:
             return super().suffix_logp(cache, suffix, targets, rows, mask, temperature)
-        states = ((self._states(cache, suffix, rows, part), part) for part in parts_of(suffix))
+        states = ((self._states(cache, suffix, rows, part), part) for part in partsrows_of(suffix))
         return torch.cat([self._logp_out(x, part, targets, mask, temperature) for x, part in states])
 
     def read_logp(
@@ -225,7 +206,7 @@ class Transformer(Model):
         """The same (B, S - start) for whole sequences (B, S), at the positions from `start` on."""
         if self.vocabulary_size <= LARGE_VOCABULARY:
             return super().read_logp(sequences, start, targets, mask, temperature)
-        states = ((self._read_states(sequences[part], start), part) for part in parts_of(sequences))
+        states = ((self._read_states(sequences[part], start), part) for part in partsrows_of(sequences))
         return torch.cat([self._logp_out(x, part, targets, mask, temperature) for x, part in states])
 
     def _logp_out(self, x: Tensor, part: slice, targets: Tensor, mask: Tensor | None, temperature: float) -> Tensor:
@@ -266,15 +247,3 @@ class Transformer(Model):
             "tokenizer.json": tokenizer.tokenizer(task),
             "tokenizer_config.json": tokenizer.tokenizer_config(task, self.context),
         }
-
-
-def _of(tensor: Any, rows: slice | Tensor) -> Any:
-    """Some rows of a tensor; None has none."""
-    if tensor is None:
-        return None
-    return tensor[rows] if isinstance(rows, slice) else tensor.index_select(0, rows)
-
-
-def positions_from(start: int, tokens: Tensor) -> Tensor:
-    """Positions (S,) of tokens (B, S), the first of which is at `start`."""
-    return torch.arange(start, start + tokens.shape[1], device=tokens.device)

@@ -8,7 +8,7 @@ from chainlift.models.pretrained.family import PretrainedSettings
 from chainlift.settings import Settings
 from chainlift.stages.recipe import Recipe
 from chainlift.stages.task import task_of
-from chainlift.tasks.base import longest_sequence
+from chainlift.tasks.lengths import longest_sequence
 from chainlift.text.task import is_text
 
 TOKEN = 8  # bytes of a token, int64
