@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from chainlift.models.transformer import embedding
 from chainlift.models.transformer.blocks import ModelSettings
 from chainlift.models.transformer.embedding import positions_from
 from chainlift.models.transformer.transformer import Transformer

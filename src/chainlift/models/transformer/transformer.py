@@ -121,7 +121,7 @@ class Transformer(Model):
     def prefill(self, prefix: Tensor) -> Cache:
         """Keys and values (P, H, T, E) of each block for prefix tokens (P, T), without columns of padding only."""
         prefix, padding = cut(prefix, prefix.shape[1], self.padding)
-        parts = [self._prefill(prefix[part], rows_of(padding, part)) for part in partsrows_of(prefix)]
+        parts = [self._prefill(prefix[part], rows_of(padding, part)) for part in parts_of(prefix)]
         if len(parts) == 1:
             return Cache(parts[0], padding)
         layers = [list(zip(*layer, strict=True)) for layer in zip(*parts, strict=True)]
@@ -144,7 +144,7 @@ class Transformer(Model):
 
     def logits(self, cache: Cache, suffix: Tensor, rows: Tensor | None = None) -> Tensor:
         """Logits (B, S, V) for suffix tokens (B, S); row b continues prefix rows[b] (default: prefix b)."""
-        logits = [self.read_out(self._states(cache, suffix, rows, part)) for part in partsrows_of(suffix)]
+        logits = [self.read_out(self._states(cache, suffix, rows, part)) for part in parts_of(suffix)]
         return logits[0] if len(logits) == 1 else torch.cat(logits)
 
     def _states(self, cache: Cache, suffix: Tensor, rows: Tensor | None, part: slice) -> Tensor:
@@ -197,7 +197,7 @@ class Transformer(Model):
         """Log-probabilities (B, S) as models/model.py defines them; with a large vocabulary without all logits."""
         if self.vocabulary_size <= LARGE_VOCABULARY:
             return super().suffix_logp(cache, suffix, targets, rows, mask, temperature)
-        states = ((self._states(cache, suffix, rows, part), part) for part in partsrows_of(suffix))
+        states = ((self._states(cache, suffix, rows, part), part) for part in parts_of(suffix))
         return torch.cat([self._logp_out(x, part, targets, mask, temperature) for x, part in states])
 
     def read_logp(
@@ -206,7 +206,7 @@ class Transformer(Model):
         """The same (B, S - start) for whole sequences (B, S), at the positions from `start` on."""
         if self.vocabulary_size <= LARGE_VOCABULARY:
             return super().read_logp(sequences, start, targets, mask, temperature)
-        states = ((self._read_states(sequences[part], start), part) for part in partsrows_of(sequences))
+        states = ((self._read_states(sequences[part], start), part) for part in parts_of(sequences))
         return torch.cat([self._logp_out(x, part, targets, mask, temperature) for x, part in states])
 
     def _logp_out(self, x: Tensor, part: slice, targets: Tensor, mask: Tensor | None, temperature: float) -> Tensor:
