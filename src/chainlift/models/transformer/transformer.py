@@ -20,6 +20,7 @@ from torch.utils.checkpoint import checkpoint
 from chainlift.models.hub import config, names, tokenizer
 from chainlift.models.left_padding import cut, rows_of
 from chainlift.models.model import Learner, Model
+from chainlift.models.passes import parts_of
 from chainlift.models.protocol import Cache, KeysValues
 from chainlift.models.transformer import activations
 from chainlift.models.transformer.attention import rotation_at
