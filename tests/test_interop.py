@@ -100,7 +100,7 @@ def test_problems_as_a_data_set(template: str, tmp_path: Path) -> None:
     folder = tmp_path / "set"
     sizes = ("--size", "300", "--test-size", "20")
     done = chainlift(
-        "dataset", "llm-tiny", folder, f"task.template.template={template}", "task.template.marker=none", *sizes
+        "dataset", "llm-tiny-trl", folder, f"task.template.template={template}", "task.template.marker=none", *sizes
     )
     assert done.returncode == 0, done.stderr
     demonstrations, train, test = (rows(folder, split) for split in ("demonstrations", "train", "test"))

@@ -47,8 +47,8 @@ def test_what_ships_is_estimated_below_a_gigabyte() -> None:
         found = needs.bytes_of(recipes.load(name), "cpu")
         assert max(found.values()) < 1e9, (name, found)
     assert needs.bytes_of(recipes.load("tiny"), "cpu")["model"] > 4 * 4 * 1000
-    assert needs.bytes_of(recipes.load("llm-tiny"), "cpu")["model"] > 4 * 4 * 700_000
-    assert needs.bytes_of(recipes.load("llm-tiny", ["model.scratch.width=800000"]), "cpu")["model"] > 1e12
+    assert needs.bytes_of(recipes.load("llm-tiny-trl"), "cpu")["model"] > 4 * 4 * 700_000
+    assert needs.bytes_of(recipes.load("llm-tiny-trl", ["model.scratch.width=800000"]), "cpu")["model"] > 1e12
 
 
 @pytest.mark.parametrize(

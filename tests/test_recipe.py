@@ -227,11 +227,11 @@ NUMBERS = [
     ("tiny", "pretrain.max_row_norm"),
     ("tiny", "continued_pretrain.token_ratio"),
     ("tiny", "mixture.p_cot"),
-    ("llm-tiny", "pretrain.lr"),
-    ("llm-tiny", "posttrain.kl"),
-    ("llm-tiny", "posttrain.temperature"),
-    ("llm-tiny", "mixture.p_cot"),
-    ("llm-tiny", "model.sampling_gib"),
+    ("llm-tiny-trl", "pretrain.lr"),
+    ("llm-tiny-trl", "posttrain.kl"),
+    ("llm-tiny-trl", "posttrain.temperature"),
+    ("llm-tiny-trl", "mixture.p_cot"),
+    ("llm-tiny-trl", "model.sampling_gib"),
 ]
 
 

@@ -56,11 +56,11 @@ TINY = [
     "task.max_tokens=8",
 ]
 CASES = {
-    "llm-tiny": (LLM_TINY, ["dtype=float32"], 40.0),
+    "llm-tiny-trl": (LLM_TINY, ["dtype=float32"], 40.0),
     "llm-tiny, bfloat16": (LLM_TINY, ["dtype=bfloat16"], 45.0),
     "Llama of 57 M, bfloat16": (LLAMA, ["dtype=bfloat16"], 45.0),
 }
-ORDER = ("llm-tiny", "Llama of 57 M, bfloat16", "llm-tiny, bfloat16")
+ORDER = ("llm-tiny-trl", "Llama of 57 M, bfloat16", "llm-tiny, bfloat16")
 
 
 def run(record: Record, work: Path) -> None:
@@ -77,7 +77,7 @@ def trained(changes: list[str], out: Path) -> Finding:
     """Fine-tuning and RL: seconds, sequences per second without evaluations, accuracy before and after."""
     import trl  # noqa: F401  # so that a missing package is reported as such
 
-    recipe = recipes.load("llm-tiny", changes)
+    recipe = recipes.load("llm-tiny-trl", changes)
     started = time.perf_counter()
     summary, measuring = clocked(recipe, out)
     finding: dict[str, Any] = {

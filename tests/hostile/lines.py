@@ -84,7 +84,7 @@ def real(run: Path, work: Path) -> list[tuple[list[str], list[str]]]:
         (["report", str(run.parent)], []),
         (["recipes"], []),
         (["env", "--json"], []),
-        (["run", "llm-tiny", "task.name=words", "pretrain.lr=1e-4", *out], ["--dry-run"]),
+        (["run", "llm-tiny-trl", "task.name=words", "pretrain.lr=1e-4", *out], ["--dry-run"]),
     ]
 
 

@@ -86,7 +86,7 @@ def otherwise(out: Path) -> None:
 
 def language(out: Path) -> None:
     """Fine-tuning, RL and the baseline of a tiny language model, by TRL."""
-    pipeline.run(recipes.load("llm-tiny", list(LANGUAGE)), out, Reporter(quiet=True))
+    pipeline.run(recipes.load("llm-tiny-trl", list(LANGUAGE)), out, Reporter(quiet=True))
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,7 @@ def stage(accuracy: float, long: float, length: float) -> dict[str, Any]:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A finished run."""
-    chosen = recipes.load("llm-tiny", ["continued_pretrain=null"])
+    chosen = recipes.load("llm-tiny-trl", ["continued_pretrain=null"])
     path = tmp_path / chosen.run_id
     path.mkdir()
     (path / "recipe.yaml").write_text(yaml.safe_dump(chosen.model_dump(mode="json"), sort_keys=False), encoding="utf-8")
@@ -76,7 +76,7 @@ def folder(tmp_path: Path) -> Path:
         "greedy_length_median": None,
     }
     summary = {
-        "recipe": "llm-tiny", "run_id": path.name, "seed": 0,
+        "recipe": "llm-tiny-trl", "run_id": path.name, "seed": 0,
         "stages": stage_views.for_summary(chosen.model_dump(mode="json")), "pretrain": stage(*ends["pretrain"]),
         "posttrain": stage(*ends["posttrain"]) | {"algorithm": "grpo", "steps": 3, "rollouts": 48},
         "theory": theory | {
@@ -106,7 +106,7 @@ def test_it_stands_among_the_runs_of_a_folder(folder: Path) -> None:
     view = results_data.run(folder)
     assert (view.status, view.row["recipe"], view.row["p_cot"], view.row["algorithm"]) == (
         "done",
-        "llm-tiny",
+        "llm-tiny-trl",
         0.4,
         "grpo",
     )

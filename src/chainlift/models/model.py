@@ -154,6 +154,14 @@ class Model(nn.Module):
 
     # For training, checkpoints and reports.
 
+    @property
+    def last_states(self) -> nn.Module | None:
+        """The module with a vector of parameters in whose output (B, S, D) the logits are linear; None: there is none.
+
+        A value head reads it (stages/kinds/ppo.py).
+        """
+        return None
+
     def muon_parameters(self) -> dict[str, nn.Parameter]:
         """The matrices that Muon optimizes, by name: by default those in the submodule `blocks`."""
         return block_matrices(self)

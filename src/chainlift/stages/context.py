@@ -15,7 +15,7 @@ from chainlift.learning import sharding
 from chainlift.learning.optimizer import Optimizer
 from chainlift.measure.evaluate import Answers, answer, measure
 from chainlift.measure.samples import records
-from chainlift.models import families
+from chainlift.models import families, lora
 from chainlift.models.model import Model
 from chainlift.runs import checkpoint
 from chainlift.runs.checkpoint import TrainerState
@@ -61,7 +61,7 @@ class Context(RunContext):
         if place.start is None:
             return
         try:
-            if optimizer is None:
+            if optimizer is None or lora.has_adapters(model):  # adapters begin anew
                 checkpoint.load_weights(place.start, model)
             else:
                 checkpoint.restore(place.start, model, optimizer)

@@ -37,7 +37,7 @@ def chosen(*overrides: str) -> list[str]:
 
 
 def small(*overrides: str, seed: int = 0) -> Recipe:
-    return recipes.load("llm-tiny", chosen(*overrides), seed=seed)
+    return recipes.load("llm-tiny-trl", chosen(*overrides), seed=seed)
 
 
 def run(out: Path, *overrides: str) -> tuple[RunFolder, dict[str, Any]]:

@@ -41,7 +41,7 @@ def own(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def digests(*overrides: str) -> dict[str, str]:
-    recipe = recipes.load("llm-tiny", list(overrides))
+    recipe = recipes.load("llm-tiny-trl", list(overrides))
     return {name: recipe.stage_digest(name) for name in recipe.stages}
 
 

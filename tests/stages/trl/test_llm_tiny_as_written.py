@@ -1,4 +1,4 @@
-"""`chainlift run llm-tiny`, shrunk: its baseline, its tracker, a SIGKILL and going on, and what else a stage can do."""
+"""`chainlift run llm-tiny-trl`, shrunk: its baseline, its tracker, a SIGKILL and going on, and what else a stage can do."""
 
 import json
 import re
@@ -30,8 +30,8 @@ SHRUNK = [
 
 
 def run(out: Path, *typed: str) -> tuple[dict[str, Any], RunFolder]:
-    """(summary, folder) of `chainlift run llm-tiny TYPED`, shrunk."""
-    ended = command("run", "llm-tiny", *SHRUNK, *typed, "--out", out, "--json")
+    """(summary, folder) of `chainlift run llm-tiny-trl TYPED`, shrunk."""
+    ended = command("run", "llm-tiny-trl", *SHRUNK, *typed, "--out", out, "--json")
     assert ended.status == 0, ended.err
     summary = json.loads(ended.out.splitlines()[-1])
     return summary, RunFolder(out / summary["run_id"])
@@ -78,7 +78,7 @@ def test_a_kill_in_any_stage_and_the_same_command_end_in_equal_records(
 ) -> None:
     _, unharmed = whole
     for sign in ("pretrain-4", "posttrain-1", "continued_pretrain-"):
-        process = Forked("run", "llm-tiny", *SHRUNK, "track=tensorboard", "--out", tmp_path)
+        process = Forked("run", "llm-tiny-trl", *SHRUNK, "track=tensorboard", "--out", tmp_path)
         folder = tmp_path / unharmed.path.name
         while process.poll() is None and not any(folder.glob(f"checkpoints/{sign}*")):
             time.sleep(0.01)
@@ -93,7 +93,7 @@ def test_a_kill_in_any_stage_and_the_same_command_end_in_equal_records(
 def test_how_it_is_measured_trains_nothing_again(whole: tuple[dict[str, Any], RunFolder]) -> None:
     summary, folder = whole
     ended = command(
-        "run", "llm-tiny", *SHRUNK, "evaluate.prompts=6", "task.test_size=12", "--out", folder.path.parent, "--json"
+        "run", "llm-tiny-trl", *SHRUNK, "evaluate.prompts=6", "task.test_size=12", "--out", folder.path.parent, "--json"
     )
     assert ended.status == 0, ended.err
     again = json.loads(ended.out.splitlines()[-1])
@@ -110,7 +110,7 @@ def test_another_longest_response_leaves_fine_tuning_and_measures_it_again(
 ) -> None:
     _, folder = whole
     ended = command(
-        "run", "llm-tiny", *SHRUNK, "task.max_tokens=9", "posttrain=null", "continued_pretrain=null",
+        "run", "llm-tiny-trl", *SHRUNK, "task.max_tokens=9", "posttrain=null", "continued_pretrain=null",
         "--out", folder.path.parent, "--json",
     )  # fmt: skip
     assert ended.status == 0, ended.err
@@ -161,7 +161,7 @@ def test_a_checkpoint_is_measured_sampled_and_exported(whole: tuple[dict[str, An
         "train_size=60",
         "test_size=8",
         "--recipe",
-        "llm-tiny",
+        "llm-tiny-trl",
         "--prompts",
         "4",
         "--json",
@@ -172,7 +172,7 @@ def test_a_checkpoint_is_measured_sampled_and_exported(whole: tuple[dict[str, An
 
 def test_a_sweep_shares_fine_tuning(tmp_path: Path) -> None:
     small = [*SHRUNK, "continued_pretrain=null"]
-    ended = command("sweep", "llm-tiny", "posttrain.lr=1e-4,2e-4", *small, "--out", tmp_path, "--workers", "1")
+    ended = command("sweep", "llm-tiny-trl", "posttrain.lr=1e-4,2e-4", *small, "--out", tmp_path, "--workers", "1")
     assert ended.status == 0, ended.err
     assert len(list((tmp_path / "stages").glob("pretrain-*"))) == 1
     assert len(list((tmp_path / "stages").glob("posttrain-*"))) == 2
@@ -214,7 +214,7 @@ def test_a_folder_without_problems_asks_for_a_recipe(whole: tuple[dict[str, Any]
 def test_what_does_not_go_together_is_refused_before_anything_is_trained(
     typed: list[str], told: str, tmp_path: Path
 ) -> None:
-    ended = command("run", "llm-tiny", *SHRUNK, *typed, "--out", tmp_path)
+    ended = command("run", "llm-tiny-trl", *SHRUNK, *typed, "--out", tmp_path)
     assert ended.status == 2
     assert re.search(told, ended.err), ended.err
     assert not list(tmp_path.iterdir())

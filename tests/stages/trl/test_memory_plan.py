@@ -65,7 +65,7 @@ def test_the_shipped_recipes_have_the_sizes_of_their_models() -> None:
     assert (eight.parameters, three.parameters) == (8_030_261_248, 3_212_749_824)
     assert eight.adapters(LoraSettings(rank=16)) == 41_943_040
     assert shipped("llm-math-8b")[1].parameters == eight.parameters
-    tiny = settings(recipes.load("llm-tiny"))
+    tiny = settings(recipes.load("llm-tiny-trl"))
     assert tiny.scratch is not None
     assert sizes.size(tiny).parameters == tiny.scratch.parameters
 
@@ -163,7 +163,7 @@ def test_the_disk_of_a_small_run_is_what_is_counted(tmp_path: Path) -> None:
 
 def test_the_baseline_is_planned_with_the_tokens_that_rl_processes() -> None:
     """RL samples prompt and response, and learns from both: twice the tokens of its updates."""
-    lines = gpu_hours.plan(*shipped("llm-tiny"), LENGTHS, measured="x")
+    lines = gpu_hours.plan(*shipped("llm-tiny-trl"), LENGTHS, measured="x")
     tokens = {line.partition(":")[0]: line for line in lines}
     updates = float(tokens["posttrain, updates"].split(": ")[1].split(" tokens")[0])
     baseline = float(tokens["continued_pretrain"].split(": ")[1].split(" tokens")[0])
@@ -171,7 +171,7 @@ def test_the_baseline_is_planned_with_the_tokens_that_rl_processes() -> None:
 
 
 def test_kept_checkpoints_are_on_the_disk() -> None:
-    plans = [shipped("llm-tiny"), shipped("llm-tiny", "pretrain.keep={every: 200}")]
+    plans = [shipped("llm-tiny-trl"), shipped("llm-tiny-trl", "pretrain.keep={every: 200}")]
     disk = [gpu_hours.plan(*plan, LENGTHS, measured="x")[-1] for plan in plans]
     most = [float(line.split("at most ")[1].split(" GB")[0]) for line in disk]
     assert "7 kept checkpoints" in disk[1]

@@ -8,16 +8,16 @@ from chainlift.text.math_data import MathSettings
 
 
 def test_another_source_leaves_the_keys_of_the_recipes_own_source_behind() -> None:
-    chosen = recipes.load("llm-tiny", ["task.name=gsm8k", "task.path=/somewhere", "task.train_limit=9"])
+    chosen = recipes.load("llm-tiny-trl", ["task.name=gsm8k", "task.path=/somewhere", "task.train_limit=9"])
     assert isinstance(chosen.task, Gsm8kSettings)
     assert (chosen.task.path, chosen.task.train_limit) == ("/somewhere", 9)
-    whole = recipes.load("llm-tiny", ["task={name: math, path: /x}"])
+    whole = recipes.load("llm-tiny-trl", ["task={name: math, path: /x}"])
     assert isinstance(whole.task, MathSettings)
 
 
 def test_keys_that_both_sources_know_stay() -> None:
-    before = recipes.load("llm-smol-gsm8k", ["task.train_limit=7"])
-    after = recipes.load("llm-smol-gsm8k", ["task.name=math", "task.train_limit=7"])
+    before = recipes.load("llm-gsm8k-smol", ["task.train_limit=7"])
+    after = recipes.load("llm-gsm8k-smol", ["task.name=math", "task.train_limit=7"])
     assert isinstance(before.task, Gsm8kSettings)
     assert isinstance(after.task, MathSettings)
     assert (before.task.calculator, after.task.train_limit) == ("strip", 7)
@@ -28,12 +28,12 @@ def test_keys_that_both_sources_know_stay() -> None:
 @pytest.mark.parametrize("overrides", [["task.name=gsm8k", "task.min_steps=2"], ["task.name=gsm8k", "task.max_stps=2"]])
 def test_a_typed_key_that_the_new_source_does_not_know_is_named(overrides: list[str]) -> None:
     with pytest.raises(ValueError, match=r"task\.m.*: unknown key.*calculator"):
-        recipes.load("llm-tiny", overrides)
+        recipes.load("llm-tiny-trl", overrides)
 
 
 def test_an_unknown_source_is_named_with_the_known_ones() -> None:
     with pytest.raises(ValueError, match=r"task 'gsm8' is not known, did you mean 'gsm8k'\?; known: .*word_problems"):
-        recipes.load("llm-tiny", ["task.name=gsm8"])
+        recipes.load("llm-tiny-trl", ["task.name=gsm8"])
 
 
 @pytest.mark.parametrize(
@@ -55,5 +55,5 @@ def test_an_unknown_source_is_named_with_the_known_ones() -> None:
 )
 def test_settings_that_do_not_go_together_are_one_line(overrides: list[str], told: str) -> None:
     with pytest.raises(ValueError, match=told) as error:
-        recipes.load("llm-tiny", overrides)
+        recipes.load("llm-tiny-trl", overrides)
     assert len(str(error.value).splitlines()) == 1

@@ -62,6 +62,6 @@ class Nothing(Stage):
 
 def test_a_kind_of_ones_own_is_named_in_the_plan_and_not_counted() -> None:
     typed = [*chosen("posttrain=null"), "stages.more.kind=tests.stages.trl.test_refusals:Nothing"]
-    ended = command("run", "llm-tiny", *typed, "--dry-run")
+    ended = command("run", "llm-tiny-trl", *typed, "--dry-run")
     assert ended.status == 0, ended.err
     assert "# more: no estimate for its kind" in ended.out

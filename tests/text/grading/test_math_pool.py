@@ -169,7 +169,7 @@ print(reward(["q"] * 3, ["#### 1+x", "#### x-1", "no"], answer=["x+1"] * 3), com
 def test_a_plain_script_uses_an_exported_reward(tmp_path: Path) -> None:
     """It has no __main__ guard: a worker that imports the caller's script would run it again."""
     sizes = ["task.train_size=5", "task.test_size=5"]
-    done = CliRunner().invoke(app, ["dataset", "llm-tiny", str(tmp_path / "set"), "task.grader=math", *sizes])
+    done = CliRunner().invoke(app, ["dataset", "llm-tiny-trl", str(tmp_path / "set"), "task.grader=math", *sizes])
     assert done.exit_code == 0, done.output
     (tmp_path / "set" / "script.py").write_text(SCRIPT, encoding="utf-8")
     script = [sys.executable, "script.py"]

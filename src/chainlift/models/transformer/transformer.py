@@ -29,7 +29,7 @@ from chainlift.models.transformer.chunked_logp import masked_logp
 from chainlift.models.transformer.cuda_graphs import GraphedDecoder, recording_after
 from chainlift.models.transformer.decoding import TransformerDecoder
 from chainlift.models.transformer.embedding import Embedded, embed, positions_from
-from chainlift.models.transformer.products import ProductSizes
+from chainlift.models.transformer.products import ProductSizes, sizes_of
 from chainlift.tasks.base import Task
 
 NUMBER = 4  # bytes of a cached key or value, float32
@@ -83,16 +83,7 @@ class Transformer(Model):
     @classmethod
     def product_sizes(cls, settings: ModelSettings, vocabulary_size: int) -> ProductSizes:
         """Sizes of its matrix products."""
-        gpt2 = settings.family == "gpt2"
-        return ProductSizes(
-            layers=settings.layers,
-            width=settings.width,
-            kv_width=settings.num_kv_heads * (settings.width // settings.heads),
-            hidden=settings.hidden_width,
-            mlp_matrices=2 if gpt2 else 3,
-            vocabulary=vocabulary_size,
-            learned_positions=gpt2,
-        )
+        return sizes_of(settings, vocabulary_size)
 
     @property
     def layers(self) -> list[Block]:
@@ -104,6 +95,11 @@ class Transformer(Model):
         """Most tokens of one pass with gradients, about: fewer for large models."""
         number_bytes = self.head_weight.element_size()
         return activations.tokens_per_pass(self.settings, number_bytes, recomputes=self.recompute_blocks)
+
+    @property
+    def last_states(self) -> nn.Module:
+        """The final norm."""
+        return self.norm
 
     def compile_parts(self) -> None:
         """Compile the MLPs, which training and decoding both call, for any number of tokens."""

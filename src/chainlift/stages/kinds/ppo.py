@@ -6,7 +6,8 @@ s_t is the prompt and the tokens before token t; the reward comes with the last 
     loss = policy loss + sum_it w_i m_it (c_v (V(s_it) - A_it - V_old(s_it))^2 / 2 - c_e H(next token | s_it))
 
 The policy loss, w_i and m_it are those of learning/objective.py with every token as a sequence (Schulman et al.
-1707.06347). V is linear in the input of the model's module `head`, or else in the probabilities of the next token.
+1707.06347). V is linear in the output of the model's module `last_states`, or else in the probabilities of the next
+token.
 """
 
 from __future__ import annotations
@@ -68,9 +69,8 @@ class ActorCritic(Learner):
     def __init__(self, settings: ProximalPolicyOptimization, model: Model) -> None:
         super().__init__(settings, model)
         self.ppo = settings
-        head = getattr(model, "head", None)
-        self.hooked = head if isinstance(head, nn.Linear) else None
-        width = model.vocabulary_size if self.hooked is None else self.hooked.in_features
+        self.hooked = model.last_states
+        width = model.vocabulary_size if self.hooked is None else len(next(self.hooked.parameters()))
         self.head = nn.Linear(width, 1, device=next(model.parameters()).device)
         for parameter in self.head.parameters():
             nn.init.zeros_(parameter)
@@ -89,7 +89,7 @@ class ActorCritic(Learner):
         width = int(rollout.num_actions[rows].max())
         sequences = torch.cat([rollout.row_prompts[rows], rollout.responses[rows, : width - 1]], dim=1)
         seen: list[Tensor] = []
-        hook = self.hooked and self.hooked.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+        hook = self.hooked and self.hooked.register_forward_hook(lambda _, inputs, output: seen.append(output))
         start, place = rollout.prompts.shape[1] - 1, (rows, slice(width))
         tokens, mask = rollout.responses[place], rollout.mask[place]
         if self.hooked and not self.ppo.entropy_coefficient:
