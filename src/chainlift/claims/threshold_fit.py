@@ -15,7 +15,8 @@ from chainlift.measure.threshold import flip_crossing, flip_interval, log_odds_c
 from chainlift.stages.recipe import Recipe
 
 GO_ON, FIRST_LEAD = "decision_go_on_log_odds", "decision_first_lead_log_odds"
-DECISIONS = {GO_ON: "going on", FIRST_LEAD: "the opening token"}
+LONG_OPENING = "decision_long_opening_log_odds"
+DECISIONS = {GO_ON: "going on", FIRST_LEAD: "the opening token", LONG_OPENING: "the long form's opening"}
 
 
 @dataclass(frozen=True)
