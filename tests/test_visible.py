@@ -78,7 +78,7 @@ def complained(_: Path, patch: pytest.MonkeyPatch) -> str:
 
 
 def opened(_: Path, patch: pytest.MonkeyPatch) -> str:
-    patch.setattr(tasks, "build", fails)
+    patch.setattr(tasks, "make", fails)
     with pytest.raises(ValueError, match=r"^config\.json, task: ") as found:
         model_folder._task(Path("config.json"), {"name": "running_sum"}, Trust("config.json"))
     return str(found.value)

@@ -44,8 +44,10 @@ def batch(task: TokenizedTask) -> MixtureBatch:
     return mixture.draw(task, MixtureSettings(p_cot=0.5), 40, seed=0, name="test", step=0)
 
 
-def pieces_of(batch: MixtureBatch, weighting: LossWeighting, whole: MixtureBatch | None = None) -> list[Piece]:
-    return list(next_token.pieces(batch, weighting, whole or batch, torch.device("cpu")))
+def pieces_of(
+    batch: MixtureBatch, weighting: LossWeighting, whole: MixtureBatch | None = None, max_tokens: int = 8192
+) -> list[Piece]:
+    return list(next_token.pieces(batch, weighting, whole or batch, torch.device("cpu"), max_tokens))
 
 
 def plain_loss(model: Model, batch: MixtureBatch, weighting: LossWeighting) -> float:
@@ -74,11 +76,9 @@ def test_pieces_have_the_loss_of_single_rows(
     batch: MixtureBatch,
     weighting: LossWeighting,
     max_tokens: int,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(next_token, "MAX_TOKENS", max_tokens)
     loss = weights = rows = 0.0
-    for piece in pieces_of(batch, weighting):
+    for piece in pieces_of(batch, weighting, max_tokens=max_tokens):
         assert piece.sequences.numel() <= max_tokens or len(piece.sequences) == 1
         assert (piece.sequences[:, 0] != task.padding).any(), "no column is padding only"
         assert piece.mask[:, -1].any()
@@ -95,11 +95,11 @@ def test_pieces_have_the_loss_of_single_rows(
     assert loss == pytest.approx(plain_loss(model, batch, weighting), rel=1e-5)
 
 
-def test_sorting_saves_padding(batch: MixtureBatch, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(next_token, "MAX_TOKENS", 500)
+def test_sorting_saves_padding(batch: MixtureBatch) -> None:
     without_lengths = MixtureBatch(*(replace(part, prompt_lengths=None) for part in (batch.short, batch.long)))
     padded, cut = (
-        sum(piece.sequences.numel() for piece in pieces_of(some, "token_mean")) for some in (without_lengths, batch)
+        sum(piece.sequences.numel() for piece in pieces_of(some, "token_mean", max_tokens=500))
+        for some in (without_lengths, batch)
     )
     real = batch.num_tokens - 40  # the last token of a sequence is not read
     assert real <= cut < real + (padded - real) / 3

@@ -12,17 +12,14 @@ from chainlift.interop import model_card
 from chainlift.measure.evaluate import answer
 from chainlift.models import families
 from chainlift.models.hub import model_folder
-from chainlift.models.hub.tokenizer import tokenizer, tokenizer_config
+from chainlift.models.hub.tokenizer import tokenizer
 from chainlift.models.transformer.blocks import ModelSettings
 from chainlift.models.transformer.transformer import Transformer
 from chainlift.seeding import stream
 from chainlift.tasks import registry
 from chainlift.tasks.base import Task, held_out
-from chainlift.text.tokenized import TokenizedTask
-from chainlift.text.word_problems import WordProblems, WordProblemSettings
 from chainlift.visible import visible
 from tests.in_process import command
-from tests.text.test_tokenized import trained_tokenizer
 
 PROMPTS = 24
 TASKS: dict[str, dict[str, Any]] = {
@@ -175,20 +172,3 @@ def test_texts_on_the_card_stay_in_their_line_and_in_their_code() -> None:
     assert text == visible(text, lines=True)
     untitled = model_card.card("m", "posttrain-3", recipe | {"name": "mine", "title": ""}, None, None)
     assert "Recipe `mine`, seed 0" in untitled
-
-
-def test_the_tokenizer_of_a_task_of_text_stays_as_it_is(tmp_path: Path) -> None:
-    text_task = WordProblems(WordProblemSettings(train_size=20, test_size=5))
-    task = TokenizedTask(text_task, trained_tokenizer(text_task))
-    for name, content in (
-        ("tokenizer.json", tokenizer(task)),
-        ("tokenizer_config.json", tokenizer_config(task, 64)),
-    ):
-        (tmp_path / name).write_text(json.dumps(content))
-    transformers = pytest.importorskip("transformers")
-    opened = transformers.AutoTokenizer.from_pretrained(tmp_path)
-    assert (opened.eos_token_id, opened.pad_token_id) == (task.vocabulary.eos, task.padding)
-    for problem in text_task.problems[1]:
-        text = f"{text_task.prompt(problem)}{text_task.completion(problem, long=True)}"
-        assert opened(text)["input_ids"] == task.vocabulary.encode(text).tolist()
-        assert opened.decode(opened(text)["input_ids"]) == text

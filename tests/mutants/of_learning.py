@@ -54,7 +54,7 @@ LEARNING = (
     Mutant("logp: the temperature multiplies", "models/logp.py", "logits = logits / temperature",
            "logits = logits * temperature", "tests/learning/test_rollout.py"),
     Mutant("next_token: the prompt's last token but one is read", "learning/next_token.py",
-           "part.prompts.shape[1] - 1, *out", "part.prompts.shape[1] - 2, *out", "tests/learning/test_next_token.py"),
+           "prompt_width - 1, *out", "prompt_width - 2, *out", "tests/learning/test_next_token.py"),
     Mutant("next_token: weights count padding", "learning/next_token.py",
            "int(part.mask.sum()) for part in whole.parts", "part.mask.numel() for part in whole.parts",
            "tests/learning/test_next_token.py"),

@@ -1,4 +1,4 @@
-"""`chainlift run llm-tiny-trl`, shrunk: its baseline, its tracker, a SIGKILL and going on, and what else a stage can do."""
+"""`chainlift run llm-tiny-trl`, shrunk: baseline, tracker, a SIGKILL and going on, and what else a stage can do."""
 
 import json
 import re

@@ -49,7 +49,10 @@ def test_an_unknown_source_is_named_with_the_known_ones() -> None:
         (["model.lora.rank=2", "posttrain.keep=all"], r"posttrain: checkpoints inside a stage hold adapters alone"),
         (["task={name: running_sum}"], r"family 'transformers' reads text, and task 'running_sum' has symbols"),
         (["model={family: gpt2}"], r"family 'gpt2' reads symbols, and task 'word_problems' is text"),
-        (["pretrain={kind: ntp}"], r"pretrain: kind 'ntp' learns tasks of symbols; for text use trl_sft or trl_rl"),
+        (
+            ["pretrain={kind: ntp}"],
+            r"pretrain: kind 'ntp' trains models of our own engine; .* model\.family=llama",
+        ),
         (["model.scratch=null"], r"model: give either model\.path or model\.scratch"),
     ],
 )

@@ -46,8 +46,8 @@ def save(model: Model, task: Task, folder: StrPath) -> None:
     folder = Path(folder)
     weights = {name: value.detach().cpu().contiguous() for name, value in model.to_hub().items()}
     tensors.write(weights, folder / WEIGHTS, metadata={"format": "pt"})
-    if isinstance(task, TokenizedTask):
-        task.tokenizer.save_pretrained(folder)
+    if (text_tokenizer := getattr(task, "tokenizer", None)) is not None:
+        text_tokenizer.save_pretrained(folder)
     for name, content in _files(model, task).items():
         (folder / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
