@@ -14,7 +14,8 @@ from chainlift.sweep.status import costs
 
 BEFORE = {
     "greedy_long_share": 0.0, "sampled_long_share": 0.31, "long_prefix_probability": 0.41, "greedy_accuracy": 0.2,
-    "sampled_short_accuracy": 0.1, "sampled_long_accuracy": 0.6, "forced_long_accuracy": 0.93, "greedy_length_mean": 3.7,
+    "sampled_short_accuracy": 0.1, "sampled_long_accuracy": 0.6, "forced_long_accuracy": 0.93,
+    "greedy_length_mean": 3.7,
 }  # fmt: skip
 AFTER = {
     "greedy_long_share": 0.98,

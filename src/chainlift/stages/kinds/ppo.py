@@ -89,7 +89,11 @@ class ActorCritic(Learner):
         width = int(rollout.num_actions[rows].max())
         sequences = torch.cat([rollout.row_prompts[rows], rollout.responses[rows, : width - 1]], dim=1)
         seen: list[Tensor] = []
-        hook = self.hooked and self.hooked.register_forward_hook(lambda _, inputs, output: seen.append(output))
+
+        def see(_module: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> None:
+            seen.append(output)
+
+        hook = self.hooked and self.hooked.register_forward_hook(see)
         start, place = rollout.prompts.shape[1] - 1, (rows, slice(width))
         tokens, mask = rollout.responses[place], rollout.mask[place]
         if self.hooked and not self.ppo.entropy_coefficient:
