@@ -48,7 +48,7 @@ KEYS = {
         "rate, headline",
         *(f"{name}, headline, {dtype}" for name in ("stage1", "TRL update") for dtype in DTYPES),
     },
-    "text": {"llm-tiny-trl"},
+    "text": {"llm-tiny", "llm-tiny-trl"},
 }
 
 
@@ -108,8 +108,9 @@ def _peers(found: dict[str, Any]) -> None:
 
 
 def _text(found: dict[str, Any]) -> None:
-    assert found["llm-tiny-trl"]["pretrain_sequences_per_second"] > 0
-    assert found["llm-tiny-trl"]["summary"]["posttrain"]["rollouts"] == 4
+    for name in ("llm-tiny", "llm-tiny-trl"):
+        assert found[name]["pretrain_sequences_per_second"] > 0
+        assert found[name]["summary"]["posttrain"]["rollouts"] == 4
 
 
 def test_the_joined_batch_has_the_same_loss() -> None:
