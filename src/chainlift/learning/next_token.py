@@ -25,6 +25,9 @@ from chainlift.models.protocol import SequenceModel
 from chainlift.tasks.base import Demonstrations
 from chainlift.tasks.mixture import MixtureBatch
 
+MOST_PADDING = 1 / 16  # of a piece; a row that would add more begins the next one
+LEAST_TOKENS = 1024  # of a piece that ends for that reason, as every piece has a cost of its own
+
 LossWeighting = Literal["token_mean", "sequence_mean", "sequence_sum"]
 
 
@@ -119,13 +122,15 @@ def _rows_of_pieces(part: Demonstrations, max_tokens: int) -> Iterator[tuple[Ten
     response_lengths = part.mask.sum(dim=1)
     order = (part.prompt_lengths + response_lengths).argsort(stable=True)
     lengths = torch.stack([part.prompt_lengths, response_lengths], dim=1)[order].tolist()
-    start, widths = 0, lengths[0]
+    start, widths, num_real = 0, lengths[0], 0
     for row, length in enumerate(lengths):
-        wider = [max(pair) for pair in zip(widths, length, strict=True)]
-        if row > start and (row - start + 1) * (sum(wider) - 1) > max_tokens:
+        wider, num_with_row = [max(pair) for pair in zip(widths, length, strict=True)], num_real + sum(length) - 1
+        size = (row - start + 1) * (sum(wider) - 1)
+        is_padded = num_real >= LEAST_TOKENS and size - num_with_row > MOST_PADDING * size
+        if row > start and (size > max_tokens or is_padded):
             yield order[start:row], widths[0], widths[1]
-            start, wider = row, length
-        widths = wider
+            start, wider, num_with_row = row, length, sum(length) - 1
+        widths, num_real = wider, num_with_row
     yield order[start:], widths[0], widths[1]
 
 
