@@ -93,7 +93,7 @@ def test_the_engine_alone_with_its_memory(finished: Path) -> None:
         (["--run", "nowhere"], "--run: nowhere is not a run folder"),
         (["tiny", "--run", "nowhere"], "--run has a recipe of its own: leave RECIPE and KEY=VALUE out"),
         (["tiny", "--whole", "--only", "stage1"], "--whole runs everything; leave --run and --only out"),
-        (["linear-ntp"], "model.family: linear is not timed; allowed: gpt2, mistral"),
+        (["linear-ntp"], "model.family: linear is not timed; allowed: gpt2, mistral, llama"),
         (
             ["tiny", "posttrain=null", "continued_pretrain=null"],
             "stages: tiny has no RL; --only stage1 measures it without",

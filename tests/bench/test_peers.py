@@ -19,8 +19,8 @@ def test_the_padded_step_has_our_gradient(small: Recipe, folder: Path) -> None:
     engine = Engine(small, folder, Machine())
     batch = draw_batch(small, engine.task, 1)
     told = next_token.accumulate_gradient(engine.model, batch, "token_mean")
-    step = peers.TrainingStep(folder, Machine(), engine.task.vocabulary.eos)
-    tokens, labels = peers.pad(batch, step.eos)
+    step = peers.TrainingStep(folder, Machine(), engine.task)
+    tokens, labels = peers.pad(batch, engine.task)
     loss = step.model(input_ids=tokens, labels=labels).loss
     assert told["loss"] == pytest.approx(loss.item(), rel=1e-5)
     loss.backward()
@@ -31,7 +31,7 @@ def test_the_padded_step_has_our_gradient(small: Recipe, folder: Path) -> None:
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_a_training_step_changes_the_weights(small: Recipe, folder: Path, dtype: str) -> None:
-    step = peers.TrainingStep(folder, Machine("cpu", dtype), registry.build(small.task).vocabulary.eos)
+    step = peers.TrainingStep(folder, Machine("cpu", dtype), registry.build(small.task))
     before = step.model.lm_head.weight.clone()
     batch = draw_batch(small, registry.build(small.task), 1)
     done = step(batch)

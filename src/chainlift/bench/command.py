@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +18,7 @@ from chainlift.bench.result import Result
 from chainlift.bench.result import measure as measure_comparison
 from chainlift.bench.states import States
 from chainlift.bench.suite import ACTIONS, Suite
+from chainlift.bench.text_suite import TextSuite, suite_of
 from chainlift.bench.timing import Comparison
 from chainlift.bench.whole import Whole
 from chainlift.report.terminal.reporter import Reporter
@@ -52,6 +53,8 @@ class Options:
     def recipe(self) -> Recipe:
         """The recipe to measure; ValueError in one line if the recipe or the options do not allow it."""
         recipe = self._recipe()
+        if recipe.is_text and (self.whole or self.dtypes != ("float32",)):
+            raise ValueError("--whole and --dtype do not apply to text; model.weights is the type of the weights")
         states.check_family(recipe)
         if self.whole:
             if self.run is not None or self.only != ACTIONS:
@@ -71,7 +74,8 @@ class Options:
     def machines(self, recipe: Recipe) -> list[Machine]:
         """Devices and precisions to measure on; ValueError for an unavailable device."""
         device = pick_device(recipe.device if self.device == "auto" else self.device)
-        return [Machine(device, dtype) for dtype in self.dtypes]
+        dtypes = (str(recipe.model.model_dump()["weights"]),) if recipe.is_text else self.dtypes
+        return [Machine(device, dtype) for dtype in dtypes]
 
     def _recipe(self) -> Recipe:
         if self.run is None:
@@ -148,7 +152,7 @@ def measure(options: Options, reporter: Reporter, tell: Tell) -> Report:
             return report
         session = _Session(options.num_repeats, Steps(reporter.console), tell)
         measured_states = _states(options, recipe, reporter, Path(scratch))
-        suites = [Suite(measured_states, machine, missing is None, options.only) for machine in machines]
+        suites = [suite_of(measured_states, machine, peers=missing is None, only=options.only) for machine in machines]
         session.of_suites(suites, report, with_memory=options.memory)
         return report
 
@@ -170,7 +174,7 @@ class _Session:
     steps: Steps
     tell: Tell
 
-    def of_suites(self, suites: list[Suite], report: Report, *, with_memory: bool) -> None:
+    def of_suites(self, suites: Sequence[Suite | TextSuite], report: Report, *, with_memory: bool) -> None:
         """Measure every comparison of every suite."""
         todo = [(suite, comparison) for suite in suites for comparison in suite.comparisons()]
         with self._shown((comparison for _, comparison in todo), with_memory=with_memory):

@@ -33,6 +33,10 @@ class Machine:
         """Context manager that sets the precision."""
         return torch.autocast(self.device, torch.bfloat16, enabled=self.dtype == "bfloat16")
 
+    def for_weights(self, weights: str) -> Machine:
+        """The machine for a model with weights of this type: those in bfloat16 need no autocast."""
+        return Machine(self.device, "float32") if weights == "bfloat16" else self
+
     def clock(self) -> float:
         """Seconds of a clock, read after all work on the device has finished."""
         if self.device == "cuda":

@@ -19,6 +19,7 @@ import torch
 from chainlift.bench.machine import Machine
 from chainlift.bench.states import States
 from chainlift.bench.suite import Suite
+from chainlift.bench.text_suite import TextSuite, suite_of
 from chainlift.bench.timing import Case, Comparison
 from chainlift.stages import recipe as recipes
 
@@ -26,7 +27,7 @@ PROC = Path("/proc")
 REPETITIONS = 2
 
 
-def added(suite: Suite, comparison: Comparison, case: Case, threads: int) -> int:
+def added(suite: Suite | TextSuite, comparison: Comparison, case: Case, threads: int) -> int:
     """Bytes that a case adds at its peak; RuntimeError with the last line of the error if its process fails."""
     states = suite.states
     question = {
@@ -98,7 +99,7 @@ def _answer(question: dict[str, Any]) -> int:
     torch.set_num_threads(question["threads"])
     late = None if question["late"] is None else Path(question["late"])
     states = States(recipes.build(question["recipe"]), Path(question["early"]), late)
-    suite = Suite(states, Machine(question["device"], question["dtype"]), question["peers"])
+    suite = suite_of(states, Machine(question["device"], question["dtype"]), peers=question["peers"])
     (case,) = (
         case
         for comparison in suite.comparisons()

@@ -17,6 +17,7 @@ from chainlift.stages import recipe as recipes
 from chainlift.stages.kinds.ntp import NextTokenPrediction
 from chainlift.stages.kinds.rl import ReinforcementLearning
 from chainlift.stages.recipe import Recipe
+from chainlift.stages.task import task_of
 from chainlift.tasks import registry
 from chainlift.tasks.base import has_chains
 
@@ -37,8 +38,8 @@ def of_run(run: Path, *, trust: bool = False) -> States:
     if not (run / "recipe.yaml").is_file():
         raise ValueError(f"--run: {run} is not a run folder")
     content = RunFolder(run).recipe()
-    if stage_views.is_text(content):
-        raise ValueError(f"--run: {run} is a language model's run")
+    if stage_views.by_trl(content):
+        raise ValueError(f"--run: {run} is a run by TRL")
     recipe = recipes.build(content, Trust.of(run / "recipe.yaml", None, trust))
     check(recipe)
     return _of_finished(run, recipe)
@@ -69,9 +70,9 @@ def trained(recipe: Recipe, out: Path, reporter: Reporter) -> States:
 
 def save_new(recipe: Recipe, folder: Path) -> States:
     """Write a new model of the recipe into an empty folder, for measurements that do not depend on its behavior."""
-    task = registry.build(recipe.task)
     check_family(recipe)
-    model_folder.save(families.build(recipe.model, task).initialize(stream(0, "model")), task, folder)
+    task = task_of(recipe)
+    model_folder.save(families.build(recipe.model, task).fresh(stream(0, "model")), task, folder)
     return States(recipe, folder, None)
 
 
@@ -97,11 +98,11 @@ def check(recipe: Recipe) -> None:
     name, rl = rl_stage(recipe)
     if rl.start != next_token_stage(recipe)[0]:
         raise ValueError(f"{name}.start: the benchmark measures RL from the end of next-token prediction")
-    if not has_chains(registry.build(recipe.task)):
+    if not recipe.is_text and not has_chains(registry.build(recipe.task)):
         raise ValueError("task: it has no long responses, so there is no late state; --only stage1 measures it without")
 
 
 def check_family(recipe: Recipe) -> None:
     """Raise ValueError if the family does not report the sizes of its matrix products."""
     if families.family_of(recipe.model).product_sizes(recipe.model, 1) is None:
-        raise ValueError(f"model.family: {families.name_of(recipe.model)} is not timed; allowed: gpt2, mistral")
+        raise ValueError(f"model.family: {families.name_of(recipe.model)} is not timed; allowed: gpt2, mistral, llama")

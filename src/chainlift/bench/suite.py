@@ -80,7 +80,7 @@ class Suite:
         """The update of transformers on the same batches."""
         recipe = self.states.recipe
         task = registry.build(recipe.task)
-        step_on = TrainingStep(self.states.early, self.machine, task.vocabulary.eos)
+        step_on = TrainingStep(self.states.early, self.machine, task)
         return lambda step: step_on(draw_batch(recipe, task, step))
 
     def _rollout(self, folder: Path) -> Iterator[Case]:

@@ -105,7 +105,7 @@ class Weld:
                 step=step,
                 share=step / steps,
             )
-            tokens, labels = (t.to(self.machine.device) for t in peers.pad(batch, self.eos))
+            tokens, labels = (t.to(self.machine.device) for t in peers.pad(batch, self.task))
             with self.machine.autocast():
                 loss = model(input_ids=tokens, labels=labels, use_cache=False).loss
             loss.backward()
