@@ -1,4 +1,4 @@
-"""Part 4: language models on word problems, by our own engine and by TRL: `llm-tiny`, and a Llama of 57 M parameters."""
+"""Part 4: language models on word problems, on our engine and by TRL: `llm-tiny`, and a Llama of 57 M parameters."""
 
 from __future__ import annotations
 
