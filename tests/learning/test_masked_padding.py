@@ -105,6 +105,19 @@ def test_sorting_saves_padding(batch: MixtureBatch) -> None:
     assert real <= cut < real + (padded - real) / 3
 
 
+def test_a_piece_ends_where_padding_grows(
+    task: TokenizedTask, batch: MixtureBatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert len(pieces_of(batch, "token_mean")) == 2, "small pieces do not end for their padding"
+    monkeypatch.setattr(next_token, "LEAST_TOKENS", 150)
+    pieces = pieces_of(batch, "token_mean")
+    assert len(pieces) > 4
+    for piece in pieces:
+        left = (piece.sequences == task.padding).long().cumprod(dim=1).sum()
+        num_padding, size = int(left + (~piece.mask).sum()), piece.sequences.numel()
+        assert num_padding <= size / 16 or size - num_padding <= 150 + piece.sequences.shape[1]
+
+
 def test_shards_keep_their_lengths(batch: MixtureBatch, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(distributed, "world_size", lambda: 2)
     shards, weights = [], 0.0
