@@ -108,6 +108,7 @@ def test_sorting_saves_padding(batch: MixtureBatch) -> None:
 def test_a_piece_ends_where_padding_grows(
     task: TokenizedTask, batch: MixtureBatch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(next_token, "LEAST_TOKENS", 10**6)
     assert len(pieces_of(batch, "token_mean")) == 2, "small pieces do not end for their padding"
     monkeypatch.setattr(next_token, "LEAST_TOKENS", 150)
     pieces = pieces_of(batch, "token_mean")
