@@ -9,7 +9,10 @@ import torch
 from torch import Tensor
 
 from chainlift import distributed
+from chainlift.measure import evaluate
+from chainlift.models import families
 from chainlift.models.pretrained import loading
+from chainlift.models.transformer.llama_settings import LlamaSettings
 from chainlift.seeding import stream
 from chainlift.tasks.base import held_out, output_mask
 from chainlift.tasks.contract import complaint
@@ -248,3 +251,25 @@ def test_all_of_gsm8k_that_fits(gsm8k_folder: str, smol: Any, form: str) -> None
             assert torch.equal(verdict.answer_correct, verdict.finished)
             assert (verdict.long == long).all()
         assert int((~verdict.finished).sum()) <= (3 if split is not task else 0)
+
+
+@pytest.mark.parametrize("template", ["{{ raise_exception('no system message') }}", "{% for %}"])
+def test_a_chat_template_that_fails_is_one_line(template: str) -> None:
+    """Those of Gemma and of the first Mistral refuse a system message."""
+    text_task = WordProblems(WordProblemSettings.model_validate(SIZES | {"template": {"template": "chat"}}))
+    tokenizer = trained_tokenizer(text_task)
+    tokenizer.chat_template = template
+    with pytest.raises(ValueError, match=r"^task\.template: this model's chat template fails: .*") as caught:
+        _ = TokenizedTask(text_task, tokenizer).num_problems
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_no_draft_is_read_with_a_large_vocabulary(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would take the logits of all its tokens for all its rows: 3.5 GiB for 64 rows of 80 tokens of 49,152."""
+    text_task = WordProblems(WordProblemSettings.model_validate(SIZES))
+    task = TokenizedTask(text_task, trained_tokenizer(text_task), 9000)
+    settings = LlamaSettings(layers=1, width=8, heads=1, mlp_width=8, vocabulary=9000)
+    model = families.build(settings, task).fresh(stream(0, "model"))
+    monkeypatch.setattr(evaluate, "_draft", lambda *_: pytest.fail("a draft is made"))
+    prompts = task.prompts(2, stream(0, "prompts"))
+    assert len(evaluate.answer(model, task, prompts, generator=stream(0, "samples")).rollout.rows) == 2

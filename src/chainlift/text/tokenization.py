@@ -17,6 +17,7 @@ from torch import Tensor
 from chainlift.text.problem import Problem
 from chainlift.text.task import TextTask
 from chainlift.text.templates import Text, content
+from chainlift.visible import one_line
 
 TEXTS_AT_ONCE = 1024  # bounds the memory of what a tokenizer returns beside the ids
 
@@ -52,7 +53,10 @@ def prompt_text(prompt: Text, tokenizer: Any) -> str:
         raise ValueError(
             "task.template.template: this model's tokenizer has no chat template; use task.template.template=plain"
         )
-    return tokenizer.apply_chat_template(prompt, tokenize=False, add_generation_prompt=True)
+    try:
+        return tokenizer.apply_chat_template(prompt, tokenize=False, add_generation_prompt=True)
+    except Exception as error:  # templates are programs, and some refuse a system message
+        raise ValueError(f"task.template: this model's chat template fails: {one_line(str(error))}") from error
 
 
 def adds_special(prompts: Sequence[Text]) -> bool:
