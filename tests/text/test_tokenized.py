@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from tokenizers import processors
 from torch import Tensor
 
 from chainlift import distributed
@@ -273,3 +274,19 @@ def test_no_draft_is_read_with_a_large_vocabulary(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(evaluate, "_draft", lambda *_: pytest.fail("a draft is made"))
     prompts = task.prompts(2, stream(0, "prompts"))
     assert len(evaluate.answer(model, task, prompts, generator=stream(0, "samples")).rollout.rows) == 2
+
+
+def test_an_end_of_sequence_that_the_tokenizer_adds_ends_no_prompt() -> None:
+    """Llama's tokenizers have the option add_eos_token; the model would be asked to go on after the end."""
+    text_task = WordProblems(WordProblemSettings.model_validate(SIZES))
+    tokenizer = trained_tokenizer(text_task)
+    expected = TokenizedTask(text_task, tokenizer)
+    before = [expected.train_prompts(torch.arange(60)), *(expected._splits.train.forms(long=x) for x in (False, True))]
+    end = (tokenizer.eos_token, tokenizer.eos_token_id)
+    tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"$A {end[0]}", special_tokens=[end]
+    )
+    assert tokenizer("x")["input_ids"][-1] == end[1]
+    task = TokenizedTask(text_task, tokenizer)
+    after = [task.train_prompts(torch.arange(60)), *(task._splits.train.forms(long=x) for x in (False, True))]
+    assert all(torch.equal(a, b) for x, y in zip(before, after, strict=True) for a, b in zip(x, y, strict=True))

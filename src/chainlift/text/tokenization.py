@@ -116,7 +116,8 @@ def _responses(
 
 
 def _ids(texts: Sequence[str], tokenizer: Any, *, special: bool) -> Iterator[list[int]]:
-    """Token ids of each text, some texts at once."""
+    """Token ids of each text, some texts at once, without the end of sequence that some tokenizers add."""
     for start in range(0, len(texts), TEXTS_AT_ONCE):
         some = list(texts[start : start + TEXTS_AT_ONCE])
-        yield from tokenizer(some, add_special_tokens=special, return_attention_mask=False)["input_ids"]
+        for ids in tokenizer(some, add_special_tokens=special, return_attention_mask=False)["input_ids"]:
+            yield ids[:-1] if special and ids[-1:] == [tokenizer.eos_token_id] else ids
