@@ -67,6 +67,7 @@ def test_a_recipe_from_scratch_says_on_which_problems_a_folder_is_measured(name:
     """The model is that of the folder, whose sizes are not those of the recipe."""
     settings = LlamaSettings(layers=1, width=32, context=256)
     task: Any = TinyTask()
+    (tmp_path / name).mkdir()
     model_folder.save(Llama(settings, task.vocabulary.size, 256).initialize(stream(0, "model")), task, tmp_path / name)
     changes = ["task.train_size=20", "task.test_size=5", "task.max_number=9", "task.max_tokens=100", "device=cpu"]
     recipe = recipes.load("llm-tiny", [*changes, "task.max_steps=2"])

@@ -144,8 +144,8 @@ def _model_settings(file: Path, section: dict[str, Any], trust: Trust) -> Settin
         raise ValueError(f"{file}, model: {_complaint(error)}") from error
     except ValueError as error:
         raise ValueError(f"{file}, model: {error}") from error
-    if getattr(settings, "path", None) is not None:  # which might be downloaded, or found by importing a package
-        raise ValueError(f"{file} is damaged: model.path is {settings.path!r}, and a checkpoint has its own weights")
+    if (path := getattr(settings, "path", None)) is not None:  # it might be downloaded, or import a package
+        raise ValueError(f"{file} is damaged: model.path is {path!r}, and a checkpoint has its own weights")
     return settings
 
 
