@@ -65,11 +65,11 @@ def test_an_evaluation_says_that_prompts_are_held_out(folder: Path) -> None:
 @pytest.mark.parametrize("name", ["model", "a: [model]"])
 def test_a_recipe_from_scratch_says_on_which_problems_a_folder_is_measured(name: str, tmp_path: Path) -> None:
     """The model is that of the folder, whose sizes are not those of the recipe."""
-    settings = LlamaSettings(layers=1, width=32, context=256)
+    settings = LlamaSettings(layers=1, width=32, context=512)
     task: Any = TinyTask()
     (tmp_path / name).mkdir()
     model_folder.save(Llama(settings, task.vocabulary.size, 256).initialize(stream(0, "model")), task, tmp_path / name)
-    changes = ["task.train_size=20", "task.test_size=5", "task.max_number=9", "task.max_tokens=100", "device=cpu"]
+    changes = ["task.train_size=20", "task.test_size=5", "task.max_number=10", "task.max_tokens=100", "device=cpu"]
     recipe = recipes.load("llm-tiny", [*changes, "task.max_steps=2"])
     model, measured = inspect._load(tmp_path / name, recipe, trust=False)
     assert (model.settings.layers, model.vocabulary_size) == (1, task.vocabulary.size)
