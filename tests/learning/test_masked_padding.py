@@ -1,7 +1,7 @@
 """Prompts of different lengths whose padding is masked: no piece reads more of it than it must, and none is counted."""
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -17,7 +17,9 @@ from chainlift.measure.samples import records
 from chainlift.models import families
 from chainlift.models.model import Model
 from chainlift.models.transformer.blocks import ModelSettings
+from chainlift.models.transformer.llama_settings import LlamaSettings
 from chainlift.seeding import stream
+from chainlift.stages.kinds.ppo import ActorCritic, ProximalPolicyOptimization
 from chainlift.tasks import mixture
 from chainlift.tasks.mixture import MixtureBatch, MixtureSettings
 from chainlift.text.tokenized import TokenizedTask
@@ -159,6 +161,23 @@ def test_rollouts_count_real_tokens_and_records_show_real_prompts(model: Model, 
     assert record["prompt"] == task.text_task.prompt(problem)
     assert "".join(record["gold"]) == task.text_task.completion(problem, long=record["gold"][0] != " ####")
     assert len(record["response"]) == len(record["probabilities"]) == len(record["token_right"])
+
+
+@pytest.mark.parametrize("entropy_coefficient", [0.0, 0.1])
+@pytest.mark.parametrize("weights", ["float32", "bfloat16"])
+def test_ppo_counts_real_tokens_and_reads_weights_of_any_precision(
+    task: TokenizedTask, weights: Literal["float32", "bfloat16"], entropy_coefficient: float
+) -> None:
+    settings = LlamaSettings(layers=1, width=16, heads=2, weights=weights)
+    model = families.build(settings, task).fresh(stream(0, "model"))
+    samples = answer(model, task, task.prompts(4, stream(0, "p")), generator=stream(0, "s")).rollout
+    learner = ActorCritic(ProximalPolicyOptimization(entropy_coefficient=entropy_coefficient), model)
+    learner.prepare_round(samples, torch.tensor([1.0, 0, 1, 0]))
+    update = PolicyBatch(samples, torch.zeros(4), torch.tensor([0.5, 0.5, 0, 0]), on_policy=True)
+    metrics = learner.accumulate_gradient(update)
+    assert samples.prompt_lengths is not None
+    assert metrics["tokens"] == int((samples.prompt_lengths + samples.num_actions)[:2].sum())
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in learner.head.parameters())
 
 
 def encoded(task: TokenizedTask, prompt: torch.Tensor) -> torch.Tensor:

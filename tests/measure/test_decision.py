@@ -1,7 +1,8 @@
 """The decisions against a distribution written down by hand, and against what the model is seen to sample."""
 
 import math
-from typing import Literal
+from types import SimpleNamespace
+from typing import Any, Literal, cast
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from chainlift.measure import decision
 from chainlift.measure.evaluate import answer
 from chainlift.models import families
 from chainlift.models.linear import LinearModel, LinearSettings
-from chainlift.models.protocol import split_prompts
+from chainlift.models.protocol import Cache, split_prompts
 from chainlift.models.transformer.blocks import ModelSettings
 from chainlift.seeding import stream
 from chainlift.tasks import registry as tasks
@@ -90,3 +91,24 @@ def test_elsewhere_is_a_symbol_that_responses_have() -> None:
     eos = task.vocabulary.eos
     expected = log_p[:, :eos].logsumexp(dim=1) - log_p[:, eos]
     assert odds["go_on_elsewhere"].tolist() == pytest.approx(expected.tolist(), abs=1e-5)
+
+
+@pytest.mark.parametrize(("eos", "padding"), [(0, 1), (1, 0), (0, 0), (2, 3)])
+def test_a_tokenizer_may_have_any_ids_for_end_and_padding(eos: int, padding: int) -> None:
+    """SmolLM2's <|endoftext|> is token 0. The other symbol is the next one that is neither end nor padding."""
+    chain, size = 4, 5
+    gold = torch.tensor([[chain, eos]])
+    task = SimpleNamespace(
+        vocabulary=SimpleNamespace(eos=eos, size=size), padding=padding, short_length=1, gold=lambda *_, **__: gold
+    )
+    seen: list[int] = []
+
+    def logits(cache: Any, suffix: torch.Tensor, rows: torch.Tensor | None) -> torch.Tensor:
+        seen.append(int(suffix[0, 1]))
+        return torch.zeros(1, 2, size)
+
+    model: Any = SimpleNamespace(logits=logits)
+    odds = decision.log_odds(model, cast(Any, task), torch.tensor([[3, 3]]), Cache([]))
+    elsewhere = next(i for i in range(size) if i not in (eos, padding))
+    assert seen == [chain, elsewhere]
+    assert float(odds["first"]) == pytest.approx(-math.log(size - 1))

@@ -9,6 +9,7 @@ import torch
 
 from chainlift.models import families
 from chainlift.models.hub import llama_folder, model_folder
+from chainlift.models.pretrained import loading
 from chainlift.models.transformer.llama import Llama
 from chainlift.models.transformer.llama_settings import LlamaSettings
 from chainlift.models.transformer.rope import RopeScaling
@@ -152,6 +153,26 @@ def test_a_saved_model_of_text_opens_in_transformers_and_returns_bit_for_bit(
     assert again == settings.model_copy(update={"kv_heads": 2, "mlp_width": 96, "vocabulary": task.vocabulary.size}), (
         "our folder is one of those that model.path opens"
     )
+
+
+@pytest.mark.parametrize("path", ["someone/model", "package:someone", "."])
+def test_a_checkpoint_that_names_another_model_is_refused_before_that_is_looked_for(
+    path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder from elsewhere starts no download and no import of a package."""
+    task = RunningSum(RunningSumSettings(d=4))
+    model_folder.save(families.build(LlamaSettings(width=16), task), task, tmp_path)
+    file = tmp_path / "config.json"
+    content = json.loads(file.read_text(encoding="utf-8"))
+    content["chainlift"]["model"] = {"family": "llama", "path": path, "download": True}
+    file.write_text(json.dumps(content), encoding="utf-8")
+
+    def locate(*_: Any) -> Any:
+        raise AssertionError("the model is looked for")
+
+    monkeypatch.setattr(loading, "locate", locate)
+    with pytest.raises(ValueError, match="a checkpoint has its own weights"):
+        model_folder.load(tmp_path)
 
 
 @pytest.mark.parametrize("weights", ["float32", "bfloat16"])

@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import pytest
@@ -12,9 +13,13 @@ from chainlift import yaml_text
 from chainlift.models import families
 from chainlift.models.hub import model_folder
 from chainlift.models.transformer.blocks import ModelSettings
+from chainlift.models.transformer.llama import Llama
+from chainlift.models.transformer.llama_settings import LlamaSettings
 from chainlift.seeding import stream
 from chainlift.stages import before_after, inspect
+from chainlift.stages import recipe as recipes
 from chainlift.tasks.multiplication import Multiplication, MultiplicationSettings
+from tests.models.tiny_text import TinyTask
 
 TASK = Multiplication(MultiplicationSettings(n=1, held_out=0.2))
 
@@ -55,3 +60,17 @@ def test_before_and_after_are_compared_on_held_out_prompts(folder: Path) -> None
 def test_an_evaluation_says_that_prompts_are_held_out(folder: Path) -> None:
     found = inspect.evaluate(folder / "checkpoints/pretrain-1", 4, temperature=1.0, seed=0)
     assert (found["prompts_held_out"], found["prompts_seen_share"]) == (True, 0.0)
+
+
+@pytest.mark.parametrize("name", ["model", "a: [model]"])
+def test_a_recipe_from_scratch_says_on_which_problems_a_folder_is_measured(name: str, tmp_path: Path) -> None:
+    """The model is that of the folder, whose sizes are not those of the recipe."""
+    settings = LlamaSettings(layers=1, width=32, context=512)
+    task: Any = TinyTask()
+    (tmp_path / name).mkdir()
+    model_folder.save(Llama(settings, task.vocabulary.size, 256).initialize(stream(0, "model")), task, tmp_path / name)
+    changes = ["task.train_size=20", "task.test_size=5", "task.max_number=10", "task.max_tokens=100", "device=cpu"]
+    recipe = recipes.load("llm-tiny", [*changes, "task.max_steps=2"])
+    model, measured = inspect._load(tmp_path / name, recipe, trust=False)
+    assert (model.settings.layers, model.vocabulary_size) == (1, task.vocabulary.size)
+    assert measured.settings == recipe.task

@@ -85,3 +85,12 @@ def test_a_recipe_that_begins_elsewhere_has_no_predictions() -> None:
     found = told("pretrain=null", "posttrain.start=./there", "continued_pretrain=null")
     assert found["stages"] == {}
     assert found["threshold"] is None
+
+
+def test_the_sequence_mean_on_text_is_not_predicted() -> None:
+    """A long demonstration of 40 tokens then counts a tenth of a short one of 4 at the token that chooses the form."""
+    assert told(source="llm-tiny")["sampled_long_share"] == 0.4
+    assert told("pretrain.loss_weighting=sequence_sum", source="llm-tiny")["threshold"] == 0.5
+    found = told("pretrain.loss_weighting=sequence_mean", source="llm-tiny")
+    assert (found["sampled_long_share"], found["threshold"], found["greedy"]) == (None, None, None)
+    assert not any(found["stages"].values())

@@ -6,10 +6,14 @@ from typing import Any
 
 import pytest
 import torch
+from tokenizers import processors
 from torch import Tensor
 
 from chainlift import distributed
+from chainlift.measure import evaluate
+from chainlift.models import families
 from chainlift.models.pretrained import loading
+from chainlift.models.transformer.llama_settings import LlamaSettings
 from chainlift.seeding import stream
 from chainlift.tasks.base import held_out, output_mask
 from chainlift.tasks.contract import complaint
@@ -248,3 +252,41 @@ def test_all_of_gsm8k_that_fits(gsm8k_folder: str, smol: Any, form: str) -> None
             assert torch.equal(verdict.answer_correct, verdict.finished)
             assert (verdict.long == long).all()
         assert int((~verdict.finished).sum()) <= (3 if split is not task else 0)
+
+
+@pytest.mark.parametrize("template", ["{{ raise_exception('no system message') }}", "{% for %}"])
+def test_a_chat_template_that_fails_is_one_line(template: str) -> None:
+    """Those of Gemma and of the first Mistral refuse a system message."""
+    text_task = WordProblems(WordProblemSettings.model_validate(SIZES | {"template": {"template": "chat"}}))
+    tokenizer = trained_tokenizer(text_task)
+    tokenizer.chat_template = template
+    with pytest.raises(ValueError, match=r"^task\.template: this model's chat template fails: .*") as caught:
+        _ = TokenizedTask(text_task, tokenizer).num_problems
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_no_draft_is_read_with_a_large_vocabulary(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would take the logits of all its tokens for all its rows: 3.5 GiB for 64 rows of 80 tokens of 49,152."""
+    text_task = WordProblems(WordProblemSettings.model_validate(SIZES))
+    task = TokenizedTask(text_task, trained_tokenizer(text_task), 9000)
+    settings = LlamaSettings(layers=1, width=8, heads=1, mlp_width=8, vocabulary=9000)
+    model = families.build(settings, task).fresh(stream(0, "model"))
+    monkeypatch.setattr(evaluate, "_draft", lambda *_: pytest.fail("a draft is made"))
+    prompts = task.prompts(2, stream(0, "prompts"))
+    assert len(evaluate.answer(model, task, prompts, generator=stream(0, "samples")).rollout.rows) == 2
+
+
+def test_an_end_of_sequence_that_the_tokenizer_adds_ends_no_prompt() -> None:
+    """Llama's tokenizers have the option add_eos_token; the model would be asked to go on after the end."""
+    text_task = WordProblems(WordProblemSettings.model_validate(SIZES))
+    tokenizer = trained_tokenizer(text_task)
+    expected = TokenizedTask(text_task, tokenizer)
+    before = [expected.train_prompts(torch.arange(60)), *(expected._splits.train.forms(long=x) for x in (False, True))]
+    end = (tokenizer.eos_token, tokenizer.eos_token_id)
+    tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"$A {end[0]}", special_tokens=[end]
+    )
+    assert tokenizer("x")["input_ids"][-1] == end[1]
+    task = TokenizedTask(text_task, tokenizer)
+    after = [task.train_prompts(torch.arange(60)), *(task._splits.train.forms(long=x) for x in (False, True))]
+    assert all(torch.equal(a, b) for x, y in zip(before, after, strict=True) for a, b in zip(x, y, strict=True))

@@ -52,10 +52,11 @@ def _of_rows(
         prompts, opening = prompts[rows], opening[rows]
     last, chosen = split_prompts(prompts)[1], opening[:, 0].cpu()
     odds = {}
-    elsewhere = (opening + 1) % max(eos, 1)
-    padding = getattr(task, "padding", None)
-    if padding is not None:
-        elsewhere = torch.where(elsewhere == padding, (elsewhere + 1) % eos, elsewhere)
+    size, padding = task.vocabulary.size, getattr(task, "padding", None)
+    elsewhere = (opening + 1) % size
+    for _ in range(2):  # the end of sequence and the padding may be neighbors
+        is_special = (elsewhere == eos) | (elsewhere == (eos if padding is None else padding))
+        elsewhere = torch.where(is_special, (elsewhere + 1) % size, elsewhere)
     for name, token in (("go_on", opening), ("go_on_elsewhere", elsewhere)):
         suffix = torch.cat([last, token], dim=1)
         logits = model.logits(cache, suffix, rows).cpu().double()  # Apple's GPU has no doubles

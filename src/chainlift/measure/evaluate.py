@@ -19,6 +19,7 @@ from torch import Tensor
 from chainlift import distributed
 from chainlift.learning import parallel
 from chainlift.learning.draft import Draft
+from chainlift.learning.draws import LARGE_VOCABULARY
 from chainlift.learning.rollout import Rollout, join, take_groups
 from chainlift.measure import decision, exact, forms
 from chainlift.measure.statistics import pass_at_k, wilson
@@ -98,7 +99,8 @@ def answer(
         temperature=temperature,
         generator=generator,
         cache=cache,
-        draft=_draft(task, prompts) if has_chains(task) else None,
+        # With a large vocabulary reading drafts takes gigabytes, and samples in words seldom agree with a gold chain.
+        draft=_draft(task, prompts) if has_chains(task) and task.vocabulary.size <= LARGE_VOCABULARY else None,
     )
     if masks_padding(task):
         rollout = replace(rollout, prompt_lengths=prompt_lengths(task, rollout.prompts))

@@ -190,7 +190,10 @@ def _load(target: StrPath, language: Recipe | None, *, trust: bool) -> tuple[Mod
     """(model, task) of a checkpoint, or by a recipe of our own engine those of any folder with a language model."""
     if language is None:
         return load(target, trust=trust)
-    recipe = recipes.override(language, [f"model.path={_language_model(target)}"])
+    path, family = json.dumps(_language_model(target)), families.name_of(language.model)
+    is_scratch = getattr(language.model, "path", None) is None  # then its sizes are not those of the target
+    change = f"model={{family: {family}, path: {path}}}" if is_scratch else f"model.path={path}"
+    recipe = recipes.override(language, [change])
     task = task_of(recipe)
     model = families.build(recipe.model, task).fresh(stream(0, "model"))
     return model.to(torch.device(environment.local_device(recipe.device))), task

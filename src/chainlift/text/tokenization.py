@@ -17,6 +17,7 @@ from torch import Tensor
 from chainlift.text.problem import Problem
 from chainlift.text.task import TextTask
 from chainlift.text.templates import Text, content
+from chainlift.visible import one_line
 
 TEXTS_AT_ONCE = 1024  # bounds the memory of what a tokenizer returns beside the ids
 
@@ -52,7 +53,10 @@ def prompt_text(prompt: Text, tokenizer: Any) -> str:
         raise ValueError(
             "task.template.template: this model's tokenizer has no chat template; use task.template.template=plain"
         )
-    return tokenizer.apply_chat_template(prompt, tokenize=False, add_generation_prompt=True)
+    try:
+        return tokenizer.apply_chat_template(prompt, tokenize=False, add_generation_prompt=True)
+    except Exception as error:  # templates are programs, and some refuse a system message
+        raise ValueError(f"task.template: this model's chat template fails: {one_line(str(error))}") from error
 
 
 def adds_special(prompts: Sequence[Text]) -> bool:
@@ -112,7 +116,8 @@ def _responses(
 
 
 def _ids(texts: Sequence[str], tokenizer: Any, *, special: bool) -> Iterator[list[int]]:
-    """Token ids of each text, some texts at once."""
+    """Token ids of each text, some texts at once, without the end of sequence that some tokenizers add."""
     for start in range(0, len(texts), TEXTS_AT_ONCE):
         some = list(texts[start : start + TEXTS_AT_ONCE])
-        yield from tokenizer(some, add_special_tokens=special, return_attention_mask=False)["input_ids"]
+        for ids in tokenizer(some, add_special_tokens=special, return_attention_mask=False)["input_ids"]:
+            yield ids[:-1] if special and ids[-1:] == [tokenizer.eos_token_id] else ids

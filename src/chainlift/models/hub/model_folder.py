@@ -139,11 +139,14 @@ def _model_settings(file: Path, section: dict[str, Any], trust: Trust) -> Settin
     if not isinstance(content, dict):
         raise ValueError(f"{file} is damaged: model must hold keys and values")
     try:
-        return families.settings_class(content, trust).model_validate(content, context=trust)
+        settings = families.settings_class(content, trust).model_validate(content, context=trust)
     except ValidationError as error:
         raise ValueError(f"{file}, model: {_complaint(error)}") from error
     except ValueError as error:
         raise ValueError(f"{file}, model: {error}") from error
+    if (path := getattr(settings, "path", None)) is not None:  # it might be downloaded, or import a package
+        raise ValueError(f"{file} is damaged: model.path is {path!r}, and a checkpoint has its own weights")
+    return settings
 
 
 def _state(paths: list[Path], file: Path, settings: Settings, vocabulary_size: int, context: int) -> dict[str, Tensor]:

@@ -148,6 +148,9 @@ def _open(auto_class: Any, path: str, gguf_file: str | None, *, download: bool, 
         raise ValueError(f"model.path: {path} needs another package: {' '.join(str(error).split())[:200]}") from error
     except (OSError, ValueError, KeyError) as error:
         raise ValueError(failure(path, error, download=download)) from error
+    except Exception as error:  # damaged files make transformers and its libraries raise anything
+        message = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        raise ValueError(f"model.path: {path} does not open: {message}") from error
 
 
 def _set_generation_config(model: Any, tokenizer: Any) -> Any:
@@ -198,6 +201,8 @@ def _package_folder(name: str) -> Path:
     """The folder of an installed package; ValueError if it is not installed."""
     import importlib.util
 
+    if not name.isidentifier():  # to find `a.b`, Python would import `a`
+        raise ValueError(f"model.path: {name!r} is not the name of a package")
     spec = importlib.util.find_spec(name)
     if spec is None or not spec.submodule_search_locations:
         raise ValueError(

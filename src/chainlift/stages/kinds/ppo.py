@@ -105,7 +105,7 @@ class ActorCritic(Learner):
         if hook is not None:
             hook.remove()
         features = torch.cat(seen)[:, -width:] if logits is None or seen else logits.softmax(dim=-1)
-        return logp, entropy, self.head(features)[..., 0].float()
+        return logp, entropy, self.head(features.to(self.head.weight.dtype))[..., 0].float()
 
     @torch.no_grad()
     def prepare_round(self, rollout: Rollout, rewards: Tensor) -> dict[str, float]:
@@ -144,7 +144,7 @@ class ActorCritic(Learner):
         nn.utils.clip_grad_norm_(self.head.parameters(), self.ppo.max_grad_norm)
         loss, value, clipped, scored = totals.tolist()
         metrics = {"loss": loss, "value_loss": value, "clip_fraction": clipped / max(scored, 1.0), "scored": scored}
-        return {**metrics, "tokens": scored + len(selected) * rollout.prompts.shape[1]}
+        return {**metrics, "tokens": scored + rollout.num_prompt_tokens(rollout.rows[selected])}
 
 
 def token_advantages(rewards: Tensor, values: Tensor, mask: Tensor, gamma: float, gae_lambda: float) -> Tensor:

@@ -51,7 +51,8 @@ def _of_text(recipe: Recipe) -> dict[str, Any]:
     The two forms have different first tokens, so the first token decides the form (docs/theory.md, "A marker"): greedy
     answers are short below p_cot = 1/(1 + q), where q is the mass of the likeliest first token of the long form. It is
     known with a marker on long forms; otherwise the threshold is at least the 1/2 of q = 1. Accuracies depend on the
-    model's knowledge, before and after RL; calibration does not.
+    model's knowledge, before and after RL; calibration does not. The sequence mean counts a long demonstration for less
+    than its share where the form is chosen, by a factor that depends on the problems' lengths: nothing is predicted.
     """
     assert is_text(recipe.task)
     kind = SupervisedFinetuning if recipe.by_trl else NextTokenPrediction
@@ -59,6 +60,8 @@ def _of_text(recipe: Recipe) -> dict[str, Any]:
     stages: dict[str, dict[str, Any]] = {name: {} for name in recipe.stages}
     if tuned is None or tuned[1].start is not None:
         return _unknown() | {"threshold": threshold, "stages": stages}
+    if getattr(tuned[1], "loss_weighting", "token_mean") == "sequence_mean":
+        return _unknown() | {"stages": stages}
     p = recipe.mixture_of(tuned[0]).last
     stages[tuned[0]] = {"sampled_long_share": p}
     short = {"greedy": "short", "greedy_long_share": 0.0} if p < threshold else {}
