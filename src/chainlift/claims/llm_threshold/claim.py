@@ -53,7 +53,8 @@ def _checks(q: float) -> list[Threshold | Check]:
         Check("log-odds of the long opening against the short one", LONG_OPENING, log_odds, 0.2, **here),
         Check("probability of the first long opening", "long_prefix_probability", lambda x: x.p * q, 0.03, **here),
         Check("greedy long share", "greedy_long_share", step, 0.05, **here),
-        Check("sampled long share", "sampled_long_share", lambda place: place.p, 0.06, **here),
+        # The mean of five calibrated seeds is off by more once in 10,000 times, for 12 shares once in 800 times.
+        Check("sampled long share", "sampled_long_share", lambda place: place.p, 0.04, check="mean", **here),
     ]
 
 

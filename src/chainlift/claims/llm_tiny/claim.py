@@ -10,7 +10,7 @@ QUICK = (
     "evaluate.prompts=256",
 )  # fmt: skip
 P_COT = 0.4
-MIN_GAIN = 0.1  # without an effect, a seed gains as much by chance once in 10,000 times at 512 problems
+MIN_GAIN = 0.1  # without an effect, a seed gains as much by chance once in 2,000 times at 512 problems
 NUM_CONTROLS = 3
 CONTROLS = Grid("llm-tiny", {P: (0.0, 1.0)}, ("continued_pretrain=null",), quick=QUICK)
 
