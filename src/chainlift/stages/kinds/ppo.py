@@ -144,7 +144,7 @@ class ActorCritic(Learner):
         nn.utils.clip_grad_norm_(self.head.parameters(), self.ppo.max_grad_norm)
         loss, value, clipped, scored = totals.tolist()
         metrics = {"loss": loss, "value_loss": value, "clip_fraction": clipped / max(scored, 1.0), "scored": scored}
-        return {**metrics, "tokens": scored + len(selected) * rollout.prompts.shape[1]}
+        return {**metrics, "tokens": scored + rollout.num_prompt_tokens(rollout.rows[selected])}
 
 
 def token_advantages(rewards: Tensor, values: Tensor, mask: Tensor, gamma: float, gae_lambda: float) -> Tensor:
