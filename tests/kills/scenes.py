@@ -47,6 +47,16 @@ LANGUAGE = (
 )  # fmt: skip
 
 
+TEXT: dict[str, Any] = {
+    **RECIPE,
+    "name": "text",
+    "task": {"name": "word_problems", "train_size": 20, "test_size": 8, "min_steps": 1, "max_steps": 1, "max_number": 10,
+             "max_tokens": 70},
+    "model": {"family": "llama", "layers": 1, "width": 8, "heads": 1, "mlp_width": 8, "context": 256, "vocabulary": 300,
+              "weights": "bfloat16", "lora": {"rank": 2}},
+}  # fmt: skip
+
+
 def run(out: Path) -> None:
     """All stages of one run."""
     pipeline.run(recipes.build(dict(RECIPE)), out, Reporter(quiet=True))
@@ -89,6 +99,11 @@ def language(out: Path) -> None:
     pipeline.run(recipes.load("llm-tiny-trl", list(LANGUAGE)), out, Reporter(quiet=True))
 
 
+def text(out: Path) -> None:
+    """All stages of a run on text with our own engine."""
+    pipeline.run(recipes.build(dict(TEXT)), out, Reporter(quiet=True))
+
+
 @dataclass(frozen=True)
 class Scene:
     """A command that is killed, and the one that follows."""
@@ -106,6 +121,7 @@ SCENES = {
     "sweep": Scene(sweep, sweep),
     "again": Scene(again, run_with_page, before=otherwise, measures=True),
     "language": Scene(language, language),
+    "text": Scene(text, text),
 }
 
 

@@ -144,4 +144,31 @@ TAKEN = (
            "tests/test_cli_theory.py"),
 )  # fmt: skip
 
-MUTANTS = (*RUNS, *STAGES, *SHOWN, *TAKEN)
+TEXT = (
+    Mutant("text: keys that measure train again", "stages/stage.py",
+           "frozenset(key for key, field in fields if field.json_schema_extra == ONLY_MEASURES)", "frozenset()",
+           "tests/stages/text/test_text_identity.py::test_keys_that_only_measure"),
+    Mutant("text: PPO counts padding", "stages/kinds/ppo.py", "scored + rollout.num_prompt_tokens(rollout.rows[selected])",
+           "scored + len(selected) * rollout.prompts.shape[1]",
+           "tests/stages/text/test_text_run.py::"
+           "test_a_round_counts_each_real_token_once_sampled_and_once_in_its_update"),
+    Mutant("text: a checkpoint is measured on the problems of another run", "stages/inspect.py",
+           "return task if settings == task.settings else", "return task if True else",
+           "tests/stages/text/test_text_identity.py::test_how_it_is_measured_trains_nothing_again"),
+    Mutant("text: training problems are asked for to measure", "measure/evaluate.py",
+           'getattr(task, "num_problems", None)', 'getattr(task, "num_train", None)',
+           "tests/stages/text/test_text_commands.py::test_responses_may_be_shorter_than_any_solution"),
+    Mutant("text: problems that fit have the rows of all", "text/tokenization.py",
+           "        _rows(prompts, lengths),\n        n - len(kept)", "        tokenized.rows,\n        n - len(kept)",
+           "tests/text/test_tokenized.py"),
+    Mutant("text: frozen weights have gradients", "stages/planning/needs.py", "(in_training and not is_frozen)",
+           "in_training", "tests/stages/text/test_text_needs.py"),
+    Mutant("text: bfloat16 has no masters", "stages/planning/needs.py", "(TRAINING + is_low)", "TRAINING",
+           "tests/stages/text/test_text_needs.py"),
+    Mutant("text: sizes of the recipe are kept beside a path", "models/transformer/llama_settings.py",
+           "if name not in SIZES}", "}",
+           "tests/stages/text/test_text_commands.py::"
+           "test_a_folder_is_measured_by_its_own_task_or_by_a_recipe_with_sizes"),
+)  # fmt: skip
+
+MUTANTS = (*RUNS, *STAGES, *SHOWN, *TAKEN, *TEXT)

@@ -20,7 +20,6 @@ from chainlift.reading import StrPath
 from chainlift.runs import stage_views
 from chainlift.runs.store import RunFolder
 from chainlift.stages import inspect
-from chainlift.text.tokenized import TokenizedTask
 from chainlift.visible import name_of
 
 CARD = "README.md"
@@ -67,8 +66,7 @@ def export(target: StrPath, folder: StrPath, *, trust: bool = False) -> None:
     model, task = model_folder.load(source, trust=trust)
     if not model.in_transformers:
         raise ValueError(f"{source} holds a {model.settings.family} model, for which transformers has no class")
-    described = None if isinstance(task, TokenizedTask) else task
-    text = model_card.card(name_of(folder), name_of(source), content, summary, described)
+    text = model_card.card(name_of(folder), name_of(source), content, summary, task)
     with new_folder(folder):
         model_folder.save(model, task, folder)
         (folder / CARD).write_text(text, encoding="utf-8")

@@ -16,6 +16,7 @@ from chainlift.report.prompt_words import prompt_words
 from chainlift.runs import stage_views
 from chainlift.seeding import stream
 from chainlift.tasks.base import Task, held_out
+from chainlift.text.tokenized import TokenizedTask
 from chainlift.visible import one_line
 
 PAPER = "Tsilivis et al., arXiv 2510.11495"
@@ -25,16 +26,17 @@ def card(name: str, checkpoint: str, recipe: dict[str, Any], summary: dict[str, 
     """The text of README.md, with the YAML header of the hub; ValueError in one line if recipe or summary are damaged.
 
     checkpoint: `<stage>-<step>`. recipe: its keys and values, empty if unknown. summary: that of the run; None if the
-    run is not finished. task: that of a small engine's model; None for a language model.
+    run is not finished. task: that of a model of our own engine; None for one by TRL, whose folder does not name it.
     """
+    symbols = None if isinstance(task, TokenizedTask) else task
     try:
-        header, parts = _header(recipe), [_origin(checkpoint, recipe), *([] if task is None else [_task(task)])]
+        header, parts = _header(recipe), [_origin(checkpoint, recipe), *([] if symbols is None else [_task(symbols)])]
         parts += [] if summary is None else [_measurements(summary, checkpoint)]
     except (KeyError, TypeError, ValueError, AttributeError) as error:  # valid syntax with other content
         reason = one_line(f"{type(error).__name__}: {error}")
         raise ValueError(f"the run's recipe.yaml or summary.json is damaged ({reason})") from error
     purpose = "Made for the question: what does reinforcement learning add after next-token prediction?"
-    use = _use_of_language_model(recipe) if task is None else _use(task)
+    use = _use_of_language_model(recipe, knows_task=task is not None) if symbols is None else _use(symbols)
     return "\n\n".join([f"---\n{header}---", f"# {name}", *parts, use, f"{purpose} ({PAPER})"]) + "\n"
 
 
@@ -120,17 +122,18 @@ The tokenizer reads ordinary text as chainlift does. {" ".join(rules)}
 {measure}"""
 
 
-def _use_of_language_model(recipe: dict[str, Any]) -> str:
-    """Code that opens a language model, and the command that measures it."""
+def _use_of_language_model(recipe: dict[str, Any], *, knows_task: bool) -> str:
+    """Code that opens a language model, and the command that measures it; knows_task: its folder names its task."""
     name = str(recipe.get("name"))
     safe_name = name if re.fullmatch(r"[a-z0-9][a-z0-9_-]*", name) else "RECIPE"
+    recipe_option = "" if knows_task else f" --recipe {safe_name}"
     return f"""```python
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 model, tokenizer = AutoModelForCausalLM.from_pretrained("."), AutoTokenizer.from_pretrained(".")
 ```
 
-`chainlift evaluate . --recipe {safe_name}` measures it, also after transformers or TRL have trained it further."""
+`chainlift evaluate .{recipe_option}` measures it, also after transformers or TRL have trained it further."""
 
 
 def _plain(text: Any) -> str:

@@ -28,7 +28,6 @@ from chainlift.models.protocol import Cache, SequenceModel, split_prompts
 from chainlift.seeding import stream
 from chainlift.settings import Settings
 from chainlift.tasks.base import Opens, Resumes, Task, Verdict, has_chains, held_out
-from chainlift.tasks.finite import Finite
 from chainlift.tasks.lengths import masks_padding, prompt_lengths
 
 ROWS_AT_ONCE = 1024
@@ -135,8 +134,9 @@ def measure(
     for a task whose long responses have an opening of their own.
     """
     task = task if on_training else held_out(task)
-    if isinstance(task, Finite):
-        num_prompts, pass_at_k_prompts = (min(n, task.num_problems) for n in (num_prompts, pass_at_k_prompts))
+    num_problems = getattr(task, "num_problems", None)  # isinstance(task, Finite) would ask for training prompts too
+    if num_problems is not None:
+        num_prompts, pass_at_k_prompts = (min(n, num_problems) for n in (num_prompts, pass_at_k_prompts))
     prompts = task.prompts(num_prompts, stream(seed, f"{name}/prompts", step))
     draws = stream(seed, f"{name}/samples", step)
     device = next(model.parameters()).device

@@ -13,9 +13,21 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor, nn
 
+from chainlift.settings import Settings
+
 IN, OUT = "adapter_in", "adapter_out"
+
+
+class LoraSettings(Settings):
+    """Low-rank adapters (LoRA), trained instead of all weights."""
+
+    rank: int = Field(default=16, ge=1)
+    """Rank of each adapter."""
+    alpha: float = Field(default=32.0, gt=0)
+    """An adapter's output is scaled by alpha / rank."""
 
 
 class AdaptedLinear(nn.Linear):

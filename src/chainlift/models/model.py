@@ -171,8 +171,12 @@ class Model(nn.Module):
 
     def describe(self) -> str:
         """A one-line description: family, settings, number of parameters."""
-        settings = self.settings.model_dump(exclude_none=True)
-        sizes = [f"{key.replace('_', ' ')} {value}" for key, value in settings.items() if key != "family"]
+        settings = self.settings.identity()
+        sizes = [
+            f"{key.replace('_', ' ')} {value}"
+            for key, value in settings.items()
+            if key != "family" and value is not None
+        ]
         num_parameters = sum(parameter.numel() for parameter in self.parameters())
         return ", ".join([str(settings["family"]), *sizes, f"{num_parameters:,} parameters"])
 

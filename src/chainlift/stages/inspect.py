@@ -15,6 +15,7 @@ from chainlift.models import families
 from chainlift.models.hub import model_folder
 from chainlift.models.model import Model
 from chainlift.models.pretrained.loading import LanguageModel
+from chainlift.models.transformer.llama_settings import LlamaSettings
 from chainlift.reading import StrPath
 from chainlift.references import Trust
 from chainlift.runs import checkpoint, environment, stage_views
@@ -24,7 +25,7 @@ from chainlift.stages import other_prompts
 from chainlift.stages import recipe as recipes
 from chainlift.stages.planning import needs
 from chainlift.stages.recipe import Recipe
-from chainlift.stages.task import task_of
+from chainlift.tasks import registry
 from chainlift.tasks.base import HoldsOut, Task, held_out
 from chainlift.tasks.freshness import freshness
 from chainlift.text.tokenized import TokenizedTask
@@ -65,8 +66,7 @@ def language_recipe(
         if not recipe.is_text:
             raise ValueError(f"--recipe: {source} has no task of text; a model of symbols knows its task")
         return recipe
-    target = Path(target)
-    run = next((folder for folder in (target, target.parent.parent) if (folder / "recipe.yaml").is_file()), None)
+    run = _run_of(target)
     if run is None and str(target).startswith("package:"):
         raise ValueError(f"{target} is in no run folder, so say by --recipe on which problems it is to be measured")
     if run is None or not stage_views.by_trl(content := RunFolder(run).recipe()):
@@ -109,7 +109,8 @@ def evaluate(
     if split == "train" and not isinstance(task, HoldsOut):
         raise ValueError("--split: this task holds no prompts out of training, so that there is no other split")
     num_prompts = PROMPTS if num_prompts is None else num_prompts
-    memory.check("--prompts", num_prompts * (task.prompt_length + task.long_length + 1) * needs.TOKEN)
+    measured = task if split == "train" else held_out(task)
+    memory.check("--prompts", num_prompts * (measured.prompt_length + task.long_length + 1) * needs.TOKEN)
     table = measure(
         model,
         task,
@@ -189,14 +190,29 @@ def _check_finite(results: Measured, target: StrPath) -> Measured:
 def _load(target: StrPath, language: Recipe | None, *, trust: bool) -> tuple[Model, Task]:
     """(model, task) of a checkpoint, or by a recipe of our own engine those of any folder with a language model."""
     if language is None:
-        return load(target, trust=trust)
-    path, family = json.dumps(_language_model(target)), families.name_of(language.model)
-    is_scratch = getattr(language.model, "path", None) is None  # then its sizes are not those of the target
-    change = f"model={{family: {family}, path: {path}}}" if is_scratch else f"model.path={path}"
-    recipe = recipes.override(language, [change])
-    task = task_of(recipe)
-    model = families.build(recipe.model, task).fresh(stream(0, "model"))
-    return model.to(torch.device(environment.local_device(recipe.device))), task
+        model, task = load(target, trust=trust)
+        return model, _as_in_run(target, task, trust=trust) if isinstance(task, TokenizedTask) else task
+    if not isinstance(language.model, LlamaSettings):
+        raise ValueError(f"--recipe: models of its family {families.name_of(language.model)!r} know their tasks")
+    settings = language.model.at_path(_language_model(target))
+    task = families.bound(settings, registry.make(language.task))
+    model = families.build(settings, task).fresh(stream(0, "model"))
+    return model.to(torch.device(environment.local_device(language.device))), task
+
+
+def _as_in_run(target: StrPath, task: TokenizedTask, *, trust: bool) -> Task:
+    """A checkpoint's task with the test problems of its run, which may have taken the stage from one with others."""
+    run = _run_of(target)
+    if run is None:
+        return task
+    settings = recipes.build(RunFolder(run).recipe(), Trust.of(run / "recipe.yaml", None, trust)).task
+    return task if settings == task.settings else other_prompts.in_its_tokens(task, settings)
+
+
+def _run_of(target: StrPath) -> Path | None:
+    """The run folder that `target` is, or in which it is a checkpoint; None without one."""
+    folders = (Path(target), Path(target).parent.parent)
+    return next((folder for folder in folders if (folder / "recipe.yaml").is_file()), None)
 
 
 def load(target: StrPath, *, trust: bool = False) -> tuple[Model, Task]:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from chainlift.models.model import Model
+from chainlift.settings import Settings
 from chainlift.stages import recipe as recipes
 from chainlift.tasks import registry
 from chainlift.tasks.base import Task
@@ -18,7 +19,7 @@ def changed(model: Model, task: Task, changes: list[str]) -> Task:
     if isinstance(task, TokenizedTask):
         text_task = {"name": "inspected", "task": task.settings.model_dump(), "model": {"family": "llama"}}
         changed = recipes.override(recipes.build(text_task), [f"task.{change}" for change in changes]).task
-        return TokenizedTask(text_tasks.of(changed), task.tokenizer, task.vocabulary.size)
+        return in_its_tokens(task, changed)
     known = recipes.build({"task": task.settings.model_dump(), "mixture": {"p_cot": 0}})
     other = registry.build(recipes.override(known, [f"task.{change}" for change in changes]).task)
     if other.vocabulary.tokens != task.vocabulary.tokens:
@@ -29,6 +30,11 @@ def changed(model: Model, task: Task, changes: list[str]) -> Task:
     if needed > model.context and not model.any_length:
         raise ValueError(f"{' '.join(changes)}: needs {needed} positions, and this model has learned {model.context}")
     return other
+
+
+def in_its_tokens(task: TokenizedTask, settings: Settings) -> TokenizedTask:
+    """The task of text of other settings, in the tokens of a task."""
+    return TokenizedTask(text_tasks.of(settings), task.tokenizer, task.vocabulary.size)
 
 
 def encoded(task: Task, prompt: str) -> Tensor:

@@ -16,7 +16,7 @@ from pydantic import Field, field_validator
 from chainlift.learning import reward as rewards
 from chainlift.models import families
 from chainlift.runs.checkpoint import TrainerState
-from chainlift.settings import NOT_HASHED, Settings
+from chainlift.settings import NOT_HASHED, ONLY_MEASURES, Settings
 from chainlift.tasks.base import Task
 from chainlift.tasks.mixture import MixtureSettings
 from chainlift.text.task import TextTask
@@ -85,7 +85,8 @@ class Stage(Settings):
 
     def measuring_keys(self, part: str, settings: Settings) -> frozenset[str]:
         """Keys of a part of the recipe, `task` or `model`, that decide measurements but not the weights."""
-        return frozenset()
+        fields = type(settings).model_fields.items()
+        return frozenset(key for key, field in fields if field.json_schema_extra == ONLY_MEASURES)
 
     @abstractmethod
     def train(self, context: Any, place: Place) -> None:

@@ -8,7 +8,7 @@ the assistant's message.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -64,37 +64,57 @@ def adds_special(prompts: Sequence[Text]) -> bool:
     return not prompts or isinstance(prompts[0], str)
 
 
-def tokenize(
-    task: TextTask, problems: Sequence[Problem], tokenizer: Any, *, max_tokens: int, leave_out: bool
-) -> TokenizedProblems:
-    """Tokenize problems of a task; of responses longer than max_tokens, the first tokens are kept, without an end.
-
-    leave_out: leave such problems out instead; ValueError if no problem is left.
-    """
+def tokenize(task: TextTask, problems: Sequence[Problem], tokenizer: Any) -> TokenizedProblems:
+    """Tokenize problems of a task, with responses of any length."""
     prompts = [task.prompt(problem) for problem in problems]
     texts, special = [prompt_text(prompt, tokenizer) for prompt in prompts], adds_special(prompts)
     prompt_ids = list(_ids(texts, tokenizer, special=special))
     if any(ids[:1] in ([], [tokenizer.pad_token_id]) for ids in prompt_ids):
         raise ValueError("a prompt is empty, or begins with the tokenizer's padding token, which would not be read")
-    forms: dict[bool, list[list[int]]] = {}
+    forms: list[list[Tensor]] = []
     for long in (False, True):
         completions = [content(task.completion(problem, long=long)) for problem in problems]
-        forms[long] = _responses(texts, prompt_ids, completions, tokenizer, special=special)
-    fits = [max(len(short), len(long)) <= max_tokens for short, long in zip(forms[False], forms[True], strict=True)]
-    kept = [i for i in range(len(problems)) if fits[i] or not leave_out]
-    if not kept:
-        raise ValueError(f"task.max_tokens: none of {len(problems)} training problems has a solution that short")
-    lengths = torch.tensor([len(prompt_ids[i]) for i in kept])
+        responses = _responses(texts, prompt_ids, completions, tokenizer, special=special)
+        forms.append([torch.tensor(response) for response in responses])
+    lengths = torch.tensor([len(ids) for ids in prompt_ids])
     width = int(lengths.max())
-    padded = [[tokenizer.pad_token_id] * (width - len(prompt_ids[i])) + prompt_ids[i] for i in kept]
-    rows: dict[bytes, int] = {}
-    for row, i in enumerate(kept):
-        rows.setdefault(key(torch.tensor(prompt_ids[i])), row)
-    short, long = ([torch.tensor(forms[form][i][:max_tokens]) for i in kept] for form in (False, True))
-    prompts_kept = torch.tensor(padded)
+    padded = torch.tensor([[tokenizer.pad_token_id] * (width - len(ids)) + ids for ids in prompt_ids])
+    return TokenizedProblems(list(problems), padded, lengths, forms[0], forms[1], _rows(padded, lengths), 0)
+
+
+def shortened(tokenized: TokenizedProblems, max_tokens: int) -> TokenizedProblems:
+    """The problems with the first max_tokens tokens of each response; what is too long has no end."""
+    short, long = ([response[:max_tokens] for response in tokenized.forms(long=form)] for form in (False, True))
+    return replace(tokenized, short=short, long=long)
+
+
+def fitting(tokenized: TokenizedProblems, max_tokens: int) -> TokenizedProblems:
+    """The problems whose responses have at most max_tokens tokens; ValueError if there are none."""
+    short, long, n = tokenized.short, tokenized.long, len(tokenized.problems)
+    kept = [i for i in range(n) if max(len(short[i]), len(long[i])) <= max_tokens]
+    if not kept:
+        raise ValueError(f"task.max_tokens: none of {n} training problems has a solution that short")
+    if len(kept) == n:
+        return tokenized
+    lengths = tokenized.lengths[kept]
+    prompts = tokenized.prompts[kept, tokenized.prompts.shape[1] - int(lengths.max()) :]
     return TokenizedProblems(
-        [problems[i] for i in kept], prompts_kept, lengths, short, long, rows, len(problems) - len(kept)
+        [tokenized.problems[i] for i in kept],
+        prompts,
+        lengths,
+        [short[i] for i in kept],
+        [long[i] for i in kept],
+        _rows(prompts, lengths),
+        n - len(kept),
     )
+
+
+def _rows(prompts: Tensor, lengths: Tensor) -> dict[bytes, int]:
+    """{key of a prompt: its first row} of prompts (n, T) with `lengths` (n,) tokens."""
+    rows: dict[bytes, int] = {}
+    for row, length in enumerate(lengths.tolist()):
+        rows.setdefault(key(prompts[row, prompts.shape[1] - length :]), row)
+    return rows
 
 
 def key(prompt: Tensor) -> bytes:

@@ -23,7 +23,7 @@ from chainlift.tasks.lengths import prompt_lengths
 from chainlift.text.problem import Problem
 from chainlift.text.task import TextTask
 from chainlift.text.templates import content, is_long, long_prefix
-from chainlift.text.tokenization import TokenizedProblems, key, tokenize
+from chainlift.text.tokenization import TokenizedProblems, fitting, key, shortened, tokenize
 from chainlift.text.verdict import as_verdict
 from chainlift.text.vocabulary import TextVocabulary
 
@@ -166,37 +166,38 @@ class _Splits:
         self._task, self._tokenizer, self._max_tokens = task, tokenizer, max_tokens
 
     @functools.cached_property
+    def all_train(self) -> TokenizedProblems:
+        """All training problems."""
+        return tokenize(self._task, self._task.problems[0], self._tokenizer)
+
+    @functools.cached_property
     def train(self) -> TokenizedProblems:
         """The training problems whose responses fit."""
-        return self._tokenized(0, leave_out=True)
+        return fitting(self.all_train, self._max_tokens)
 
     @functools.cached_property
     def test(self) -> TokenizedProblems:
         """All test problems."""
-        return self._tokenized(1, leave_out=False)
+        return shortened(tokenize(self._task, self._task.problems[1], self._tokenizer), self._max_tokens)
 
     @functools.cached_property
     def opening(self) -> Tensor:
         """The tokens of the (first) marker that long training responses share, if no short one begins with them."""
         task, opening = self._task, long_prefix(self._task.settings.template)
-        completions = [content(task.completion(problem, long=True)) for problem in self.train.problems]
-        marked = [long for long, text in zip(self.train.long, completions, strict=True) if text.startswith(opening)]
+        completions = [content(task.completion(problem, long=True)) for problem in self.all_train.problems]
+        marked = [long for long, text in zip(self.all_train.long, completions, strict=True) if text.startswith(opening)]
         if not opening or not marked:
             return torch.zeros(0, dtype=torch.long)
         first, length = marked[0], 0
         while length < len(first) and self._is_opening(first[: length + 1], opening.strip(), marked):
             length += 1
         tokens = first[:length]
-        return tokens[:0] if any(_begins(short, tokens) for short in self.train.short) else tokens
+        return tokens[:0] if any(_begins(short, tokens) for short in self.all_train.short) else tokens
 
     def _is_opening(self, tokens: Tensor, opening: str, marked: list[Tensor]) -> bool:
         """Whether tokens begin the opening and all marked responses."""
         text = self._tokenizer.decode(tokens.tolist()).strip()
         return opening.startswith(text) and all(_begins(long, tokens) for long in marked)
-
-    def _tokenized(self, split: int, *, leave_out: bool) -> TokenizedProblems:
-        problems = self._task.problems[split]
-        return tokenize(self._task, problems, self._tokenizer, max_tokens=self._max_tokens, leave_out=leave_out)
 
 
 def _begins(response: Tensor, tokens: Tensor) -> bool:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from chainlift.models.pretrained import loading, sizes
-from chainlift.models.pretrained.family import LoraSettings, PretrainedSettings
+from chainlift.models.pretrained.family import PeftSettings, PretrainedSettings
 from chainlift.models.pretrained.generation import respond
 from tests.models.pretrained.tiny_llama import SIZE, tiny
 
@@ -147,7 +147,7 @@ def test_settings_name_one_model() -> None:
         PretrainedSettings()
     with pytest.raises(ValueError, match=r"give either model\.path or model\.scratch"):
         PretrainedSettings(path="x", scratch=SIZE)
-    assert LoraSettings().rank == 16
+    assert PeftSettings().rank == 16
 
 
 @pytest.mark.slow

@@ -8,8 +8,9 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import GPT2Config, LlamaConfig, LlamaForCausalLM, LlamaModel
 
+from chainlift.models.lora import LoraSettings
 from chainlift.models.pretrained import loading, sizes
-from chainlift.models.pretrained.family import LoraSettings, PretrainedSettings
+from chainlift.models.pretrained.family import PretrainedSettings
 from chainlift.models.pretrained.sampling_memory import GIB
 from chainlift.models.pretrained.sizes import ModelSize
 from chainlift.stages import recipe as recipes

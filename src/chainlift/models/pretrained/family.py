@@ -6,17 +6,14 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from chainlift.models.lora import LoraSettings
 from chainlift.models.pretrained.shapes import ScratchSettings, ShapeSettings
 from chainlift.settings import NOT_HASHED, Settings
 
 
-class LoraSettings(Settings):
-    """Low-rank adapters (LoRA), trained instead of all weights."""
+class PeftSettings(LoraSettings):
+    """Adapters of the library peft."""
 
-    rank: int = Field(default=16, ge=1)
-    """Rank of each adapter."""
-    alpha: float = Field(default=32.0, gt=0)
-    """An adapter's output is scaled by alpha / rank."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
     """Dropout on an adapter's input in fine-tuning; TRL turns all dropout off in RL."""
 
@@ -33,7 +30,7 @@ class PretrainedSettings(Settings):
     """Download a hub name that is not in the local cache."""
     scratch: ScratchSettings | None = None
     """The size of a model built from scratch."""
-    lora: LoraSettings | None = None
+    lora: PeftSettings | None = None
     """Train adapters only; null: all weights."""
     weights: Literal["float32", "bfloat16"] = "float32"
     """The type of the weights; bfloat16 halves their memory."""

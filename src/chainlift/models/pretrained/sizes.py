@@ -7,8 +7,9 @@ from typing import Any
 
 import torch
 
+from chainlift.models.lora import LoraSettings
 from chainlift.models.pretrained import loading
-from chainlift.models.pretrained.family import LoraSettings, PretrainedSettings
+from chainlift.models.pretrained.family import PretrainedSettings
 from chainlift.models.shapes import shapes_only
 
 

@@ -6,18 +6,10 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from chainlift.models.lora import LoraSettings
 from chainlift.models.transformer.blocks import ModelSettings
 from chainlift.models.transformer.rope import RopeScaling
-from chainlift.settings import NOT_HASHED, Settings
-
-
-class LoraSettings(Settings):
-    """Low-rank adapters (LoRA), trained instead of all weights."""
-
-    rank: int = Field(default=16, ge=1)
-    """Rank of each adapter."""
-    alpha: float = Field(default=32.0, gt=0)
-    """An adapter's output is scaled by alpha / rank."""
+from chainlift.settings import NOT_HASHED
 
 
 class LlamaSettings(ModelSettings):
@@ -50,6 +42,11 @@ class LlamaSettings(ModelSettings):
     """Train adapters only; null: all weights."""
     recompute: bool = False
     """Compute a block's activations again in the backward pass instead of keeping them: less memory, more time."""
+
+    def at_path(self, path: str) -> LlamaSettings:
+        """The settings of the model in another folder, stored and trained as these say."""
+        changes = {name: getattr(self, name) for name in type(self).model_fields if name not in SIZES}
+        return type(self).model_validate(changes | {"path": path, "gguf_file": None})
 
     @property
     def epsilon(self) -> float:

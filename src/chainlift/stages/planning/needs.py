@@ -13,7 +13,7 @@ from chainlift.text.task import is_text
 
 TOKEN = 8  # bytes of a token, int64
 NUMBER = 4  # bytes of a weight, float32
-TRAINING = 4  # numbers for each trained weight: itself, its gradient and AdamW's two averages
+TRAINING = 3  # further numbers in float32 for each trained weight: its gradient and AdamW's two averages
 
 
 def check(recipe: Recipe, device: str) -> None:
@@ -29,9 +29,9 @@ def bytes_of(recipe: Recipe, device: str) -> dict[str, float]:
     task = task_of(recipe)
     positions = longest_sequence(task)
     row = TOKEN * positions
-    weights = NUMBER * families.fewest_parameters(recipe.model, positions)
+    weight = weight_bytes(recipe.model, in_training=device == "cpu")
     needed: dict[str, float] = {
-        "model": weights * (TRAINING if device == "cpu" else 1),
+        "model": weight * families.fewest_parameters(recipe.model, positions),
         "evaluate.prompts": recipe.evaluate.prompts * row,
         "evaluate.during": recipe.evaluate.during * row,
         "evaluate.pass_at_k_prompts": recipe.evaluate.pass_at_k_prompts * row,
@@ -56,7 +56,14 @@ def _by_trl(recipe: Recipe, device: str) -> dict[str, float]:
     }
     if scratch is None:
         return responses
-    return {"model": NUMBER * scratch.parameters * (TRAINING if device == "cpu" else 1.0)} | responses
+    return {"model": NUMBER * scratch.parameters * (1.0 + TRAINING if device == "cpu" else 1.0)} | responses
+
+
+def weight_bytes(model: Settings, *, in_training: bool) -> int:
+    """Fewest bytes for a weight: itself and, in training, what its update needs; bfloat16 has a master in float32."""
+    is_low, is_frozen = getattr(model, "weights", "float32") == "bfloat16", getattr(model, "lora", None) is not None
+    stored = NUMBER // 2 if is_low else NUMBER
+    return stored + NUMBER * (TRAINING + is_low) * (in_training and not is_frozen)
 
 
 def cache_bytes(model: Settings, rows: int, positions: int, device: str = "cpu") -> float:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from chainlift.settings import NOT_HASHED, ONLY_MEASURES, Settings
+from chainlift.settings import NOT_HASHED, Settings
 from chainlift.stages import starts
 from chainlift.stages.stage import Stage
 from chainlift.tasks.base import Task
@@ -72,7 +72,4 @@ class TrlStage(Stage):
 
     def measuring_keys(self, part: str, settings: Settings) -> frozenset[str]:
         """Keys of a part of the recipe that decide measurements of the stage but not its weights."""
-        fields = type(settings).model_fields.items()
-        return frozenset(key for key, field in fields if field.json_schema_extra == ONLY_MEASURES) | self.IGNORES.get(
-            part, frozenset()
-        )
+        return super().measuring_keys(part, settings) | self.IGNORES.get(part, frozenset())
