@@ -50,11 +50,16 @@ LANGUAGE = (
 TEXT: dict[str, Any] = {
     **RECIPE,
     "name": "text",
-    "task": {"name": "word_problems", "train_size": 20, "test_size": 8, "min_steps": 1, "max_steps": 1, "max_number": 10,
-             "max_tokens": 70},
-    "model": {"family": "llama", "layers": 1, "width": 8, "heads": 1, "mlp_width": 8, "context": 256, "vocabulary": 300,
-              "weights": "bfloat16", "lora": {"rank": 2}},
-}  # fmt: skip
+    "task": {
+        "name": "word_problems",
+        **{"train_size": 20, "test_size": 8, "min_steps": 1, "max_steps": 1, "max_number": 10, "max_tokens": 70},
+    },
+    "model": {
+        "family": "llama",
+        **{"layers": 1, "width": 8, "heads": 1, "mlp_width": 8, "context": 256, "vocabulary": 300},
+        **{"weights": "bfloat16", "lora": {"rank": 2}},
+    },
+}
 
 
 def run(out: Path) -> None:

@@ -148,7 +148,8 @@ TEXT = (
     Mutant("text: keys that measure train again", "stages/stage.py",
            "frozenset(key for key, field in fields if field.json_schema_extra == ONLY_MEASURES)", "frozenset()",
            "tests/stages/text/test_text_identity.py::test_keys_that_only_measure"),
-    Mutant("text: PPO counts padding", "stages/kinds/ppo.py", "scored + rollout.num_prompt_tokens(rollout.rows[selected])",
+    Mutant("text: PPO counts padding", "stages/kinds/ppo.py",
+           "scored + rollout.num_prompt_tokens(rollout.rows[selected])",
            "scored + len(selected) * rollout.prompts.shape[1]",
            "tests/stages/text/test_text_run.py::"
            "test_a_round_counts_each_real_token_once_sampled_and_once_in_its_update"),

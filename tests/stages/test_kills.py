@@ -17,7 +17,7 @@ CHOSEN = {
     ("again", "power"): 31,
     ("language", "kill"): 47,
     ("text", "kill"): 61,
-    ("text", "power"): 83,
+    ("text", "power"): 71,
 }
 """Of each scene and way to end it: every how many of its calls, or of the states of the disk, are tried."""
 

@@ -173,7 +173,7 @@ class Lengths(TextTask):
 
     def load(self) -> Splits:
         problems = [Problem(f"How many are {i}?", " ".join(["so"] * i), str(i)) for i in range(1, 21)]
-        return problems[:10], problems
+        return problems[9::-1], problems  # the longest of training first
 
 
 def test_long_training_problems_are_left_out_and_long_test_problems_are_cut() -> None:
@@ -185,6 +185,9 @@ def test_long_training_problems_are_left_out_and_long_test_problems_are_cut() ->
     assert (whole.num_left_out, whole.num_train) == (0, 10)
     assert task.num_left_out == int((lengths > limit).sum()) > 0
     assert task.num_train == task.num_problems == 10 - task.num_left_out
+    kept = every_prompt(task)
+    for prompt, problem in zip(kept, task.problems_of(kept), strict=True):
+        assert problem.question in task.vocabulary.decode(prompt)
     assert complaint(task) is None
     test = task.held_out()
     prompts = every_prompt(test)
