@@ -19,6 +19,7 @@ from chainlift.text.task import TextTask
 from chainlift.text.templates import Text, content
 from chainlift.visible import one_line
 
+COMPARED = 256  # demonstrations that are tokenized as one text and in two parts
 TEXTS_AT_ONCE = 1024  # bounds the memory of what a tokenizer returns beside the ids
 
 
@@ -125,14 +126,28 @@ def key(prompt: Tensor) -> bytes:
 def _responses(
     texts: Sequence[str], prompt_ids: Sequence[list[int]], completions: Sequence[str], tokenizer: Any, *, special: bool
 ) -> list[list[int]]:
-    """Token ids of completions with an end of sequence, each as the tokenizer writes it after its prompt."""
-    joint = _ids([text + end for text, end in zip(texts, completions, strict=True)], tokenizer, special=special)
-    rows = [
+    """Token ids of completions with an end of sequence, each as the tokenizer writes it after its prompt.
+
+    Prompts of a template end alike and its completions begin alike. So if the first ones are as when tokenized alone,
+    all are, and prompts need not be tokenized again.
+    """
+    alone = list(_ids(completions, tokenizer, special=False))
+    joint = _joint(texts[:COMPARED], prompt_ids, completions, tokenizer, special=special)
+    if joint != alone[: len(joint)]:
+        joint = _joint(texts, prompt_ids, completions, tokenizer, special=special)
+        alone = [ids if row is None else row for ids, row in zip(alone, joint, strict=True)]
+    return [[*ids, tokenizer.eos_token_id] for ids in alone]
+
+
+def _joint(
+    texts: Sequence[str], prompt_ids: Sequence[list[int]], completions: Sequence[str], tokenizer: Any, *, special: bool
+) -> list[list[int] | None]:
+    """Token ids that follow each prompt's where both are tokenized as one text; None if the prompt's change."""
+    both = _ids([text + end for text, end in zip(texts, completions, strict=False)], tokenizer, special=special)
+    return [
         ids[len(prompt) :] if ids[: len(prompt)] == prompt else None
-        for prompt, ids in zip(prompt_ids, joint, strict=True)
+        for prompt, ids in zip(prompt_ids, both, strict=False)
     ]
-    alone = _ids([completions[i] for i, row in enumerate(rows) if row is None], tokenizer, special=False)
-    return [[*(next(alone) if row is None else row), tokenizer.eos_token_id] for row in rows]
 
 
 def _ids(texts: Sequence[str], tokenizer: Any, *, special: bool) -> Iterator[list[int]]:
