@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chainlift.stages.kinds.trl_sft import _shuffled
+from chainlift.tasks import finite
 from chainlift.text import demonstrations
 from chainlift.text.problem import Problem
 from chainlift.text.templates import TemplateSettings, is_long
@@ -72,7 +73,7 @@ def test_the_share_is_binomial(p_cot: float, redraw: bool) -> None:
     false alarm < 1e-6 for the mean and, as the variance of 100 counts is a little skewed, < 1e-4 for the variance.
     """
     epoch = 0 if redraw else None
-    counts = [sum(demonstrations.uniform(i, seed=seed, epoch=epoch) < p_cot for i in range(80)) for seed in range(100)]
+    counts = [int((finite.forms(80, seed=seed, epoch=epoch) < p_cot).sum()) for seed in range(100)]
     mean, variance = 80 * p_cot, 80 * p_cot * (1 - p_cot)
     found = sum(counts) / 100
     assert abs(found - mean) < 5 * math.sqrt(variance / 100)

@@ -42,10 +42,20 @@ def batch(num_train: int, n: int, *, seed: int, name: str, step: int) -> Tensor:
     """The numbers (n,) of the training prompts in batch number `step`; the stream of an epoch is `name`/order."""
     start = step * n
     epochs = range(start // num_train, (start + n - 1) // num_train + 1)
-    order = torch.cat([torch.randperm(num_train, generator=stream(seed, f"{name}/order", epoch)) for epoch in epochs])
-    return order[start - epochs.start * num_train :][:n]
+    in_order = torch.cat([order(num_train, seed=seed, name=name, epoch=epoch) for epoch in epochs])
+    return in_order[start - epochs.start * num_train :][:n]
 
 
-def forms(num_train: int, *, seed: int) -> Tensor:
-    """A number (num_train,) for each training prompt, from the stream mixture/forms, the same in all stages."""
-    return torch.rand(num_train, generator=stream(seed, "mixture/forms"), dtype=torch.float64)
+def order(num_train: int, *, seed: int, name: str, epoch: int) -> Tensor:
+    """The order (num_train,) of an epoch; every stage has its own, so that a later one does not repeat it."""
+    return torch.randperm(num_train, generator=stream(seed, f"{name}/order", epoch))
+
+
+def forms(num_train: int, *, seed: int, epoch: int | None = None) -> Tensor:
+    """A number (num_train,) for each training prompt, which is long iff p_cot is larger.
+
+    It comes from the stream mixture/forms, the same in all stages; epoch: for forms that are drawn anew each epoch.
+    """
+    indices = () if epoch is None else (epoch,)
+    draws = stream(seed, "mixture/forms" if epoch is None else "mixture/forms/redrawn", *indices)
+    return torch.rand(num_train, generator=draws, dtype=torch.float64)

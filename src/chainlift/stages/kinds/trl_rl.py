@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-import torch
 from pydantic import Field, model_validator
 
 from chainlift import distributed
@@ -13,12 +12,12 @@ from chainlift.learning import reward as rewards
 from chainlift.measure.evaluate import EvaluateSettings
 from chainlift.models.pretrained.generation import longest_prompt
 from chainlift.runs.checkpoint import TrainerState
-from chainlift.seeding import stream
 from chainlift.settings import NOT_HASHED, Settings
 from chainlift.stages.policy.rounds import Rounds
 from chainlift.stages.stage import Place
 from chainlift.stages.trl.stage import TrlStage
 from chainlift.stages.trl.work import NumTokens, Work
+from chainlift.tasks import finite
 from chainlift.tasks.base import Task
 from chainlift.tasks.mixture import MixtureSettings
 from chainlift.text.problem import Problem
@@ -158,7 +157,7 @@ def problems_of_round(problems: Sequence[Problem], count: int, *, seed: int, sta
     place = number * count
     while len(chosen) < count:
         epoch, at = divmod(place + len(chosen), len(problems))
-        order = torch.randperm(len(problems), generator=stream(seed, f"llm/{stage}/order", epoch)).tolist()
+        order = finite.order(len(problems), seed=seed, name=stage, epoch=epoch).tolist()
         chosen += [problems[i] for i in order[at : at + count - len(chosen)]]
     return chosen
 

@@ -16,6 +16,7 @@ from chainlift.stages.length import Length
 from chainlift.stages.stage import Place
 from chainlift.stages.trl.stage import TrlStage
 from chainlift.stages.trl.work import NumTokens, Work
+from chainlift.tasks import finite
 from chainlift.tasks.base import Task
 from chainlift.tasks.mixture import MixtureSettings
 from chainlift.text import demonstrations
@@ -162,8 +163,8 @@ def _shuffled(size: int, *, seed: int, stage: str, redraw: bool) -> Iterator[tup
     for epoch in itertools.count():
         if epoch == 0 or redraw:
             of_epoch = epoch if redraw else None
-            uniforms = [demonstrations.uniform(index, seed=seed, epoch=of_epoch) for index in range(size)]
-        for index in demonstrations.order(size, seed=seed, stage=stage, epoch=epoch):
+            uniforms = finite.forms(size, seed=seed, epoch=of_epoch).tolist()
+        for index in finite.order(size, seed=seed, name=stage, epoch=epoch).tolist():
             yield index, uniforms[index]
 
 
