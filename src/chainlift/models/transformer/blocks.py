@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from chainlift.models.protocol import KeysValues
 from chainlift.models.transformer.attention import Attention
+from chainlift.models.transformer.rms_norm import RMSNorm
 from chainlift.settings import Settings
 
 
@@ -150,4 +151,7 @@ class Block(nn.Module):
 
 def make_norm(settings: ModelSettings) -> nn.Module:
     """The family's normalization layer."""
-    return nn.LayerNorm(settings.width) if settings.family == "gpt2" else nn.RMSNorm(settings.width, settings.epsilon)
+    if settings.family == "gpt2":
+        return nn.LayerNorm(settings.width)
+    # PyTorch's rounds differently: with it, results of family mistral stay the same bit for bit.
+    return (nn.RMSNorm if settings.family == "mistral" else RMSNorm)(settings.width, settings.epsilon)
