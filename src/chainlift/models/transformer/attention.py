@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from chainlift.models.lora import AdaptedLinear
 from chainlift.models.protocol import KeysValues
 from chainlift.models.transformer.attention_kernels import without_plans
+from chainlift.models.transformer.packing import Packing
 
 
 class Attention(nn.Module):
@@ -39,9 +40,10 @@ class Attention(nn.Module):
         query, key, value = projected.split(self.splits, dim=-1)
         return self._queries(query, rotation), *self._keys_values(key, value, rotation)
 
-    def keys_values(self, x: Tensor, rotation: KeysValues | None) -> KeysValues:
+    def keys_values(self, x: Tensor, rotation: KeysValues | None, packing: Packing | None = None) -> KeysValues:
         """Only keys and values (B, H, S, E) of normed x (B, S, D): all that the last block computes for a prefix."""
         projected = self._project(x, slice(self.splits[0], None))
+        projected = projected if packing is None else packing.spread(projected)
         projected, rotation = self._rotated_together(projected, rotation, self.splits[2])
         return self._keys_values(*projected.split(self.splits[1:], dim=-1), rotation)
 
@@ -62,6 +64,10 @@ class Attention(nn.Module):
         return seen.repeat(1, self.repeats, 1)
 
     def attend(self, query: Tensor, keys: Tensor, values: Tensor, visible: Tensor | None = None) -> Tensor:
+        """The attention's output (B, S, D): that of `attended`, with the heads mixed."""
+        return self.out(self.attended(query, keys, values, visible))
+
+    def attended(self, query: Tensor, keys: Tensor, values: Tensor, visible: Tensor | None = None) -> Tensor:
         """Causal attention (B, S, D) of queries (B, H, R, S, E) over keys and values (B, H, T + S, E).
 
         The queries are at the last S positions of the keys, and each attends to the positions up to its own, or only
@@ -82,12 +88,11 @@ class Attention(nn.Module):
                 attended = F.scaled_dot_product_attention(
                     query.flatten(2, 3), keys, values, attn_mask=mask, is_causal=plain
                 )
-        return self.merge(attended.view_as(query))
+        return _joined(attended.view_as(query))
 
     def merge(self, attended: Tensor) -> Tensor:
         """The attention's output (B, S, D) from attended values (B, H, R, S, E)."""
-        batch, _, _, length, _ = attended.shape
-        return self.out(attended.permute(0, 3, 1, 2, 4).reshape(batch, length, self.splits[0]))
+        return self.out(_joined(attended))
 
     def _queries(self, query: Tensor, rotation: KeysValues | None) -> Tensor:
         batch, length, _ = query.shape
@@ -120,6 +125,11 @@ class Attention(nn.Module):
         if isinstance(self.qkv, AdaptedLinear):
             return self.qkv.rows(x, rows)
         return F.linear(x, self.qkv.weight[rows], None if self.qkv.bias is None else self.qkv.bias[rows])
+
+
+def _joined(attended: Tensor) -> Tensor:
+    """(B, H, R, S, E) to (B, S, D)."""
+    return attended.permute(0, 3, 1, 2, 4).flatten(2)
 
 
 def _max_product_positions(dtype: torch.dtype) -> int:
