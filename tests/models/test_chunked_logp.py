@@ -9,7 +9,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from chainlift.models.logp import token_logp
 from chainlift.models.model import Model
-from chainlift.models.transformer import chunked_logp, transformer
+from chainlift.models.transformer import chunked_logp, packed_reading
 from chainlift.models.transformer.blocks import ModelSettings
 from chainlift.models.transformer.transformer import Transformer
 from chainlift.seeding import stream
@@ -78,7 +78,7 @@ def test_a_model_scores_its_large_vocabulary_as_from_logits(
     family: str, has_gradients: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Both ways of reading, where the mask is True, with rows in several passes if there are no gradients."""
-    monkeypatch.setattr(transformer, "LARGE_VOCABULARY", VOCABULARY - 1)
+    monkeypatch.setattr(packed_reading, "LARGE_VOCABULARY", VOCABULARY - 1)
     monkeypatch.setattr(chunked_logp, "LOGITS_AT_ONCE", 4 * VOCABULARY)
     monkeypatch.setattr("chainlift.models.passes.TOKENS_PER_PASS", {"cpu": 10})
     settings = ModelSettings.model_validate({"family": family, "layers": 2, "width": WIDTH, "heads": 2})

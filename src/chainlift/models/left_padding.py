@@ -19,9 +19,14 @@ def cut(sequences: Tensor, start: int, token: int | None) -> tuple[Tensor, Tenso
     """
     if token is None or start == 0 or len(sequences) == 0:
         return sequences, None
-    padding = (sequences[:, :start] == token).long().cumprod(dim=1).sum(dim=1)
+    padding = is_padding(sequences[:, :start], token).sum(dim=1)
     least, most = torch.stack(padding.aminmax()).tolist()  # a GPU is waited for once
     return sequences[:, least:], padding - least if most > least else None
+
+
+def is_padding(prompts: Tensor, token: int | None) -> Tensor:
+    """(B, T) which tokens of prompts (B, T) are padding, `token` at their left; none if it is None."""
+    return torch.zeros_like(prompts, dtype=torch.bool) if token is None else (prompts == token).long().cumprod(1).bool()
 
 
 def rows_of(tensor: Any, rows: slice | Tensor) -> Any:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from chainlift.models.lora import AdaptedLinear
 from chainlift.models.protocol import KeysValues
 from chainlift.models.transformer.attention_kernels import without_plans
+from chainlift.models.transformer.packing import Packing
 
 
 class Attention(nn.Module):
@@ -29,20 +30,26 @@ class Attention(nn.Module):
         self.out = nn.Linear(width, width, bias=bias)
         self.rotates_in_float32 = True
         """Whether rotated queries and keys stay in float32, and in the cache, where projections are in bfloat16."""
+        turn = torch.eye(self.head_width).roll(self.head_width // 2, 0)
+        turn[self.head_width // 2 :] *= -1
+        self.register_buffer("quarter_turn", turn, persistent=False)  # (a, b) to (-b, a), halves of a head
 
     def split(self, projected: Tensor, rotation: KeysValues | None) -> tuple[Tensor, Tensor, Tensor]:
         """Queries (B, H, R, S, E), keys and values (B, H, S, E) from the output of `qkv` (B, S, D + 2 H E)."""
+        projected, rotation = self._rotated_together(projected, rotation, self.splits[2])
         query, key, value = projected.split(self.splits, dim=-1)
         return self._queries(query, rotation), *self._keys_values(key, value, rotation)
 
-    def keys_values(self, x: Tensor, rotation: KeysValues | None) -> KeysValues:
+    def keys_values(self, x: Tensor, rotation: KeysValues | None, packing: Packing | None = None) -> KeysValues:
         """Only keys and values (B, H, S, E) of normed x (B, S, D): all that the last block computes for a prefix."""
-        key, value = self._project(x, slice(self.splits[0], None)).split(self.splits[1:], dim=-1)
-        return self._keys_values(key, value, rotation)
+        projected = self._project(x, slice(self.splits[0], None))
+        projected = projected if packing is None else packing.spread(projected)
+        projected, rotation = self._rotated_together(projected, rotation, self.splits[2])
+        return self._keys_values(*projected.split(self.splits[1:], dim=-1), rotation)
 
     def queries(self, x: Tensor, rotation: KeysValues | None) -> Tensor:
         """Only queries (B, H, R, S, E) of normed x (B, S, D)."""
-        return self._queries(self._project(x, slice(self.splits[0])), rotation)
+        return self._queries(*self._rotated_together(self._project(x, slice(self.splits[0])), rotation, 0))
 
     def visible(self, padding: Tensor | None, length: int, total: int) -> Tensor | None:
         """(B, R S, T + S) which of `total` keys the last `length` positions attend to; None without `padding` (B,).
@@ -57,6 +64,10 @@ class Attention(nn.Module):
         return seen.repeat(1, self.repeats, 1)
 
     def attend(self, query: Tensor, keys: Tensor, values: Tensor, visible: Tensor | None = None) -> Tensor:
+        """The attention's output (B, S, D): that of `attended`, with the heads mixed."""
+        return self.out(self.attended(query, keys, values, visible))
+
+    def attended(self, query: Tensor, keys: Tensor, values: Tensor, visible: Tensor | None = None) -> Tensor:
         """Causal attention (B, S, D) of queries (B, H, R, S, E) over keys and values (B, H, T + S, E).
 
         The queries are at the last S positions of the keys, and each attends to the positions up to its own, or only
@@ -77,31 +88,48 @@ class Attention(nn.Module):
                 attended = F.scaled_dot_product_attention(
                     query.flatten(2, 3), keys, values, attn_mask=mask, is_causal=plain
                 )
-        return self.merge(attended.view_as(query))
+        return _joined(attended.view_as(query))
 
     def merge(self, attended: Tensor) -> Tensor:
         """The attention's output (B, S, D) from attended values (B, H, R, S, E)."""
-        batch, _, _, length, _ = attended.shape
-        return self.out(attended.permute(0, 3, 1, 2, 4).reshape(batch, length, self.splits[0]))
+        return self.out(_joined(attended))
 
     def _queries(self, query: Tensor, rotation: KeysValues | None) -> Tensor:
         batch, length, _ = query.shape
         query = query.view(batch, length, self.kv_heads, self.repeats, self.head_width).permute(0, 2, 3, 1, 4)
-        return query if rotation is None else self._rotate(query, rotation)
+        return query if rotation is None else rotate(query, rotation)
 
     def _keys_values(self, key: Tensor, value: Tensor, rotation: KeysValues | None) -> KeysValues:
         key, value = (t.view(*t.shape[:2], self.kv_heads, self.head_width).transpose(1, 2) for t in (key, value))
-        return (key if rotation is None else self._rotate(key, rotation)), value
+        return (key if rotation is None else rotate(key, rotation)), value
 
-    def _rotate(self, x: Tensor, rotation: KeysValues) -> Tensor:
-        rotated = rotate(x, rotation)
-        return rotated if self.rotates_in_float32 else rotated.to(x.dtype)
+    def _rotated_together(
+        self, projected: Tensor, rotation: KeysValues | None, rest: int
+    ) -> tuple[Tensor, KeysValues | None]:
+        """All heads of projected (B, S, X) but the last `rest` columns rotated at once, and the rotation still to do.
+
+        A small product turns all heads by a quarter, which is faster than copies of their halves.
+        """
+        if rotation is None or self.rotates_in_float32:
+            return projected, rotation
+        heads = (projected.shape[-1] - rest) // self.head_width
+        cos, sin = (
+            F.pad(part.repeat(1, heads), (0, rest), value=filling).to(projected.dtype)
+            for part, filling in zip(rotation, (1.0, 0.0), strict=True)
+        )
+        turned = (projected.unflatten(-1, (-1, self.head_width)) @ self.quarter_turn).flatten(-2)
+        return torch.addcmul(projected * cos, turned, sin), None
 
     def _project(self, x: Tensor, rows: slice) -> Tensor:
         """The given rows of the output of `qkv`."""
         if isinstance(self.qkv, AdaptedLinear):
             return self.qkv.rows(x, rows)
         return F.linear(x, self.qkv.weight[rows], None if self.qkv.bias is None else self.qkv.bias[rows])
+
+
+def _joined(attended: Tensor) -> Tensor:
+    """(B, H, R, S, E) to (B, S, D)."""
+    return attended.permute(0, 3, 1, 2, 4).flatten(2)
 
 
 def _max_product_positions(dtype: torch.dtype) -> int:

@@ -17,6 +17,8 @@ from torch import Tensor, nn
 
 from chainlift.models.protocol import KeysValues
 from chainlift.models.transformer.attention import Attention
+from chainlift.models.transformer.packing import Packing
+from chainlift.models.transformer.rms_norm import RMSNorm
 from chainlift.settings import Settings
 
 
@@ -112,16 +114,25 @@ class Block(nn.Module):
         rotation: KeysValues | None,
         projected: Tensor | None = None,
         visible: Tensor | None = None,
+        packing: Packing | None = None,
+        chosen: Tensor | None = None,
     ) -> tuple[Tensor, KeysValues]:
         """Output (B, S, D) of x (B, S, D) after `past` keys and values (B, H, T, E), and x's own keys and values.
 
-        projected: the result of `project` for x, if it is known already. visible: for rows with padding.
+        projected: the result of `project` for x, if it is known already. visible: for rows with padding. With a
+        packing x and the output are (1, N, D), or the output is that of the `chosen` tokens alone.
         """
-        query, key, value = self.attention.split(self.project(x) if projected is None else projected, rotation)
+        projected = self.project(x) if projected is None else projected
+        projected = projected if packing is None else packing.spread(projected)
+        query, key, value = self.attention.split(projected, rotation)
         keys, values = key, value
         if past is not None:
             keys, values = torch.cat([past[0], key], dim=2), torch.cat([past[1], value], dim=2)
-        return self.after_attention(x, self.attention.attend(query, keys, values, visible)), (key, value)
+        attended = self.attention.attended(query, keys, values, visible)
+        if packing is not None:
+            attended = packing.gather(attended, chosen)
+            x = x if chosen is None else x.index_select(1, chosen)
+        return self.after_attention(x, self.attention.out(attended)), (key, value)
 
     def last_positions(
         self,
@@ -150,4 +161,7 @@ class Block(nn.Module):
 
 def make_norm(settings: ModelSettings) -> nn.Module:
     """The family's normalization layer."""
-    return nn.LayerNorm(settings.width) if settings.family == "gpt2" else nn.RMSNorm(settings.width, settings.epsilon)
+    if settings.family == "gpt2":
+        return nn.LayerNorm(settings.width)
+    # PyTorch's rounds differently: with it, results of family mistral stay the same bit for bit.
+    return (nn.RMSNorm if settings.family == "mistral" else RMSNorm)(settings.width, settings.epsilon)

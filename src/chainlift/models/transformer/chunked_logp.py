@@ -21,16 +21,6 @@ from torch.autograd.function import once_differentiable
 LOGITS_AT_ONCE = 2**24  # 64 MiB in float32; a quarter of it takes twice as long, as each chunk reads the whole weight
 
 
-def masked_logp(
-    hidden: Tensor, weight: Tensor, targets: Tensor, mask: Tensor | None = None, temperature: float = 1.0
-) -> Tensor:
-    """Log-probabilities (...) of targets (...) from states (..., D), 0 where `mask` (...) is False, as chunked_logp."""
-    if mask is None:
-        mask = torch.ones_like(targets, dtype=torch.bool)
-    logp = chunked_logp(hidden[mask], weight, targets[mask], temperature)
-    return logp.new_zeros(targets.shape).masked_scatter(mask, logp)
-
-
 def chunked_logp(hidden: Tensor, weight: Tensor, targets: Tensor, temperature: float = 1.0) -> Tensor:
     """Log-probabilities (N,) in float32 of targets (N,) under softmax(hidden weight^T / temperature), weight (V, D)."""
     return cast(Tensor, _ChunkedLogp.apply(hidden, weight, targets, temperature))

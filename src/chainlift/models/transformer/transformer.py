@@ -22,18 +22,17 @@ from chainlift.models.left_padding import cut, rows_of
 from chainlift.models.model import Learner, Model
 from chainlift.models.passes import parts_of
 from chainlift.models.protocol import Cache, KeysValues
-from chainlift.models.transformer import activations
+from chainlift.models.transformer import activations, packed_reading
 from chainlift.models.transformer.attention import rotation_at
 from chainlift.models.transformer.blocks import Block, ModelSettings, make_norm
-from chainlift.models.transformer.chunked_logp import masked_logp
 from chainlift.models.transformer.cuda_graphs import GraphedDecoder, recording_after
 from chainlift.models.transformer.decoding import TransformerDecoder
 from chainlift.models.transformer.embedding import Embedded, embed, positions_from
+from chainlift.models.transformer.packing import Packing
 from chainlift.models.transformer.products import ProductSizes, sizes_of
 from chainlift.tasks.base import Task
 
 NUMBER = 4  # bytes of a cached key or value, float32
-LARGE_VOCABULARY = 8192  # tokens above which the logits of all positions are never kept
 
 
 class Transformer(Model):
@@ -125,18 +124,24 @@ class Transformer(Model):
         return Cache([(torch.cat(keys), torch.cat(values)) for keys, values in layers], padding)
 
     def _prefill(self, prefix: Tensor, padding: Tensor | None) -> list[KeysValues]:
-        x, rotation, projected = self.embed(prefix, positions_from(0, prefix))
-        visible = self._visible(padding, prefix.shape[1], prefix.shape[1])
+        position = positions_from(0, prefix)
+        packing, tokens = None, prefix
+        if padding is not None:
+            is_real = position >= padding[:, None]
+            packing, tokens = Packing.of(is_real), prefix[is_real][None]
+        x, rotation, projected = self.embed(tokens, position)
+        visible = self.visible(padding, prefix.shape[1], prefix.shape[1])
         cache: list[KeysValues] = []
         for block in self.layers[:-1]:
-            x, keys_values = self._computed(block, x, None, rotation, projected, visible)
+            x, keys_values = self.computed(block, x, None, rotation, projected, visible, packing)
             projected = None
             cache.append(keys_values)
         last = self.layers[-1].attention
         if projected is not None:
+            projected = projected if packing is None else packing.spread(projected)
             cache.append(last.split(projected, rotation)[1:])
         else:
-            cache.append(last.keys_values(self.layers[-1].attention_norm(x), rotation))
+            cache.append(last.keys_values(self.layers[-1].attention_norm(x), rotation, packing))
         return cache
 
     def logits(self, cache: Cache, suffix: Tensor, rows: Tensor | None = None) -> Tensor:
@@ -150,9 +155,9 @@ class Transformer(Model):
         layers = [(rows_of(key, which), rows_of(value, which)) for key, value in cache.layers]
         suffix, start = suffix[part], layers[0][0].shape[2]
         x, rotation, projected = self.embed(suffix, positions_from(start, suffix))
-        visible = self._visible(rows_of(cache.padding, which), suffix.shape[1], start + suffix.shape[1])
+        visible = self.visible(rows_of(cache.padding, which), suffix.shape[1], start + suffix.shape[1])
         for block, past in zip(self.layers, layers, strict=True):
-            x, _ = self._computed(block, x, past, rotation, projected, visible)
+            x, _ = self.computed(block, x, past, rotation, projected, visible)
             projected = None
         return x
 
@@ -166,17 +171,18 @@ class Transformer(Model):
         sequences, padding = cut(sequences, start, self.padding)
         total = sequences.shape[1]
         x, rotation, projected = self.embed(sequences, positions_from(0, sequences))
-        visible = self._visible(padding, total, total)
+        visible = self.visible(padding, total, total)
         for block in self.layers[:-1]:
-            x, _ = self._computed(block, x, None, rotation, projected, visible)
+            x, _ = self.computed(block, x, None, rotation, projected, visible)
             projected = None
-        visible = self._visible(padding, length, total)
-        return self._computed(self.layers[-1].last_positions, x, total - length, rotation, projected, visible)
+        visible = self.visible(padding, length, total)
+        return self.computed(self.layers[-1].last_positions, x, total - length, rotation, projected, visible)
 
-    def _visible(self, padding: Tensor | None, length: int, total: int) -> Tensor | None:
+    def visible(self, padding: Tensor | None, length: int, total: int) -> Tensor | None:
+        """As Attention.visible."""
         return self.layers[0].attention.visible(padding, length, total)
 
-    def _computed(self, function: Callable[..., Any], *inputs: Any) -> Any:
+    def computed(self, function: Callable[..., Any], *inputs: Any) -> Any:
         """The function's result, computed again in the backward pass if `recompute_blocks`."""
         if self.recompute_blocks and torch.is_grad_enabled():
             return checkpoint(function, *inputs, use_reentrant=False, preserve_rng_state=False)
@@ -192,24 +198,22 @@ class Transformer(Model):
         temperature: float = 1.0,
     ) -> Tensor:
         """Log-probabilities (B, S) as models/model.py defines them; with a large vocabulary without all logits."""
-        if self.vocabulary_size <= LARGE_VOCABULARY:
+        if not self._packs:
             return super().suffix_logp(cache, suffix, targets, rows, mask, temperature)
-        states = ((self._states(cache, suffix, rows, part), part) for part in parts_of(suffix))
-        return torch.cat([self._logp_out(x, part, targets, mask, temperature) for x, part in states])
+        return packed_reading.suffix_logp(self, cache, suffix, targets, rows, mask, temperature)
 
     def read_logp(
         self, sequences: Tensor, start: int, targets: Tensor, mask: Tensor | None = None, temperature: float = 1.0
     ) -> Tensor:
         """The same (B, S - start) for whole sequences (B, S), at the positions from `start` on."""
-        if self.vocabulary_size <= LARGE_VOCABULARY:
+        if not self._packs:
             return super().read_logp(sequences, start, targets, mask, temperature)
-        states = ((self._read_states(sequences[part], start), part) for part in parts_of(sequences))
-        return torch.cat([self._logp_out(x, part, targets, mask, temperature) for x, part in states])
+        return packed_reading.read_logp(self, sequences, start, targets, mask, temperature)
 
-    def _logp_out(self, x: Tensor, part: slice, targets: Tensor, mask: Tensor | None, temperature: float) -> Tensor:
-        """Log-probabilities (b, S) of a part of the targets (B, S) from the last block's output (b, S, D) for it."""
-        mask = None if mask is None else mask[part]
-        return masked_logp(self.norm(x), self.head_weight, targets[part], mask, temperature)
+    @property
+    def _packs(self) -> bool:
+        """Whether log-probabilities are read without padding, and never with the logits of all positions."""
+        return self.padding is not None or self.vocabulary_size > packed_reading.LARGE_VOCABULARY
 
     @property
     def head_weight(self) -> Tensor:
