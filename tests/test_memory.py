@@ -60,7 +60,7 @@ def test_a_trained_model_in_bfloat16_needs_masters_gradients_and_averages() -> N
     num_parameters = 134_515_008
     found = needs.bytes_of(recipes.load("llm-smol", ["task.train_size=20", "task.test_size=10"]), "cpu")["model"]
     # 2 bytes a weight, and 4 each for its master, the master's gradient and AdamW's two averages.
-    assert 0.75 * 18 * num_parameters < found <= 18 * num_parameters
+    assert 0.5 * 18 * num_parameters < found <= 18 * num_parameters
 
 
 @pytest.mark.parametrize(
