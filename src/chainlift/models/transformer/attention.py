@@ -21,6 +21,8 @@ from chainlift.models.transformer.packing import Packing
 class Attention(nn.Module):
     """The attention of one block; its caller computes or looks up the projection by `qkv`."""
 
+    quarter_turn: Tensor
+
     def __init__(self, width: int, heads: int, kv_heads: int, *, bias: bool) -> None:
         super().__init__()
         self.kv_heads, self.repeats, self.head_width = kv_heads, heads // kv_heads, width // heads
@@ -31,7 +33,7 @@ class Attention(nn.Module):
         self.rotates_in_float32 = True
         """Whether rotated queries and keys stay in float32, and in the cache, where projections are in bfloat16."""
         turn = torch.eye(self.head_width).roll(self.head_width // 2, 0)
-        turn[self.head_width // 2 :] *= -1
+        turn = torch.cat([turn[: self.head_width // 2], -turn[self.head_width // 2 :]])
         self.register_buffer("quarter_turn", turn, persistent=False)  # (a, b) to (-b, a), halves of a head
 
     def split(self, projected: Tensor, rotation: KeysValues | None) -> tuple[Tensor, Tensor, Tensor]:
@@ -49,7 +51,8 @@ class Attention(nn.Module):
 
     def queries(self, x: Tensor, rotation: KeysValues | None) -> Tensor:
         """Only queries (B, H, R, S, E) of normed x (B, S, D)."""
-        return self._queries(*self._rotated_together(self._project(x, slice(self.splits[0])), rotation, 0))
+        query, rotation = self._rotated_together(self._project(x, slice(self.splits[0])), rotation, 0)
+        return self._queries(query, rotation)
 
     def visible(self, padding: Tensor | None, length: int, total: int) -> Tensor | None:
         """(B, R S, T + S) which of `total` keys the last `length` positions attend to; None without `padding` (B,).
