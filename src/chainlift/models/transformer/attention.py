@@ -47,7 +47,8 @@ class Attention(nn.Module):
         projected = self._project(x, slice(self.splits[0], None))
         projected = projected if packing is None else packing.spread(projected)
         projected, rotation = self._rotated_together(projected, rotation, self.splits[2])
-        return self._keys_values(*projected.split(self.splits[1:], dim=-1), rotation)
+        key, value = projected.split(self.splits[1:], dim=-1)
+        return self._keys_values(key, value, rotation)
 
     def queries(self, x: Tensor, rotation: KeysValues | None) -> Tensor:
         """Only queries (B, H, R, S, E) of normed x (B, S, D)."""
