@@ -8,6 +8,8 @@ width of a head.
 
 from __future__ import annotations
 
+import functools
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -21,8 +23,6 @@ from chainlift.models.transformer.packing import Packing
 class Attention(nn.Module):
     """The attention of one block; its caller computes or looks up the projection by `qkv`."""
 
-    quarter_turn: Tensor
-
     def __init__(self, width: int, heads: int, kv_heads: int, *, bias: bool) -> None:
         super().__init__()
         self.kv_heads, self.repeats, self.head_width = kv_heads, heads // kv_heads, width // heads
@@ -32,9 +32,6 @@ class Attention(nn.Module):
         self.out = nn.Linear(width, width, bias=bias)
         self.rotates_in_float32 = True
         """Whether rotated queries and keys stay in float32, and in the cache, where projections are in bfloat16."""
-        turn = torch.eye(self.head_width).roll(self.head_width // 2, 0)
-        turn = torch.cat([turn[: self.head_width // 2], -turn[self.head_width // 2 :]])
-        self.register_buffer("quarter_turn", turn, persistent=False)  # (a, b) to (-b, a), halves of a head
 
     def split(self, projected: Tensor, rotation: KeysValues | None) -> tuple[Tensor, Tensor, Tensor]:
         """Queries (B, H, R, S, E), keys and values (B, H, S, E) from the output of `qkv` (B, S, D + 2 H E)."""
@@ -121,7 +118,8 @@ class Attention(nn.Module):
             F.pad(part.repeat(1, heads), (0, rest), value=filling).to(projected.dtype)
             for part, filling in zip(rotation, (1.0, 0.0), strict=True)
         )
-        turned = (projected.unflatten(-1, (-1, self.head_width)) @ self.quarter_turn).flatten(-2)
+        turn = _quarter_turn(self.head_width, projected.dtype, projected.device)
+        turned = (projected.unflatten(-1, (-1, self.head_width)) @ turn).flatten(-2)
         return torch.addcmul(projected * cos, turned, sin), None
 
     def _project(self, x: Tensor, rows: slice) -> Tensor:
@@ -129,6 +127,13 @@ class Attention(nn.Module):
         if isinstance(self.qkv, AdaptedLinear):
             return self.qkv.rows(x, rows)
         return F.linear(x, self.qkv.weight[rows], None if self.qkv.bias is None else self.qkv.bias[rows])
+
+
+@functools.cache
+def _quarter_turn(width: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """The matrix (E, E) that turns a head (a, b) to (-b, a)."""
+    turn = torch.eye(width, dtype=dtype, device=device).roll(width // 2, 0)
+    return torch.cat([turn[: width // 2], -turn[width // 2 :]])
 
 
 def _joined(attended: Tensor) -> Tensor:
