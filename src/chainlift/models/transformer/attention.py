@@ -8,6 +8,8 @@ width of a head.
 
 from __future__ import annotations
 
+import functools
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -30,9 +32,6 @@ class Attention(nn.Module):
         self.out = nn.Linear(width, width, bias=bias)
         self.rotates_in_float32 = True
         """Whether rotated queries and keys stay in float32, and in the cache, where projections are in bfloat16."""
-        turn = torch.eye(self.head_width).roll(self.head_width // 2, 0)
-        turn[self.head_width // 2 :] *= -1
-        self.register_buffer("quarter_turn", turn, persistent=False)  # (a, b) to (-b, a), halves of a head
 
     def split(self, projected: Tensor, rotation: KeysValues | None) -> tuple[Tensor, Tensor, Tensor]:
         """Queries (B, H, R, S, E), keys and values (B, H, S, E) from the output of `qkv` (B, S, D + 2 H E)."""
@@ -45,11 +44,13 @@ class Attention(nn.Module):
         projected = self._project(x, slice(self.splits[0], None))
         projected = projected if packing is None else packing.spread(projected)
         projected, rotation = self._rotated_together(projected, rotation, self.splits[2])
-        return self._keys_values(*projected.split(self.splits[1:], dim=-1), rotation)
+        key, value = projected.split(self.splits[1:], dim=-1)
+        return self._keys_values(key, value, rotation)
 
     def queries(self, x: Tensor, rotation: KeysValues | None) -> Tensor:
         """Only queries (B, H, R, S, E) of normed x (B, S, D)."""
-        return self._queries(*self._rotated_together(self._project(x, slice(self.splits[0])), rotation, 0))
+        query, rotation = self._rotated_together(self._project(x, slice(self.splits[0])), rotation, 0)
+        return self._queries(query, rotation)
 
     def visible(self, padding: Tensor | None, length: int, total: int) -> Tensor | None:
         """(B, R S, T + S) which of `total` keys the last `length` positions attend to; None without `padding` (B,).
@@ -117,7 +118,8 @@ class Attention(nn.Module):
             F.pad(part.repeat(1, heads), (0, rest), value=filling).to(projected.dtype)
             for part, filling in zip(rotation, (1.0, 0.0), strict=True)
         )
-        turned = (projected.unflatten(-1, (-1, self.head_width)) @ self.quarter_turn).flatten(-2)
+        turn = _quarter_turn(self.head_width, projected.dtype, projected.device)
+        turned = (projected.unflatten(-1, (-1, self.head_width)) @ turn).flatten(-2)
         return torch.addcmul(projected * cos, turned, sin), None
 
     def _project(self, x: Tensor, rows: slice) -> Tensor:
@@ -125,6 +127,13 @@ class Attention(nn.Module):
         if isinstance(self.qkv, AdaptedLinear):
             return self.qkv.rows(x, rows)
         return F.linear(x, self.qkv.weight[rows], None if self.qkv.bias is None else self.qkv.bias[rows])
+
+
+@functools.cache
+def _quarter_turn(width: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """The matrix (E, E) that turns a head (a, b) to (-b, a)."""
+    turn = torch.eye(width, dtype=dtype, device=device).roll(width // 2, 0)
+    return torch.cat([turn[: width // 2], -turn[width // 2 :]])
 
 
 def _joined(attended: Tensor) -> Tensor:
