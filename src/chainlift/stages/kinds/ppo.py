@@ -104,8 +104,16 @@ class ActorCritic(Learner):
             logp, entropy = logp_and_entropy((logits / self.ppo.temperature).log_softmax(dim=-1), tokens)
         if hook is not None:
             hook.remove()
-        features = torch.cat(seen)[:, -width:] if logits is None or seen else logits.softmax(dim=-1)
-        return logp, entropy, self.head(features.to(self.head.weight.dtype))[..., 0].float()
+        if logits is not None and not seen:
+            return logp, entropy, self.value(logits.softmax(dim=-1))
+        states = torch.cat([part.flatten(0, 1) for part in seen])
+        if len(states) == int(mask.sum()):  # read without padding (models/transformer/packing.py)
+            return logp, entropy, torch.zeros_like(logp).masked_scatter(mask, self.value(states))
+        return logp, entropy, self.value(states.unflatten(0, (len(rows), -1))[:, -width:])
+
+    def value(self, features: Tensor) -> Tensor:
+        """Values (...) in float32 from features (..., D)."""
+        return self.head(features.to(self.head.weight.dtype))[..., 0].float()
 
     @torch.no_grad()
     def prepare_round(self, rollout: Rollout, rewards: Tensor) -> dict[str, float]:
