@@ -173,7 +173,8 @@ def step_by_step(model: Transformer, task: Task) -> Rollout:
 
 def on_cpu(device_rollout: Rollout) -> Rollout:
     """The rollout, its tensors on the CPU."""
-    return Rollout(**{name: value.cpu() for name, value in vars(device_rollout).items()})
+    tensors = {name: value for name, value in vars(device_rollout).items() if value is not None}
+    return Rollout(**{name: value.cpu() for name, value in tensors.items()})
 
 
 def compare(first: Rollout, second: Rollout) -> tuple[int, float]:
