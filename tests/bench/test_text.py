@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from chainlift.bench import peers, states
+from chainlift.bench.language.ours import TextEngine
+from chainlift.bench.language.suite import TextSuite, suite_of
+from chainlift.bench.language.trl_recorded import GrpoUpdate, SftUpdate
 from chainlift.bench.machine import Machine
 from chainlift.bench.ours import draw_batch
 from chainlift.bench.states import States
-from chainlift.bench.text_ours import TextEngine
-from chainlift.bench.text_suite import TextSuite, suite_of
-from chainlift.bench.trl_recorded import GrpoUpdate, SftUpdate
 from chainlift.learning import next_token
 from chainlift.models.hub import model_folder
 from chainlift.stages import recipe as recipes

@@ -22,8 +22,8 @@ from chainlift.seeding import stream
 from chainlift.stages.kinds.ppo import ActorCritic, ProximalPolicyOptimization
 from chainlift.tasks import mixture
 from chainlift.tasks.mixture import MixtureBatch, MixtureSettings
+from chainlift.text.sources.word_problems import WordProblems, WordProblemSettings
 from chainlift.text.tokenized import TokenizedTask
-from chainlift.text.word_problems import WordProblems, WordProblemSettings
 from tests.text.test_tokenized import trained_tokenizer
 
 WEIGHTINGS = ["token_mean", "sequence_mean", "sequence_sum"]

@@ -56,10 +56,11 @@ TASKS = (
 )  # fmt: skip
 
 TEXT = (
-    Mutant("gsm8k: notes stay", "text/gsm8k.py", 'NOTE.sub("", solution)', "solution", "tests/text/test_gsm8k.py"),
-    Mutant("word_problems: test problems are drawn for training", "text/word_problems.py", '== (split == "test")',
-           "in (True, False)", "tests/text/test_word_problems.py"),
-    Mutant("word_problems: the share held out is that of training", "text/word_problems.py",
+    Mutant("gsm8k: notes stay", "text/sources/gsm8k.py", 'NOTE.sub("", solution)', "solution",
+           "tests/text/test_gsm8k.py"),
+    Mutant("word_problems: test problems are drawn for training", "text/sources/word_problems.py",
+           '== (split == "test")', "in (True, False)", "tests/text/test_word_problems.py"),
+    Mutant("word_problems: the share held out is that of training", "text/sources/word_problems.py",
            "< settings.held_out * HASH_RANGE", "> settings.held_out * HASH_RANGE", "tests/text/test_word_problems.py"),
     Mutant("templates: a short answer is long", "text/templates.py", "(0 if mark else 1)", "(-1 if mark else 1)",
            "tests/text/test_templates.py"),

@@ -13,8 +13,8 @@ from chainlift.tasks import mixture
 from chainlift.tasks.finite import Finite
 from chainlift.tasks.mixture import MixtureBatch, MixtureSettings
 from chainlift.tasks.running_sum import RunningSum, RunningSumSettings
+from chainlift.text.sources.word_problems import WordProblems, WordProblemSettings
 from chainlift.text.tokenized import TokenizedTask
-from chainlift.text.word_problems import WordProblems, WordProblemSettings
 from tests.text.test_tokenized import trained_tokenizer
 
 SIZE, BATCH = 35, 8

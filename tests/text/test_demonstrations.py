@@ -12,8 +12,8 @@ from chainlift.stages.kinds.trl_sft import _shuffled
 from chainlift.tasks import finite
 from chainlift.text import demonstrations
 from chainlift.text.problem import Problem
+from chainlift.text.sources.word_problems import WordProblems, WordProblemSettings
 from chainlift.text.templates import TemplateSettings, is_long
-from chainlift.text.word_problems import WordProblems, WordProblemSettings
 
 PROBLEMS = [Problem(f"What is {i} + 1?", f"{i} + 1 = {i + 1}", str(i + 1), 1) for i in range(60)]
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from chainlift.text import records
-from chainlift.text.gsm8k import Gsm8k, Gsm8kSettings
+from chainlift.text.sources import records
+from chainlift.text.sources.gsm8k import Gsm8k, Gsm8kSettings
 
 ROWS = [
     {"question": "Ana has 3 pens and buys 4. How many?", "answer": "Ana has 3+4=<<3+4=7>>7 pens.\n#### 7"},

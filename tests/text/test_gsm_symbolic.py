@@ -7,8 +7,8 @@ import pytest
 
 from chainlift.text.grading import numbers
 from chainlift.text.grading.exact_grader import ExactGrader
-from chainlift.text.gsm_symbolic import INSTRUCTION, GsmSymbolic, GsmSymbolicSettings
 from chainlift.text.overlap import OverlapSettings, overlap
+from chainlift.text.sources.gsm_symbolic import INSTRUCTION, GsmSymbolic, GsmSymbolicSettings
 from chainlift.text.templates import completion, content
 
 

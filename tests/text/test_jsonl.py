@@ -8,8 +8,8 @@ from pydantic import ValidationError
 
 from chainlift.stages import recipe
 from chainlift.tasks import registry
-from chainlift.text.jsonl import Jsonl, JsonlSettings
 from chainlift.text.overlap import overlap, words
+from chainlift.text.sources.jsonl import Jsonl, JsonlSettings
 
 Write = Callable[..., Path]
 ROWS = [{"prompt": f"What is {n} + 1?", "solution": f"{n} + 1 = {n + 1}", "answer": str(n + 1)} for n in range(200)]

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from chainlift.text import math_data
-from chainlift.text.math_data import Math, MathSettings
+from chainlift.text.sources import math_data
+from chainlift.text.sources.math_data import Math, MathSettings
 
 
 def row(number: int, level: str = "Level 1", subject: str = "Algebra") -> dict[str, str]:

@@ -2,9 +2,9 @@ import time
 
 import pytest
 
-from chainlift.text.gsm8k import Gsm8k, Gsm8kSettings
 from chainlift.text.overlap import OverlapSettings, overlap, words
 from chainlift.text.problem import Problem
+from chainlift.text.sources.gsm8k import Gsm8k, Gsm8kSettings
 
 TRAIN = "Mia has 12 red pens and 3 blue pens in a box at home. How many pens does Mia have?"
 OTHER = "A bus leaves town with 40 people on board. At each stop five of them get off."

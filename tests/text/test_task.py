@@ -13,10 +13,10 @@ from chainlift.tasks import registry
 from chainlift.tasks.registry import TASKS
 from chainlift.tasks.running_sum import RunningSumSettings
 from chainlift.text import task as text_tasks
-from chainlift.text.gsm8k import Gsm8kSettings
 from chainlift.text.problem import Problem, Splits
+from chainlift.text.sources.gsm8k import Gsm8kSettings
+from chainlift.text.sources.word_problems import WordProblemSettings
 from chainlift.text.task import TextTask, TextTaskSettings, limited
-from chainlift.text.word_problems import WordProblemSettings
 
 SOME = [Problem("1?", "s", "1")]
 SOURCES = ("gsm8k", "math", "word_problems")
@@ -140,7 +140,7 @@ def test_names_of_shipped_sources_are_taken_before_any_of_them_is_imported() -> 
 import sys
 from chainlift.tasks.registry import TASKS, settings_class
 assert {"gsm8k", "math", "word_problems"} <= set(TASKS.names()) and TASKS.is_shipped("math")
-assert "chainlift.text.gsm8k" not in sys.modules
+assert "chainlift.text.sources.gsm8k" not in sys.modules
 try:
     TASKS.register("gsm8k", object)
 except ValueError as error:

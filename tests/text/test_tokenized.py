@@ -20,14 +20,14 @@ from chainlift.tasks.contract import complaint
 from chainlift.tasks.freshness import freshness
 from chainlift.tasks.lengths import prompt_lengths
 from chainlift.text import tokenizer as byte_pairs
-from chainlift.text.gsm8k import Gsm8k, Gsm8kSettings
 from chainlift.text.problem import Problem, Splits
+from chainlift.text.sources.gsm8k import Gsm8k, Gsm8kSettings
+from chainlift.text.sources.word_problems import WordProblems, WordProblemSettings
 from chainlift.text.task import TextTask, TextTaskSettings
 from chainlift.text.templates import content
 from chainlift.text.tokenization import prompt_text
 from chainlift.text.tokenized import TokenizedTask
 from chainlift.text.vocabulary import TextVocabulary
-from chainlift.text.word_problems import WordProblems, WordProblemSettings
 
 SIZES: dict[str, Any] = {"train_size": 60, "test_size": 30, "max_tokens": 128}
 

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from chainlift.text import word_problems, word_stories
 from chainlift.text.problem import Problem
-from chainlift.text.word_languages import FIRST, LANGUAGES, SECOND
-from chainlift.text.word_problems import MAX_STEPS, Split, Stories, WordProblems, WordProblemSettings
+from chainlift.text.sources import word_problems, word_stories
+from chainlift.text.sources.word_languages import FIRST, LANGUAGES, SECOND
+from chainlift.text.sources.word_problems import MAX_STEPS, Split, Stories, WordProblems, WordProblemSettings
 
 STEP = re.compile(r"(\w+) (?:has|they have|gets) (\d+) ([-+*/]) (\d+) = (\d+) ([a-z]+)\.")
 OPERATIONS = {"+": int.__add__, "-": int.__sub__, "*": int.__mul__, "/": int.__floordiv__}

@@ -12,13 +12,13 @@ from typing import Any
 import torch
 
 from chainlift.bench import memory, peers, states, whole
+from chainlift.bench.language.suite import TextSuite, suite_of
 from chainlift.bench.machine import DTYPES, Machine, pick_device
 from chainlift.bench.progress import Steps
 from chainlift.bench.result import Result
 from chainlift.bench.result import measure as measure_comparison
 from chainlift.bench.states import States
 from chainlift.bench.suite import ACTIONS, Suite
-from chainlift.bench.text_suite import TextSuite, suite_of
 from chainlift.bench.timing import Comparison
 from chainlift.bench.whole import Whole
 from chainlift.report.terminal.reporter import Reporter

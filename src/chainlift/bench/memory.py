@@ -16,10 +16,10 @@ from typing import Any
 
 import torch
 
+from chainlift.bench.language.suite import TextSuite, suite_of
 from chainlift.bench.machine import Machine
 from chainlift.bench.states import States
 from chainlift.bench.suite import Suite
-from chainlift.bench.text_suite import TextSuite, suite_of
 from chainlift.bench.timing import Case, Comparison
 from chainlift.stages import recipe as recipes
 

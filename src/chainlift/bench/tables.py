@@ -10,6 +10,7 @@ from rich.table import Table
 from chainlift.bench.result import Result, format_seconds
 from chainlift.bench.timing import Case, median_seconds, per_second
 from chainlift.bench.whole import OURS, WELD, Whole
+from chainlift.report.terminal.console import plain
 
 WIDTH = 144
 """Characters that the widest table needs."""
@@ -18,14 +19,14 @@ WIDTH = 144
 def result_table(results: Sequence[Result], repeats: int) -> Table:
     """Table of every case of every comparison."""
     table = Table(
-        title=f"interleaved repetitions: {repeats}; medians \\[least, most]; limit: the machine's plain matrix "
+        title=f"interleaved repetitions: {repeats}; medians [least, most]; limit: the machine's plain matrix "
         "products, the best of those measured before each repetition"
     )
     table.add_column("comparison, case", no_wrap=True)
     for heading in ("time", "times the first", "tokens/s", "sequences/s", "memory added", "GFLOP/s of limit"):
         table.add_column(heading, justify="right", no_wrap=heading == "times the first")
     for result in results:
-        table.add_row(f"[bold]{result.comparison.title}[/bold]")
+        table.add_row(plain(result.comparison.title, "bold"))
         for case in result.comparison.cases:
             table.add_row(*_cells(result, case))
         table.add_section()
@@ -53,7 +54,7 @@ def _cells(result: Result, case: Case) -> Iterator[str]:
 
 def whole_table(whole: Whole) -> Table:
     """Table of whole runs: time and memory of each side, their ratios, and accuracies."""
-    table = Table(title="interleaved whole runs: medians \\[least, most] over seeds")
+    table = Table(title="interleaved whole runs: medians [least, most] over seeds")
     table.add_column("", no_wrap=True)
     sides = [side for side in (OURS, WELD) if whole.of(side)]
     for heading in (*sides, "ratio"):
@@ -75,4 +76,4 @@ def whole_table(whole: Whole) -> Table:
 
 def _spread(values: Sequence[float], digits: int) -> str:
     low, middle, high = min(values), statistics.median(values), max(values)
-    return f"{middle:,.{digits}f} \\[{low:,.{digits}f}, {high:,.{digits}f}]"
+    return f"{middle:,.{digits}f} [{low:,.{digits}f}, {high:,.{digits}f}]"

@@ -73,13 +73,17 @@ def add_adapters(model: nn.Module, rank: int, alpha: float, generator: torch.Gen
     layers = [(name, module) for name, module in _linear(model) if name.startswith("blocks.")]
     if not layers:
         raise ValueError("adapters change linear layers of blocks, and the model has none")
-    narrowest = min(min(layer.weight.shape) for _, layer in layers)
-    if rank >= narrowest:
-        raise ValueError(f"the rank of adapters must be below {narrowest}, the width of a layer; got {rank}")
+    check_rank(rank, min(min(layer.weight.shape) for _, layer in layers))
     model.requires_grad_(False)
     for name, layer in layers:
         parent, _, attribute = name.rpartition(".")
         setattr(model.get_submodule(parent), attribute, AdaptedLinear(layer, rank, alpha, generator))
+
+
+def check_rank(rank: int, narrowest: int) -> None:
+    """Raise a one-line ValueError if adapters of this rank are not narrower than the narrowest layer."""
+    if rank >= narrowest:
+        raise ValueError(f"model.lora.rank must be below {narrowest}, the width of a layer (got {rank})")
 
 
 def has_adapters(model: nn.Module) -> bool:

@@ -24,6 +24,7 @@ from chainlift.stages.run_context import SHOWN_RESPONSES, RunContext
 from chainlift.stages.stage import Place
 from chainlift.stages.task import task_of
 from chainlift.tasks.base import Task, held_out
+from chainlift.text.tokenized import TokenizedTask
 
 
 @dataclass
@@ -33,6 +34,14 @@ class Context(RunContext):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.task: Task = task_of(self.recipe)
+
+    def read_task(self) -> None:
+        """Read what the task reads at its first use, and report how many training problems are left out."""
+        if isinstance(self.task, TokenizedTask):
+            started, left_out = time.monotonic(), self.task.num_left_out
+            seconds = f"{self.task.num_train:,} training problems read in {time.monotonic() - started:.0f} s"
+            limit = f"; {left_out:,} with a response above task.max_tokens are left out" if left_out else ""
+            self.reporter.say(seconds + limit)
 
     def close(self) -> None:
         """End what the task holds open, such as the workers of a grader."""

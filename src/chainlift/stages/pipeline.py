@@ -76,6 +76,7 @@ def run(
             expected = expectation(predicted(recipe), with_rl=_has_predicted_rl(recipe))
             if expected is not None:
                 reporter.say(expected)
+            context.read_task()
             if fresh:
                 distributed.run_on_rank0(lambda: sharing.forget(recipe, out))
             with stop_on_signals(context.stop), context.mirrored():

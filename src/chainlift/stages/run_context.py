@@ -44,6 +44,9 @@ class RunContext(ABC):
     def __post_init__(self) -> None:
         self.mirror: Mirror | None = None
 
+    def read_task(self) -> None:  # noqa: B027 (most tasks read nothing)
+        """Read what the task reads at its first use, and report what is notable."""
+
     @abstractmethod
     def load_checkpoint(self, folder: Path) -> Any:
         """The model of a checkpoint, for `measured`."""

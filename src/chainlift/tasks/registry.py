@@ -19,11 +19,11 @@ from chainlift.tasks.contract import complaint
 
 GROUP = "chainlift.tasks"
 OF_TEXT = {
-    "gsm8k": "chainlift.text.gsm8k",
-    "gsm_symbolic": "chainlift.text.gsm_symbolic",
-    "jsonl": "chainlift.text.jsonl",
-    "math": "chainlift.text.math_data",
-    "word_problems": "chainlift.text.word_problems",
+    "gsm8k": "chainlift.text.sources.gsm8k",
+    "gsm_symbolic": "chainlift.text.sources.gsm_symbolic",
+    "jsonl": "chainlift.text.sources.jsonl",
+    "math": "chainlift.text.sources.math_data",
+    "word_problems": "chainlift.text.sources.word_problems",
 }
 """{name: module that registers it} of the shipped tasks of text."""
 

@@ -27,7 +27,7 @@ class TextVocabulary(Vocabulary):
         """
         size = len(tokenizer) if size is None else size
         if size < len(tokenizer):
-            raise ValueError(f"the tokenizer has {len(tokenizer)} tokens, and the model only {size}")
+            raise ValueError(f"the tokenizer has {len(tokenizer)} tokens, and model.vocabulary is {size}")
         stored = tokenizer.convert_ids_to_tokens(range(len(tokenizer)))
         tokens = [*stored, *[None] * (size - len(stored))]
         tokens[tokenizer.eos_token_id] = EOS

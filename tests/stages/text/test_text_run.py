@@ -109,8 +109,8 @@ def test_the_same_problems_are_shown_at_every_occasion(whole: Whole) -> None:
         ("task.template.template=chat", "tokenizer has no chat template"),
         ("task.max_tokens=10", "task.max_tokens: none of 60 training problems"),
         ("model.context=60", "model.context is 60, and the task's longest prompt and response are"),
-        ("model.vocabulary=100", "the tokenizer has 258 tokens, and the model only 100"),
-        ("model.lora={rank: 16}", "the rank of adapters must be below 16"),
+        ("model.vocabulary=100", "the tokenizer has 258 tokens, and model.vocabulary is 100"),
+        ("model.lora={rank: 16}", "model.lora.rank must be below 16"),
         ("pretrain.kind=trl_sft", "kind 'trl_sft' trains models of model.family=transformers"),
     ],
 )

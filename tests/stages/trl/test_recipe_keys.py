@@ -3,8 +3,8 @@
 import pytest
 
 from chainlift.stages import recipe as recipes
-from chainlift.text.gsm8k import Gsm8kSettings
-from chainlift.text.math_data import MathSettings
+from chainlift.text.sources.gsm8k import Gsm8kSettings
+from chainlift.text.sources.math_data import MathSettings
 
 
 def test_another_source_leaves_the_keys_of_the_recipes_own_source_behind() -> None:

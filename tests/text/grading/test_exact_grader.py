@@ -8,7 +8,7 @@ from chainlift.text.grading import numbers
 from chainlift.text.grading.exact_grader import ExactGrader
 from chainlift.text.grading.grade import Grade
 from chainlift.text.grading.graders import grader
-from chainlift.text.gsm8k import Gsm8k, Gsm8kSettings
+from chainlift.text.sources.gsm8k import Gsm8k, Gsm8kSettings
 from chainlift.text.templates import completion, content
 
 CASES = [

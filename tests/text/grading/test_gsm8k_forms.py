@@ -14,8 +14,8 @@ from chainlift.text.grading import numbers
 from chainlift.text.grading.exact_grader import ExactGrader
 from chainlift.text.grading.grade import Grader
 from chainlift.text.grading.math_grader import MathGrader
-from chainlift.text.gsm8k import Gsm8k, Gsm8kSettings
 from chainlift.text.problem import Problem
+from chainlift.text.sources.gsm8k import Gsm8k, Gsm8kSettings
 from tests.text.grading.conventions import last_number, strict_match
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "llm.md"

@@ -46,10 +46,11 @@ def sizes(config: Mapping[str, Any]) -> dict[str, Any]:
 
     A Mistral without a sliding window is a Llama.
     """
-    kind = config.get("model_type")
-    architecture = (config.get("architectures") or [ARCHITECTURES.get(str(kind))])[0]
-    if kind not in ARCHITECTURES or architecture != ARCHITECTURES[kind]:
-        raise ValueError(f"it is a {architecture or kind}, and family llama is LlamaForCausalLM; use transformers")
+    kind = str(config.get("model_type"))
+    architectures = config.get("architectures") or [ARCHITECTURES.get(kind, f"model of the type {kind}")]
+    if kind not in ARCHITECTURES or architectures != [ARCHITECTURES[kind]]:
+        named = architectures[0] if isinstance(architectures, list) else architectures
+        raise ValueError(f"it is a {named}, and family llama is LlamaForCausalLM; use transformers")
     defaults = {"sliding_window": 4096, "num_key_value_heads": 8} if kind == "mistral" else {}
     config = defaults | dict(config)
     for name, allowed in _MUST_BE.items():

@@ -68,10 +68,14 @@ class Llama(Transformer):
 
     @classmethod
     def check(cls, settings: Any, task: Task) -> None:
-        """Raise a one-line ValueError if the task's longest sequence exceeds the context."""
-        longest, context = longest_sequence(task), resolved(settings).context
-        if longest > context:
-            raise ValueError(f"model.context is {context}, and the task's longest prompt and response are {longest}")
+        """Raise a one-line ValueError if the task's longest sequence exceeds the context, or adapters are too wide."""
+        longest, sizes = longest_sequence(task), resolved(settings)
+        if longest > sizes.context:
+            raise ValueError(
+                f"model.context is {sizes.context}, and the task's longest prompt and response are {longest}"
+            )
+        if sizes.lora is not None:
+            lora.check_rank(sizes.lora.rank, min(sizes.width, sizes.hidden_width))
 
     @classmethod
     def fewest_parameters(cls, settings: Any, context: int) -> int:

@@ -27,6 +27,7 @@ def bytes_of(recipe: Recipe, device: str) -> dict[str, float]:
     if recipe.by_trl:
         return _by_trl(recipe, device)
     task = task_of(recipe)
+    families.check(recipe.model, task)
     positions = longest_sequence(task)
     row = TOKEN * positions
     weight = weight_bytes(recipe.model, in_training=device == "cpu")

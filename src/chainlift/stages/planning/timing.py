@@ -105,7 +105,7 @@ class Stopwatch:
 
     @functools.cached_property
     def _model(self) -> Model:
-        return families.build(self.recipe.model, self.task).initialize(stream(0, "model")).to(self._device)
+        return families.build(self.recipe.model, self.task).fresh(stream(0, "model")).to(self._device)
 
     @contextmanager
     def _precision(self) -> Iterator[None]:

@@ -16,10 +16,10 @@ from pydantic import Field
 
 from chainlift.settings import NOT_HASHED, suggest
 from chainlift.tasks.registry import TASKS
-from chainlift.text import records
 from chainlift.text.grading.boxed import boxed
 from chainlift.text.grading.graders import GraderName
 from chainlift.text.problem import Problem, Splits
+from chainlift.text.sources import records
 from chainlift.text.task import TextTask, TextTaskSettings, limited
 
 FORM = r'{"problem": ..., "level": "Level 3", "type": "Algebra", "solution": "... \\boxed{72} ..."}'

@@ -12,15 +12,16 @@ from functools import cache, cached_property, partial
 from pathlib import Path
 
 from chainlift.bench import peers
+from chainlift.bench.language.ours import Samples, TextEngine
+from chainlift.bench.language.trl_recorded import GrpoUpdate, SftUpdate
 from chainlift.bench.machine import Machine
 from chainlift.bench.ours import draw_batch, draw_prompts
 from chainlift.bench.peers import WEIGHTS, Generate, TrainingStep
 from chainlift.bench.states import States, next_token_stage, rl_stage
 from chainlift.bench.suite import ACTIONS, COINS, Suite
-from chainlift.bench.text_ours import Samples, TextEngine
 from chainlift.bench.timing import Action, Case, Comparison, clocked
-from chainlift.bench.trl_recorded import GrpoUpdate, SftUpdate
 from chainlift.models.hub import model_folder
+from chainlift.stages.trl import pinned
 from chainlift.tasks.base import Task
 
 UPDATE = "update on recorded samples"
@@ -106,7 +107,8 @@ class TextSuite:
             return lambda step: update(samples(step))
 
         yield Case("ours", "ours", ours)
-        yield from self._peers("TRL GRPOTrainer", by_trl)
+        if settings.algorithm in pinned.ALGORITHMS:  # the others are not TRL's
+            yield from self._peers("TRL GRPOTrainer", by_trl)
 
     def _peers(self, name: str, make: Callable[[str], Action]) -> Iterator[Case]:
         """A peer's cases, one for each type of weights; none if the peers are missing."""

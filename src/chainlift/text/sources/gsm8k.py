@@ -15,8 +15,8 @@ from pydantic import Field
 
 from chainlift.settings import NOT_HASHED
 from chainlift.tasks.registry import TASKS
-from chainlift.text import records
 from chainlift.text.problem import ANSWER_MARK, Problem, Splits
+from chainlift.text.sources import records
 from chainlift.text.task import TextTask, TextTaskSettings, limited
 
 FORM = 'lines {"question": ..., "answer": ...} where the answer ends in a line like "#### 72"'

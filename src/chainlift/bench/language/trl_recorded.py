@@ -14,9 +14,9 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from chainlift.bench import peers
+from chainlift.bench.language.ours import Samples
 from chainlift.bench.machine import Machine
 from chainlift.bench.ours import OPTIMIZER
-from chainlift.bench.text_ours import Samples
 from chainlift.bench.timing import Repetition, Work
 from chainlift.stages.kinds.rl import ReinforcementLearning
 from chainlift.stages.trl import pinned

@@ -6,7 +6,7 @@ language from demonstrations can be tested on the other. The second one asks its
 
 from __future__ import annotations
 
-from chainlift.text.word_stories import GETS, HAS, OTHER_HAS, Event, Language
+from chainlift.text.sources.word_stories import GETS, HAS, OTHER_HAS, Event, Language
 
 FIRST = Language(
     people=("Anna", "Ben", "Clara", "David", "Emma", "Felix", "Grace", "Hugo", "Iris", "Jonas", "Lena", "Tom"),

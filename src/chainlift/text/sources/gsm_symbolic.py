@@ -19,12 +19,12 @@ from typing import Literal
 from pydantic import Field
 
 from chainlift.seeding import derive
-from chainlift.settings import ONLY_MEASURES
 from chainlift.tasks.gym import create_dataset
 from chainlift.tasks.registry import TASKS
 from chainlift.text.overlap import words
 from chainlift.text.problem import ANSWER_MARK, Problem, Splits
-from chainlift.text.task import TextTask, TextTaskSettings
+from chainlift.text.sources.generated import GeneratedSettings
+from chainlift.text.task import TextTask
 
 Split = Literal["train", "test"]
 HASH_RANGE = 2**63  # derive returns numbers below it
@@ -33,16 +33,10 @@ MAX_EMPTY_CHUNKS = 20
 INSTRUCTION = " Give the result as your final answer. Do not include units."
 
 
-class GsmSymbolicSettings(TextTaskSettings):
+class GsmSymbolicSettings(GeneratedSettings):
     """Settings of gsm_symbolic: how many problems there are, and which are for testing."""
 
     name: Literal["gsm_symbolic"] = "gsm_symbolic"
-    seed: int = Field(default=0, ge=0)
-    """Seed of the problems. It is not the run's seed, so runs of several seeds share their data, as with real data."""
-    train_size: int = Field(default=8000, ge=1)
-    """Number of training problems."""
-    test_size: int = Field(default=1000, ge=1, json_schema_extra=ONLY_MEASURES)
-    """Number of test problems."""
     held_out: float = Field(default=0.2, gt=0, lt=1, strict=False)
     """Share of all questions, or of the templates, that belongs to the test split."""
     held_out_by: Literal["question", "template"] = "question"
@@ -58,10 +52,9 @@ class GsmSymbolic(TextTask):
     def load(self) -> Splits:
         """Training and test problems: the first ones of each split, as many as its size and limit allow."""
         settings: GsmSymbolicSettings = self.settings
-        num_train = min(settings.train_size, settings.train_limit or settings.train_size)
-        num_test = min(settings.test_size, settings.test_limit or settings.test_size)
-        return list(islice(_problems(settings, "train"), num_train)), list(
-            islice(_problems(settings, "test"), num_test)
+        return (
+            list(islice(_problems(settings, "train"), settings.num_train)),
+            list(islice(_problems(settings, "test"), settings.num_test)),
         )
 
 

@@ -18,10 +18,10 @@ from pydantic import Field
 
 from chainlift.seeding import derive
 from chainlift.tasks.registry import TASKS
-from chainlift.text import records
 from chainlift.text.grading import numbers
 from chainlift.text.overlap import words
 from chainlift.text.problem import Problem, Splits
+from chainlift.text.sources import records
 from chainlift.text.task import TextTask, TextTaskSettings, limited
 
 HASH_RANGE = 2**63  # derive returns numbers below it

@@ -16,10 +16,11 @@ from pydantic import Field, model_validator
 from chainlift.seeding import derive
 from chainlift.settings import ONLY_MEASURES
 from chainlift.tasks.registry import TASKS
-from chainlift.text import word_stories
 from chainlift.text.problem import Problem, Splits
-from chainlift.text.task import TextTask, TextTaskSettings
-from chainlift.text.word_languages import LANGUAGES
+from chainlift.text.sources import word_stories
+from chainlift.text.sources.generated import GeneratedSettings
+from chainlift.text.sources.word_languages import LANGUAGES
+from chainlift.text.task import TextTask
 
 Split = Literal["train", "test"]
 Stories = Literal["first", "second", "both"]
@@ -28,16 +29,10 @@ MAX_DRAWS = 10_000
 HASH_RANGE = 2**63  # derive returns numbers below it
 
 
-class WordProblemSettings(TextTaskSettings):
+class WordProblemSettings(GeneratedSettings):
     """Settings of word_problems: how many problems there are, and how hard they are."""
 
     name: Literal["word_problems"] = "word_problems"
-    seed: int = Field(default=0, ge=0)
-    """Seed of the problems. It is not the run's seed, so runs of several seeds share their data, as with real data."""
-    train_size: int = Field(default=8000, ge=1)
-    """Number of training problems."""
-    test_size: int = Field(default=1000, ge=1, json_schema_extra=ONLY_MEASURES)
-    """Number of test problems."""
     min_steps: int = Field(default=1, ge=1, le=MAX_STEPS)
     """Fewest steps of a solution; the number of steps is uniform between the two bounds."""
     max_steps: int = Field(default=4, ge=1, le=MAX_STEPS)
@@ -70,11 +65,9 @@ class WordProblems(TextTask):
     def load(self) -> Splits:
         """Training and test problems: the first ones of each split, as many as its size and limit allow."""
         settings: WordProblemSettings = self.settings
-        num_train = min(settings.train_size, settings.train_limit or settings.train_size)
-        num_test = min(settings.test_size, settings.test_limit or settings.test_size)
         return (
-            [problem(settings, "train", i) for i in range(num_train)],
-            [problem(settings, "test", i) for i in range(num_test)],
+            [problem(settings, "train", i) for i in range(settings.num_train)],
+            [problem(settings, "test", i) for i in range(settings.num_test)],
         )
 
 

@@ -1,0 +1,1 @@
+"""The benchmark of language models beside transformers and TRL."""

@@ -1,0 +1,1 @@
+"""Sources of problems: published ones, generated ones, and a user's own file."""
