@@ -1,15 +1,24 @@
 """`chainlift run` on text with our own engine: what is summed up, counted, shown, shared and refused."""
 
 import html
+import io
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from chainlift.report.terminal.reporter import Reporter
 from chainlift.runs.store import RunFolder
+from chainlift.stages import pipeline
 from chainlift.stages.task import task_of
 from chainlift.tasks import mixture
 from chainlift.tasks.lengths import prompt_lengths
+from chainlift.text import tokenization
+from chainlift.text import tokenized as tokenized_task
+from chainlift.text.problem import Problem
+from chainlift.text.task import TextTask
 from chainlift.text.tokenized import TokenizedTask
 from tests.in_process import command
 from tests.stages.text.small_engine_text import run, small, written
@@ -119,3 +128,24 @@ def test_what_does_not_go_together_is_refused_in_one_line(typed: str, message: s
     assert ended.status == 2
     assert message in ended.err
     assert len(ended.err.splitlines()) == 1
+    assert not (tmp_path / "runs").exists(), "nothing is written"
+
+
+def test_problems_are_read_once_and_what_is_left_out_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tokenized: list[int] = []
+
+    def counted(task: TextTask, problems: Sequence[Problem], tokenizer: Any) -> tokenization.TokenizedProblems:
+        tokenized.append(len(problems))
+        return tokenization.tokenize(task, problems, tokenizer)
+
+    monkeypatch.setattr(tokenized_task, "tokenize", counted)
+    shown = io.StringIO()
+    recipe = small(tmp_path, "task.max_tokens=32", "posttrain=null", "continued_pretrain=null")
+    pipeline.run(recipe, tmp_path / "runs", Reporter(file=shown))
+    assert tokenized == [60, 16], "training and test problems, each once"
+    (line,) = [line for line in shown.getvalue().splitlines() if "training problems read in" in line]
+    num_read, num_left_out = (int(number) for number in re.findall(r"(\d+) (?:training|with)", line))
+    assert num_read + num_left_out == 60
+    assert 0 < num_left_out < 60
+    assert task_of(recipe) is task_of(recipe)
+    assert task_of(small(tmp_path)) is not task_of(small(tmp_path)), "files may have changed"
