@@ -161,6 +161,7 @@ def test_rollouts_count_real_tokens_and_records_show_real_prompts(model: Model, 
     assert record["prompt"] == task.text_task.prompt(problem)
     assert "".join(record["gold"]) == task.text_task.completion(problem, long=record["gold"][0] != " ####")
     assert len(record["response"]) == len(record["probabilities"]) == len(record["token_right"])
+    assert set(record["token_right"]) == {record["answer"]}, "text is judged by its answer"
 
 
 @pytest.mark.parametrize("entropy_coefficient", [0.0, 0.1])

@@ -98,7 +98,7 @@ def test_the_page_shows_texts_as_they_are(folder: Path) -> None:
     assert "expected 3" in text
     assert "greedy accuracy of responses made long" in text
     assert "blind guess" not in text
-    assert "raise this only to 70.0 %" in text
+    assert "raise this to 70.0 %" in text
     assert {file.suffix for file in (folder / "figures").iterdir()} == {".pdf", ".png", ".csv"}
 
 

@@ -47,7 +47,8 @@ def summary(**stages: dict[str, Any]) -> dict[str, Any]:
     own = {
         name: {k: v for k, v in one.items() if name != "pretrain" or k != "rollouts"} for name, one in stages.items()
     }
-    return {"stages": about, **own}
+    theory = {"stages": {"posttrain": {"greedy_accuracy": 1.0}}}
+    return {"stages": about, "theory": theory, **own}
 
 
 BEFORE = measured(0.5, 0.48, 0.52)
@@ -69,6 +70,12 @@ def test_the_headline_tells_what_happened(after: dict[str, Any], told: str) -> N
         in sentence
     )
     assert told in sentence
+
+
+def test_the_headline_blames_nothing_where_theory_has_no_limit() -> None:
+    finished = summary(pretrain=BEFORE, posttrain=measured(0.8, 0.78, 0.82, 50))
+    for stages in ({}, {"posttrain": {"greedy_accuracy": None}}):
+        assert "raise this to 80.0 %" in headline(finished | {"theory": {"stages": stages}}, 0.0)
 
 
 def test_the_headline_of_other_starts() -> None:

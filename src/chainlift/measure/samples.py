@@ -26,7 +26,9 @@ def records(
             prompt = prompt[len(prompt) - int(rollout.prompt_lengths[rollout.rows[row]]) :]
         # A valid chain may differ from the gold one and has no wrong token; any other response is compared with gold.
         valid = bool(verdict.chain_correct[row])
-        right = [valid or (t < len(gold) and int(token) == int(gold[t])) for t, token in enumerate(response.tolist())]
+        is_text = isinstance(task, TokenizedTask)  # whose answers can be right in other words
+        tokens = enumerate(response.tolist())
+        right = [valid or (not is_text and t < len(gold) and token == int(gold[t])) for t, token in tokens]
         expected = {"expected": task.problems_of(prompt[None])[0].answer} if isinstance(task, TokenizedTask) else {}
         result.append(
             expected

@@ -37,11 +37,12 @@ def headline(summary: dict[str, Any] | None, chance: float) -> str:
                 f"{_percent(measured)}{_level(measured, chance)} of {prompt_words(summary)}, with {_tokens(measured)}."
             )
         else:
+            limit = (summary["theory"]["stages"].get(stage.name) or {}).get("greedy_accuracy")
             rl = f"{measured['steps']} RL updates ({measured['rollouts']:,} {stage.unit}, {measured['algorithm']})"
             if before is None:
                 text += f" {_place(stage, stages)}, {rl} come to {_percent(measured)}, with {_tokens(measured)}."
             else:
-                text += f" {rl} {_change(before, measured)} {_percent(measured)}, with {_tokens(measured)}."
+                text += f" {rl} {_change(before, measured, limit)} {_percent(measured)}, with {_tokens(measured)}."
     return text.strip()
 
 
@@ -89,11 +90,13 @@ def _level(measured: dict[str, Any], chance: float) -> str:
     return " (above a blind guess)" if low > chance else " (below a blind guess)"
 
 
-def _change(before: dict[str, Any], after: dict[str, Any]) -> str:
-    """The effect of RL as a verb, by whether the two 95 % intervals overlap."""
+def _change(before: dict[str, Any], after: dict[str, Any], limit: float | None) -> str:
+    """The effect of RL as a verb, by whether the two 95 % intervals overlap; limit: theory's accuracy."""
     (low, high), (new_low, new_high) = before["greedy_accuracy_ci95"], after["greedy_accuracy_ci95"]
     if new_low > high:
-        return "lift this to" if after["greedy_accuracy"] >= 0.99 else "raise this only to"
+        if after["greedy_accuracy"] >= 0.99:
+            return "lift this to"
+        return "raise this to" if limit is None or limit < 0.99 else "raise this only to"
     if new_high < low:
         return "lower this to"
     return "do not change this beyond chance: it is"
