@@ -17,8 +17,13 @@ def test_the_table_tells_failures_and_mere_measurements() -> None:
     assert max(map(len, lines)) <= 80
     assert lines[1:] == [
         "share",
-        "  p .1                    0.1  0.11 [-0.01706, 0.2371]    0.02     0.01 FAILS",
+        "  p .1                   0.1  0.11 [-0.01706, 0.2371]    0.02      0.01 FAILS",
         "exponent",
-        "                               1.5                                      measured",
+        "                              1.5                                       measured",
         "    one seed",
     ]
+
+
+def test_the_columns_of_a_mean_do_not_touch() -> None:
+    findings = [Finding("share", "p .1", (0.123, 0.145), 0.1, 0.04, check="mean")]
+    assert " 0.045 0.04 mean holds" in claim_lines(findings)[-1]

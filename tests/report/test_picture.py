@@ -45,6 +45,20 @@ def test_panels_series_and_legend(quantities: int) -> None:
     assert labels == ["predicted", "p_cot 0.1", "p_cot 0.05", "p_cot 0.02"]
 
 
+def test_a_prediction_has_a_gap_where_none_is_made() -> None:
+    predictions = (0.0, 0.0, None, 1.0, 1.0)
+    points = [
+        Finding("share", f"p {x}", (0.1,) * len(SEEDS), value, 0.05, x=x, axis="p")
+        for x, value in enumerate(predictions)
+    ]
+    picture = findings_picture("name", "title", SEEDS, points)
+    assert picture is not None
+    panel = picture.panels[0]
+    assert isinstance(panel, Lines)
+    (values,) = next(line.values for line in panel.lines if line.kind == "predicted")
+    assert [None if math.isnan(value) else value for value in values] == list(predictions)
+
+
 def test_a_power_law_is_drawn_on_logarithms() -> None:
     points = [Finding("count", f"d {d}", (d**1.5, 2 * d**1.5), x=d, axis="d", geometric=True) for d in (10, 30, 100)]
     picture = findings_picture("name", "title", SEEDS, points)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from chainlift.measure.finding import Finding
@@ -35,14 +36,10 @@ def _panel(quantity: str, findings: list[Finding]) -> Lines:
     for series in dict.fromkeys(finding.series for finding in findings):
         series_findings = sorted((finding for finding in findings if finding.series == series), key=_place)
         x = tuple(_place(finding) for finding in series_findings)
-        predictions = [
-            (place, finding.predicted)
-            for place, finding in zip(x, series_findings, strict=True)
-            if finding.predicted is not None
-        ]
-        if predictions:
-            places, values = zip(*predictions, strict=True)
-            lines.append(Line(f"{series}, {PREDICTED}" if series else PREDICTED, places, (values,), "predicted"))
+        # The line has a gap where nothing is predicted: a ramp over it would be another prediction.
+        predictions = tuple(math.nan if f.predicted is None else f.predicted for f in series_findings)
+        if not all(map(math.isnan, predictions)):
+            lines.append(Line(f"{series}, {PREDICTED}" if series else PREDICTED, x, (predictions,), "predicted"))
         lines.append(
             Line(series or ALL_SEEDS, x, tuple(zip(*(finding.values for finding in series_findings), strict=True)))
         )

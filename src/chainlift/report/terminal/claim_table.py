@@ -9,7 +9,7 @@ from itertools import groupby
 from chainlift.measure.finding import Finding
 
 COLUMNS = ("", "predicted", "mean over seeds [95 %]", "worst", "allowed", "verdict")
-FORMAT = "{:21s}{:>8s}  {:23s} {:>7s}{:>9s} {}"
+FORMAT = "{:20s}{:>8s}  {:23s} {:>7s} {:>9s} {}"
 
 
 def claim_lines(findings: Sequence[Finding]) -> list[str]:
