@@ -2,6 +2,7 @@
 
 import itertools
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from chainlift.tasks.finite import Finite
 from chainlift.tasks.mixture import MixtureBatch, MixtureSettings
 from chainlift.tasks.running_sum import RunningSum, RunningSumSettings
 from chainlift.text.sources.word_problems import WordProblems, WordProblemSettings
+from chainlift.text.templates import content
 from chainlift.text.tokenized import TokenizedTask
 from tests.text.test_tokenized import trained_tokenizer
 
@@ -39,6 +41,17 @@ def forms(task: TokenizedTask, drawn_batches: list[MixtureBatch]) -> list[tuple[
     """(question, whether it is long) of each demonstration."""
     parts = [(part, part is batch.long) for batch in drawn_batches for part in batch.parts]
     return [(question, long) for part, long in parts for question in questions(task, part.prompts)]
+
+
+def test_equal_questions_keep_their_own_solutions() -> None:
+    text_task = WordProblems(WordProblemSettings(train_size=4, test_size=2))
+    problem, other = text_task.problems[0][:2]
+    twice = [problem, replace(problem, solution=f"In other words: {problem.solution}"), other]
+    vars(text_task)["problems"] = (twice, text_task.problems[1])
+    task = TokenizedTask(text_task, trained_tokenizer(text_task))
+    (long,) = mixture.draw(task, MixtureSettings(p_cot=1.0), 3, seed=0, name="test", step=0).parts
+    texts = sorted(task.vocabulary.texts(long.responses, long.mask.sum(dim=1)))
+    assert texts == sorted(content(text_task.completion(one, long=True)) for one in twice)
 
 
 def test_every_problem_comes_once_an_epoch_in_the_same_form(task: TokenizedTask) -> None:

@@ -33,6 +33,10 @@ class Finite(Protocol):
         """The training prompts (N, prompt_length) with the numbers `indices` (N,)."""
         ...
 
+    def train_gold(self, indices: Tensor, *, long: bool) -> Tensor:
+        """Their gold responses (N, R), each one's own where prompts are equal."""
+        ...
+
     def mean_tokens(self, p_cot: float) -> float:
         """Mean prompt and response tokens of a demonstration that is long with probability p_cot."""
         ...

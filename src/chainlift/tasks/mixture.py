@@ -106,20 +106,33 @@ def draw(
     if isinstance(task, Finite):
         indices = finite.batch(task.num_train, n, seed=seed, name=name, step=step)
         is_long = finite.forms(task.num_train, seed=seed)[indices] < p_cot
-        short_prompts, long_prompts = (task.train_prompts(indices[rows]) for rows in (~is_long, is_long))
+        parts = [
+            (task.train_prompts(indices[rows]), task.train_gold(indices[rows], long=long))
+            for long, rows in ((False, ~is_long), (True, is_long))
+        ]
     else:
         coins = torch.rand(n, generator=stream(seed, f"{name}/split", step), dtype=torch.float64)
         num_long = int((coins < p_cot).sum())
         prompts = task.prompts(n, stream(seed, f"{name}/prompts", step))
-        short_prompts, long_prompts = prompts[num_long:], prompts[:num_long]
-    draws = stream(seed, f"{name}/demonstrations", step) if isinstance(task, Demonstrator) else None
+        draws = stream(seed, f"{name}/demonstrations", step) if isinstance(task, Demonstrator) else None
+        parts = [
+            (part, _responses(task, part, draws, long=long))
+            for long, part in ((False, prompts[num_long:]), (True, prompts[:num_long]))
+        ]
+    short, long = (
+        Demonstrations(
+            part,
+            responses,
+            output_mask(responses, task.vocabulary.eos),
+            prompt_lengths(task, part) if masks_padding(task) else None,
+        )
+        for part, responses in parts
+    )
+    return MixtureBatch(short, long)
 
-    def demonstrations(part: Tensor, *, long: bool) -> Demonstrations:
-        if isinstance(task, Demonstrator) and draws is not None:
-            responses = task.demonstrate(part, draws, long=long)
-        else:
-            responses = task.gold(part, long=long)
-        lengths = prompt_lengths(task, part) if masks_padding(task) else None
-        return Demonstrations(part, responses, output_mask(responses, task.vocabulary.eos), lengths)
 
-    return MixtureBatch(short=demonstrations(short_prompts, long=False), long=demonstrations(long_prompts, long=True))
+def _responses(task: Task, prompts: Tensor, draws: torch.Generator | None, *, long: bool) -> Tensor:
+    """The demonstrated responses to prompts: gold ones, or drawn by the task."""
+    if isinstance(task, Demonstrator) and draws is not None:
+        return task.demonstrate(prompts, draws, long=long)
+    return task.gold(prompts, long=long)

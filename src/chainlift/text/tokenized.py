@@ -86,6 +86,11 @@ class TokenizedTask:
         """The prompts (N, T) of the training problems with the numbers `indices` (N,)."""
         return self._splits.train.prompts[indices]
 
+    def train_gold(self, indices: Tensor, *, long: bool) -> Tensor:
+        """Their solutions and answers, or the answers alone, with EOS; equal questions keep their own solutions."""
+        forms = self._splits.train.forms(long=long)
+        return self._padded([forms[row] for row in indices.tolist()])
+
     def mean_tokens(self, p_cot: float) -> float:
         """Mean prompt and response tokens of a training demonstration that is long with probability p_cot."""
         train = self._splits.train
@@ -106,9 +111,7 @@ class TokenizedTask:
     def gold(self, prompts: Tensor, *, long: bool) -> Tensor:
         """The solution and the answer, or the answer alone, with EOS; what is too long is cut and has none."""
         rows = [problems.forms(long=long)[row] for problems, row in self._entries(prompts)]
-        if not rows:
-            return prompts.new_zeros(0, 1)
-        return pad_sequence(rows, batch_first=True, padding_value=self.vocabulary.eos).to(prompts.device)
+        return self._padded(rows).to(prompts.device)
 
     def verify(self, prompts: Tensor, responses: Tensor) -> Verdict:
         """The grader's verdict; a collective, in which one process grades the same responses for all."""
@@ -135,6 +138,12 @@ class TokenizedTask:
         asking.text_task = text_task
         asking._splits = _Splits(text_task, self.tokenizer, self.settings.max_tokens)
         return asking.held_out()
+
+    def _padded(self, responses: list[Tensor]) -> Tensor:
+        """Responses (N, R), padded with EOS."""
+        if not responses:
+            return torch.zeros(0, 1, dtype=torch.long)
+        return pad_sequence(responses, batch_first=True, padding_value=self.vocabulary.eos)
 
     def close(self) -> None:
         """End the grader's workers; a task that is used again starts new ones."""
