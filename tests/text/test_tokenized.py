@@ -236,7 +236,7 @@ def test_a_model_may_have_more_tokens_than_its_tokenizer() -> None:
     ids = torch.tensor([*vocabulary.encode("is 4").tolist(), vocabulary.size - 1, vocabulary.eos])
     assert vocabulary.strings(ids)[-2:] == [f"<{vocabulary.size - 1}>", "<eos>"]
     assert vocabulary.texts(ids[None], torch.tensor([len(ids)])) == ["is 4"]
-    with pytest.raises(ValueError, match="model.vocabulary is 10"):
+    with pytest.raises(ValueError, match=r"model\.vocabulary is 10"):
         TokenizedTask(text_task, tokenizer, 10)
 
 

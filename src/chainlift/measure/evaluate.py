@@ -144,7 +144,9 @@ def measure(
     greedy, sampled, odds, lengths, forced, begins = [], [], [], [], [], []
     for chunk in prompts.to(device).split(rows_at_once(model, task)):
         local = chunk[distributed.shard(len(chunk))]
-        cache = model.prefill(split_prompts(local)[0]) if len(local) else Cache([])  # for all three measurements below
+        cache = (
+            model.prefill(split_prompts(local)[0]) if len(local) else Cache([])
+        )  # for all measurements below but forced answers
         greedy.append(answer(model, task, chunk, cache=cache).verdict)
         lengths.append(prompt_lengths(task, chunk))
         sampled.append(answer(model, task, chunk, temperature=temperature, generator=draws, cache=cache).verdict)
@@ -152,7 +154,8 @@ def measure(
             odds.append(parallel.whole_rows(decision.log_odds(model, task, local, cache) if len(local) else {}))
         if opening is not None:
             forced.append(forms.forced_long(model, task, chunk, opening))
-            begins.append(forms.opening_probability(model, chunk, opening, temperature=temperature))
+            likely = forms.opening_probability(model, local, opening, cache, temperature) if len(local) else {}
+            begins.append(parallel.whole_rows(likely)["probability"])
     table: dict[str, Any] = {"greedy": describe(greedy), "sampled": describe(sampled)}
     if isinstance(task, Opens):
         for mode, verdicts in (("greedy", greedy), ("sampled", sampled)):

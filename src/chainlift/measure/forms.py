@@ -15,7 +15,7 @@ from torch import Tensor
 from chainlift.learning import parallel
 from chainlift.measure.statistics import wilson
 from chainlift.models.model import Model
-from chainlift.models.protocol import split_prompts
+from chainlift.models.protocol import Cache, split_prompts
 from chainlift.tasks.base import Task, Verdict
 
 FORCED_LONG_KEYS = ("n", "accuracy", "accuracy_ci95", "length_median", "length_mean", "long_share", "unfinished_share")
@@ -52,13 +52,18 @@ def forced_long(model: Model, task: Task, prompts: Tensor, opening: Tensor) -> V
 
 
 @torch.no_grad()
-def opening_probability(model: Model, prompts: Tensor, opening: Tensor, *, temperature: float = 1.0) -> Tensor:
-    """The probability (P,) that a response to each of prompts (P, T) begins with the opening (O,)."""
-    prefix, last = split_prompts(prompts)
+def opening_probability(
+    model: Model, prompts: Tensor, opening: Tensor, cache: Cache, temperature: float = 1.0
+) -> dict[str, Tensor]:
+    """{probability} that a response to each of prompts (P, T) begins with the opening (O,): (P,), on the CPU.
+
+    cache: of the prompts' prefixes (all tokens but the last).
+    """
+    last = split_prompts(prompts)[1]
     targets = opening.to(prompts.device).expand(len(prompts), -1)
     suffix = torch.cat([last, targets[:, :-1]], dim=1)
-    logp = model.suffix_logp(model.prefill(prefix), suffix, targets, temperature=temperature)
-    return logp.double().sum(dim=1).exp().cpu()
+    logp = model.suffix_logp(cache, suffix, targets, temperature=temperature)
+    return {"probability": logp.double().sum(dim=1).exp().cpu()}
 
 
 def describe_probability(probability: Tensor, temperature: float) -> dict[str, Any]:

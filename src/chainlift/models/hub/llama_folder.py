@@ -89,7 +89,7 @@ def _hub_folder(name: str, gguf_file: str | None, *, download: bool) -> str:
 @functools.lru_cache(maxsize=1)
 def _gguf_config(path: str, gguf_file: str) -> dict[str, Any]:
     """The configuration of a GGUF file, read by transformers; it does not count that the weights are quantized."""
-    loading.require_llm_extra()
+    loading.require_transformers()
     config = loading.configuration(PretrainedSettings(path=path, gguf_file=gguf_file)).to_dict()
     return {**config, "quantization_config": None}
 
@@ -97,5 +97,5 @@ def _gguf_config(path: str, gguf_file: str) -> dict[str, Any]:
 @functools.lru_cache(maxsize=1)  # reading SmolLM2 takes 15 s
 def _gguf_weights(path: str, gguf_file: str) -> dict[str, Tensor]:
     """The weights of a GGUF file in float32, read by transformers."""
-    loading.require_llm_extra()
+    loading.require_transformers()
     return loading.open_model(path, gguf_file).state_dict()
