@@ -144,9 +144,7 @@ def measure(
     greedy, sampled, odds, lengths, forced, begins = [], [], [], [], [], []
     for chunk in prompts.to(device).split(rows_at_once(model, task)):
         local = chunk[distributed.shard(len(chunk))]
-        cache = (
-            model.prefill(split_prompts(local)[0]) if len(local) else Cache([])
-        )  # for all measurements below but forced answers
+        cache = model.prefill(split_prompts(local)[0]) if len(local) else Cache([])  # for all but forced answers
         greedy.append(answer(model, task, chunk, cache=cache).verdict)
         lengths.append(prompt_lengths(task, chunk))
         sampled.append(answer(model, task, chunk, temperature=temperature, generator=draws, cache=cache).verdict)
