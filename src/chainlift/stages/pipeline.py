@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from chainlift import distributed, yaml_text
-from chainlift.models import families
+from chainlift.models import families, number_types
 from chainlift.models.pretrained import loading
 from chainlift.reading import StrPath
 from chainlift.runs import environment, shared_folder
@@ -145,8 +145,10 @@ def _begin(recipe: Recipe, reporter: Reporter, *, shard: bool = False) -> tuple[
     if shard and distributed.world_size() == 1:
         raise ValueError("--shard divides a model between processes: start several of them with torchrun")
     reporter = reporter if distributed.is_rank0() else Silent()
-    if (note := environment.device_note(recipe.device)) is not None:
-        reporter.say(note)
+    weights = getattr(recipe.model, "weights", "float32")
+    for note in (environment.device_note(recipe.device), number_types.slow_note(weights, device.type)):
+        if note is not None:
+            reporter.say(note)
     return device, reporter
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from chainlift.models import number_types
 from chainlift.models.lora import LoraSettings
 from chainlift.models.transformer.blocks import ModelSettings
 from chainlift.models.transformer.rope import RopeScaling
@@ -36,8 +37,9 @@ class LlamaSettings(ModelSettings):
     """How the rotary frequencies are lowered for longer contexts; null: not."""
     norm_eps: float = Field(default=1e-5, gt=0, lt=1)
     """What RMSNorm adds to the mean square."""
-    weights: Literal["float32", "bfloat16"] = "float32"
-    """The type of the weights; bfloat16 halves their memory."""
+    weights: Literal["auto", "float32", "bfloat16"] = "float32"
+    """The type of the weights; bfloat16 halves their memory; auto: bfloat16 if this machine (its GPU, or else its
+    processor) has instructions for it, otherwise float32. A run's recipe holds the type that it was."""
     lora: LoraSettings | None = None
     """Train adapters only; null: all weights."""
     recompute: bool = False
@@ -52,6 +54,11 @@ class LlamaSettings(ModelSettings):
     def epsilon(self) -> float:
         """What the norms add to a variance."""
         return self.norm_eps
+
+    @field_validator("weights")
+    @classmethod
+    def _of_this_machine(cls, weights: str) -> str:
+        return number_types.fastest_weights() if weights == "auto" else weights
 
     @model_validator(mode="after")
     def _has_one_source(self) -> LlamaSettings:
