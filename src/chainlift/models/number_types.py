@@ -24,9 +24,14 @@ def multiplies_bfloat16(device: str, capabilities: Mapping[str, Any] | None = No
         return torch.cuda.is_bf16_supported(including_emulation=False)
     if device != "cpu":
         return False
-    if capabilities is None:
-        capabilities = getattr(torch.cpu, "get_capabilities", dict)()  # older versions of PyTorch do not tell
-    return any(capabilities.get(name, False) for name in CPU_INSTRUCTIONS)
+    known = _capabilities() if capabilities is None else capabilities
+    return any(known.get(name, False) for name in CPU_INSTRUCTIONS)
+
+
+def _capabilities() -> Mapping[str, Any]:
+    """This processor's instructions by name; older versions of PyTorch do not tell."""
+    ask = getattr(torch.cpu, "get_capabilities", None)
+    return {} if ask is None else ask()
 
 
 def fastest_weights() -> Literal["float32", "bfloat16"]:
