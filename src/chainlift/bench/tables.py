@@ -19,8 +19,10 @@ WIDTH = 144
 def result_table(results: Sequence[Result], repeats: int) -> Table:
     """Table of every case of every comparison."""
     table = Table(
-        title=f"interleaved repetitions: {repeats}; medians [least, most]; limit: the machine's plain matrix "
-        "products, the best of those measured before each repetition"
+        title=plain(
+            f"interleaved repetitions: {repeats}; medians [least, most]; limit: the machine's plain matrix "
+            "products, the best of those measured before each repetition"
+        )
     )
     table.add_column("comparison, case", no_wrap=True)
     for heading in ("time", "times the first", "tokens/s", "sequences/s", "memory added", "GFLOP/s of limit"):
@@ -54,7 +56,7 @@ def _cells(result: Result, case: Case) -> Iterator[str]:
 
 def whole_table(whole: Whole) -> Table:
     """Table of whole runs: time and memory of each side, their ratios, and accuracies."""
-    table = Table(title="interleaved whole runs: medians [least, most] over seeds")
+    table = Table(title=plain("interleaved whole runs: medians [least, most] over seeds"))
     table.add_column("", no_wrap=True)
     sides = [side for side in (OURS, WELD) if whole.of(side)]
     for heading in (*sides, "ratio"):
