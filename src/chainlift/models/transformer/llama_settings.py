@@ -39,7 +39,8 @@ class LlamaSettings(ModelSettings):
     """What RMSNorm adds to the mean square."""
     weights: Literal["auto", "float32", "bfloat16"] = "float32"
     """The type of the weights; bfloat16 halves their memory; auto: bfloat16 if this machine (its GPU, or else its
-    processor) has instructions for it, otherwise float32. A run's recipe holds the type that it was."""
+    processor) has instructions for it, otherwise float32. It is decided where a recipe is read, and a run's recipe
+    holds what it was."""
     lora: LoraSettings | None = None
     """Train adapters only; null: all weights."""
     recompute: bool = False
