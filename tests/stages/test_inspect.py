@@ -69,8 +69,8 @@ def test_a_recipe_from_scratch_says_on_which_problems_a_folder_is_measured(name:
     task: Any = TinyTask()
     (tmp_path / name).mkdir()
     model_folder.save(Llama(settings, task.vocabulary.size, 256).initialize(stream(0, "model")), task, tmp_path / name)
-    changes = ["task.train_size=20", "task.test_size=5", "task.max_number=10", "task.max_tokens=100", "device=cpu"]
-    recipe = recipes.load("llm-tiny", [*changes, "task.max_steps=2"])
+    changes = ["task.train_size=20", "task.test_size=5", "task.max_tokens=100", "device=cpu"]
+    recipe = recipes.load("llm-tiny", [*changes, "task.min_steps=2", "task.max_steps=2"])
     model, measured = inspect._load(tmp_path / name, recipe, trust=False)
     assert (model.settings.layers, model.vocabulary_size) == (1, task.vocabulary.size)
     assert measured.settings == recipe.task

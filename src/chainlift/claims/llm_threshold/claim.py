@@ -68,7 +68,7 @@ CLAIM = Claim(
         )
     ),
     [*_checks(1.0), *_checks(0.5)],
-    seeds=(0, 1, 2, 3, 4),
+    seeds=(5, 6, 7, 8, 9),
     order=205,
     in_all=False,
     pictures=pictures,

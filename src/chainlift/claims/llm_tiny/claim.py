@@ -6,7 +6,7 @@ from chainlift.claims import Claim, Grid, P, each_of
 from chainlift.claims.language import language_checks
 
 QUICK = (
-    "task.max_steps=2", "task.max_number=10", "pretrain.steps=300", "pretrain.batch_size=64", "posttrain.steps=10",
+    "task.min_steps=2", "task.max_steps=2", "pretrain.steps=300", "pretrain.batch_size=64", "posttrain.steps=10",
     "evaluate.prompts=256",
 )  # fmt: skip
 P_COT = 0.4
