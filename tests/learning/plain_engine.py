@@ -77,7 +77,11 @@ def policy_loss(
         with torch.no_grad():
             old = response_logp(model, rollout, temperature)
     logp = response_logp(model, rollout, temperature)
-    loss, _ = objective.loss(logp, old, batch.advantages, rollout.mask, batch.weights, chosen)
+    weights = batch.weights
+    if batch.decision_weights is not None:
+        row = [batch.decision_weights if t < 2 else batch.weights for t in range(logp.shape[1])]
+        weights = torch.stack(row, dim=1)
+    loss, _ = objective.loss(logp, old, batch.advantages, rollout.mask, weights, chosen)
     if batch.start_logp is not None:
         loss = loss + kl * objective.kl_to_start(logp, old, batch.start_logp, rollout.mask, batch.weights)
     return loss

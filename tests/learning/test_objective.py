@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from chainlift.learning import objective
-from chainlift.learning.presets import PRESETS, Aggregate
+from chainlift.learning.presets import PRESETS, Aggregate, Objective
 
 # Two sequences of 1 and 3 sampled tokens; the ratios pi / old are 1.5 and 0.5, 1.1, 1.3.
 LOGP = torch.tensor([[log(0.6), 0.0, 0.0], [log(0.2), log(0.55), log(0.39)]], requires_grad=True)
@@ -87,6 +87,23 @@ def test_rows_that_are_not_counted_are_in_no_mean() -> None:
         )
         two = objective.sequence_weights(three[:2], aggregate, max_length=MAX_LENGTH)
         assert torch.equal(some, torch.cat([two, torch.zeros(1)]))
+
+
+def test_decisions_weigh_alike_whatever_the_length() -> None:
+    """A response of one token and one of three: the first two tokens weigh 1/4 of two sequences, the third 1/6."""
+    weights = objective.sequence_weights(NUM_ACTIONS, "sequence_mean", max_length=MAX_LENGTH)
+    decisions = 0.25 * objective.sequence_weights(NUM_ACTIONS, "sequence_sum", max_length=MAX_LENGTH)
+    tokens = objective.token_weights(weights, decisions, 3)
+    torch.testing.assert_close(tokens, torch.tensor([[1 / 8, 1 / 8, 1 / 2], [1 / 8, 1 / 8, 1 / 6]]))
+    found, _ = objective.loss(LOGP, OLD, UP, MASK, tokens, PRESETS["gpg"])
+    expected = -(L[0] / 8 - 2 * (L[1] / 8 + L[2] / 8 + L[3] / 6))
+    assert float(found.detach()) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["rloo", "gspo"])
+def test_ratios_of_whole_responses_refuse_a_weight_of_decisions(name: str) -> None:
+    with pytest.raises(ValueError, match="set ratio to token or none"):
+        Objective.model_validate(PRESETS[name].model_dump() | {"decision_weight": 0.5})
 
 
 def test_nothing_kept_gives_zero_and_no_nan() -> None:

@@ -70,6 +70,19 @@ def test_all_savings_together(model: Transformer, task: RunningSum, name: str, o
 
 
 @pytest.mark.parametrize("on_policy", [True, False])
+def test_decisions_that_weigh_apart(model: Transformer, task: RunningSum, on_policy: bool) -> None:
+    """The first two tokens of every response have weights of their own."""
+    found = draw(model, task)
+    weights = objective.sequence_weights(found.num_actions, "sequence_mean", max_length=7)
+    decisions = 0.3 * objective.sequence_weights(found.num_actions, "sequence_sum", max_length=7)
+    batch = PolicyBatch(found, advantages(), weights, on_policy, decision_weights=decisions)
+    apart = gradient(model, batch, "grpo")
+    assert_same(apart, plain_gradient(model, batch, "grpo"))
+    plain = gradient(model, replace(batch, decision_weights=None), "grpo")
+    assert any(not torch.allclose(a, b, atol=1e-4) for a, b in zip(apart, plain, strict=True))
+
+
+@pytest.mark.parametrize("on_policy", [True, False])
 def test_equal_responses_to_a_prompt_are_read_once(model: Transformer, task: RunningSum, on_policy: bool) -> None:
     """Each keeps its own advantage, weight and, off policy, recorded log-probability."""
     found = draw(model, task)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from chainlift.learning import advantage, objective
-from chainlift.learning.presets import PRESETS, Objective
+from chainlift.learning.presets import PRESETS, Aggregate, Objective
 from chainlift.theory.expected_update import STD_GUARD, expected_update, has_expected_update
 from chainlift.theory.mode_policy import ModePolicy, Setting
 from tests.theory.mode_toy import Toy, tensor
@@ -48,7 +48,12 @@ def by_enumeration(setting, row, policy, old, group_size: int, prompts: int = 1)
         longest = int(toy.num_actions.max())
         weights = torch.stack([objective.sequence_weights(n, row.aggregate, max_length=longest) for n in lengths])
     flat = rows.flatten()
-    weights = (weights * likely[:, None]).flatten()
+    decisions = None if row.decision_weight is None else row.decision_weight / lengths.shape[1] * likely[:, None]
+    weights = objective.token_weights(
+        (weights * likely[:, None]).flatten(),
+        None if decisions is None else decisions.expand_as(lengths).flatten(),
+        toy.mask.shape[1],
+    )
     loss, _ = objective.loss(logp[flat], old_logp[flat], advantages.flatten(), toy.mask[flat], weights, row)
     loss.backward()
     assert logits.grad is not None
@@ -89,6 +94,18 @@ def test_the_first_update_of_a_round_by_all_outcomes(name: str, setting: Setting
         found = expected_update(policy, setting, PRESETS[name], group_size=group_size, prompts=1)
         expected = by_enumeration(setting, PRESETS[name], policy, policy, group_size)
         assert found == pytest.approx(expected.tolist(), rel=1e-5, abs=1e-12)  # rewards' statistics are float32
+
+
+@pytest.mark.parametrize("aggregate", ["sequence_mean", "token_mean", "max_length"])
+def test_decisions_that_weigh_apart_by_all_outcomes(aggregate: Aggregate) -> None:
+    """Then all aggregates have the same mean update of the decisions."""
+    setting = SETTINGS[1]
+    policy = ModePolicy.after_pretraining(0.3, setting)
+    row = PRESETS["grpo"].model_copy(update={"decision_weight": 0.5, "aggregate": aggregate})
+    found = expected_update(policy, setting, row, group_size=2, prompts=1)
+    assert found == pytest.approx(by_enumeration(setting, row, policy, policy, 2).tolist(), rel=1e-5, abs=1e-12)
+    same = row.model_copy(update={"aggregate": "sequence_sum"})
+    assert found == pytest.approx(expected_update(policy, setting, same, group_size=2, prompts=1))
 
 
 @pytest.mark.parametrize("name", GRADIENTS)

@@ -16,6 +16,10 @@ same under the policy that sampled it, n_i = number of sampled tokens (EOS inclu
             token_mean     1 / sum_j n_j        every token counts alike
             max_length     1 / (N max_length)   a constant: no bias from the length
 
+With decision_weight c the first two tokens of every counted response weigh c / N in place of w_i. In tasks whose short
+answer is one token they are the tokens that decide the form: the opening, and EOS or going on. So they count alike in
+short and long responses, as the control token does in Thinkless (Fang et al. 2025, 2505.13379).
+
 A sequence-level ratio gives n_i equal terms, so w_i = 1 / (N n_i) makes their sum r_i A_i / N: RLOO's and GSPO's form.
 STaR counts only the accepted sequences (N and n run over them): its loss is that of next-token prediction on them. The
 bound 5 for CISPO is that of ScaleRL (Khatri et al. 2025, 2510.13786), which TRL recommends too.
@@ -34,6 +38,8 @@ import torch
 from torch import Tensor
 
 from chainlift.learning.presets import Aggregate, Objective, RatioKind
+
+DECISION_TOKENS = 2
 
 
 def sequence_weights(
@@ -54,13 +60,25 @@ def sequence_weights(
     return counts / (num_sequences * max_length)
 
 
+def token_weights(weights: Tensor, decision_weights: Tensor | None, width: int) -> Tensor:
+    """Weights (B, R) of the first R = `width` tokens of rows with weights (B,).
+
+    decision_weights: (B,) weights of the rows' first two tokens; None: as the rows'.
+    """
+    tokens = weights[:, None].repeat(1, width)
+    if decision_weights is not None:
+        tokens[:, :DECISION_TOKENS] = decision_weights[:, None]
+    return tokens
+
+
 def loss(
     logp: Tensor, old_logp: Tensor, advantage: Tensor, mask: Tensor, weights: Tensor, objective: Objective
 ) -> tuple[Tensor, Tensor]:
     """(loss, number of clipped tokens), scalars, without the KL term.
 
-    logp, old_logp and mask are (B, R), and logp is finite on padding; advantage and weights are (B,). Splitting the
-    rows of a batch and summing gives the same loss and gradient, as every mean is in the weights.
+    logp, old_logp and mask are (B, R), and logp is finite on padding; advantage is (B,), weights are (B,), or (B, R) of
+    single tokens. Splitting the rows of a batch and summing gives the same loss and gradient, as every mean is in the
+    weights.
     """
     advantage = advantage[:, None]
     if objective.ratio == "none":
@@ -76,7 +94,8 @@ def loss(
             clipped = ((ratio < low) & (advantage < 0)) | ((ratio > high) & (advantage > 0))
         else:
             term, clipped = ratio * advantage, torch.zeros_like(mask)
-    return -(weights[:, None] * mask * term).sum(), (clipped & mask).sum()
+    each = weights if weights.dim() == 2 else weights[:, None]
+    return -(each * mask * term).sum(), (clipped & mask).sum()
 
 
 def kl_to_start(logp: Tensor, old_logp: Tensor, start_logp: Tensor, mask: Tensor, weights: Tensor) -> Tensor:

@@ -37,6 +37,8 @@ class PolicyBatch:
     """(N, R) log-probabilities under the start model, for the KL term; null: no KL term."""
     kl_weights: Tensor | None = None
     """(N,) weights of the rows in the KL term; null: `weights`."""
+    decision_weights: Tensor | None = None
+    """(N,) weights of the rows' first two tokens; null: `weights`."""
 
 
 def accumulate_gradient(
@@ -146,7 +148,8 @@ def _bucket_backward(
     rollout, rows = batch.rollout, bucket.numbers
     width = int(rollout.num_actions[rows].max())
     responses, recorded = rollout.responses[rows, :width], rollout.logp[rows, :width]
-    mask, weights = rollout.mask[rows, :width], batch.weights[rows]
+    mask, decisions = rollout.mask[rows, :width], batch.decision_weights
+    weights = objectives.token_weights(batch.weights[rows], None if decisions is None else decisions[rows], width)
     distinct = responses.new_empty(len(prompt_of), width).index_copy_(0, bucket.parents, responses)
     read = torch.zeros_like(distinct, dtype=torch.bool).index_copy_(0, bucket.parents, mask)
     scored = log_probs(model, leaves, last, distinct, prompt_of, mask=read, temperature=temperature)

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from chainlift.references import Trust
 from chainlift.registry import Registry
@@ -46,8 +46,23 @@ class Objective(Settings):
     """Upper clip distance (ppo), or the bound itself (truncate)."""
     aggregate: Aggregate
     """How tokens and sequences are weighted."""
+    decision_weight: float | None = Field(default=None, gt=0)
+    """What the first two tokens of every response weigh; null: as much as its other tokens."""
     steps_per_round: int = Field(default=1, ge=1)
     """Updates from one round's samples."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> Objective:
+        self.check()
+        return self
+
+    def check(self) -> None:
+        """Raise ValueError if tokens have no terms of their own that decision_weight could weigh."""
+        if self.decision_weight is not None and self.ratio in ("sequence", "sequence_mean"):
+            raise ValueError(
+                f"decision_weight needs terms of single tokens, and ratio {self.ratio} has one of a whole response; "
+                "set ratio to token or none"
+            )
 
 
 PRESETS: dict[str, Objective] = {

@@ -62,6 +62,11 @@ class Algorithm(Protocol):
         """The kind of weighting of tokens and sequences."""
         ...
 
+    @property
+    def decision_weight(self) -> float | None:
+        """The weight of a response's first two tokens; None: that of its other tokens."""
+        ...
+
 
 KINDS = {
     "advantage": ("none", "batch_mean", "leave_one_out", "group_mean", "group_zscore"),
@@ -160,8 +165,10 @@ def _slopes(log_ratio: Array, sign: int, setting: Setting, algorithm: Algorithm)
 
 
 def _weights(classes: Array, setting: Setting, algorithm: Algorithm) -> Array:
-    """N w_i (3,) for a response of each class."""
+    """N times the weight (3,) of the mode tokens of a response of each class."""
     length = setting.num_actions
+    if algorithm.decision_weight is not None:
+        return np.full(3, algorithm.decision_weight)
     if algorithm.aggregate == "sequence_mean":
         return 1 / length
     if algorithm.aggregate == "token_mean":

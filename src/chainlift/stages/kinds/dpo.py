@@ -43,6 +43,7 @@ class DirectPreferenceOptimization(ReinforcementLearning):
             "clip_low",
             "clip_high",
             "aggregate",
+            "decision_weight",
             "minibatches",
             "length_penalty",
         )

@@ -37,7 +37,7 @@ ROW = Objective(advantage="none", aggregate="token_mean", steps_per_round=2)
 class ProximalPolicyOptimization(ReinforcementLearning):
     """Kind rl with learned values instead of groups."""
 
-    FIXED: ClassVar = frozenset({"algorithm", "advantage", "ratio", "kl"})
+    FIXED: ClassVar = frozenset({"algorithm", "advantage", "ratio", "kl", "decision_weight"})
 
     kind: str = "ppo"
     algorithm: str = "ppo"

@@ -79,6 +79,8 @@ class ReinforcementLearning(OptimizerSettings, Rounds):
     """Overrides the preset: upper clip distance, or bound."""
     aggregate: Aggregate | None = None
     """Overrides the preset: how tokens and sequences are weighted."""
+    decision_weight: float | None = Field(default=None, gt=0)
+    """Overrides the preset: what the first two tokens of every response weigh, whatever its length."""
 
     @field_validator("algorithm")
     @classmethod
@@ -98,6 +100,7 @@ class ReinforcementLearning(OptimizerSettings, Rounds):
     def _group_fits(self) -> ReinforcementLearning:
         if self.group_size < 2 and self.objective.advantage in GROUP_KINDS:
             raise ValueError(f"group_size must be at least 2 for advantage {self.objective.advantage}")
+        self.objective.check()
         if self.group_size < 2 and self.dynamic_sampling:
             raise ValueError("dynamic_sampling chooses groups with different rewards: group_size must be at least 2")
         if self.length_penalty and self.objective.advantage == "accept":
@@ -187,14 +190,15 @@ class ReinforcementLearning(OptimizerSettings, Rounds):
                         start_logp = sample_logp(start_model, local, self.temperature)
                 for update in range(min(self.steps_a_round, self.steps - state.step)):
                     rows = minibatch_rows(context, self, state, update, len(advantages))
-                    weights, kl_weights = row_weights(context, answers, advantages, rows, self)
+                    weights = row_weights(context, answers, advantages, rows, self).local(local_rows)
                     batch = PolicyBatch(
                         local,
                         advantages[local_rows],
-                        weights[local_rows],
+                        weights.loss,
                         on_policy=update == 0 and not self.restart,
                         start_logp=start_logp,
-                        kl_weights=kl_weights[local_rows],
+                        kl_weights=weights.kl,
+                        decision_weights=weights.decisions,
                     )
                     with sharding.whole(model):
                         with context.precision():

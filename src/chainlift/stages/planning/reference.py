@@ -28,6 +28,7 @@ PLAIN: dict[str, Any] = {
     "clip_low": None,
     "clip_high": None,
     "aggregate": None,
+    "decision_weight": None,
     "kl": 0.0,
     "length_penalty": 0.0,
     "dynamic_sampling": False,

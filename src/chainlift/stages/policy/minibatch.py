@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
@@ -24,27 +24,42 @@ if TYPE_CHECKING:
     from chainlift.stages.stage import Place
 
 
+class RowWeights(NamedTuple):
+    """Weights (N,) of the rows of one minibatch, 0 elsewhere."""
+
+    loss: Tensor
+    """In the loss."""
+    kl: Tensor
+    """In the KL term."""
+    decisions: Tensor | None
+    """Of the first two tokens, in the loss; null: as of the others."""
+
+    def local(self, rows: Tensor | slice) -> RowWeights:
+        """Those of this process's rows."""
+        return RowWeights(self.loss[rows], self.kl[rows], None if self.decisions is None else self.decisions[rows])
+
+
 def row_weights(
     context: Context, answers: Answers, advantages: Tensor, rows: Tensor, settings: ReinforcementLearning
-) -> tuple[Tensor, Tensor]:
-    """Weights (N,) of the rows of one minibatch, 0 elsewhere, in the loss and in its KL term.
+) -> RowWeights:
+    """Weights of the rows of one minibatch.
 
     STaR's loss counts accepted rows only; the KL term counts all samples.
     """
     counted = torch.zeros_like(advantages, dtype=torch.bool)
     counted[rows] = True
-
-    def weights(counted: Tensor) -> Tensor:
-        return sequence_weights(
-            answers.rollout.num_actions,
-            settings.objective.aggregate,
-            max_length=context.task.long_length + 1,
-            counted=counted,
-        )
-
-    all_weights = weights(counted)
-    accepts = settings.objective.advantage == "accept"
-    return (weights(counted & (advantages > 0)) if accepts else all_weights), all_weights
+    objective, num_actions = settings.objective, answers.rollout.num_actions
+    max_length = context.task.long_length + 1
+    learned = counted & (advantages > 0) if objective.advantage == "accept" else counted
+    decisions = None
+    if objective.decision_weight is not None:
+        each = sequence_weights(num_actions, "sequence_sum", max_length=max_length, counted=learned)
+        decisions = objective.decision_weight * each
+    return RowWeights(
+        sequence_weights(num_actions, objective.aggregate, max_length=max_length, counted=learned),
+        sequence_weights(num_actions, objective.aggregate, max_length=max_length, counted=counted),
+        decisions,
+    )
 
 
 def minibatch_rows(
