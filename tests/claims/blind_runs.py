@@ -43,7 +43,8 @@ def _row(stage: str, step: int, summary: dict[str, Any]) -> dict[str, Any]:
         own = {key.removeprefix(f"{mode}_"): value for key, value in summary.items() if key.startswith(mode)}
         share, length = own["long_share"] or 0.0, max(int(own["length_mean"]), 2)
         modes[mode] = own | {"length_histogram": {"1": 1000 - round(1000 * share), str(length): round(1000 * share)}}
-    return {"stage": stage, "step": step, "sequences": 256 * step, **modes}
+    decision = {key.removeprefix("decision_"): value for key, value in summary.items() if key.startswith("decision")}
+    return {"stage": stage, "step": step, "sequences": 256 * step, **modes, "decision": decision}
 
 
 def _summary(recipe: Recipe) -> dict[str, Any]:
@@ -78,4 +79,7 @@ def _stage(long: bool, length: float | None, share: float | None, modulus: int) 
         "sampled_accuracy": (share or 0.0) + (1 - (share or 0.0)) / modulus,
         "greedy_length_mean": length,
         "sampled_length_mean": length,
+        "decision_first": 1 / modulus,
+        "decision_go_on": share,
+        "decision_go_on_elsewhere": share,
     }

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from chainlift.claims import registry
+from chainlift.claims.grpo_length_bias.figure import WEIGHT, cell
 from chainlift.claims.modulus.claim import MODULI
 from chainlift.claims.noisy_chain.claim import NOISE
 from chainlift.claims.rare_long.claim import RAREST
@@ -71,6 +72,49 @@ def test_a_marker_that_changes_nothing_fails() -> None:
 
     findings = claim.check(blind(claim.runs(SEEDS), unmoved))
     assert {f.setting for f in findings if f.holds is False} == {"marker both"}
+
+
+LENGTH_BIAS = {
+    "sampled_accuracy": ("sampled accuracy gained by decisions apart", 0.9),
+    "decision_go_on_elsewhere": ("P(go on) after a wrong opening, lowered by decisions apart", 0.99),
+}
+"""{measurement: (quantity, its value in cells with the bias)}."""
+
+
+def biased(recipe: Recipe, summary: dict[str, Any]) -> None:
+    """A learner that the mean over a response's tokens harms, if decisions are weighed with the rest."""
+    summary["posttrain"]["decision_go_on_elsewhere"] = 0.7
+    if cell(recipe)[1:] == ("sequence_mean", None):
+        summary["posttrain"] |= {key: value for key, (_, value) in LENGTH_BIAS.items()}
+
+
+@pytest.mark.parametrize("quick", [False, True])
+def test_a_learner_with_a_length_bias_passes(quick: bool) -> None:
+    claim = registry.CLAIMS["grpo-length-bias"]
+    finished = blind(claim.runs(SEEDS, quick), biased)
+    assert verdict(claim.check(finished)) == "holds"
+    for picture in claim.pictures(finished):
+        assert static.draw(picture).axes
+        assert interactive.draw(picture)["data"]
+
+
+def test_a_learner_without_a_length_bias_fails() -> None:
+    claim = registry.CLAIMS["grpo-length-bias"]
+    findings = claim.check(blind(claim.runs(SEEDS)))
+    assert failed(findings) == {quantity for quantity, _ in LENGTH_BIAS.values()}
+
+
+@pytest.mark.parametrize("key", LENGTH_BIAS)
+def test_a_cure_that_cures_two_seeds_of_three_fails(key: str) -> None:
+    claim = registry.CLAIMS["grpo-length-bias"]
+
+    def uncured(recipe: Recipe, summary: dict[str, Any]) -> None:
+        biased(recipe, summary)
+        if recipe.seed == 1 and cell(recipe) == ("group_mean", "sequence_mean", WEIGHT):
+            summary["posttrain"][key] = LENGTH_BIAS[key][1]
+
+    lines = [finding for finding in claim.check(blind(claim.runs(SEEDS), uncured)) if finding.holds is False]
+    assert (LENGTH_BIAS[key][0], "mean, sequence mean") in {(line.quantity, line.setting) for line in lines}
 
 
 def test_leaping_chains_that_generalise_below_a_third_are_told() -> None:
