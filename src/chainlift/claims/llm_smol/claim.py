@@ -6,7 +6,7 @@ from chainlift.claims import Claim, Grid
 from chainlift.claims.language import language_checks
 
 QUICK = (
-    "task.min_steps=1", "task.max_steps=2", "pretrain.steps=48", "posttrain.steps=15", "evaluate.prompts=128",
+    "task.min_steps=1", "task.max_steps=2", "pretrain.steps=48", "posttrain.steps=10", "evaluate.prompts=128",
 )  # fmt: skip
 P_COT = 0.33
 MIN_GAIN = 0.1  # without an effect, a seed gains as much by chance once in 150 times at 256 problems and accuracy .3
