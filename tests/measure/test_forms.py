@@ -44,6 +44,15 @@ def test_the_probability_is_that_of_whole_sequences(
     torch.testing.assert_close(table["probability"], logp.double().sum(dim=1).exp(), rtol=1e-4, atol=0)
 
 
+@pytest.mark.parametrize(("marker", "is_measured"), [("long", True), ("both", False), ("none", True)])
+def test_the_first_token_tells_the_form_only_where_it_differs(marker: str, is_measured: bool, tmp_path: Path) -> None:
+    recipe = small(tmp_path, f"task.template.marker={marker}")
+    task = task_of(recipe)
+    model = families.build(recipe.model, task).initialize(stream(0, "model"))
+    decision = measure(model, task, 8, seed=0, name="evaluation", step=0)["decision"]
+    assert ("long_opening" in decision) == is_measured
+
+
 def test_prompts_are_read_once_for_all_but_forced_answers(
     pair: tuple[Transformer, TokenizedTask], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -133,7 +133,12 @@ def test_weights_in_shards_are_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("weights", ["float32", "bfloat16"])
 @pytest.mark.parametrize(
-    "keys", [{"rope_scaling": {"type": "llama3", "factor": 4.0, "original_context": 16}}, {"tied": False}]
+    "keys",
+    [
+        {"rope_scaling": {"type": "llama3", "factor": 4.0, "original_context": 16}},
+        {"rope_scaling": {"type": "linear", "factor": 2.0}},
+        {"tied": False},
+    ],
 )
 def test_a_saved_model_of_text_opens_in_transformers_and_returns_bit_for_bit(
     weights: str, keys: dict[str, Any], tmp_path: Path

@@ -81,7 +81,7 @@ def test_a_folder_that_changes_is_not_taken_for_what_it_was(tmp_path: Path) -> N
     run(chosen, tmp_path / "b")
     shutil.rmtree(start)
     shutil.copytree(run(made("seed=1"), tmp_path / "a").folder / "checkpoints" / "pretrain-4", start)
-    with pytest.raises(ValueError, match=r"posttrain.start: what it starts from has changed .*--fresh"):
+    with pytest.raises(ValueError, match=r"posttrain: what it was made from .* has changed .*--fresh"):
         run(chosen, tmp_path / "b")
     run(chosen, tmp_path / "b", fresh=True)
 

@@ -164,3 +164,24 @@ def test_the_path_must_be_set() -> None:
 def test_the_registry_knows_it(tmp_path: Path) -> None:
     settings = recipe.load("llm-tiny", [f"task={{name: jsonl, path: {tmp_path}}}"]).task
     assert isinstance(registry.make(settings), Jsonl)
+
+
+@pytest.mark.parametrize(
+    "solution", ["Step 1.\nQuestion: what now?\n7 it is", "The answer is 9.\n\nQuestion: next?\nAnswer: 7"]
+)
+def test_a_solution_in_which_the_grader_finds_another_answer_is_refused(solution: str, write_lines: Write) -> None:
+    file = write_lines("mine.jsonl", [*ROWS[:20], ROWS[20] | {"solution": solution, "answer": 7}]) / "mine.jsonl"
+    with pytest.raises(ValueError, match=r"line 21: the grader exact does not find '7' in the long completion of this"):
+        load(path=str(file))
+
+
+def test_half_a_character_is_refused_with_its_place(write_lines: Write) -> None:
+    assert "'solution' has \\ud800, half of a character" in fault(
+        write_lines, json.dumps(ROWS[1] | {"solution": "a \ud800 b"})
+    )
+
+
+def test_a_number_of_more_digits_than_are_read_is_one_line(write_lines: Write) -> None:
+    message = fault(write_lines, ROWS[1] | {"answer": 10**400})
+    assert "is not a number" in message
+    assert len(message) < 400

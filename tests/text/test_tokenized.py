@@ -2,6 +2,7 @@
 
 import importlib.util
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -226,6 +227,17 @@ def test_a_prompt_that_would_be_masked_is_refused() -> None:
     text_task = WordProblems(settings)
     with pytest.raises(ValueError, match="begins with the tokenizer's padding token"):
         TokenizedTask(text_task, trained_tokenizer(text_task)).num_train  # noqa: B018 (reading it tokenizes)
+
+
+@pytest.mark.parametrize("long", [True, False])
+def test_an_end_of_sequence_inside_a_response_is_refused(long: bool) -> None:
+    text_task = WordProblems(WordProblemSettings.model_validate(SIZES))
+    tokenizer = trained_tokenizer(text_task)
+    train, test = text_task.problems
+    inside = replace(train[3], **{"solution" if long else "answer": f"12 {tokenizer.eos_token} 3"})
+    vars(text_task)["problems"] = ([*train[:3], inside], test)
+    with pytest.raises(ValueError, match=r"holds the text '<eos>', which ends a sequence"):
+        TokenizedTask(text_task, tokenizer).num_train  # noqa: B018 (reading it tokenizes)
 
 
 def test_a_model_may_have_more_tokens_than_its_tokenizer() -> None:

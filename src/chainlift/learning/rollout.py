@@ -94,6 +94,8 @@ def sample(
         uniform = torch.rand(total * group_size, max_tokens, generator=generator)
         uniform = uniform[start * group_size :][: len(rows)].to(prompts.device)
     buffer = ResponseBuffer(len(rows), max_tokens, eos, prompts.device)
+    # A draft that ends before it would be read tells nothing: other prompts' short responses are longer.
+    draft = draft if draft is not None and draft.responses.shape[1] > draft.start else None
     verify_at = draft.start if draft is not None else None
     count_every = 1 if prompts.device.type in COUNTS_AT_ONCE else COUNT_EVERY
 

@@ -27,7 +27,7 @@ def log_odds(model: SequenceModel, task: Task, prompts: Tensor, cache: Cache) ->
     first: the first token of the gold chain, against all other tokens
     first_lead: the same against the most likely other token alone; greedy decoding changes at 0
 
-    for a task of text,
+    for a task of text whose forms begin with different tokens on all prompts,
 
     long_opening: the first token of the gold chain, against that of the short answer alone
 
@@ -36,20 +36,32 @@ def log_odds(model: SequenceModel, task: Task, prompts: Tensor, cache: Cache) ->
     go_on: any token but EOS after the first token of the gold chain
     go_on_elsewhere: the same after the next symbol but padding instead, which does not begin the chain.
     """
-    opening = task.gold(prompts, long=True)[:, :1]
+    opening, short = task.gold(prompts, long=True)[:, :1], None
+    if isinstance(task, Opens):
+        short = task.gold(prompts, long=False)[:, :1]
+        short = None if bool((short == opening).any()) else short
     numbers = torch.arange(len(prompts), device=prompts.device)
     parts = numbers.split(max(MAX_LOGITS // (2 * task.vocabulary.size), 1))
-    tables = [_of_rows(model, task, prompts, opening, cache, part if len(parts) > 1 else None) for part in parts]
+    tables = [_of_rows(model, task, prompts, opening, short, cache, part if len(parts) > 1 else None) for part in parts]
     return {name: torch.cat([table[name] for table in tables]) for name in tables[0]}
 
 
 def _of_rows(
-    model: SequenceModel, task: Task, prompts: Tensor, opening: Tensor, cache: Cache, rows: Tensor | None
+    model: SequenceModel,
+    task: Task,
+    prompts: Tensor,
+    opening: Tensor,
+    short: Tensor | None,
+    cache: Cache,
+    rows: Tensor | None,
 ) -> dict[str, Tensor]:
-    """Log-odds of the decisions on some prompts, numbered (N,); None: all of them."""
+    """Log-odds of the decisions on some prompts, numbered (N,); None: all of them.
+
+    opening and short are (P, 1), the first tokens of both forms; short is None if they do not tell the form.
+    """
     eos = task.vocabulary.eos
     if rows is not None:
-        prompts, opening = prompts[rows], opening[rows]
+        prompts, opening, short = prompts[rows], opening[rows], None if short is None else short[rows]
     last, chosen = split_prompts(prompts)[1], opening[:, 0].cpu()
     odds = {}
     size, padding = task.vocabulary.size, getattr(task, "padding", None)
@@ -63,9 +75,9 @@ def _of_rows(
         if name == "go_on":
             odds["first"] = _against_the_rest(logits[:, 0], chosen)
             odds["first_lead"] = _lead(logits[:, 0], chosen)
-            if isinstance(task, Opens):
-                short = task.gold(prompts, long=False)[:, :1].cpu()
-                odds["long_opening"] = (logits[:, 0].gather(1, opening.cpu()) - logits[:, 0].gather(1, short))[:, 0]
+            if short is not None:
+                odds["long_opening"] = logits[:, 0].gather(1, opening.cpu()) - logits[:, 0].gather(1, short.cpu())
+                odds["long_opening"] = odds["long_opening"][:, 0]
         if task.short_length > 1:
             break
         odds[name] = -_against_the_rest(logits[:, 1], torch.full_like(chosen, eos))

@@ -16,15 +16,20 @@ from chainlift.learning.optimizer import Optimizer
 from chainlift.measure.evaluate import Answers, answer, measure
 from chainlift.measure.samples import records
 from chainlift.models import families, lora
+from chainlift.models.hub import model_folder
 from chainlift.models.model import Model
 from chainlift.runs import checkpoint
 from chainlift.runs.checkpoint import TrainerState
 from chainlift.seeding import stream
+from chainlift.stages import starts
 from chainlift.stages.run_context import SHOWN_RESPONSES, RunContext
 from chainlift.stages.stage import Place
 from chainlift.stages.task import task_of
 from chainlift.tasks.base import Task, held_out
 from chainlift.text.tokenized import TokenizedTask
+
+LEAST_KEPT = 0.95
+"""Share of the adapters' change below which a run says what rounding took away."""
 
 
 @dataclass
@@ -70,6 +75,9 @@ class Context(RunContext):
         if place.start is None:
             return
         try:
+            if starts.split(self.recipe.stages[place.name].start, self.recipe.stages)[0] not in self.recipe.stages:
+                folder = place.start  # no stage of this run
+                distributed.run_on_rank0(lambda: model_folder.check_tokens(folder, self.task))
             if optimizer is None or lora.has_adapters(model):  # adapters begin anew
                 checkpoint.load_weights(place.start, model)
             else:
@@ -100,6 +108,14 @@ class Context(RunContext):
         if distributed.is_rank0():
             state.lengths = self.folder.lengths()
         checkpoint.save(self.folder.checkpoints, state, model, self.task, optimizer, stays=place.stays)
+        if state.finished and lora.has_adapters(model):
+            with sharding.whole(model):
+                share = lora.share_kept(model)
+            if share < LEAST_KEPT:
+                self.reporter.say(
+                    f"the checkpoint holds {share:.0%} of what the adapters learned, as its weights are in bfloat16; "
+                    "model.weights=float32 keeps all of it"
+                )
         self.mirror_new_rows()
         return now
 

@@ -158,7 +158,13 @@ def sample(
         if prompt is None or is_question
         else other_prompts.encoded(task, prompt)
     )
-    memory.check("-n", needs.cache_bytes(model.settings, 1 if greedy else count, model.context))
+    needed, context = tokens.shape[1] + task.long_length + 1, getattr(model.settings, "context", model.context)
+    if is_question and needed > context:
+        raise ValueError(
+            f"the prompt has {tokens.shape[1]} tokens, {needed} with the response, and the model reads "
+            f"{context}; shorten the prompt"
+        )
+    memory.check("-n", needs.cache_bytes(model.settings, 1 if greedy else count, needed))
     answers = answer(
         model,
         task,

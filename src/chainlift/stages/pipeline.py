@@ -17,7 +17,7 @@ from chainlift.reading import StrPath
 from chainlift.runs import environment, shared_folder
 from chainlift.runs.reporter import Reporter, Silent
 from chainlift.runs.store import RunFolder
-from chainlift.stages import sharing
+from chainlift.stages import inputs, sharing
 from chainlift.stages.context import Context
 from chainlift.stages.kinds.rl import ReinforcementLearning
 from chainlift.stages.planning import cost, needs
@@ -76,6 +76,7 @@ def run(
             expected = expectation(predicted(recipe), with_rl=_has_predicted_rl(recipe))
             if expected is not None:
                 reporter.say(expected)
+            _ = context.digests  # before files are read
             context.read_task()
             if fresh:
                 distributed.run_on_rank0(lambda: sharing.forget(recipe, out))
@@ -163,7 +164,9 @@ def _device(recipe: Recipe) -> torch.device:
 
 
 def _check_unchanged(recipe: Recipe, folder: RunFolder) -> None:
-    """ValueError if a folder that a stage of a finished run started from has changed."""
+    """ValueError if files that a stage of a finished run was made from have changed; missing ones tell nothing."""
+    if inputs.are_missing(recipe.task, recipe.model):
+        return
     for name in recipe.stages:
         sharing.check_unchanged(folder, name, recipe.stage_digest(name))
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from pydantic import Field, SerializeAsAny, ValidationInfo, field_validator, model_validator
 
 from chainlift.measure.evaluate import EvaluateSettings
-from chainlift.models import checksums, families
+from chainlift.models import families
 from chainlift.models.pretrained.family import PretrainedSettings
 from chainlift.models.transformer.blocks import ModelSettings
 from chainlift.overrides import apply_overrides
@@ -20,7 +19,7 @@ from chainlift.runs import trackers as trackers
 from chainlift.runs.shapes import Summary
 from chainlift.runs.trackers import TrackerName
 from chainlift.settings import NOT_HASHED, Settings
-from chainlift.stages import kind_registry, starts
+from chainlift.stages import inputs, kind_registry, starts
 from chainlift.stages.base_recipe import (
     BaseRecipe,
     KeyedError,
@@ -37,9 +36,6 @@ from chainlift.tasks.base import has_chains
 from chainlift.tasks.mixture import MixtureSettings
 from chainlift.tasks.running_sum import RunningSumSettings
 from chainlift.text.task import is_text
-
-BESIDE_WEIGHTS = ("config.json", "tokenizer.json", "tokenizer_config.json")
-"""Files of a folder that, like its weights, decide what its model computes."""
 
 AnyStage = TypeVar("AnyStage", bound=Stage)
 
@@ -187,9 +183,11 @@ class Recipe(BaseRecipe):
         if start in self.stages:
             begins: Any = [self.stage_digest(start), step]
         else:
-            begins = None if start is None else _weights_digest(start, f"{name}.start")
+            begins = None if start is None else inputs.start_digest(start, f"{name}.start")
         matched = getattr(stage, "match_tokens", None)
+        files = {"data_files": inputs.data_digest(self.task), "model_files": inputs.model_digest(self.model)}
         return {
+            **{key: digest for key, digest in files.items() if digest is not None},
             "name": name,
             "settings": settings,
             "mixture": self.mixture_of(name).identity(),
@@ -202,15 +200,6 @@ class Recipe(BaseRecipe):
 
 def _without(content: dict[str, Any], keys: frozenset[str]) -> dict[str, Any]:
     return {key: value for key, value in content.items() if key not in keys}
-
-
-def _weights_digest(folder: str, key: str) -> str:
-    """The digest of a folder's weights; ValueError that names the key if they are missing."""
-    files = [file for file in sorted(Path(folder).glob("*.safetensors")) if file.name.startswith("model")]
-    if not files:
-        raise ValueError(f"{key}: {folder} is no checkpoint: it has no model.safetensors")
-    files += [file for name in BESIDE_WEIGHTS if (file := Path(folder) / name).is_file()]
-    return hashlib.sha256("".join(checksums.sha256(file) for file in files).encode()).hexdigest()
 
 
 def load(

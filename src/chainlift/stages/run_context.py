@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import signal
 import threading
 from abc import ABC, abstractmethod
@@ -43,6 +44,11 @@ class RunContext(ABC):
 
     def __post_init__(self) -> None:
         self.mirror: Mirror | None = None
+
+    @functools.cached_property
+    def digests(self) -> dict[str, str]:
+        """{stage: its digest}, computed once, before the task is read: files may change while stages are trained."""
+        return distributed.run_on_rank0(lambda: {name: self.recipe.stage_digest(name) for name in self.recipe.stages})
 
     def read_task(self) -> None:  # noqa: B027 (most tasks read nothing)
         """Read what the task reads at its first use, and report what is notable."""
@@ -104,7 +110,7 @@ class RunContext(ABC):
         same = base is not None and type(base) is type(stage) and getattr(base, "optimizer", None) == optimizer
         return Place(
             name=name,
-            digest=distributed.run_on_rank0(lambda: recipe.stage_digest(name)),
+            digest=self.digests[name],
             stage=stage,
             start=self._start(name, other, step),
             after=after,

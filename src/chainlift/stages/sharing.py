@@ -80,10 +80,13 @@ def _discard_later(context: RunContext, name: str) -> None:
 
 
 def check_unchanged(folder: RunFolder, name: str, digest: str) -> None:
-    """ValueError if the run folder has the stage with another digest: a folder that it starts from has changed."""
+    """ValueError if the run folder has the stage with another digest: files that it was made from have changed."""
     newest = checkpoint.latest(folder.checkpoints, name)
     if newest is not None and checkpoint.read_state(newest).identity not in ("", digest):
-        raise ValueError(f"{name}.start: what it starts from has changed since {folder.path} was made; use --fresh")
+        raise ValueError(
+            f"{name}: what it was made from (data, model.path or start) has changed since {folder.path} was made; "
+            "use --fresh"
+        )
 
 
 def forget(recipe: Recipe, out: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, ClassVar, TypeGuard
 
 from pydantic import Field
@@ -37,6 +38,14 @@ class TextTaskSettings(Settings):
     """Most training problems; null: all of them."""
     test_limit: int | None = Field(default=None, ge=1, json_schema_extra=ONLY_MEASURES)
     """Most test problems; null: all of them."""
+
+    @property
+    def data_files(self) -> list[Path]:
+        """The files whose content decides the problems; a source that reads files overrides it.
+
+        Their checksums belong to what decides a stage's weights, so that no run takes over what others learned.
+        """
+        return []
 
 
 class TextTask(ABC):

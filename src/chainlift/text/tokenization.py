@@ -76,6 +76,7 @@ def tokenize(task: TextTask, problems: Sequence[Problem], tokenizer: Any) -> Tok
     for long in (False, True):
         completions = [content(task.completion(problem, long=long)) for problem in problems]
         responses = _responses(texts, prompt_ids, completions, tokenizer, special=special)
+        _check_ends(responses, problems, tokenizer)
         forms.append([torch.tensor(response) for response in responses])
     lengths = torch.tensor([len(ids) for ids in prompt_ids])
     width = int(lengths.max())
@@ -137,6 +138,16 @@ def _responses(
         joint = _joint(texts, prompt_ids, completions, tokenizer, special=special)
         alone = [ids if row is None else row for ids, row in zip(alone, joint, strict=True)]
     return [[*ids, tokenizer.eos_token_id] for ids in alone]
+
+
+def _check_ends(responses: Sequence[list[int]], problems: Sequence[Problem], tokenizer: Any) -> None:
+    """ValueError if a response has an end of sequence before its last token: all behind it would never be learned."""
+    for response, problem in zip(responses, problems, strict=True):
+        if tokenizer.eos_token_id in response[:-1]:
+            raise ValueError(
+                f"the solution or answer to {problem.question[:60]!r} holds the text {tokenizer.eos_token!r}, "
+                "which ends a sequence; take it out of the data"
+            )
 
 
 def _joint(

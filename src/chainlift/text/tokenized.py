@@ -63,6 +63,12 @@ class TokenizedTask:
         return self._problems.prompts.shape[1]
 
     @property
+    def longest_question(self) -> str:
+        """The question of the longest prompt of both splits."""
+        longest = max((self._splits.train, self._splits.test), key=lambda problems: int(problems.lengths.max()))
+        return longest.problems[int(longest.lengths.argmax())].question
+
+    @property
     def short_length(self) -> int:
         """Tokens of the longest short response of this task's split, without EOS."""
         return max(map(len, self._problems.short)) - 1

@@ -75,7 +75,8 @@ def _rotary(config: Mapping[str, Any]) -> dict[str, Any]:
     base = rope.get("rope_theta", config.get("rope_theta", 10000.0))
     scaling = None
     if kind != "default":
-        scaling = {"type": kind} | {ours: rope[theirs] for ours, theirs in _SCALING.items() if theirs in rope}
+        stored = {"type": kind} | {ours: rope[theirs] for ours, theirs in _SCALING.items() if theirs in rope}
+        scaling = RopeScaling.model_validate(stored).model_dump()  # with defaults, as in the settings of a model
     return {"rope_base": float(base), "rope_scaling": scaling}
 
 

@@ -69,8 +69,14 @@ def load(folder: StrPath, *, trust: bool = False, typed: Iterable[str] = ()) -> 
     task = _task(file, section.get("task"), trusted)
     settings, context = _model_settings(file, section, trusted), section.get("context")
     min_context = longest_sequence(task)
-    if type(context) is not int or context < min_context:
-        raise ValueError(f"{file} is damaged: context is {context!r}, and the task needs {min_context}")
+    if type(context) is not int:
+        raise ValueError(f"{file} is damaged: context is {context!r}")
+    context = max(context, getattr(settings, "context", 0))  # rotary positions go on beyond what training needed
+    if context < min_context:
+        raise ValueError(
+            f"{file}: the model reads {context} tokens, and the task's longest prompt and response are {min_context}; "
+            "the task's data have changed since, or the file is damaged"
+        )
     try:
         families.check(settings, task)
     except ValueError as error:
@@ -89,6 +95,22 @@ def bound(task: TextTask, file: Path) -> Task:
     if type(size) is not int:
         raise ValueError(f"{file} is damaged: vocab_size is {size!r}")
     return TokenizedTask(task, loading.open_tokenizer(str(file.parent)), size)
+
+
+def check_tokens(folder: StrPath, task: Task) -> None:
+    """ValueError if a folder's tokenizer gives the tokens of a task of text other ids; nothing if it has no tokenizer.
+
+    A tokenizer from scratch depends on the task's problems, and weights mean nothing under the ids of another one.
+    """
+    if not isinstance(task, TokenizedTask) or not (Path(folder) / "tokenizer.json").is_file():
+        return
+    theirs, ours = loading.open_tokenizer(str(folder)).get_vocab(), task.tokenizer.get_vocab()
+    others = sum(theirs.get(token) != number for token, number in ours.items())
+    if others:
+        raise ValueError(
+            f"{folder} has another tokenizer, in which {others} of this task's {len(ours)} tokens have another number; "
+            f"model.path={folder} begins with its weights and its tokenizer"
+        )
 
 
 def read_weights(folder: StrPath, model: Model) -> dict[str, Tensor]:

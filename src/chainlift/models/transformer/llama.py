@@ -71,8 +71,11 @@ class Llama(Transformer):
         """Raise a one-line ValueError if the task's longest sequence exceeds the context, or adapters are too wide."""
         longest, sizes = longest_sequence(task), resolved(settings)
         if longest > sizes.context:
+            question = getattr(task, "longest_question", None)
             raise ValueError(
                 f"model.context is {sizes.context}, and the task's longest prompt and response are {longest}"
+                f"{'' if question is None else f' ({question[:60]!r})'}; "
+                f"{'raise it' if settings.path is None else 'lower task.max_tokens'}, or leave long prompts out"
             )
         if sizes.lora is not None:
             lora.check_rank(sizes.lora.rank, min(sizes.width, sizes.hidden_width))

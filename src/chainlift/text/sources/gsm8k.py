@@ -20,6 +20,7 @@ from chainlift.text.sources import records
 from chainlift.text.task import TextTask, TextTaskSettings, limited
 
 FORM = 'lines {"question": ..., "answer": ...} where the answer ends in a line like "#### 72"'
+SPLITS = ("train", "test")
 NOTE = re.compile(r"<<[^<>]*>>")
 
 
@@ -38,6 +39,11 @@ class Gsm8kSettings(TextTaskSettings):
     calculator: Literal["keep", "strip"] = "strip"
     """Whether calculator notes stay in solutions."""
 
+    @property
+    def data_files(self) -> list[Path]:
+        """The two files of the folder."""
+        return [] if self.path is None else [Path(self.path).expanduser() / f"{split}.jsonl" for split in SPLITS]
+
 
 class Gsm8k(TextTask):
     """Grade-school problems, 7,473 for training and 1,319 for testing."""
@@ -48,8 +54,7 @@ class Gsm8k(TextTask):
         """(training problems, test problems); ValueError in one line if they cannot be read or downloaded."""
         settings: Gsm8kSettings = self.settings
         train, test = (
-            [problem(place, record, settings) for place, record in _records(settings, name)]
-            for name in ("train", "test")
+            [problem(place, record, settings) for place, record in _records(settings, name)] for name in SPLITS
         )
         return limited(train, settings.train_limit), limited(test, settings.test_limit)
 

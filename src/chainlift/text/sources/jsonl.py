@@ -4,13 +4,13 @@
 else a hash of the prompt holds out a share of the problems; so a prompt that occurs several times is on one side.
 
 Every line is checked when it is read: that its answer is one that the grader can read, that the solution does not hold
-the answer mark, and that no other line answers the same prompt differently.
+the answer mark, that no other line answers the same prompt differently, and that the grader finds the answer in both
+completions, so that no demonstration teaches what earns no reward.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,6 +23,7 @@ from chainlift.text.overlap import words
 from chainlift.text.problem import Problem, Splits
 from chainlift.text.sources import records
 from chainlift.text.task import TextTask, TextTaskSettings, limited
+from chainlift.text.templates import content
 
 HASH_RANGE = 2**63  # derive returns numbers below it
 
@@ -45,6 +46,14 @@ class JsonlSettings(TextTaskSettings):
     """Key of the answer: a text, or a number."""
 
     @property
+    def data_files(self) -> list[Path]:
+        """The files, whose content decides the problems."""
+        path = Path(self.path).expanduser()
+        if path.is_dir():
+            return [path / "train.jsonl", path / "test.jsonl"]
+        return [path] if self.test_path is None else [path, Path(self.test_path).expanduser()]
+
+    @property
     def form(self) -> str:
         """The expected content of a file, for messages."""
         return f'lines {{"{self.prompt_key}": ..., "{self.solution_key}": ..., "{self.answer_key}": ...}}'
@@ -57,21 +66,46 @@ class Jsonl(TextTask):
 
     def load(self) -> Splits:
         """(training problems, test problems); ValueError in one line that names a file, a line and its fault."""
+        self._places: dict[Problem, str] = {}
         train, test = self._splits()
-        return limited(train, self.settings.train_limit), limited(test, self.settings.test_limit)
+        splits = limited(train, self.settings.train_limit), limited(test, self.settings.test_limit)
+        self._check_grades([*splits[0], *splits[1]])
+        return splits
+
+    def _problems(self, path: Path, answers: Answers) -> list[Problem]:
+        """The problems of a file, in their order."""
+        problems = []
+        for place, record in records.read_json_lines(path, self.settings.form):
+            problem = _problem(place, record, self.settings)
+            answers.add(place, problem)
+            self._places.setdefault(problem, place)
+            problems.append(problem)
+        return problems
+
+    def _check_grades(self, problems: list[Problem]) -> None:
+        """ValueError names the first line in whose long completion the grader finds no answer, or another one."""
+        grader, answers = self.new_grader(), [problem.answer for problem in problems]
+        try:
+            completions = [content(self.completion(problem, long=True)) for problem in problems]
+            for problem, grade in zip(problems, grader.grade_all(completions, answers), strict=True):
+                if not grade.is_right and grade.outcome not in ("timeout", "crash"):
+                    raise ValueError(
+                        f"{self._places[problem]}: the grader {self.settings.grader} does not find "
+                        f"{problem.answer[:60]!r} in the long completion of this line; write the solution otherwise: "
+                        "behind an answer, reading ends at a next question (Question:, Q:)"
+                    )
+        finally:
+            grader.close()
 
     def _splits(self) -> tuple[list[Problem], list[Problem]]:
         """All problems of both splits."""
         settings: JsonlSettings = self.settings
         path, answers = Path(settings.path).expanduser(), Answers()
-        if path.is_dir():
-            if settings.test_path is not None:
-                raise ValueError(f"task.test_path: {path} is a folder, whose test.jsonl has the test problems")
-            files = path / "train.jsonl", path / "test.jsonl"
-        elif settings.test_path is not None:
-            files = path, Path(settings.test_path).expanduser()
-        else:
-            problems = list(_problems(path, settings, answers))
+        if path.is_dir() and settings.test_path is not None:
+            raise ValueError(f"task.test_path: {path} is a folder, whose test.jsonl has the test problems")
+        files = settings.data_files
+        if len(files) == 1:
+            problems = self._problems(path, answers)
             sides = [is_held_out(problem, settings.held_out) for problem in problems]
             for split, side in (("training", False), ("test", True)):
                 if side not in sides:
@@ -81,7 +115,7 @@ class Jsonl(TextTask):
                     )
             train = [problem for problem, side in zip(problems, sides, strict=True) if not side]
             return train, [problem for problem, side in zip(problems, sides, strict=True) if side]
-        train, test = (list(_problems(file, settings, answers)) for file in files)
+        train, test = (self._problems(file, answers) for file in files)
         return train, test
 
 
@@ -112,18 +146,12 @@ class Answers:
             )
 
 
-def _problems(path: Path, settings: JsonlSettings, answers: Answers) -> Iterable[Problem]:
-    """The problems of a file, in their order."""
-    for place, record in records.read_json_lines(path, settings.form):
-        problem = _problem(place, record, settings)
-        answers.add(place, problem)
-        yield problem
-
-
 def _problem(place: str, record: dict[str, Any], settings: JsonlSettings) -> Problem:
     """The problem in a record; ValueError names the record's place and its fault."""
     answer = record.get(settings.answer_key)
-    if isinstance(answer, int | float) and not isinstance(answer, bool) and math.isfinite(answer):
+    if (isinstance(answer, int) and not isinstance(answer, bool)) or (
+        isinstance(answer, float) and math.isfinite(answer)
+    ):
         record = {**record, settings.answer_key: str(answer)}
     keys = settings.prompt_key, settings.solution_key, settings.answer_key
     question, solution, answer = (text.strip() for text in records.texts(place, record, keys, settings.form))
@@ -137,5 +165,5 @@ def _problem(place: str, record: dict[str, Any], settings: JsonlSettings) -> Pro
     with records.error_prefix(place):
         problem = Problem(question, solution, answer)
     if settings.grader == "exact" and numbers.read(answer) is None:
-        raise ValueError(f"{place}: the answer {answer!r} is not a number; use task.grader=math for formulas")
+        raise ValueError(f"{place}: the answer {answer[:60]!r} is not a number; use task.grader=math for formulas")
     return problem

@@ -54,6 +54,13 @@ class MathSettings(TextTaskSettings):
     subjects: list[str] | None = Field(default=None, min_length=1)
     """Subjects to use, such as `algebra` or `Counting & Probability`; null: all."""
 
+    @property
+    def data_files(self) -> list[Path]:
+        """The files of the folder, in either layout."""
+        if self.path is None:
+            return []
+        return [file for split in ("train", "test") for file in _files(Path(self.path).expanduser(), split)]
+
 
 class Math(TextTask):
     """Competition problems, 7,500 for training and 5,000 for testing."""
@@ -124,10 +131,17 @@ def _split(settings: MathSettings, split: str, subjects: set[str] | None) -> Ite
 
 def _local(folder: Path, split: str) -> Iterable[records.Record]:
     """The records of a split from a local folder of either layout."""
-    lines = folder / f"{split}.jsonl"
-    if lines.exists():
-        return records.read_json_lines(lines, FORM)
-    files = sorted((folder / split).glob("*/*.json"), key=lambda file: (file.parent.name, len(file.stem), file.stem))
+    files = _files(folder, split)
     if not files:
         raise ValueError(f"{folder} has no {split} problems; expected {FILES}, with {FORM}")
+    if files[0].suffix == ".jsonl":
+        return records.read_json_lines(files[0], FORM)
     return (records.read_json(file, FORM) for file in files)
+
+
+def _files(folder: Path, split: str) -> list[Path]:
+    """The files of a split: a file of lines, or files of one problem each; none if there are none."""
+    lines = folder / f"{split}.jsonl"
+    if lines.exists():
+        return [lines]
+    return sorted((folder / split).glob("*/*.json"), key=lambda file: (file.parent.name, len(file.stem), file.stem))

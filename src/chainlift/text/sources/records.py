@@ -75,6 +75,13 @@ def texts(place: str, record: dict[str, Any], keys: tuple[str, ...], form: str) 
         if not isinstance(record.get(key), str):
             fault = f"is {record[key]!r}, not a text" if key in record else "is missing"
             raise ValueError(f"{place}: the key {key!r} {fault}; expected {form}")
+        try:
+            record[key].encode()
+        except UnicodeEncodeError as error:
+            half = record[key][error.start].encode("unicode_escape").decode()
+            raise ValueError(
+                f"{place}: the text under {key!r} has {half}, half of a character; write the whole character"
+            ) from error
     return [record[key] for key in keys]
 
 
