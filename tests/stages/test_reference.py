@@ -67,6 +67,7 @@ DEPARTURES = {
     "clip_low": "0.1",
     "clip_high": "0.3",
     "aggregate": "token_mean",
+    "decision_weight": "0.5",
     "kl": "0.1",
     "length_penalty": "0.1",
     "dynamic_sampling": "true",
