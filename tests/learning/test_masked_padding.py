@@ -24,7 +24,7 @@ from chainlift.tasks import mixture
 from chainlift.tasks.mixture import MixtureBatch, MixtureSettings
 from chainlift.text.sources.word_problems import WordProblems, WordProblemSettings
 from chainlift.text.tokenized import TokenizedTask
-from tests.text.test_tokenized import trained_tokenizer
+from tests.text.trained_tokenizer import trained_tokenizer
 
 WEIGHTINGS = ["token_mean", "sequence_mean", "sequence_sum"]
 

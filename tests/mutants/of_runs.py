@@ -56,7 +56,7 @@ STAGES = (
     Mutant("inputs: data may change", "stages/inputs.py", "files = task.data_files if is_text(task) else []",
            "files = []", "tests/stages/text/test_text_inputs.py"),
     Mutant("minibatch: KL counts accepted samples alone", "stages/policy/minibatch.py",
-           "max_length=max_length, counted=counted)", "max_length=max_length, counted=learned)",
+           "return RowWeights(of_learned, of_all, decisions)", "return RowWeights(of_learned, of_learned, decisions)",
            "tests/stages/test_collect.py::test_stars_kl_term_is_over_all_samples"),
     Mutant("planning: sampled answers cost nothing", "stages/planning/cost.py", "2 * (num_small * evaluate.during",
            "1 * (num_small * evaluate.during", "tests/stages/test_cost.py"),

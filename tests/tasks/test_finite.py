@@ -17,7 +17,7 @@ from chainlift.tasks.running_sum import RunningSum, RunningSumSettings
 from chainlift.text.sources.word_problems import WordProblems, WordProblemSettings
 from chainlift.text.templates import content
 from chainlift.text.tokenized import TokenizedTask
-from tests.text.test_tokenized import trained_tokenizer
+from tests.text.trained_tokenizer import trained_tokenizer
 
 SIZE, BATCH = 35, 8
 

@@ -2,12 +2,10 @@
 
 import importlib.util
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
-from tokenizers import processors
 from torch import Tensor
 
 from chainlift import distributed
@@ -20,7 +18,6 @@ from chainlift.tasks.base import held_out, output_mask
 from chainlift.tasks.contract import complaint
 from chainlift.tasks.freshness import freshness
 from chainlift.tasks.lengths import prompt_lengths
-from chainlift.text import tokenizer as byte_pairs
 from chainlift.text.problem import Problem, Splits
 from chainlift.text.sources.gsm8k import Gsm8k, Gsm8kSettings
 from chainlift.text.sources.word_problems import WordProblems, WordProblemSettings
@@ -29,14 +26,7 @@ from chainlift.text.templates import content
 from chainlift.text.tokenization import prompt_text
 from chainlift.text.tokenized import TokenizedTask
 from chainlift.text.vocabulary import TextVocabulary
-
-SIZES: dict[str, Any] = {"train_size": 60, "test_size": 30, "max_tokens": 128}
-
-
-def trained_tokenizer(task: TextTask, size: int = 512) -> Any:
-    """The tokenizer of models from scratch, trained on a task's problems."""
-    train, _ = task.problems
-    return byte_pairs.train([content(task.prompt(p)) + content(task.completion(p, long=True)) for p in train], size)
+from tests.text.trained_tokenizer import SIZES, trained_tokenizer
 
 
 @pytest.fixture(scope="module")
@@ -204,42 +194,6 @@ def test_long_training_problems_are_left_out_and_long_test_problems_are_cut() ->
         TokenizedTask(Lengths(Settings(max_tokens=2)), tokenizer).num_train  # noqa: B018 (reading it tokenizes)
 
 
-def test_a_token_over_the_end_of_the_prompt_is_avoided() -> None:
-    """The template ends in a sign with which the answer's mark would make one token."""
-    settings = WordProblemSettings.model_validate(SIZES | {"template": {"template": "chat"}})
-    text_task = WordProblems(settings)
-    template = "{% for message in messages %}{{ message['content'] }}{% endfor %} A:"
-    texts = [f"{content(text_task.prompt(p))} A:#### {p.answer}" for p in text_task.problems[0]]
-    tokenizer = byte_pairs.train(texts, 512)
-    assert len(tokenizer(" A:####")["input_ids"]) < len(tokenizer(" A:")["input_ids"]) + len(
-        tokenizer("####")["input_ids"]
-    )
-    tokenizer.chat_template = template
-    task = TokenizedTask(text_task, tokenizer)
-    assert complaint(task) is None
-    prompt = every_prompt(task)[:1]
-    assert task.vocabulary.decode(prompt[0]).endswith(" A:")
-    assert task.vocabulary.decode(task.gold(prompt, long=False)[0][:-1]).startswith("####")
-
-
-def test_a_prompt_that_would_be_masked_is_refused() -> None:
-    settings = WordProblemSettings.model_validate(SIZES | {"template": {"plain_prompt": "<pad>{question}"}})
-    text_task = WordProblems(settings)
-    with pytest.raises(ValueError, match="begins with the tokenizer's padding token"):
-        TokenizedTask(text_task, trained_tokenizer(text_task)).num_train  # noqa: B018 (reading it tokenizes)
-
-
-@pytest.mark.parametrize("long", [True, False])
-def test_an_end_of_sequence_inside_a_response_is_refused(long: bool) -> None:
-    text_task = WordProblems(WordProblemSettings.model_validate(SIZES))
-    tokenizer = trained_tokenizer(text_task)
-    train, test = text_task.problems
-    inside = replace(train[3], **{"solution" if long else "answer": f"12 {tokenizer.eos_token} 3"})
-    vars(text_task)["problems"] = ([*train[:3], inside], test)
-    with pytest.raises(ValueError, match=r"holds the text '<eos>', which ends a sequence"):
-        TokenizedTask(text_task, tokenizer).num_train  # noqa: B018 (reading it tokenizes)
-
-
 def test_a_model_may_have_more_tokens_than_its_tokenizer() -> None:
     text_task = WordProblems(WordProblemSettings(train_size=5))
     tokenizer = trained_tokenizer(text_task)
@@ -269,17 +223,6 @@ def test_all_of_gsm8k_that_fits(gsm8k_folder: str, smol: Any, form: str) -> None
         assert int((~verdict.finished).sum()) <= (3 if split is not task else 0)
 
 
-@pytest.mark.parametrize("template", ["{{ raise_exception('no system message') }}", "{% for %}"])
-def test_a_chat_template_that_fails_is_one_line(template: str) -> None:
-    """Those of Gemma and of the first Mistral refuse a system message."""
-    text_task = WordProblems(WordProblemSettings.model_validate(SIZES | {"template": {"template": "chat"}}))
-    tokenizer = trained_tokenizer(text_task)
-    tokenizer.chat_template = template
-    with pytest.raises(ValueError, match=r"^task\.template: this model's chat template fails: .*") as caught:
-        _ = TokenizedTask(text_task, tokenizer).num_problems
-    assert len(str(caught.value).splitlines()) == 1
-
-
 def test_no_draft_is_read_with_a_large_vocabulary(monkeypatch: pytest.MonkeyPatch) -> None:
     """It would take the logits of all its tokens for all its rows: 3.5 GiB for 64 rows of 80 tokens of 49,152."""
     text_task = WordProblems(WordProblemSettings.model_validate(SIZES))
@@ -289,19 +232,3 @@ def test_no_draft_is_read_with_a_large_vocabulary(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(evaluate, "_draft", lambda *_: pytest.fail("a draft is made"))
     prompts = task.prompts(2, stream(0, "prompts"))
     assert len(evaluate.answer(model, task, prompts, generator=stream(0, "samples")).rollout.rows) == 2
-
-
-def test_an_end_of_sequence_that_the_tokenizer_adds_ends_no_prompt() -> None:
-    """Llama's tokenizers have the option add_eos_token; the model would be asked to go on after the end."""
-    text_task = WordProblems(WordProblemSettings.model_validate(SIZES))
-    tokenizer = trained_tokenizer(text_task)
-    expected = TokenizedTask(text_task, tokenizer)
-    before = [expected.train_prompts(torch.arange(60)), *(expected._splits.train.forms(long=x) for x in (False, True))]
-    end = (tokenizer.eos_token, tokenizer.eos_token_id)
-    tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
-        single=f"$A {end[0]}", special_tokens=[end]
-    )
-    assert tokenizer("x")["input_ids"][-1] == end[1]
-    task = TokenizedTask(text_task, tokenizer)
-    after = [task.train_prompts(torch.arange(60)), *(task._splits.train.forms(long=x) for x in (False, True))]
-    assert all(torch.equal(a, b) for x, y in zip(before, after, strict=True) for a, b in zip(x, y, strict=True))

@@ -18,6 +18,7 @@ from chainlift.models.transformer.llama_settings import LlamaSettings
 from chainlift.settings import Settings
 from chainlift.text.task import is_text
 
+WEIGHTS = ("model*.safetensors", "pytorch_model*.bin")
 BESIDE_WEIGHTS = ("config.json", "tokenizer.json", "tokenizer_config.json")
 """Files of a folder that, like its weights, decide what its model computes."""
 
@@ -44,9 +45,15 @@ def model_digest(model: Settings) -> str | None:
 
 def are_missing(task: Settings, model: Settings) -> bool:
     """Whether data files, or the model of `model.path`, are not where the recipe says."""
-    data = task.data_files if is_text(task) else []
-    has_path = isinstance(model, LlamaSettings | PretrainedSettings) and model.path is not None
-    return (bool(data) and data_digest(task) is None) or (has_path and model_digest(model) is None)
+    if is_text(task) and not all(file.is_file() for file in task.data_files):
+        return True
+    if not isinstance(model, LlamaSettings | PretrainedSettings) or model.path is None:
+        return False
+    try:
+        loading.locate(model.path, model.gguf_file)
+    except ValueError:
+        return True
+    return False
 
 
 def start_digest(folder: str, key: str) -> str:
@@ -58,7 +65,7 @@ def start_digest(folder: str, key: str) -> str:
 
 
 def _model_files(folder: Path) -> list[Path]:
-    weights = [file for file in sorted(folder.glob("*.safetensors")) if file.name.startswith("model")]
+    weights = [file for pattern in WEIGHTS for file in sorted(folder.glob(pattern))]
     return weights + [file for name in BESIDE_WEIGHTS if (file := folder / name).is_file()]
 
 

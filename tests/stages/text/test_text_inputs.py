@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from chainlift.models.pretrained.family import PretrainedSettings
 from chainlift.report.terminal.reporter import Reporter
 from chainlift.runs import checkpoint
-from chainlift.stages import pipeline, sharing
+from chainlift.stages import inputs, pipeline, sharing
 from chainlift.stages.run_context import RunContext
 from tests.in_process import command
 from tests.stages.text.small_engine_text import run, small, written
@@ -138,3 +139,23 @@ def test_what_rounding_takes_from_adapters_is_said(weights: str, is_said: bool, 
     ended = command("run", written(tmp_path), *ALONE, *lora, "--out", tmp_path)
     assert ended.status == 0, ended.err
     assert ("of what the adapters learned" in ended.err) == is_said
+
+
+def test_what_is_missing_and_what_only_has_another_name(tmp_path: Path) -> None:
+    """A hub name is not missing: a start that changes beside it must be seen in a finished run."""
+    file = data(tmp_path)
+    words = small(tmp_path).task
+    sums = small(tmp_path, task(file)).task
+    assert not inputs.are_missing(sums, small(tmp_path).model)
+    assert not inputs.are_missing(words, PretrainedSettings(path="owner/name"))
+    assert inputs.are_missing(words, PretrainedSettings(path=str(tmp_path / "nowhere")))
+    file.unlink()
+    assert inputs.are_missing(sums, small(tmp_path).model)
+
+
+def test_weights_that_are_no_safetensors_count(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "pytorch_model.bin").write_bytes(b"1")
+    before = inputs.model_digest(PretrainedSettings(path=str(tmp_path)))
+    (tmp_path / "pytorch_model.bin").write_bytes(b"22")
+    assert before != inputs.model_digest(PretrainedSettings(path=str(tmp_path)))

@@ -41,7 +41,7 @@ def name_of(advantage: str, aggregate: str, weight: float | None = None) -> str:
 
 
 def pictures(finished: list[Finished]) -> list[Picture]:
-    """One row of panels for each advantage: measurements over updates, with a curve for each aggregate and weight."""
+    """A figure for each kind of advantage: measurements over updates, a curve for each aggregate and weight."""
     seeds = tuple(sorted({run.recipe.seed for run in finished}))
     rows = []
     for advantage in ADVANTAGES:

@@ -55,11 +55,11 @@ def row_weights(
     if objective.decision_weight is not None:
         each = sequence_weights(num_actions, "sequence_sum", max_length=max_length, counted=learned)
         decisions = objective.decision_weight * each
-    return RowWeights(
-        sequence_weights(num_actions, objective.aggregate, max_length=max_length, counted=learned),
-        sequence_weights(num_actions, objective.aggregate, max_length=max_length, counted=counted),
-        decisions,
-    )
+    of_all = sequence_weights(num_actions, objective.aggregate, max_length=max_length, counted=counted)
+    of_learned = of_all
+    if learned is not counted:
+        of_learned = sequence_weights(num_actions, objective.aggregate, max_length=max_length, counted=learned)
+    return RowWeights(of_learned, of_all, decisions)
 
 
 def minibatch_rows(
